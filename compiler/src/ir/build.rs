@@ -1,0 +1,211 @@
+//! The only way to make a node: shapes are checked here, so the other rooms may rely on them.
+
+use thiserror::Error;
+
+use crate::ops::{Op, OpDef};
+use crate::reduce::Reducer;
+
+use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
+use super::types::{Axis, Kind, Real, Stratum};
+
+/// Most components one value may have, and most nodes one formula may have.
+///
+/// They bound time and memory of a compilation whose text comes from a stranger.
+pub const MAX_DIM: usize = 1 << 16;
+/// See [`MAX_DIM`].
+pub const MAX_NODES: usize = 20_000;
+
+/// Why a node cannot be made. The message names the operation and both sides.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum BuildError {
+    /// The shapes do not fit the operation.
+    #[error("{0}")]
+    Shape(String),
+    /// The number of arguments or literal parameters is wrong.
+    #[error("{0}")]
+    Arity(String),
+    /// A value is used where its kind or stratum does not fit.
+    #[error("{0}")]
+    Place(String),
+    /// The formula outgrew a limit.
+    #[error("{0}")]
+    Limit(String),
+}
+
+impl Formula {
+    /// Declares an input and returns its value.
+    ///
+    /// # Errors
+    /// When `dim` is zero or beyond [`MAX_DIM`].
+    pub fn input(
+        &mut self,
+        name: &str,
+        axis: Option<Axis>,
+        dim: usize,
+    ) -> Result<ExprId, BuildError> {
+        if dim == 0 || dim > MAX_DIM {
+            return Err(BuildError::Limit(format!(
+                "`{name}` has {dim} columns, but a variable has 1 to {MAX_DIM}"
+            )));
+        }
+        let index = self.inputs.len() as u32;
+        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim });
+        let facts = Facts { dim, stratum: Stratum::of(axis), kind: Kind::Real };
+        Ok(self.intern(Node::Input(index), facts))
+    }
+
+    /// A number.
+    pub fn constant(&mut self, value: f64) -> ExprId {
+        let facts = Facts { dim: 1, stratum: Stratum::Const, kind: Kind::Real };
+        self.intern(Node::Const(Real::new(value)), facts)
+    }
+
+    /// The global row number along `axis`, as a real.
+    pub fn pos(&mut self, axis: Axis) -> ExprId {
+        let facts = Facts { dim: 1, stratum: Stratum::of(Some(axis)), kind: Kind::Real };
+        self.intern(Node::Pos(axis), facts)
+    }
+
+    /// Applies an operation of the op table.
+    ///
+    /// # Errors
+    /// When the arguments do not fit the operation's rule; the message names both sides.
+    pub fn op(
+        &mut self,
+        op: Op,
+        args: &[ExprId],
+        params: &[i64],
+    ) -> Result<ExprId, BuildError> {
+        let def = op.def();
+        self.check_call(def, args, params)?;
+        let dims: Vec<usize> = args.iter().map(|&a| self.dim(a)).collect();
+        let dim = (def.shape)(&dims, params)
+            .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
+        if dim == 0 || dim > MAX_DIM {
+            return Err(BuildError::Limit(format!(
+                "{}: the result would have {dim} components, the limit is {MAX_DIM}",
+                def.name
+            )));
+        }
+        if let Some(expand) = def.expand {
+            return Ok(expand(self, args, params));
+        }
+        if self.len() >= MAX_NODES {
+            return Err(BuildError::Limit(format!(
+                "the formula has more than {MAX_NODES} nodes; split it into several formulas"
+            )));
+        }
+        let stratum = self.join(args.iter().copied());
+        let node = Node::Op(op, args.to_vec(), params.to_vec());
+        Ok(self.intern(node, Facts { dim, stratum, kind: Kind::Real }))
+    }
+
+    /// Applies an operation to arguments that are known to fit, as in derivatives and passes.
+    ///
+    /// # Panics
+    /// When they do not fit, which is a bug of the caller.
+    pub fn apply(&mut self, op: Op, args: &[ExprId], params: &[i64]) -> ExprId {
+        self.op(op, args, params).unwrap_or_else(|e| panic!("internal: {e}"))
+    }
+
+    /// Folds over an axis.
+    ///
+    /// # Errors
+    /// When the arguments do not fit the reduction; the message names both sides.
+    pub fn reduce(&mut self, reduction: Reduction) -> Result<ExprId, BuildError> {
+        let def = reduction.reducer.def();
+        let all = reduction.args.iter().copied().chain(reduction.mask);
+        self.only_reals(def.name, all.clone())?;
+        let dims: Vec<usize> = reduction.args.iter().map(|&a| self.dim(a)).collect();
+        let dim = (def.shape)(&dims, reduction.k)
+            .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
+        if dim > MAX_DIM {
+            return Err(BuildError::Limit(format!(
+                "{}: the result would have {dim} components, the limit is {MAX_DIM}",
+                def.name
+            )));
+        }
+        if let Some(mask) = reduction.mask
+            && self.dim(mask) != 1
+        {
+            let found = self.dim(mask);
+            return Err(BuildError::Shape(format!(
+                "{}: the condition after `where` must be a scalar, but it has {found} components",
+                def.name
+            )));
+        }
+        let stratum = self.join(all).without(reduction.axis);
+        let kind = if def.index { Kind::Index } else { Kind::Real };
+        Ok(self.intern(Node::Reduce(reduction), Facts { dim, stratum, kind }))
+    }
+
+    /// A sum over an axis, for derivatives and passes.
+    pub fn sum_over(&mut self, axis: Axis, arg: ExprId) -> ExprId {
+        let args = vec![arg];
+        self.reduce(Reduction { reducer: Reducer::Sum, axis, args, mask: None, k: 0 })
+            .unwrap_or_else(|e| panic!("internal: {e}"))
+    }
+
+    /// Declares an output.
+    ///
+    /// # Errors
+    /// When the value varies along an index that `axis` is not.
+    pub fn output(
+        &mut self,
+        name: &str,
+        axis: Option<Axis>,
+        expr: ExprId,
+    ) -> Result<(), BuildError> {
+        let (place, value) = (Stratum::of(axis), self.stratum(expr));
+        if !place.holds(value) {
+            let index = if value.varies(Axis::J) && axis != Some(Axis::J) { "j" } else { "i" };
+            return Err(BuildError::Place(format!(
+                "`{name}` would hold one value for each {index}; reduce over {index} first"
+            )));
+        }
+        self.outputs.push(Output { name: name.into(), doc: String::new(), axis, expr });
+        Ok(())
+    }
+
+    fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
+        ids.fold(Stratum::Const, |s, id| s.join(self.stratum(id)))
+    }
+
+    fn check_call(
+        &self,
+        def: &OpDef,
+        args: &[ExprId],
+        params: &[i64],
+    ) -> Result<(), BuildError> {
+        if args.len() != def.arity || params.len() != def.params {
+            return Err(BuildError::Arity(format!(
+                "{} takes {}, but got {}",
+                def.name,
+                count(def.arity, def.params),
+                count(args.len(), params.len())
+            )));
+        }
+        self.only_reals(def.name, args.iter().copied())
+    }
+
+    fn only_reals(
+        &self,
+        name: &str,
+        mut args: impl Iterator<Item = ExprId>,
+    ) -> Result<(), BuildError> {
+        match args.find(|&a| self.kind(a) == Kind::Index) {
+            Some(_) => Err(BuildError::Place(format!(
+                "{name}: row numbers of argmin, argmax and argkmin can only be outputs"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn count(args: usize, params: usize) -> String {
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match params {
+        0 => plural(args, "argument"),
+        _ => format!("{} and {}", plural(args, "argument"), plural(params, "literal integer")),
+    }
+}

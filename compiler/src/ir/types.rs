@@ -1,0 +1,155 @@
+//! Axes, strata and exact constants.
+
+use std::fmt;
+
+/// One of the two symbolic indices: `i` (targets, M rows) or `j` (sources, N rows).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Axis {
+    /// The index of targets.
+    I,
+    /// The index of sources.
+    J,
+}
+
+impl Axis {
+    /// The other index.
+    pub fn other(self) -> Axis {
+        match self {
+            Axis::I => Axis::J,
+            Axis::J => Axis::I,
+        }
+    }
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Axis::I => "i",
+            Axis::J => "j",
+        })
+    }
+}
+
+/// Where a value can be computed first: the set of indices it depends on, with constants told
+/// apart from parameters.
+///
+/// `Const < Param < I, J < Pair`; [`Stratum::join`] is the least upper bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stratum {
+    /// Known at compile time.
+    Const,
+    /// Known once a launch.
+    Param,
+    /// Known once a row of `i`.
+    I,
+    /// Known once a row of `j`.
+    J,
+    /// Known for each pair only.
+    Pair,
+}
+
+impl Stratum {
+    /// The stratum of an input or of a reduction's result indexed by `axis`.
+    pub fn of(axis: Option<Axis>) -> Stratum {
+        match axis {
+            None => Stratum::Param,
+            Some(Axis::I) => Stratum::I,
+            Some(Axis::J) => Stratum::J,
+        }
+    }
+
+    /// The smallest stratum that holds values of both.
+    pub fn join(self, other: Stratum) -> Stratum {
+        use Stratum::{I, J, Pair};
+        match (self, other) {
+            (I, J) | (J, I) => Pair,
+            (a, b) => a.max(b),
+        }
+    }
+
+    /// Whether a value of this stratum varies along `axis`.
+    pub fn varies(self, axis: Axis) -> bool {
+        self == Stratum::Pair || self == Stratum::of(Some(axis))
+    }
+
+    /// The stratum of a reduction over `axis` of a value of this stratum.
+    pub fn without(self, axis: Axis) -> Stratum {
+        match self {
+            Stratum::Pair => Stratum::of(Some(axis.other())),
+            s if s == Stratum::of(Some(axis)) => Stratum::Param,
+            // Reducing a constant counts rows, so the result is known at launch only.
+            Stratum::Const => Stratum::Param,
+            s => s,
+        }
+    }
+
+    /// Whether every value of `other` can be read where values of `self` are computed.
+    pub fn holds(self, other: Stratum) -> bool {
+        self.join(other) == self
+    }
+}
+
+impl fmt::Display for Stratum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stratum::Const => "const",
+            Stratum::Param => "param",
+            Stratum::I => "i",
+            Stratum::J => "j",
+            Stratum::Pair => "ij",
+        })
+    }
+}
+
+/// What a value's components are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Reals in the formula's dtype.
+    Real,
+    /// 64-bit row numbers, the result of `argmin` and its kin. They can only be outputs.
+    Index,
+}
+
+/// An exact float64 constant that can be hashed: equality is equality of bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Real(u64);
+
+impl Real {
+    /// Wraps a value.
+    pub fn new(value: f64) -> Real {
+        Real(value.to_bits())
+    }
+
+    /// The value.
+    pub fn get(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
+impl fmt::Debug for Real {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.get())
+    }
+}
+
+/// The scalar type that a kernel reads, computes with and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// 32-bit floats.
+    F32,
+    /// 64-bit floats.
+    F64,
+}
+
+impl Dtype {
+    /// Every dtype.
+    pub const ALL: &[Dtype] = &[Dtype::F32, Dtype::F64];
+
+    /// The name in formula files, symbols and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::F64 => "f64",
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The op table: one list of names, one room per operation.
+//!
+//! `for_each_op!` is the only list. The enum, the lookup by name and the checks of the tests come
+//! from it. Each operation's [`OpDef`] holds every fact on one screen: names, shape rule, meaning
+//! in float64, derivative, emission, sampling domain. All fields are mandatory, so an operation
+//! without a derivative has to say so.
+//!
+//! What goes in: nothing. What comes out: constants. This module never evaluates, differentiates
+//! or emits by itself; it only says how.
+
+pub mod arith;
+pub mod compare;
+pub mod exp;
+pub mod layout;
+pub mod matrix;
+pub mod trig;
+pub mod vector;
+
+use crate::ir::{ExprId, Formula};
+
+/// Calls the macro `$m` with the list of operations, in the order of the documentation.
+///
+/// One line an operation: variant = room. The room's `name` is the canonical spelling.
+macro_rules! for_each_op {
+    ($m:ident) => {
+        $m! {
+            // arithmetic, component by component
+            Add = arith::ADD, Sub = arith::SUB, Mul = arith::MUL, Div = arith::DIV,
+            Neg = arith::NEG, Inv = arith::INV, Square = arith::SQUARE,
+            Pow = exp::POW, Powf = exp::POWF, Sqrt = exp::SQRT, Rsqrt = exp::RSQRT,
+            Exp = exp::EXP, Exp2 = exp::EXP2, Log = exp::LOG, XLogX = exp::XLOGX,
+            Sin = trig::SIN, Cos = trig::COS, SinXDivX = trig::SINXDIVX,
+            SinXDivXPrime = trig::SINXDIVX_PRIME,
+            Asin = trig::ASIN, Acos = trig::ACOS, Atan = trig::ATAN, Atan2 = trig::ATAN2,
+            Abs = compare::ABS, Sign = compare::SIGN, Step = compare::STEP, Relu = compare::RELU,
+            Floor = compare::FLOOR, Round = compare::ROUND, Mod = compare::MOD,
+            Clamp = compare::CLAMP, ClampInt = compare::CLAMP_INT,
+            DiffClampInt = compare::DIFF_CLAMP_INT, IfElse = compare::IF_ELSE,
+            Where = compare::WHERE,
+            Eq = compare::EQ, Ne = compare::NE, Lt = compare::LT, Le = compare::LE,
+            And = compare::AND, Or = compare::OR,
+            // all components into one
+            Sum = vector::SUM, MaxOf = vector::MAX_OF, MinOf = vector::MIN_OF,
+            ArgMaxOf = vector::ARG_MAX_OF, ArgMinOf = vector::ARG_MIN_OF,
+            Dot = vector::DOT, SqNorm2 = vector::SQNORM2, Norm2 = vector::NORM2,
+            Normalize = vector::NORMALIZE, SqDist = vector::SQDIST,
+            SqNormIso = vector::SQNORM_ISO, SqNormDiag = vector::SQNORM_DIAG,
+            SymSqNorm = vector::SYM_SQNORM, WeightedSqNorm = vector::WEIGHTED_SQNORM,
+            WeightedSqDist = vector::WEIGHTED_SQDIST,
+            // components moved
+            SumT = layout::SUM_T, Elem = layout::ELEM, ElemT = layout::ELEM_T,
+            Extract = layout::EXTRACT, ExtractT = layout::EXTRACT_T, Concat = layout::CONCAT,
+            OneHot = layout::ONE_HOT,
+            // small matrices, row-major
+            MatVecMult = matrix::MAT_VEC_MULT, VecMatMult = matrix::VEC_MAT_MULT,
+            TensorProd = matrix::TENSOR_PROD,
+        }
+    };
+}
+pub(crate) use for_each_op;
+
+macro_rules! make_enum {
+    ($($variant:ident = $family:ident :: $room:ident,)*) => {
+        /// An operation. What it means is in its room, see [`Op::def`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "the room documents the operation")]
+        pub enum Op { $($variant,)* }
+
+        impl Op {
+            /// Every operation, in the order of the documentation.
+            pub const ALL: &[Op] = &[$(Op::$variant,)*];
+
+            /// The operation's room.
+            pub fn def(self) -> &'static OpDef {
+                match self { $(Op::$variant => &$family::$room,)* }
+            }
+        }
+    };
+}
+for_each_op!(make_enum);
+
+impl Op {
+    /// Finds an operation by its name in formula files or by a KeOps spelling.
+    pub fn by_name(name: &str) -> Option<Op> {
+        Op::ALL.iter().copied().find(|op| {
+            let def = op.def();
+            def.name == name || def.aliases.contains(&name)
+        })
+    }
+}
+
+/// Everything known of one operation.
+pub struct OpDef {
+    /// Canonical spelling, lower case.
+    pub name: &'static str,
+    /// Other accepted spellings: KeOps' first.
+    pub aliases: &'static [&'static str],
+    /// One sentence: what it computes, and its edge values.
+    pub doc: &'static str,
+    /// Number of arguments.
+    pub arity: usize,
+    /// Number of literal integer parameters after the arguments.
+    pub params: usize,
+    /// Dims of the arguments and parameters to the dim of the result, or why they do not fit.
+    pub shape: fn(&[usize], &[i64]) -> Result<usize, String>,
+    /// The meaning in float64. An argument of length 1 is broadcast where `shape` allows it.
+    /// Transcendental functions come from `libm`, so that every host computes the same bits.
+    pub eval: fn(&[&[f64]], &[i64], &mut [f64]),
+    /// The vector-Jacobian product.
+    pub grad: Grad,
+    /// How the emitted code spells it.
+    pub emit: Emit,
+    /// A composite is replaced by its expansion when it is built and never becomes a node; its
+    /// `grad` and `emit` then come from the expansion.
+    pub expand: Option<fn(&mut Formula, &[ExprId], &[i64]) -> ExprId>,
+    /// Where each argument may be sampled so that value and derivative are well defined.
+    pub domain: &'static [(f64, f64)],
+}
+
+/// One call of an operation, as a derivative sees it.
+pub struct Call<'a> {
+    /// The arguments.
+    pub args: &'a [ExprId],
+    /// The literal parameters.
+    pub params: &'a [i64],
+    /// The result.
+    pub out: ExprId,
+}
+
+/// The derivative of an operation.
+pub enum Grad {
+    /// Adjoints of the arguments given the adjoint of the result (`None` where an argument has
+    /// none). An adjoint may have dim 1 where the argument has dim n, and the other way round:
+    /// the reverse sweep broadcasts or sums it.
+    Vjp(fn(&mut Formula, &Call<'_>, ExprId) -> Vec<Option<ExprId>>),
+    /// Piecewise constant: the derivative is zero wherever it exists.
+    Zero,
+    /// The expansion has the derivative.
+    Expanded,
+}
+
+/// How emitted C++ spells an operation.
+pub enum Emit {
+    /// One component of the result from the same component of each argument: `$0`, `$1`, `$2` are
+    /// the arguments, `$p0`, `$p1` the literal parameters.
+    Map(&'static str),
+    /// The components of the result from all components of the arguments.
+    Parts(fn(&mut dyn Parts, &[Vec<Part>], &[i64]) -> Vec<Part>),
+    /// The expansion is emitted.
+    Expanded,
+}
+
+/// A scalar in emitted code; what it stands for is known to the [`Parts`] that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Part(pub u32);
+
+/// Where [`Emit::Parts`] writes scalars to.
+pub trait Parts {
+    /// A number.
+    fn constant(&mut self, value: f64) -> Part;
+    /// A C++ expression over `$0`, `$1`, `$2`.
+    fn make(&mut self, code: &'static str, args: &[Part]) -> Part;
+}
+
+/// The shape rule of component-wise operations: all dims equal, or 1 (broadcast).
+pub fn same_or_one(dims: &[usize], _: &[i64]) -> Result<usize, String> {
+    let dim = dims.iter().copied().max().unwrap_or(1);
+    match dims.iter().find(|&&d| d != dim && d != 1) {
+        None => Ok(dim),
+        Some(other) => Err(format!("dimensions {} and {dim} do not match", other)),
+    }
+}
+
+/// Evaluates a component-wise operation of one argument.
+pub(crate) fn map1(args: &[&[f64]], out: &mut [f64], f: impl Fn(f64) -> f64) {
+    for (k, o) in out.iter_mut().enumerate() {
+        *o = f(at(args[0], k));
+    }
+}
+
+/// Evaluates a component-wise operation of two arguments.
+pub(crate) fn map2(args: &[&[f64]], out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
+    for (k, o) in out.iter_mut().enumerate() {
+        *o = f(at(args[0], k), at(args[1], k));
+    }
+}
+
+/// Evaluates a component-wise operation of three arguments.
+pub(crate) fn map3(args: &[&[f64]], out: &mut [f64], f: impl Fn(f64, f64, f64) -> f64) {
+    for (k, o) in out.iter_mut().enumerate() {
+        *o = f(at(args[0], k), at(args[1], k), at(args[2], k));
+    }
+}
+
+/// Component `k` of a value that may be broadcast.
+fn at(v: &[f64], k: usize) -> f64 {
+    if v.len() == 1 { v[0] } else { v[k] }
+}
+
+/// Shorthands for derivatives, passes and expansions: each applies one operation to arguments
+/// that are known to fit (see [`Formula::apply`]).
+#[allow(missing_docs, reason = "each is named after its operation")]
+impl Formula {
+    pub fn add(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.apply(Op::Add, &[a, b], &[])
+    }
+    pub fn sub(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.apply(Op::Sub, &[a, b], &[])
+    }
+    pub fn mul(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.apply(Op::Mul, &[a, b], &[])
+    }
+    pub fn div(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.apply(Op::Div, &[a, b], &[])
+    }
+    pub fn neg(&mut self, a: ExprId) -> ExprId {
+        self.apply(Op::Neg, &[a], &[])
+    }
+    pub fn square(&mut self, a: ExprId) -> ExprId {
+        self.apply(Op::Square, &[a], &[])
+    }
+    /// Multiplies by a number.
+    pub fn scale(&mut self, factor: f64, a: ExprId) -> ExprId {
+        let c = self.constant(factor);
+        self.mul(c, a)
+    }
+    /// Sums the components of one value.
+    pub fn sum_components(&mut self, a: ExprId) -> ExprId {
+        self.apply(Op::Sum, &[a], &[])
+    }
+}
