@@ -7,3 +7,4 @@ pub mod ir;
 pub mod ops;
 pub mod passes;
 pub mod reduce;
+pub mod schedule;

@@ -48,10 +48,18 @@ impl Formula {
                 "`{name}` has {dim} columns, but a variable has 1 to {MAX_DIM}"
             )));
         }
-        let index = self.inputs.len() as u32;
         self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim });
+        Ok(self.input_expr(self.inputs.len() - 1))
+    }
+
+    /// The value of `inputs[n]`.
+    ///
+    /// # Panics
+    /// When there is no such input, which is a bug of the caller.
+    pub fn input_expr(&mut self, n: usize) -> ExprId {
+        let Input { axis, dim, .. } = self.inputs[n];
         let facts = Facts { dim, stratum: Stratum::of(axis), kind: Kind::Real };
-        Ok(self.intern(Node::Input(index), facts))
+        self.intern(Node::Input(n as u32), facts)
     }
 
     /// A number.

@@ -142,3 +142,15 @@ pub enum StateKind {
     ShiftedExpWeight,
 }
 
+
+impl StateKind {
+    /// The state that can stand in for this one: a search for the smallest value and its row also
+    /// has the value.
+    pub fn family(self) -> StateKind {
+        match self {
+            StateKind::Min => StateKind::ArgMin,
+            StateKind::Max => StateKind::ArgMax,
+            other => other,
+        }
+    }
+}

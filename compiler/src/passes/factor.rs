@@ -1,0 +1,41 @@
+//! Moves factors that do not vary along a sum's axis out of the sum, and groups the others by
+//! stratum, so that each multiplication is done as rarely as possible.
+//!
+//! `sum_j a_i F_ij b_j c_j = a_i sum_j F_ij (b_j c_j)`, where `b_j c_j` is then packed once a
+//! column. Rounding changes by an ulp a factor. Where the sum is empty and `a_i` is not finite,
+//! the product is NaN.
+
+use crate::ir::{ExprId, Formula, Node, Reduction};
+use crate::reduce::Reducer;
+
+use super::products::Product;
+use super::rewrite::{keep, rewrite};
+
+/// See the module's text.
+pub fn factor(formula: &Formula) -> Formula {
+    rewrite(formula, |f, node| match node {
+        Node::Reduce(r) if r.reducer == Reducer::Sum => factor_sum(f, r),
+        other => keep(f, other),
+    })
+}
+
+fn factor_sum(f: &mut Formula, r: Reduction) -> ExprId {
+    let (arg, axis) = (r.args[0], r.axis);
+    let dim = f.dim(arg);
+    let product = Product::of(f, arg);
+    let (inside, outside) = product.split(|id| f.stratum(id).varies(axis));
+    // A sum of nothing that varies counts rows: leave the whole product in place.
+    if inside.len() == 0 {
+        return keep(f, Node::Reduce(r));
+    }
+    let body = inside.build(f);
+    let sum = f.reduce(Reduction { args: vec![body], ..r }).unwrap_or_else(|e| panic!("internal: {e}"));
+    if outside.is_one() {
+        return sum;
+    }
+    let mut whole = outside;
+    whole.push(sum);
+    let built = whole.build(f);
+    debug_assert_eq!(f.dim(built), dim, "factors broadcast to the sum's dim");
+    built
+}

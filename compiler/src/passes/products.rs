@@ -1,0 +1,119 @@
+//! Products taken apart into factors, sorted by stratum, and put together again.
+//!
+//! Regrouping changes the rounding of a product by an ulp a factor, never its meaning.
+
+use crate::ir::{ExprId, Formula, Node, Stratum};
+use crate::ops::Op;
+
+/// A product, taken apart: the product of `over` divided by the product of `under`.
+#[derive(Default)]
+pub struct Product {
+    over: Vec<ExprId>,
+    under: Vec<ExprId>,
+    negative: bool,
+}
+
+impl Product {
+    /// Takes `id` apart through multiplications, divisions and negations.
+    pub fn of(f: &Formula, id: ExprId) -> Product {
+        let mut product = Product::default();
+        let mut todo = vec![(id, false)];
+        while let Some((id, inverse)) = todo.pop() {
+            match f.node(id) {
+                Node::Op(Op::Mul, args, _) => {
+                    todo.extend(args.iter().rev().map(|&a| (a, inverse)));
+                }
+                Node::Op(Op::Div, args, _) => {
+                    todo.push((args[1], !inverse));
+                    todo.push((args[0], inverse));
+                }
+                Node::Op(Op::Neg, args, _) => {
+                    product.negative = !product.negative;
+                    todo.push((args[0], inverse));
+                }
+                _ if inverse => product.under.push(id),
+                _ => product.over.push(id),
+            }
+        }
+        product
+    }
+
+    /// Multiplies by one more factor.
+    pub fn push(&mut self, factor: ExprId) {
+        self.over.push(factor);
+    }
+
+    /// Moves the factors that `keep` refuses, and the sign, into a product of their own.
+    pub fn split(self, keep: impl Fn(ExprId) -> bool) -> (Product, Product) {
+        let (over, over_out) = self.over.into_iter().partition(|&id| keep(id));
+        let (under, under_out) = self.under.into_iter().partition(|&id| keep(id));
+        (
+            Product { over, under, negative: false },
+            Product { over: over_out, under: under_out, negative: self.negative },
+        )
+    }
+
+    /// Whether nothing is left, not even a sign.
+    pub fn is_one(&self) -> bool {
+        self.over.is_empty() && self.under.is_empty() && !self.negative
+    }
+
+    /// Number of factors.
+    pub fn len(&self) -> usize {
+        self.over.len() + self.under.len()
+    }
+
+    /// Puts the factors together, the lowest stratum innermost: scalars stratum by stratum, then
+    /// vectors stratum by stratum, so that no multiplication happens later or wider than it must.
+    pub fn build(&self, f: &mut Formula) -> ExprId {
+        let mut groups: Vec<(bool, Stratum, ExprId)> = Vec::new();
+        for vector in [false, true] {
+            for s in [Stratum::Const, Stratum::Param, Stratum::I, Stratum::J, Stratum::Pair] {
+                let pick = |f: &Formula, ids: &[ExprId]| -> Vec<ExprId> {
+                    let fits = |id: &ExprId| f.stratum(*id) == s && (f.dim(*id) > 1) == vector;
+                    ids.iter().copied().filter(fits).collect()
+                };
+                let (over, under) = (pick(f, &self.over), pick(f, &self.under));
+                if let Some(id) = quotient(f, &over, &under) {
+                    groups.push((vector, s, id));
+                }
+            }
+        }
+        let built = join(f, groups).unwrap_or_else(|| f.constant(1.0));
+        self.signed(f, built)
+    }
+
+    fn signed(&self, f: &mut Formula, built: ExprId) -> ExprId {
+        if self.negative { f.neg(built) } else { built }
+    }
+}
+
+/// Joins groups: within one stratum the scalar joins the vector (both are hoisted together);
+/// the rest is multiplied from the lowest stratum up, scalars before vectors.
+fn join(f: &mut Formula, groups: Vec<(bool, Stratum, ExprId)>) -> Option<ExprId> {
+    let mut rest: Vec<(bool, Stratum, ExprId)> = Vec::new();
+    for (vector, s, id) in groups {
+        let scalar = rest.iter().position(|g| vector && s != Stratum::Pair && g.1 == s && !g.0);
+        match scalar {
+            Some(at) => {
+                let (_, _, factor) = rest.remove(at);
+                rest.push((true, s, f.mul(factor, id)));
+            }
+            None => rest.push((vector, s, id)),
+        }
+    }
+    rest.sort_by_key(|g| (g.0, g.1));
+    let mut ids = rest.into_iter().map(|g| g.2);
+    let first = ids.next()?;
+    Some(ids.fold(first, |acc, id| f.mul(acc, id)))
+}
+
+fn quotient(f: &mut Formula, over: &[ExprId], under: &[ExprId]) -> Option<ExprId> {
+    let over = over.iter().copied().reduce(|a, b| f.mul(a, b));
+    let under = under.iter().copied().reduce(|a, b| f.mul(a, b));
+    match (over, under) {
+        (over, None) => over,
+        (Some(a), Some(b)) => Some(f.div(a, b)),
+        (None, Some(b)) => Some(f.apply(Op::Inv, &[b], &[])),
+    }
+}

@@ -1,0 +1,60 @@
+//! Sizes of the inner loops, from a few facts of the stage. Numbers were measured; see
+//! `benchmarks/` for how.
+
+use crate::ir::Formula;
+
+use super::{Stage, places::accumulators};
+
+/// What the code is emitted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// C++ with vectors of rows.
+    Cpu,
+    /// CUDA C++ with a row or a few a thread.
+    Cuda,
+}
+
+/// The sizes of one stage on one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Vectors of rows a block where there are 32 vector registers; rows a thread on CUDA.
+    pub rows_wide: usize,
+    /// Vectors of rows a block where there are 16 vector registers.
+    pub rows_narrow: usize,
+    /// Columns between two flushes of partial results into the totals.
+    pub tile: usize,
+    /// Values of at most this many components are written out; longer ones are loops.
+    pub unroll: usize,
+    /// Threads a block, on CUDA.
+    pub threads: usize,
+}
+
+/// Chooses the sizes.
+pub fn choose(f: &Formula, stage: &Stage, target: Target) -> Choice {
+    let held = held_vectors(f, stage);
+    match target {
+        Target::Cpu => {
+            let (rows_wide, rows_narrow) = match held {
+                0..=2 => (8, 4),
+                3..=5 => (4, 4),
+                6..=12 => (4, 2),
+                _ => (2, 2),
+            };
+            Choice { rows_wide, rows_narrow, tile: 256, unroll: 16, threads: 1 }
+        }
+        Target::Cuda => {
+            let rows = match held {
+                0..=2 => 4,
+                3..=6 => 2,
+                _ => 1,
+            };
+            Choice { rows_wide: rows, rows_narrow: rows, tile: 128, unroll: 64, threads: 128 }
+        }
+    }
+}
+
+/// Scalars a row that stay in registers through the fold.
+fn held_vectors(f: &Formula, stage: &Stage) -> usize {
+    let states = accumulators(f, stage);
+    states.iter().flat_map(|group| super::reduction(f, group[0]).args.iter()).map(|&a| f.dim(a)).sum()
+}

@@ -1,0 +1,193 @@
+//! Where each value of a stage is computed, and what one place hands to the next.
+//!
+//! A stage has five places: once a launch, once a row, once a column, once a pair, and once a row
+//! after the fold. A value computed in a cheaper place and read in a dearer one gets *slots*:
+//! scalars of the packed launch values, row block or column.
+
+use std::collections::BTreeMap;
+
+use crate::ir::{Axis, ExprId, Formula, Node, Stratum};
+use crate::ops::Op;
+
+use super::{Plan, Stage, reduction};
+
+/// Where a value is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Written into the code.
+    Const,
+    /// Once a launch.
+    Launch,
+    /// Once a row, before the fold.
+    Row,
+    /// Once a column.
+    Col,
+    /// Once a pair.
+    Pair,
+    /// Once a row, after the fold: it reads a finished reduction of this stage.
+    Finish,
+}
+
+/// A value handed from a cheaper place to a dearer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// First scalar.
+    pub base: usize,
+    /// Number of scalars.
+    pub words: usize,
+}
+
+/// The places and slots of one stage.
+#[derive(Clone, Debug)]
+pub struct Places {
+    places: Vec<Option<Place>>,
+    /// Launch values that other places read.
+    pub launch: BTreeMap<ExprId, Slot>,
+    /// Row values that pairs or the finish read.
+    pub row: BTreeMap<ExprId, Slot>,
+    /// Column values that pairs read.
+    pub col: BTreeMap<ExprId, Slot>,
+}
+
+impl Places {
+    /// Works out the places of one stage of a plan.
+    pub fn new(plan: &Plan, stage: &Stage) -> Places {
+        let mut places = Places {
+            places: assign(plan, stage),
+            launch: BTreeMap::new(),
+            row: BTreeMap::new(),
+            col: BTreeMap::new(),
+        };
+        places.hand_over(plan, stage);
+        places
+    }
+
+    /// Where a value of this stage is computed.
+    pub fn of(&self, id: ExprId) -> Place {
+        self.places[id.index()].expect("the stage reads this value")
+    }
+
+    /// Whether the stage computes or reads this value at all.
+    pub fn has(&self, id: ExprId) -> bool {
+        self.places[id.index()].is_some()
+    }
+
+    /// Scalars of one slot table.
+    pub fn words(table: &BTreeMap<ExprId, Slot>) -> usize {
+        table.values().map(|s| s.words).sum()
+    }
+
+    /// Gives slots to every value that is read in a dearer place than its own.
+    fn hand_over(&mut self, plan: &Plan, stage: &Stage) {
+        let f = &plan.formula;
+        // What is folded is read by the pair, even where it does not vary with the pair; what is
+        // written is read by the finish.
+        let folded = stage.reductions.iter().flat_map(|&r| f.node(r).args());
+        let written = stage.writes.iter().map(|&(_, id)| id);
+        for id in folded.collect::<Vec<_>>() {
+            self.read(f, id, Place::Pair);
+        }
+        for id in written.collect::<Vec<_>>() {
+            self.read(f, id, Place::Finish);
+        }
+        for id in f.ids() {
+            let Some(place) = self.places[id.index()] else { continue };
+            if stage.known.iter().any(|&(k, _)| k == id) || stage.reductions.contains(&id) {
+                continue;
+            }
+            if let Node::Op(op, args, _) = f.node(id)
+                && !is_transparent(*op)
+            {
+                for &arg in args {
+                    self.read(f, arg, place);
+                }
+            }
+        }
+    }
+
+    /// Notes that `id` is read in `reader`. Moves of components are looked through, so that what
+    /// they move is handed over once and by its own name.
+    fn read(&mut self, f: &Formula, id: ExprId, reader: Place) {
+        let mut todo = vec![id];
+        while let Some(id) = todo.pop() {
+            if let Node::Op(op, args, _) = f.node(id)
+                && is_transparent(*op)
+            {
+                todo.extend(args);
+                continue;
+            }
+            let place = self.of(id);
+            let table = match place {
+                _ if place == reader => continue,
+                Place::Launch => &mut self.launch,
+                Place::Row => &mut self.row,
+                Place::Col => &mut self.col,
+                Place::Const | Place::Pair | Place::Finish => continue,
+            };
+            let base = Places::words(table);
+            table.entry(id).or_insert(Slot { base, words: f.dim(id) });
+        }
+    }
+}
+
+/// Whether an operation only moves components: reading its result is reading its argument.
+pub fn is_transparent(op: Op) -> bool {
+    matches!(op, Op::SumT | Op::Elem | Op::ElemT | Op::Extract | Op::ExtractT | Op::Concat)
+}
+
+fn assign(plan: &Plan, stage: &Stage) -> Vec<Option<Place>> {
+    let f = &plan.formula;
+    let mut places: Vec<Option<Place>> = vec![None; f.len()];
+    let mut todo: Vec<ExprId> = stage.writes.iter().map(|&(_, id)| id).collect();
+    todo.extend(stage.reductions.iter().flat_map(|&r| f.node(r).args()));
+    let is_known = |id: ExprId| stage.known.iter().any(|&(k, _)| k == id);
+    // Mark what this stage computes; results of other stages are leaves.
+    let mut live = vec![false; f.len()];
+    while let Some(id) = todo.pop() {
+        if std::mem::replace(&mut live[id.index()], true) || is_known(id) {
+            continue;
+        }
+        if !stage.reductions.contains(&id) {
+            todo.extend(f.node(id).args());
+        }
+    }
+    for id in f.ids().filter(|id| live[id.index()]) {
+        let own = stage.reductions.contains(&id);
+        let after = !is_known(id)
+            && !own
+            && f.node(id).args().any(|a| places[a.index()] == Some(Place::Finish));
+        places[id.index()] =
+            Some(if own || after { Place::Finish } else { place(stage, f.stratum(id)) });
+    }
+    places
+}
+
+fn place(stage: &Stage, s: Stratum) -> Place {
+    let varies = |axis: Option<Axis>| axis.is_some_and(|a| s.varies(a));
+    match (s, varies(stage.rows), varies(stage.cols)) {
+        (Stratum::Const, ..) => Place::Const,
+        (_, false, false) => Place::Launch,
+        (_, true, false) => Place::Row,
+        (_, false, true) => Place::Col,
+        (_, true, true) => Place::Pair,
+    }
+}
+
+/// Reductions of a stage that share one accumulator: same state, arguments, mask and k.
+pub fn accumulators(f: &Formula, stage: &Stage) -> Vec<Vec<ExprId>> {
+    let mut groups: Vec<Vec<ExprId>> = Vec::new();
+    for &id in &stage.reductions {
+        let same = |g: &Vec<ExprId>| share(f, g[0], id);
+        match groups.iter_mut().find(|g| same(g)) {
+            Some(group) => group.push(id),
+            None => groups.push(vec![id]),
+        }
+    }
+    groups
+}
+
+fn share(f: &Formula, a: ExprId, b: ExprId) -> bool {
+    let (ra, rb) = (reduction(f, a), reduction(f, b));
+    let state = |r: &crate::ir::Reduction| r.reducer.def().emit.state.family();
+    state(ra) == state(rb) && ra.args == rb.args && ra.mask == rb.mask && ra.k == rb.k
+}
