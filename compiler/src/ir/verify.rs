@@ -1,1 +1,1 @@
-//! verify
+//! The checks of the invariants of [`super`].

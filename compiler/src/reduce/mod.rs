@@ -141,4 +141,3 @@ pub enum StateKind {
     /// by the sum of exp(x).
     ShiftedExpWeight,
 }
-
