@@ -78,12 +78,7 @@ impl Formula {
     ///
     /// # Errors
     /// When the arguments do not fit the operation's rule; the message names both sides.
-    pub fn op(
-        &mut self,
-        op: Op,
-        args: &[ExprId],
-        params: &[i64],
-    ) -> Result<ExprId, BuildError> {
+    pub fn op(&mut self, op: Op, args: &[ExprId], params: &[i64]) -> Result<ExprId, BuildError> {
         let def = op.def();
         self.check_call(def, args, params)?;
         let dims: Vec<usize> = args.iter().map(|&a| self.dim(a)).collect();
@@ -179,12 +174,7 @@ impl Formula {
         ids.fold(Stratum::Const, |s, id| s.join(self.stratum(id)))
     }
 
-    fn check_call(
-        &self,
-        def: &OpDef,
-        args: &[ExprId],
-        params: &[i64],
-    ) -> Result<(), BuildError> {
+    fn check_call(&self, def: &OpDef, args: &[ExprId], params: &[i64]) -> Result<(), BuildError> {
         if args.len() != def.arity || params.len() != def.params {
             return Err(BuildError::Arity(format!(
                 "{} takes {}, but got {}",

@@ -1,1 +1,1 @@
-//! eval
+//! The dense float64 meaning of a formula.

@@ -25,6 +25,6 @@ mod types;
 pub mod verify;
 
 pub use arena::{ExprId, Formula, Input, Node, Output, Reduction};
-pub use build::BuildError;
+pub use build::{BuildError, MAX_DIM, MAX_NODES};
 pub use print::{Key, canonical_text, key};
 pub use types::{Axis, Dtype, Kind, Real, Stratum};

@@ -1,1 +1,3 @@
 //! verify
+/// x
+pub fn verify(_: &super::Formula) -> Result<(), String> { Ok(()) }

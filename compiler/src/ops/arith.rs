@@ -41,9 +41,7 @@ pub const MUL: OpDef = OpDef {
     params: 0,
     shape: same_or_one,
     eval: |args, _, out| map2(args, out, |a, b| a * b),
-    grad: Grad::Vjp(|f, c, seed| {
-        vec![Some(f.mul(seed, c.args[1])), Some(f.mul(seed, c.args[0]))]
-    }),
+    grad: Grad::Vjp(|f, c, seed| vec![Some(f.mul(seed, c.args[1])), Some(f.mul(seed, c.args[0]))]),
     emit: Emit::Map("$0 * $1"),
     expand: None,
     domain: &[(-2.0, 2.0), (-2.0, 2.0)],

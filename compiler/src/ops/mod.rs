@@ -57,7 +57,6 @@ macro_rules! for_each_op {
         }
     };
 }
-pub(crate) use for_each_op;
 
 macro_rules! make_enum {
     ($($variant:ident = $family:ident :: $room:ident,)*) => {

@@ -1,0 +1,209 @@
+//! Components moved: copied, picked, sliced, joined.
+//!
+//! What goes in: nothing. What comes out: rooms of the op table. An index that is not in the
+//! vector is refused when the node is built, from both ends, so no kernel ever checks one.
+
+use crate::ir::MAX_DIM;
+
+use super::{Emit, Grad, Op, OpDef};
+
+/// A literal length.
+fn length(n: i64) -> Result<usize, String> {
+    match usize::try_from(n) {
+        Ok(len @ 1..=MAX_DIM) => Ok(len),
+        _ => Err(format!("the length is {n}, but a vector has 1 to {MAX_DIM} components")),
+    }
+}
+
+/// A literal index into a vector of `dim` components.
+fn position(m: i64, dim: usize) -> Result<usize, String> {
+    match usize::try_from(m) {
+        Ok(index) if index < dim => Ok(index),
+        _ => Err(format!(
+            "the index is {m}, but a vector of {dim} components has indices 0 to {}",
+            dim - 1
+        )),
+    }
+}
+
+/// A literal slice of `len` components, from `start` on, of a vector of `dim`.
+fn slice(start: i64, len: usize, dim: usize) -> Result<(), String> {
+    match usize::try_from(start) {
+        Ok(first) if first <= dim && len <= dim - first => Ok(()),
+        _ => Err(format!(
+            "{len} components from index {start} on do not lie in a vector of {dim} components"
+        )),
+    }
+}
+
+fn scalar(dim: usize) -> Result<(), String> {
+    match dim {
+        1 => Ok(()),
+        n => Err(format!("the argument must be a scalar, but it has {n} components")),
+    }
+}
+
+/// A scalar copied.
+pub const SUM_T: OpDef = OpDef {
+    name: "sum_t",
+    aliases: &["SumT"],
+    doc: "A scalar copied into each component of a vector of a literal length.",
+    arity: 1,
+    params: 1,
+    shape: |dims, params| scalar(dims[0]).and_then(|()| length(params[0])),
+    eval: |args, _, out| out.fill(args[0][0]),
+    grad: Grad::Vjp(|f, _, seed| vec![Some(f.sum_components(seed))]),
+    emit: Emit::Parts(|_, args, params| vec![args[0][0]; params[0] as usize]),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// One component.
+pub const ELEM: OpDef = OpDef {
+    name: "elem",
+    aliases: &["Elem"],
+    doc: "The component at a literal index, from 0.",
+    arity: 1,
+    params: 1,
+    shape: |dims, params| position(params[0], dims[0]).map(|_| 1),
+    eval: |args, params, out| out[0] = args[0][params[0] as usize],
+    grad: Grad::Vjp(|f, c, seed| {
+        let n = f.dim(c.args[0]) as i64;
+        vec![Some(f.apply(Op::ElemT, &[seed], &[n, c.params[0]]))]
+    }),
+    emit: Emit::Parts(|_, args, params| vec![args[0][params[0] as usize]]),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// A scalar among zeros.
+pub const ELEM_T: OpDef = OpDef {
+    name: "elem_t",
+    aliases: &["ElemT"],
+    doc: "A vector of a literal length that is f at a literal index and 0 elsewhere.",
+    arity: 1,
+    params: 2,
+    shape: |dims, params| {
+        scalar(dims[0])?;
+        let n = length(params[0])?;
+        position(params[1], n).map(|_| n)
+    },
+    eval: |args, params, out| {
+        out.fill(0.0);
+        out[params[1] as usize] = args[0][0];
+    },
+    grad: Grad::Vjp(|f, c, seed| vec![Some(f.apply(Op::Elem, &[seed], &[c.params[1]]))]),
+    emit: Emit::Parts(|p, args, params| {
+        let mut parts = vec![p.constant(0.0); params[0] as usize];
+        parts[params[1] as usize] = args[0][0];
+        parts
+    }),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// A slice.
+pub const EXTRACT: OpDef = OpDef {
+    name: "extract",
+    aliases: &["Extract"],
+    doc: "The components from a literal index on, as many as a literal length says.",
+    arity: 1,
+    params: 2,
+    shape: |dims, params| {
+        let len = length(params[1])?;
+        slice(params[0], len, dims[0]).map(|()| len)
+    },
+    eval: |args, params, out| {
+        out.copy_from_slice(&args[0][params[0] as usize..][..params[1] as usize]);
+    },
+    grad: Grad::Vjp(|f, c, seed| {
+        let n = f.dim(c.args[0]) as i64;
+        vec![Some(f.apply(Op::ExtractT, &[seed], &[c.params[0], n]))]
+    }),
+    emit: Emit::Parts(|_, args, params| {
+        args[0][params[0] as usize..][..params[1] as usize].to_vec()
+    }),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// A vector among zeros.
+pub const EXTRACT_T: OpDef = OpDef {
+    name: "extract_t",
+    aliases: &["ExtractT"],
+    doc: "A vector of a literal length that holds f from a literal index on and is 0 elsewhere.",
+    arity: 1,
+    params: 2,
+    shape: |dims, params| {
+        let n = length(params[1])?;
+        slice(params[0], dims[0], n).map(|()| n)
+    },
+    eval: |args, params, out| {
+        out.fill(0.0);
+        out[params[0] as usize..][..args[0].len()].copy_from_slice(args[0]);
+    },
+    grad: Grad::Vjp(|f, c, seed| {
+        let d = f.dim(c.args[0]) as i64;
+        vec![Some(f.apply(Op::Extract, &[seed], &[c.params[0], d]))]
+    }),
+    emit: Emit::Parts(|p, args, params| {
+        let mut parts = vec![p.constant(0.0); params[1] as usize];
+        parts[params[0] as usize..][..args[0].len()].copy_from_slice(&args[0]);
+        parts
+    }),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// Two vectors in a row.
+pub const CONCAT: OpDef = OpDef {
+    name: "concat",
+    aliases: &["Concat"],
+    doc: "The components of f, then those of g.",
+    arity: 2,
+    params: 0,
+    shape: |dims, _| Ok(dims[0] + dims[1]),
+    eval: |args, _, out| {
+        let (left, right) = out.split_at_mut(args[0].len());
+        left.copy_from_slice(args[0]);
+        right.copy_from_slice(args[1]);
+    },
+    grad: Grad::Vjp(|f, c, seed| {
+        let (a, b) = (f.dim(c.args[0]) as i64, f.dim(c.args[1]) as i64);
+        vec![
+            Some(f.apply(Op::Extract, &[seed], &[0, a])),
+            Some(f.apply(Op::Extract, &[seed], &[a, b])),
+        ]
+    }),
+    emit: Emit::Parts(|_, args, _| args.concat()),
+    expand: None,
+    domain: &[(-2.0, 2.0), (-2.0, 2.0)],
+};
+
+/// A position as a vector.
+pub const ONE_HOT: OpDef = OpDef {
+    name: "one_hot",
+    aliases: &["OneHot"],
+    doc: "A vector of a literal length that is 1 at the index f + 0.5, cut to an integer, and 0 \
+          elsewhere; all 0 where that index is not in the vector or f is NaN.",
+    arity: 1,
+    params: 1,
+    shape: |dims, params| scalar(dims[0]).and_then(|()| length(params[0])),
+    eval: |args, _, out| {
+        let index = libm::trunc(args[0][0] + 0.5);
+        for (k, o) in out.iter_mut().enumerate() {
+            *o = if index == k as f64 { 1.0 } else { 0.0 };
+        }
+    },
+    grad: Grad::Zero,
+    emit: Emit::Parts(|p, args, params| {
+        (0..params[0])
+            .map(|k| {
+                let index = p.constant(k as f64);
+                p.make("tf_onehot($0, $1)", &[args[0][0], index])
+            })
+            .collect()
+    }),
+    expand: None,
+    domain: &[(0.0, 2.4)],
+};
