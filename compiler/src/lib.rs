@@ -3,6 +3,8 @@
 //! It never does IO, starts a process, reads a clock or the environment, and never panics on what
 //! a user wrote.
 
+#[cfg(feature = "emit")]
+pub mod emit;
 pub mod ir;
 pub mod ops;
 pub mod passes;

@@ -9,6 +9,46 @@
 #include "tf_abi.h"
 #include "reduce.h"
 
+/* Vectors of rows a block: the first where there are 32 vector registers (or a GPU), the second
+ * where there are 16. */
+#if defined(TF_LEVEL) && (TF_LEVEL == 2 || TF_LEVEL == 3)
+#define TF_R(wide, narrow) (narrow)
+#else
+#define TF_R(wide, narrow) (wide)
+#endif
+
+/* Loops over the components of long values stay loops. */
+#if defined(__CUDACC__)
+#define TF_LOOP _Pragma("unroll 4")
+#else
+#define TF_LOOP _Pragma("GCC unroll 2")
+#endif
+
+template <class... A> TF_FN void TF_UNUSED(const A &...) {}
+
+#define TF_PASTE_(a, b) a##b
+#define TF_PASTE(a, b) TF_PASTE_(a, b)
+#if TF_F64
+#define TF_DTYPE_ _f64
+#else
+#define TF_DTYPE_ _f32
+#endif
+#if !defined(TF_LEVEL)
+#define TF_LEVEL_ _
+#elif TF_LEVEL == 2
+#define TF_LEVEL_ _v2
+#elif TF_LEVEL == 3
+#define TF_LEVEL_ _v3
+#elif TF_LEVEL == 4
+#define TF_LEVEL_ _v4
+#else
+#define TF_LEVEL_ _neon
+#endif
+/* tf_<hash>_f32_v4 */
+#define TF_STAGES(symbol) TF_PASTE(TF_PASTE(symbol, TF_DTYPE_), TF_LEVEL_)
+/* tf_<hash>_f32_s0_rows */
+#define TF_ENTRY_NAME(symbol, S, kind) TF_PASTE(TF_PASTE(TF_PASTE(TF_PASTE(symbol, TF_DTYPE_), _), S), kind)
+
 /* One packed column: on the CPU its words are neighbours; in a CUDA tile they lie a tile apart. */
 struct tf_col {
   const T *at_;

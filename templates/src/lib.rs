@@ -1,1 +1,23 @@
-//! placeholder
+//! The text of tilefold's templates and headers, embedded so that the compiler needs no files.
+//!
+//! `*.hbs` is text that depends on a formula; everything under `include/` is real C, C++ or CUDA
+//! that compiles alone. This crate decides nothing.
+
+/// Handlebars templates by name; partials are named by `{{> name}}`.
+pub const TEMPLATES: &[(&str, &str)] = &[
+    ("banner", include_str!("../shared/banner.hbs")),
+    ("stage", include_str!("../shared/stage.hbs")),
+    ("kernel.cpp", include_str!("../cpu/kernel.cpp.hbs")),
+    ("kernel.cu", include_str!("../cuda/kernel.cu.hbs")),
+    ("kernel.c", include_str!("../abi/kernel.c.hbs")),
+];
+
+/// Headers that emitted code includes, by file name.
+pub const HEADERS: &[(&str, &str)] = &[
+    ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
+    ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
+    ("kernel.h", include_str!("../include/kernel.h")),
+    ("reduce.h", include_str!("../include/reduce.h")),
+    ("tf_abi.h", include_str!("../include/tf_abi.h")),
+    ("tf_desc.h", include_str!("../include/tf_desc.h")),
+];

@@ -53,7 +53,7 @@ pub const SUM_T: OpDef = OpDef {
     shape: |dims, params| scalar(dims[0]).and_then(|()| length(params[0])),
     eval: |args, _, out| out.fill(args[0][0]),
     grad: Grad::Vjp(|f, _, seed| vec![Some(f.sum_components(seed))]),
-    emit: Emit::Parts(|_, args, params| vec![args[0][0]; params[0] as usize]),
+    emit: Emit::Move(|_, _, _| Some((0, 0))),
     expand: None,
     domain: &[(-2.0, 2.0)],
 };
@@ -71,7 +71,7 @@ pub const ELEM: OpDef = OpDef {
         let n = f.dim(c.args[0]) as i64;
         vec![Some(f.apply(Op::ElemT, &[seed], &[n, c.params[0]]))]
     }),
-    emit: Emit::Parts(|_, args, params| vec![args[0][params[0] as usize]]),
+    emit: Emit::Move(|_, params, _| Some((0, params[0] as usize))),
     expand: None,
     domain: &[(-2.0, 2.0)],
 };
@@ -93,11 +93,7 @@ pub const ELEM_T: OpDef = OpDef {
         out[params[1] as usize] = args[0][0];
     },
     grad: Grad::Vjp(|f, c, seed| vec![Some(f.apply(Op::Elem, &[seed], &[c.params[1]]))]),
-    emit: Emit::Parts(|p, args, params| {
-        let mut parts = vec![p.constant(0.0); params[0] as usize];
-        parts[params[1] as usize] = args[0][0];
-        parts
-    }),
+    emit: Emit::Move(|_, params, c| (c == params[1] as usize).then_some((0, 0))),
     expand: None,
     domain: &[(-2.0, 2.0)],
 };
@@ -120,9 +116,7 @@ pub const EXTRACT: OpDef = OpDef {
         let n = f.dim(c.args[0]) as i64;
         vec![Some(f.apply(Op::ExtractT, &[seed], &[c.params[0], n]))]
     }),
-    emit: Emit::Parts(|_, args, params| {
-        args[0][params[0] as usize..][..params[1] as usize].to_vec()
-    }),
+    emit: Emit::Move(|_, params, c| Some((0, params[0] as usize + c))),
     expand: None,
     domain: &[(-2.0, 2.0)],
 };
@@ -146,10 +140,9 @@ pub const EXTRACT_T: OpDef = OpDef {
         let d = f.dim(c.args[0]) as i64;
         vec![Some(f.apply(Op::Extract, &[seed], &[c.params[0], d]))]
     }),
-    emit: Emit::Parts(|p, args, params| {
-        let mut parts = vec![p.constant(0.0); params[1] as usize];
-        parts[params[0] as usize..][..args[0].len()].copy_from_slice(&args[0]);
-        parts
+    emit: Emit::Move(|dims, params, c| {
+        let at = c.checked_sub(params[0] as usize)?;
+        (at < dims[0]).then_some((0, at))
     }),
     expand: None,
     domain: &[(-2.0, 2.0)],
@@ -175,7 +168,10 @@ pub const CONCAT: OpDef = OpDef {
             Some(f.apply(Op::Extract, &[seed], &[a, b])),
         ]
     }),
-    emit: Emit::Parts(|_, args, _| args.concat()),
+    emit: Emit::Move(|dims, _, c| match c.checked_sub(dims[0]) {
+        None => Some((0, c)),
+        Some(at) => Some((1, at)),
+    }),
     expand: None,
     domain: &[(-2.0, 2.0), (-2.0, 2.0)],
 };

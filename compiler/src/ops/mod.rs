@@ -143,6 +143,10 @@ pub enum Emit {
     /// One component of the result from the same component of each argument: `$0`, `$1`, `$2` are
     /// the arguments, `$p0`, `$p1` the literal parameters.
     Map(&'static str),
+    /// Component `c` of the result is a component of an argument (argument, component), or 0. The
+    /// function gets the arguments' dims, the literal parameters and `c`. Moves cost nothing and
+    /// are looked through.
+    Move(fn(&[usize], &[i64], usize) -> Option<(usize, usize)>),
     /// The components of the result from all components of the arguments.
     Parts(fn(&mut dyn Parts, &[Vec<Part>], &[i64]) -> Vec<Part>),
     /// The expansion is emitted.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::ir::{Axis, ExprId, Formula, Node, Stratum};
-use crate::ops::Op;
+use crate::ops::{Emit, Op};
 
 use super::{Plan, Stage, reduction};
 
@@ -41,6 +41,7 @@ pub struct Slot {
 #[derive(Clone, Debug)]
 pub struct Places {
     places: Vec<Option<Place>>,
+    accumulators: Vec<Vec<ExprId>>,
     /// Launch values that other places read.
     pub launch: BTreeMap<ExprId, Slot>,
     /// Row values that pairs or the finish read.
@@ -54,6 +55,7 @@ impl Places {
     pub fn new(plan: &Plan, stage: &Stage) -> Places {
         let mut places = Places {
             places: assign(plan, stage),
+            accumulators: accumulators(&plan.formula, stage),
             launch: BTreeMap::new(),
             row: BTreeMap::new(),
             col: BTreeMap::new(),
@@ -70,6 +72,27 @@ impl Places {
     /// Whether the stage computes or reads this value at all.
     pub fn has(&self, id: ExprId) -> bool {
         self.places[id.index()].is_some()
+    }
+
+    /// Reductions that share one accumulator, in order.
+    pub fn accumulators(&self) -> &[Vec<ExprId>] {
+        &self.accumulators
+    }
+
+    /// Where a finished reduction of this stage is read: accumulator and field.
+    pub fn result(&self, f: &Formula, id: ExprId) -> (usize, u32) {
+        let n = self.accumulators.iter().position(|g| g.contains(&id)).expect("folded here");
+        (n, reduction(f, id).reducer.def().emit.field)
+    }
+
+    /// What a place hands to dearer ones.
+    pub fn table(&self, place: Place) -> &BTreeMap<ExprId, Slot> {
+        match place {
+            Place::Launch => &self.launch,
+            Place::Row => &self.row,
+            Place::Col => &self.col,
+            other => unreachable!("{other:?} hands nothing over"),
+        }
     }
 
     /// Scalars of one slot table.
@@ -132,7 +155,7 @@ impl Places {
 
 /// Whether an operation only moves components: reading its result is reading its argument.
 pub fn is_transparent(op: Op) -> bool {
-    matches!(op, Op::SumT | Op::Elem | Op::ElemT | Op::Extract | Op::ExtractT | Op::Concat)
+    matches!(op.def().emit, Emit::Move(_))
 }
 
 fn assign(plan: &Plan, stage: &Stage) -> Vec<Option<Place>> {

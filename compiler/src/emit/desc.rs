@@ -1,0 +1,141 @@
+//! The descriptor of a kernel: what the runtime must know before it calls anything.
+
+use serde::Serialize;
+
+use crate::ir::{Axis, Key, Kind, Node, Stratum};
+use crate::schedule::{Place, Places, Plan, Stage};
+
+use super::Banner;
+use super::view::{cuda_choice, state_bytes};
+
+/// What `kernel.c.hbs` sees.
+#[derive(Serialize)]
+pub struct DescView<'a> {
+    #[serde(flatten)]
+    banner: Banner<'a>,
+    symbol: &'a str,
+    formula: &'a str,
+    key: String,
+    text: Vec<&'a str>,
+    values: Vec<ValueView>,
+    n_inputs: usize,
+    n_temps: usize,
+    n_outputs: usize,
+    n_stages: usize,
+    stages: Vec<StageDesc>,
+}
+
+#[derive(Serialize)]
+struct ValueView {
+    name: String,
+    axis: &'static str,
+    dim: usize,
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct StageDesc {
+    index: usize,
+    name: String,
+    row_axis: &'static str,
+    col_axis: &'static str,
+    least_cols: usize,
+    uses_pos: u32,
+    n_writes: usize,
+    writes: String,
+    pair_ops: String,
+    folds: bool,
+    cuda: CudaDesc,
+}
+
+#[derive(Serialize)]
+struct CudaDesc {
+    threads: usize,
+    rows_per_block: usize,
+    tile: usize,
+    state_bytes_f32: usize,
+    state_bytes_f64: usize,
+}
+
+/// Fills the view.
+pub fn view<'a>(
+    banner: &Banner<'a>,
+    symbol: &'a str,
+    key: &Key,
+    canonical: &'a str,
+    formula: &'a str,
+    plan: &Plan,
+    pair_ops: &[f64],
+) -> DescView<'a> {
+    let digits = key.to_string();
+    let bytes: Vec<String> =
+        (0..digits.len()).step_by(2).map(|n| format!("0x{}", &digits[n..n + 2])).collect();
+    let values = plan.values.iter().map(|v| ValueView {
+        name: v.name.clone(),
+        axis: axis(v.axis),
+        dim: v.dim,
+        kind: match v.kind {
+            Kind::Real => "TF_REAL",
+            Kind::Index => "TF_INDEX",
+        },
+    });
+    DescView {
+        banner: *banner,
+        symbol,
+        formula,
+        key: bytes.join(", "),
+        text: canonical.lines().collect(),
+        values: values.collect(),
+        n_inputs: plan.n_inputs,
+        n_temps: plan.n_temps,
+        n_outputs: plan.values.len() - plan.n_inputs - plan.n_temps,
+        n_stages: plan.stages.len(),
+        stages: (0..plan.stages.len()).map(|n| stage(plan, n, pair_ops[n])).collect(),
+    }
+}
+
+fn stage(plan: &Plan, n: usize, pair_ops: f64) -> StageDesc {
+    let stage = &plan.stages[n];
+    let choice = cuda_choice(plan, n);
+    let writes: Vec<String> = stage.writes.iter().map(|(v, _)| v.to_string()).collect();
+    StageDesc {
+        index: n,
+        name: format!("s{n}"),
+        row_axis: axis(stage.rows),
+        col_axis: axis(stage.cols),
+        least_cols: stage.least_cols(&plan.formula),
+        uses_pos: uses_pos(plan, stage),
+        n_writes: writes.len(),
+        writes: writes.join(", "),
+        pair_ops: format!("{pair_ops:?}"),
+        folds: stage.cols.is_some(),
+        cuda: CudaDesc {
+            threads: choice.threads,
+            rows_per_block: choice.threads * choice.rows_wide,
+            tile: choice.tile,
+            state_bytes_f32: state_bytes(plan, n, 4),
+            state_bytes_f64: state_bytes(plan, n, 8),
+        },
+    }
+}
+
+fn axis(axis: Option<Axis>) -> &'static str {
+    match axis {
+        Some(Axis::I) => "TF_AXIS_I",
+        Some(Axis::J) => "TF_AXIS_J",
+        None => "TF_AXIS_NONE",
+    }
+}
+
+/// Bit 0: the stage reads the number of its rows as a real; bit 1: of its columns.
+fn uses_pos(plan: &Plan, stage: &Stage) -> u32 {
+    let f = &plan.formula;
+    let places = Places::new(plan, stage);
+    let reads = |place: Place, wanted: Option<Axis>| {
+        let pos = f.ids().filter(|&id| matches!(f.node(id), Node::Pos(_)) && places.has(id));
+        pos.into_iter()
+            .any(|id| places.of(id) == place && f.stratum(id) == Stratum::of(wanted))
+    };
+    u32::from(stage.rows.is_some() && reads(Place::Row, stage.rows))
+        | u32::from(stage.cols.is_some() && reads(Place::Col, stage.cols)) << 1
+}

@@ -1,0 +1,156 @@
+//! Formula and schedule to text: C++ for the CPU, CUDA C++, and the C descriptor.
+//!
+//! Decisions are taken in Rust ([`view`], [`body`], [`crate::schedule`]); templates print. The same
+//! formula gives the same bytes on every machine. User names reach the descriptor as C strings
+//! (they are plain ASCII identifiers); no other user text is emitted.
+
+pub mod body;
+mod desc;
+pub mod view;
+
+use std::sync::OnceLock;
+
+use handlebars::Handlebars;
+use serde::Serialize;
+use tilefold_templates::TEMPLATES;
+use thiserror::Error;
+
+use crate::ir::{Formula, canonical_text, key};
+use crate::passes::optimize;
+use crate::schedule::{Plan, Target, plan};
+
+use view::StageView;
+
+/// Most lines of C++ one kernel may have. Beyond it a compiler would take minutes.
+pub const MAX_LINES: usize = 60_000;
+
+/// Why a formula cannot be emitted.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum EmitError {
+    /// The code would be too long.
+    #[error(
+        "`{name}` needs {lines} lines of C++, the limit is {MAX_LINES}; use smaller dimensions or \
+         split the formula"
+    )]
+    TooLong {
+        /// The formula.
+        name: String,
+        /// What it would need.
+        lines: usize,
+    },
+}
+
+/// The text of one kernel. It serves every dtype and instruction level through macros, see
+/// `templates/include/kernel.h` and `tf_desc.h`.
+#[derive(Clone, Debug)]
+pub struct KernelText {
+    /// `tf_` and 32 hexadecimal digits of the key: the prefix of every exported symbol.
+    pub symbol: String,
+    /// Canonical text, whose hash is the key.
+    pub canonical: String,
+    /// C++ for the CPU.
+    pub cpp: String,
+    /// CUDA C++.
+    pub cu: String,
+    /// C descriptor.
+    pub desc: String,
+    /// What was decided.
+    pub plan: Plan,
+    /// Operations a pair, stage by stage.
+    pub pair_ops: Vec<f64>,
+}
+
+/// Emits one formula. `title` and `source` go into the banner: the instance's name and the path
+/// of the formula file.
+///
+/// # Errors
+/// When the code would be too long.
+pub fn kernel(formula: &Formula, title: &str, source: &str) -> Result<KernelText, EmitError> {
+    // Expressions are walked recursively; a deep one needs more stack than a small thread has.
+    std::thread::scope(|scope| {
+        let work = || emit(formula, title, source);
+        let thread = std::thread::Builder::new().stack_size(256 << 20).spawn_scoped(scope, work);
+        match thread.map(|t| t.join()) {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => work(),
+        }
+    })
+}
+
+fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, EmitError> {
+    let canonical = canonical_text(formula);
+    let digest = key(formula);
+    let symbol = format!("tf_{}", &digest.to_string()[..32]);
+    let plan = plan(optimize(formula));
+    let cpu = stages(&plan, Target::Cpu);
+    let lines: usize = cpu.iter().map(StageView::lines).sum();
+    if lines > MAX_LINES {
+        return Err(EmitError::TooLong { name: formula.name.clone(), lines });
+    }
+    let cuda = stages(&plan, Target::Cuda);
+    let pair_ops: Vec<f64> = cpu.iter().map(|s| s.pair_ops).collect();
+    let banner = Banner { source, title };
+    let desc = desc::view(&banner, &symbol, &digest, &canonical, &formula.name, &plan, &pair_ops);
+    Ok(KernelText {
+        cpp: render("kernel.cpp", &FileView::new(&banner, &symbol, &plan, cpu)),
+        cu: render("kernel.cu", &FileView::new(&banner, &symbol, &plan, cuda)),
+        desc: render("kernel.c", &desc),
+        symbol,
+        canonical,
+        plan,
+        pair_ops,
+    })
+}
+
+fn stages(plan: &Plan, target: Target) -> Vec<StageView> {
+    (0..plan.stages.len()).map(|n| view::stage(plan, n, target)).collect()
+}
+
+/// What every file's head says.
+#[derive(Serialize, Clone, Copy)]
+pub(crate) struct Banner<'a> {
+    source: &'a str,
+    title: &'a str,
+}
+
+/// A file with all stages of a kernel.
+#[derive(Serialize)]
+struct FileView<'a> {
+    #[serde(flatten)]
+    banner: Banner<'a>,
+    symbol: &'a str,
+    n_values: usize,
+    stages: Vec<StageView>,
+}
+
+impl<'a> FileView<'a> {
+    fn new(
+        banner: &Banner<'a>,
+        symbol: &'a str,
+        plan: &Plan,
+        stages: Vec<StageView>,
+    ) -> FileView<'a> {
+        FileView { banner: *banner, symbol, n_values: plan.values.len(), stages }
+    }
+}
+
+/// Renders an embedded template.
+///
+/// # Panics
+/// When the template and the view do not agree, which is a bug that the tests catch.
+pub(crate) fn render(template: &str, view: &impl Serialize) -> String {
+    static REGISTRY: OnceLock<Handlebars<'static>> = OnceLock::new();
+    let registry = REGISTRY.get_or_init(|| {
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        registry.register_escape_fn(handlebars::no_escape);
+        for (name, text) in TEMPLATES {
+            registry
+                .register_template_string(name, text)
+                .unwrap_or_else(|e| panic!("internal: template {name}: {e}"));
+        }
+        registry
+    });
+    registry.render(template, view).unwrap_or_else(|e| panic!("internal: {e}"))
+}

@@ -1,0 +1,287 @@
+//! The structs that templates see. Every field is used; every branch was taken in Rust.
+
+use serde::Serialize;
+
+use crate::ir::{ExprId, Formula, Kind};
+use crate::reduce::StateKind;
+use crate::schedule::{
+    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction,
+};
+
+use super::body::{Body, Index, number};
+
+/// One stage of a kernel file.
+#[derive(Serialize)]
+pub struct StageView {
+    /// `s0`, `s1`, ...
+    pub name: String,
+    /// What it folds over what.
+    pub title: String,
+    /// One line a reduction and a written value.
+    pub notes: Vec<String>,
+    /// Vectors of rows a block, with 32 vector registers.
+    pub rows_wide: usize,
+    /// Vectors of rows a block, with 16 vector registers.
+    pub rows_narrow: usize,
+    /// Columns between two flushes.
+    pub tile: usize,
+    /// Threads of a block on CUDA.
+    pub threads: usize,
+    /// Scalars a launch.
+    pub param_words: usize,
+    /// Scalars a row.
+    pub row_words: usize,
+    /// Scalars a column.
+    pub col_words: usize,
+    /// Whether anything is folded.
+    pub folds: bool,
+    /// Bytes of the states of one CUDA thread, in f32 and f64.
+    pub state_bytes_f32: usize,
+    /// See `state_bytes_f32`.
+    pub state_bytes_f64: usize,
+    /// Accumulators.
+    pub states: Vec<StateView>,
+    /// Lines of the five functions.
+    pub launch: Vec<String>,
+    /// See `launch`.
+    pub row: Vec<String>,
+    /// See `launch`.
+    pub col: Vec<String>,
+    /// See `launch`.
+    pub pair: Vec<String>,
+    /// See `launch`.
+    pub finish: Vec<String>,
+    /// Operations a pair.
+    #[serde(skip)]
+    pub pair_ops: f64,
+}
+
+impl StageView {
+    /// Lines of the five functions.
+    pub fn lines(&self) -> usize {
+        let bodies = [&self.launch, &self.row, &self.col, &self.pair, &self.finish];
+        bodies.iter().map(|b| b.len()).sum()
+    }
+}
+
+/// One accumulator of a stage.
+#[derive(Serialize)]
+pub struct StateView {
+    /// Its C++ type.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The name of the type in the stage.
+    pub alias: String,
+    /// The name of the member.
+    pub field: String,
+}
+
+/// Works out one stage for one target.
+pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
+    let stage = &plan.stages[n];
+    let f = &plan.formula;
+    let places = Places::new(plan, stage);
+    let choice = choose(f, stage, target);
+    let groups = places.accumulators();
+    let states = groups.iter().enumerate().map(|(n, g)| state(f, n, g)).collect();
+    let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
+    let (pair, pair_ops) = pair(f, &places, body(Place::Pair));
+    StageView {
+        name: format!("s{n}"),
+        title: title(stage),
+        notes: notes(plan, stage),
+        rows_wide: choice.rows_wide,
+        rows_narrow: choice.rows_narrow,
+        tile: choice.tile,
+        threads: choice.threads,
+        param_words: Places::words(&places.launch),
+        row_words: Places::words(&places.row),
+        col_words: Places::words(&places.col),
+        folds: stage.cols.is_some(),
+        state_bytes_f32: state_bytes(plan, n, 4),
+        state_bytes_f64: state_bytes(plan, n, 8),
+        states,
+        launch: pack(body(Place::Launch), &places, |at, v| {
+            format!("TF_ROWS(r) p[{at}] = tf_lane({v}, 0);")
+        }),
+        row: pack(body(Place::Row), &places, |at, v| {
+            format!("TF_ROWS(r) tf_store(x + (({at}) * R + r) * W, {v});")
+        }),
+        col: pack(body(Place::Col), &places, |at, v| {
+            format!("TF_ROWS(r) tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
+        }),
+        pair,
+        finish: finish(plan, stage, &places, body(Place::Finish)),
+        pair_ops,
+    }
+}
+
+/// The sizes that the descriptor needs of the CUDA variant.
+pub fn cuda_choice(plan: &Plan, n: usize) -> Choice {
+    choose(&plan.formula, &plan.stages[n], Target::Cuda)
+}
+
+/// Bytes that hold the states of one CUDA thread, for scalars of `t` bytes: each array of a state
+/// rounded up to 8 bytes. The emitted code asserts that it is enough.
+pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
+    let stage = &plan.stages[n];
+    let f = &plan.formula;
+    let rows = cuda_choice(plan, n).rows_wide;
+    let reals = |words: usize| (words * t).next_multiple_of(8);
+    let bytes = |group: &Vec<ExprId>| {
+        let r = reduction(f, group[0]);
+        let e = f.dim(r.args[0]) * rows;
+        let weights = r.args.get(1).map_or(0, |&w| f.dim(w));
+        match state_kind(f, group) {
+            StateKind::Sum => 8 * e,
+            StateKind::Min | StateKind::Max => reals(e),
+            StateKind::ArgMin | StateKind::ArgMax => reals(e) + 8 * e,
+            StateKind::KMin => reals(e * r.k) + 8 * e * r.k,
+            StateKind::ShiftedExp | StateKind::ShiftedExpWeight => {
+                reals(rows) + 8 * (1 + weights) * rows
+            }
+        }
+    };
+    let total: usize = accumulators(f, stage).iter().map(bytes).sum();
+    total.max(8)
+}
+
+fn title(stage: &Stage) -> String {
+    let rows = stage.rows.map_or("one row".into(), |a| format!("rows {a}"));
+    match stage.cols {
+        Some(axis) => format!("{rows}, folded over {axis}"),
+        None => format!("{rows}, nothing folded"),
+    }
+}
+
+fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
+    let f = &plan.formula;
+    let folds = stage.reductions.iter().map(|&id| {
+        let r = reduction(f, id);
+        format!("{id} = {} of {:?}", r.reducer.def().name, r.args)
+    });
+    let writes = stage.writes.iter().map(|(value, id)| format!("value {value} = {id}"));
+    folds.chain(writes).collect()
+}
+
+/// The lines that compute and pack everything one place hands over.
+fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Vec<String> {
+    let mut slots: Vec<_> = places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
+    slots.sort_by_key(|(slot, _)| slot.base);
+    for (slot, id) in slots {
+        body.each(id, |body, index, value| {
+            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
+            body.line(&line);
+        });
+    }
+    body.finish().0
+}
+
+/// The C++ type of an accumulator shared by `group`.
+fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
+    let r = reduction(f, group[0]);
+    let e = f.dim(r.args[0]);
+    let weights = r.args.get(1).map_or(0, |&w| f.dim(w));
+    let masked = r.mask.is_some();
+    let type_ = match state_kind(f, group) {
+        StateKind::Sum => format!("tf_sum<{e}, R>"),
+        StateKind::Min => format!("tf_extremum<{e}, R, 1>"),
+        StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
+        StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
+        StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
+        StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
+        StateKind::ShiftedExp | StateKind::ShiftedExpWeight => {
+            format!("tf_shifted_exp<{weights}, R>")
+        }
+    };
+    StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
+}
+
+/// The state of a group: the one that serves all its members.
+fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
+    let kind = |id: &ExprId| reduction(f, *id).reducer.def().emit.state;
+    let first = kind(&group[0]);
+    if group.iter().all(|id| kind(id) == first) { first } else { first.family() }
+}
+
+/// The lines of a pair: every accumulator folds its arguments.
+fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
+    for (n, group) in places.accumulators().iter().enumerate() {
+        let r = reduction(f, group[0]);
+        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let kind = state_kind(f, group);
+        match kind {
+            StateKind::ShiftedExp | StateKind::ShiftedExpWeight => {
+                shifted_exp(&mut body, n, &r.args, mask.as_deref());
+            }
+            _ => body.each(r.args[0], |body, index, value| {
+                body.count(1.0);
+                body.line(&format!("TF_ROWS(r) {}", add(kind, n, index, &value, mask.as_deref())));
+            }),
+        }
+    }
+    body.finish()
+}
+
+/// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
+/// where there is one, and are never candidates where row numbers are kept.
+fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+    let masked = |neutral: f64| match mask {
+        Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
+        None => value.to_string(),
+    };
+    match (kind, mask) {
+        (StateKind::Sum, _) => format!("a.a{n}.add({index}, r, {});", masked(0.0)),
+        (StateKind::Min, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::INFINITY)),
+        (StateKind::Max, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::NEG_INFINITY)),
+        (StateKind::KMin, None) => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
+        (StateKind::KMin, Some(m)) => {
+            format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);")
+        }
+        (_, None) => format!("a.a{n}.add({index}, r, {value}, jj);"),
+        (_, Some(m)) => format!("a.a{n}.add_if({index}, r, {value}, {m}, jj);"),
+    }
+}
+
+fn shifted_exp(body: &mut Body<'_>, n: usize, args: &[ExprId], mask: Option<&str>) {
+    let score = body.component(args[0], Index::at(0));
+    let score = match mask {
+        Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
+        None => score,
+    };
+    let terms = body.bind(&score);
+    body.count(12.0);
+    body.line(&format!("a.a{n}.terms(s.a{n}, {terms});"));
+    let Some(&weight) = args.get(1) else { return };
+    body.each(weight, |body, index, value| {
+        body.count(2.0);
+        let product = format!("{terms}[r] * {value}");
+        let product = match mask {
+            Some(m) => format!("tf_where({m}, {product}, {})", number(0.0)),
+            None => product,
+        };
+        body.line(&format!("TF_ROWS(r) a.a{n}.add({index}, r, {product});"));
+    });
+}
+
+/// The lines that write the results of a row.
+fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
+    for &(value, id) in &stage.writes {
+        match plan.formula.kind(id) {
+            Kind::Real => body.each(id, |body, index, v| {
+                body.line(&format!(
+                    "TF_ROWS(r) tf_write(v[{value}], {index}, i0, i1, step, r, {v});"
+                ));
+            }),
+            Kind::Index => {
+                let (n, _) = places.result(&plan.formula, id);
+                let dim = plan.formula.dim(id);
+                body.line(&format!(
+                    "for (int k = 0; k < {dim}; ++k) TF_ROWS(r) \
+                     tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"
+                ));
+            }
+        }
+    }
+    body.finish().0
+}
