@@ -267,3 +267,218 @@ fn pick<'v>(run: &'v Run<'_>, starts: &[usize], data: &'v [f64], id: ExprId, at:
         Stratum::Const | Stratum::Param | Stratum::I | Stratum::J => run.stored(id, at),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reduce::Reducer;
+
+    const I: Option<Axis> = Some(Axis::I);
+    const J: Option<Axis> = Some(Axis::J);
+    const INF: f64 = f64::INFINITY;
+
+    fn matrix(cols: usize, data: &[f64]) -> Matrix {
+        Matrix { rows: data.len() / cols, cols, data: data.to_vec() }
+    }
+
+    /// Inputs x[i], y[j] and a parameter g, all of dim 1.
+    fn start() -> (Formula, [ExprId; 3]) {
+        let mut f = Formula::new("f");
+        let ids = [("x", I), ("y", J), ("g", None)];
+        let ids = ids.map(|(name, axis)| f.input(name, axis, 1).expect("valid"));
+        (f, ids)
+    }
+
+    fn run(f: &Formula, x: &[f64], y: &[f64], g: f64) -> Result<Vec<Vec<f64>>, EvalError> {
+        super::super::verify::verify(f).expect("valid");
+        let inputs = [matrix(1, x), matrix(1, y), matrix(1, &[g])];
+        let out = evaluate(f, x.len(), y.len(), &inputs)?;
+        Ok(out.into_iter().map(|m| m.data).collect())
+    }
+
+    fn fold(f: &mut Formula, reducer: Reducer, axis: Axis, args: &[ExprId]) -> ExprId {
+        masked(f, reducer, axis, args, None)
+    }
+
+    fn masked(
+        f: &mut Formula,
+        reducer: Reducer,
+        axis: Axis,
+        args: &[ExprId],
+        mask: Option<ExprId>,
+    ) -> ExprId {
+        let k = if reducer.def().takes_k { 2 } else { 0 };
+        f.reduce(Reduction { reducer, axis, args: args.to_vec(), mask, k }).expect("fits")
+    }
+
+    #[test]
+    fn sums_over_both_axes_with_an_epilogue() {
+        let (mut f, [x, y, g]) = start();
+        let product = f.mul(x, y);
+        let scaled = f.mul(g, product);
+        let rows = f.sum_over(Axis::J, scaled);
+        let columns = f.sum_over(Axis::I, scaled);
+        let total = f.sum_over(Axis::I, rows);
+        let after = f.add(rows, x);
+        f.output("rows", I, after).expect("fits");
+        f.output("columns", J, columns).expect("fits");
+        f.output("total", None, total).expect("fits");
+        f.output("spread", I, g).expect("fits");
+        let found = run(&f, &[1.0, 2.0], &[3.0, 4.0, 5.0], 10.0);
+        let expected =
+            [vec![121.0, 242.0], vec![90.0, 120.0, 150.0], vec![360.0], vec![10.0, 10.0]];
+        assert_eq!(found, Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn vectors_keep_their_rows() {
+        let mut f = Formula::new("f");
+        let x = f.input("x", I, 2).expect("valid");
+        let y = f.input("y", J, 2).expect("valid");
+        let distance = f.apply(Op::SqDist, &[x, y], &[]);
+        let weighted = f.mul(distance, y);
+        let sum = f.sum_over(Axis::J, weighted);
+        f.output("a", I, sum).expect("fits");
+        let inputs = [matrix(2, &[0.0, 0.0, 1.0, 2.0]), matrix(2, &[1.0, 0.0, 0.0, 3.0])];
+        let found = evaluate(&f, 2, 2, &inputs);
+        assert_eq!(found, Ok(vec![matrix(2, &[1.0, 27.0, 4.0, 6.0])]));
+    }
+
+    #[test]
+    fn a_reduction_inside_a_pair_is_computed_first() {
+        // Softmax written out: sum[j] exp(x y - max[j] x y) / sum[j] of the same is 1.
+        let (mut f, [x, y, _]) = start();
+        let product = f.mul(x, y);
+        let top = fold(&mut f, Reducer::Max, Axis::J, &[product]);
+        let gap = f.sub(product, top);
+        let weight = f.apply(Op::Exp, &[gap], &[]);
+        let total = f.sum_over(Axis::J, weight);
+        let share = f.div(weight, total);
+        let one = f.sum_over(Axis::J, share);
+        f.output("one", I, one).expect("fits");
+        f.output("top", I, top).expect("fits");
+        let found = run(&f, &[1.0, -2.0], &[3.0, 4.0], 0.0).expect("evaluates");
+        assert_eq!(found[1], [4.0, -6.0]);
+        assert!(found[0].iter().all(|v| (v - 1.0).abs() < 1e-15), "{found:?}");
+    }
+
+    #[test]
+    fn values_that_do_not_vary_are_folded_once_a_row() {
+        let (mut f, [x, _, g]) = start();
+        let one = f.constant(1.0);
+        let count = f.sum_over(Axis::J, one);
+        let same = f.sum_over(Axis::J, x);
+        let parameter = f.sum_over(Axis::I, g);
+        f.output("count", None, count).expect("fits");
+        f.output("same", I, same).expect("fits");
+        f.output("parameter", J, parameter).expect("fits");
+        let found = run(&f, &[1.0, 2.0], &[0.0; 3], 5.0);
+        assert_eq!(found, Ok(vec![vec![3.0], vec![3.0, 6.0], vec![10.0; 3]]));
+    }
+
+    #[test]
+    fn positions_and_masks() {
+        let (mut f, [_, y, _]) = start();
+        let (i, j) = (f.pos(Axis::I), f.pos(Axis::J));
+        let earlier = f.apply(Op::Lt, &[j, i], &[]);
+        let sum = masked(&mut f, Reducer::Sum, Axis::J, &[y], Some(earlier));
+        let best = masked(&mut f, Reducer::ArgMin, Axis::J, &[y], Some(earlier));
+        let near = masked(&mut f, Reducer::KMin, Axis::J, &[y], Some(earlier));
+        for (name, value) in [("sum", sum), ("best", best), ("near", near)] {
+            f.output(name, I, value).expect("fits");
+        }
+        let found = run(&f, &[0.0; 4], &[7.0, 5.0, 5.0], 0.0);
+        let near = vec![INF, INF, 7.0, INF, 5.0, 7.0, 5.0, 5.0];
+        let expected = vec![vec![0.0, 7.0, 12.0, 17.0], vec![-1.0, 0.0, 1.0, 1.0], near];
+        assert_eq!(found, Ok(expected));
+    }
+
+    #[test]
+    fn row_numbers_of_the_reduced_axis() {
+        let (mut f, [x, y, _]) = start();
+        let distance = f.apply(Op::SqDist, &[x, y], &[]);
+        let by_j = fold(&mut f, Reducer::ArgMin, Axis::J, &[distance]);
+        let by_i = fold(&mut f, Reducer::ArgKMin, Axis::I, &[distance]);
+        f.output("by_j", I, by_j).expect("fits");
+        f.output("by_i", J, by_i).expect("fits");
+        let found = run(&f, &[0.0, 10.0, 4.0], &[9.0, 1.0], 0.0);
+        assert_eq!(found, Ok(vec![vec![1.0, 0.0, 1.0], vec![1.0, 2.0, 0.0, 2.0]]));
+    }
+
+    #[test]
+    fn nan_reaches_sums_and_extrema() {
+        let (mut f, [x, y, _]) = start();
+        let sum = f.add(x, y);
+        for reducer in [Reducer::Sum, Reducer::Min, Reducer::Max, Reducer::LogSumExp] {
+            let value = fold(&mut f, reducer, Axis::J, &[sum]);
+            f.output(reducer.def().name, I, value).expect("fits");
+        }
+        let found = run(&f, &[0.0], &[1.0, f64::NAN, INF], 0.0).expect("evaluates");
+        assert!(found.iter().all(|v| v[0].is_nan()), "{found:?}");
+    }
+
+    #[test]
+    fn no_rows() {
+        let (mut f, [x, y, _]) = start();
+        let sum = f.add(x, y);
+        for reducer in [Reducer::Sum, Reducer::Min, Reducer::Max, Reducer::LogSumExp] {
+            let value = fold(&mut f, reducer, Axis::J, &[sum]);
+            f.output(reducer.def().name, I, value).expect("fits");
+        }
+        let neutral = vec![vec![0.0], vec![INF], vec![-INF], vec![-INF]];
+        assert_eq!(run(&f, &[1.0], &[], 0.0), Ok(neutral));
+        assert_eq!(run(&f, &[], &[], 0.0), Ok(vec![vec![]; 4]));
+        for (reducer, rows, message) in [
+            (Reducer::ArgMin, 0, "argmin[j]: 0 rows, but at least 1 are needed"),
+            (Reducer::KMin, 1, "kmin[j]: 1 rows, but at least 2 are needed"),
+        ] {
+            let mut f = f.clone();
+            let value = fold(&mut f, reducer, Axis::J, &[sum]);
+            f.output("more", I, value).expect("fits");
+            assert_eq!(
+                run(&f, &[1.0], &vec![0.0; rows], 0.0),
+                Err(EvalError::Rows(message.into()))
+            );
+        }
+    }
+
+    #[test]
+    fn arrays_that_do_not_fit_are_refused() {
+        let (mut f, [x, ..]) = start();
+        f.output("a", I, x).expect("fits");
+        let [one, two] = [matrix(1, &[0.0]), matrix(1, &[0.0; 2])];
+        let torn = Matrix { rows: 2, cols: 1, data: vec![0.0] };
+        let wide = Matrix { rows: 2, cols: 2, data: vec![0.0; 4] };
+        for (inputs, message) in [
+            (vec![two.clone()], "1 arrays for 3 inputs"),
+            (vec![one.clone(), one.clone(), one.clone()], "`x` is 1 x 1, but 2 x 1 is needed"),
+            (vec![wide, one.clone(), one.clone()], "`x` is 2 x 2, but 2 x 1 is needed"),
+            (vec![two.clone(), two.clone(), one.clone()], "`y` is 2 x 1, but 1 x 1 is needed"),
+            (vec![two.clone(), one.clone(), two.clone()], "`g` is 2 x 1, but 1 x 1 is needed"),
+            (vec![torn, one.clone(), one.clone()], "`x` is 2 x 1, but holds 1 numbers"),
+        ] {
+            let found = evaluate(&f, 2, 1, &inputs);
+            assert_eq!(found, Err(EvalError::Shape(message.into())));
+        }
+    }
+
+    #[test]
+    fn values_beyond_memory_are_refused() {
+        let mut f = Formula::new("f");
+        let row = f.pos(Axis::I);
+        let wide = f.apply(Op::SumT, &[row], &[100]);
+        f.output("a", I, wide).expect("fits");
+        let found = evaluate(&f, usize::MAX / 2, 0, &[]);
+        assert!(matches!(found, Err(EvalError::Memory(_))), "{found:?}");
+    }
+
+    #[test]
+    fn depth_is_no_limit() {
+        let (mut f, [x, y, _]) = start();
+        let pair = f.add(x, y);
+        let top = (0..19_000).fold(pair, |v, _| f.neg(v));
+        let sum = f.sum_over(Axis::J, top);
+        f.output("a", I, sum).expect("fits");
+        assert_eq!(run(&f, &[1.0], &[2.0, 3.0], 0.0), Ok(vec![vec![7.0]]));
+    }
+}

@@ -139,3 +139,121 @@ fn outputs(f: &Formula) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::arena::{Facts, Input, Output};
+    use crate::ir::types::{Axis, Real};
+    use crate::ops::Op;
+    use crate::reduce::Reducer;
+
+    /// `a[i] = sum[j] dot(x, y)`; its nodes are x, y, their product, its sum, the reduction.
+    fn valid() -> Formula {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let y = f.input("y", Some(Axis::J), 3).expect("valid");
+        let dot = f.apply(Op::Dot, &[x, y], &[]);
+        let sum = f.sum_over(Axis::J, dot);
+        f.output("a", Some(Axis::I), sum).expect("fits");
+        f
+    }
+
+    const X: ExprId = ExprId(0);
+    const Y: ExprId = ExprId(1);
+    const DOT: ExprId = ExprId(3);
+
+    fn fold(reducer: Reducer, args: &[ExprId], mask: Option<ExprId>, k: usize) -> Node {
+        Node::Reduce(Reduction { reducer, axis: Axis::J, args: args.to_vec(), mask, k })
+    }
+
+    #[test]
+    fn what_is_built_is_valid() {
+        assert_eq!(verify(&Formula::new("empty")), Ok(()));
+        let mut f = valid();
+        assert_eq!(verify(&f), Ok(()));
+        let best = f.reduce(Reduction {
+            reducer: Reducer::ArgKMin,
+            axis: Axis::I,
+            args: vec![X],
+            mask: Some(DOT),
+            k: 2,
+        });
+        f.output("best", Some(Axis::J), best.expect("fits")).expect("fits");
+        f.pos(Axis::J);
+        assert_eq!(verify(&f), Ok(()));
+    }
+
+    #[test]
+    fn broken_nodes_are_found() {
+        use Kind::{Index, Real as R};
+        use Stratum::{Const, I, Pair, Param};
+        let op = |op, args: &[ExprId], params: &[i64]| Node::Op(op, args.to_vec(), params.to_vec());
+        let table = [
+            (Node::Input(7), 3, I, R, "there is no input 7"),
+            (op(Op::Neg, &[ExprId(5)], &[]), 3, I, R, "the argument v5 does not come first"),
+            (op(Op::Neg, &[X, Y], &[]), 3, Pair, R, "neg has 2 arguments instead of 1"),
+            (op(Op::Neg, &[X], &[1]), 3, I, R, "neg has 1 parameters instead of 0"),
+            (op(Op::Dot, &[X, Y], &[]), 1, Pair, R, "the composite dot was not expanded"),
+            (op(Op::Elem, &[X], &[-1]), 1, I, R, "elem: the index is -1"),
+            (op(Op::Neg, &[X], &[]), 2, I, R, "dim, stratum and kind are (2, I, Real) instead"),
+            (op(Op::Neg, &[X], &[]), 3, Pair, R, "dim, stratum and kind are (3, Pair, Real) "),
+            (op(Op::Neg, &[X], &[]), 3, I, Index, "dim, stratum and kind are (3, I, Index) "),
+            (Node::Const(Real::new(1.0)), 1, Param, R, "dim, stratum and kind are (1, Param, "),
+            (Node::Pos(Axis::I), 1, Const, R, "dim, stratum and kind are (1, Const, Real) "),
+            (fold(Reducer::ArgMin, &[DOT], None, 0), 1, I, R, "dim, stratum and kind are (1, I, "),
+            (fold(Reducer::Sum, &[DOT, DOT], None, 0), 1, I, R, "sum has 2 arguments instead of"),
+            (fold(Reducer::Sum, &[DOT], None, 2), 1, I, R, "sum takes no k, but k is 2"),
+            (fold(Reducer::Sum, &[DOT], Some(Y), 0), 1, I, R, "the mask v1 has 3 components"),
+            (fold(Reducer::KMin, &[DOT], None, 0), 1, I, R, "kmin: k is 0"),
+        ];
+        for (node, dim, stratum, kind, why) in table {
+            let mut f = valid();
+            f.intern(node, Facts { dim, stratum, kind });
+            let found = verify(&f).expect_err(why);
+            assert!(found.starts_with(&format!("v5: {why}")), "{found}, not {why}");
+        }
+    }
+
+    #[test]
+    fn row_numbers_are_not_read() {
+        let mut f = valid();
+        let index = fold(Reducer::ArgMin, &[DOT], None, 0);
+        let id = f.intern(index, Facts { dim: 1, stratum: Stratum::I, kind: Kind::Index });
+        assert_eq!(verify(&f), Ok(()));
+        let read = Node::Op(Op::Neg, vec![id], vec![]);
+        f.intern(read, Facts { dim: 1, stratum: Stratum::I, kind: Kind::Real });
+        assert_eq!(verify(&f), Err(format!("v6: the argument {id} is a row number")));
+    }
+
+    #[test]
+    fn broken_names_and_outputs_are_found() {
+        let output =
+            |name: &str, axis, expr| Output { name: name.into(), doc: String::new(), axis, expr };
+        let i = Some(Axis::I);
+        for (broken, why) in [
+            (output("a", i, X), "the name `a` is used twice"),
+            (output("x", i, X), "the name `x` is used twice"),
+            (output("", i, X), "the name `` is no identifier"),
+            (output("2b", i, X), "the name `2b` is no identifier"),
+            (output("b\n", i, X), "the name `b\\n` is no identifier"),
+            (output("b", i, ExprId(9)), "the output `b` is v9, which is not there"),
+            (output("b", i, DOT), "the output `b` is ij, which i does not hold"),
+            (output("b", None, X), "the output `b` is i, which param does not hold"),
+        ] {
+            let mut f = valid();
+            f.outputs.push(broken);
+            assert_eq!(verify(&f), Err(why.to_string()));
+        }
+    }
+
+    #[test]
+    fn inputs_are_compared_with_their_nodes() {
+        let mut f = valid();
+        f.inputs[1] = Input { axis: None, ..f.inputs[1].clone() };
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v1: dim, stratum and kind")));
+        let mut f = valid();
+        f.inputs[0].dim = 0;
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v0: dim, stratum and kind")));
+    }
+}

@@ -234,3 +234,6 @@ impl Formula {
         self.apply(Op::Sum, &[a], &[])
     }
 }
+
+#[cfg(test)]
+mod tests;
