@@ -79,6 +79,22 @@ impl Formula {
     /// # Errors
     /// When the arguments do not fit the operation's rule; the message names both sides.
     pub fn op(&mut self, op: Op, args: &[ExprId], params: &[i64]) -> Result<ExprId, BuildError> {
+        if self.len() >= MAX_NODES {
+            return Err(BuildError::Limit(format!(
+                "the formula has more than {MAX_NODES} nodes; split it into several formulas"
+            )));
+        }
+        self.unlimited_op(op, args, params)
+    }
+
+    /// [`Formula::op`] without the limit of nodes: an expansion or a derivative of a formula
+    /// within the limit is finished, however close to the limit it began.
+    fn unlimited_op(
+        &mut self,
+        op: Op,
+        args: &[ExprId],
+        params: &[i64],
+    ) -> Result<ExprId, BuildError> {
         let def = op.def();
         self.check_call(def, args, params)?;
         let dims: Vec<usize> = args.iter().map(|&a| self.dim(a)).collect();
@@ -93,11 +109,6 @@ impl Formula {
         if let Some(expand) = def.expand {
             return Ok(expand(self, args, params));
         }
-        if self.len() >= MAX_NODES {
-            return Err(BuildError::Limit(format!(
-                "the formula has more than {MAX_NODES} nodes; split it into several formulas"
-            )));
-        }
         let stratum = self.join(args.iter().copied());
         let node = Node::Op(op, args.to_vec(), params.to_vec());
         Ok(self.intern(node, Facts { dim, stratum, kind: Kind::Real }))
@@ -108,7 +119,7 @@ impl Formula {
     /// # Panics
     /// When they do not fit, which is a bug of the caller.
     pub fn apply(&mut self, op: Op, args: &[ExprId], params: &[i64]) -> ExprId {
-        self.op(op, args, params).unwrap_or_else(|e| panic!("internal: {e}"))
+        self.unlimited_op(op, args, params).unwrap_or_else(|e| panic!("internal: {e}"))
     }
 
     /// Folds over an axis.
@@ -117,6 +128,15 @@ impl Formula {
     /// When the arguments do not fit the reduction; the message names both sides.
     pub fn reduce(&mut self, reduction: Reduction) -> Result<ExprId, BuildError> {
         let def = reduction.reducer.def();
+        if reduction.args.len() != def.arity || (reduction.k != 0 && !def.takes_k) {
+            let (k, taken) = (usize::from(reduction.k != 0), usize::from(def.takes_k));
+            return Err(BuildError::Arity(format!(
+                "{} takes {}, but got {}",
+                def.name,
+                count(def.arity, taken),
+                count(reduction.args.len(), k)
+            )));
+        }
         let all = reduction.args.iter().copied().chain(reduction.mask);
         self.only_reals(def.name, all.clone())?;
         let dims: Vec<usize> = reduction.args.iter().map(|&a| self.dim(a)).collect();

@@ -169,3 +169,185 @@ fn prefix(f: &Formula) -> String {
     });
     format!("v{}", "_".repeat(longest.max().map_or(0, |n| n + 1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Op;
+    use crate::reduce::Reducer;
+
+    fn reduce(f: &mut Formula, reducer: Reducer, args: &[ExprId]) -> ExprId {
+        let k = if reducer.def().takes_k { 3 } else { 0 };
+        let args = args.to_vec();
+        f.reduce(Reduction { reducer, axis: Axis::J, args, mask: None, k }).expect("fits")
+    }
+
+    /// A formula with inputs of every kind, of the given names.
+    fn start(names: [&str; 3]) -> (Formula, [ExprId; 3]) {
+        let mut f = Formula::new("anything");
+        let x = f.input(names[0], Some(Axis::I), 3).expect("valid");
+        let y = f.input(names[1], Some(Axis::J), 3).expect("valid");
+        let g = f.input(names[2], None, 1).expect("valid");
+        (f, [x, y, g])
+    }
+
+    #[test]
+    fn gaussian() {
+        let (mut f, [x, y, g]) = start(["x", "y", "gamma"]);
+        f.doc = "Not printed.".into();
+        let d = f.apply(Op::SqDist, &[x, y], &[]);
+        let unused = f.square(d);
+        let minus = f.neg(g);
+        let scaled = f.mul(minus, d);
+        let k = f.apply(Op::Exp, &[scaled], &[]);
+        let sum = f.sum_over(Axis::J, k);
+        f.output("a", Some(Axis::I), sum).expect("fits");
+        assert!(f.len() > unused.index());
+        let expected = "tilefold 1;
+formula f {
+  x[i] : R^3;
+  y[j] : R^3;
+  gamma : R;
+  let v0 = neg(gamma);
+  let v1 = sub(x, y);
+  let v2 = square(v1);
+  let v3 = sum(v2);
+  let v4 = mul(v0, v3);
+  let v5 = exp(v4);
+  let v6 = sum[j] v5;
+  a[i] = v6;
+}
+";
+        assert_eq!(canonical_text(&f), expected);
+    }
+
+    #[test]
+    fn reductions_masks_and_parameters() {
+        let (mut f, [x, y, g]) = start(["x", "y", "g"]);
+        let two = f.apply(Op::Extract, &[y], &[0, 2]);
+        let (i, j) = (f.pos(Axis::I), f.pos(Axis::J));
+        let mask = f.apply(Op::Lt, &[j, i], &[]);
+        let near = Reduction {
+            reducer: Reducer::KMin,
+            axis: Axis::J,
+            args: vec![two],
+            mask: Some(mask),
+            k: 10,
+        };
+        let near = f.reduce(near).expect("fits");
+        let count = Reduction { mask: Some(mask), ..of(&mut f, Reducer::Sum, 1.0) };
+        let count = f.reduce(count).expect("fits");
+        let best = reduce(&mut f, Reducer::ArgKMin, &[g]);
+        let score = reduce(&mut f, Reducer::LogSumExpWeight, &[g, x]);
+        let lowest = Reduction { axis: Axis::I, ..of(&mut f, Reducer::Min, -2.0) };
+        let lowest = f.reduce(lowest).expect("fits");
+        for (name, value) in [("a", near), ("b", count), ("c", best), ("d", score)] {
+            f.output(name, Some(Axis::I), value).expect("fits");
+        }
+        f.output("e", None, lowest).expect("fits");
+        f.output("h", Some(Axis::J), y).expect("fits");
+        let expected = "tilefold 1;
+formula f {
+  x[i] : R^3;
+  y[j] : R^3;
+  g : R;
+  let v0 = extract(y, 0, 2);
+  let v1 = lt(pos(j), pos(i));
+  let v2 = kmin[j; 10 where v1] v0;
+  let v3 = sum[j where v1] 1.0;
+  let v4 = argkmin[j; 3] g;
+  let v5 = logsumexp[j](g, x);
+  let v6 = min[i] -2.0;
+  a[i] = v2;
+  b[i] = v3;
+  c[i] = v4;
+  d[i] = v5;
+  e = v6;
+  h[j] = y;
+}
+";
+        assert_eq!(canonical_text(&f), expected);
+    }
+
+    fn of(f: &mut Formula, reducer: Reducer, value: f64) -> Reduction {
+        let args = vec![f.constant(value)];
+        Reduction { reducer, axis: Axis::J, args, mask: None, k: 0 }
+    }
+
+    #[test]
+    fn numbers_are_read_back_to_the_same_bits() {
+        let inf = f64::INFINITY;
+        let table = [(f64::NAN, "nan"), (-f64::NAN, "nan"), (inf, "inf"), (-inf, "-inf")];
+        for (value, text) in table {
+            assert_eq!(number(value), text);
+        }
+        for (value, text) in [
+            (-0.0, "-0.0"),
+            (-2.0, "-2.0"),
+            (0.1, "0.1"),
+            (1e300, "1e300"),
+            (5e-324, "5e-324"),
+            (0.1 + 0.2, "0.30000000000000004"),
+        ] {
+            assert_eq!(number(value), text);
+            assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));
+        }
+    }
+
+    #[test]
+    fn names_of_lets_avoid_those_of_the_user() {
+        let cases = [
+            (["x", "y", "g"], "v0"),
+            (["v0", "y", "g"], "v_0"),
+            (["x", "v", "g"], "v_0"),
+            (["v_12", "v1", "g"], "v__0"),
+            (["vx0", "v_y", "g"], "v0"),
+        ];
+        for (names, expected) in cases {
+            let (mut f, [x, ..]) = start(names);
+            let square = f.square(x);
+            f.output("a", Some(Axis::I), square).expect("fits");
+            let text = canonical_text(&f);
+            let first = format!("let {expected} = square({});", names[0]);
+            assert!(text.contains(&first), "{text}");
+        }
+    }
+
+    /// `exp(g) * x + log(g)`, its halves built in either order, under some names.
+    fn sample(swapped: bool, name: &str, output: &str, number: f64) -> Formula {
+        let (mut f, [x, _, g]) = start(["x", "y", "g"]);
+        f.name = name.into();
+        let mut parts = [Op::Exp, Op::Log];
+        if swapped {
+            parts.reverse();
+        }
+        let mut built = parts.map(|op| f.apply(op, &[g], &[]));
+        if swapped {
+            built.reverse();
+        }
+        let product = f.mul(built[0], x);
+        let scaled = f.scale(number, built[1]);
+        let total = f.add(product, scaled);
+        f.output(output, Some(Axis::I), total).expect("fits");
+        f
+    }
+
+    #[test]
+    fn the_key_depends_on_the_formula_alone() {
+        let base = key(&sample(false, "f", "a", 2.0));
+        assert_eq!(base, key(&sample(true, "other", "a", 2.0)));
+        assert_ne!(base, key(&sample(false, "f", "b", 2.0)));
+        assert_ne!(base, key(&sample(false, "f", "a", 2.0000000000000004)));
+        let hex = base.to_string();
+        assert_eq!(hex.len(), 64);
+        assert_eq!(hex[..2], format!("{:02x}", base.bytes()[0]));
+    }
+
+    #[test]
+    fn shared_nodes_of_a_deep_formula_are_printed_once() {
+        let (mut f, [x, ..]) = start(["x", "y", "g"]);
+        let top = (0..10_000).fold(x, |v, _| f.add(v, v));
+        f.output("a", Some(Axis::I), top).expect("fits");
+        assert_eq!(canonical_text(&f).matches("let ").count(), 10_000);
+    }
+}

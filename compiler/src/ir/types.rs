@@ -110,14 +110,15 @@ pub enum Kind {
     Index,
 }
 
-/// An exact float64 constant that can be hashed: equality is equality of bits.
+/// An exact float64 constant that can be hashed: equality is equality of bits, and every NaN is
+/// the same one, for its sign and payload depend on the host.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Real(u64);
 
 impl Real {
     /// Wraps a value.
     pub fn new(value: f64) -> Real {
-        Real(value.to_bits())
+        Real(if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() })
     }
 
     /// The value.

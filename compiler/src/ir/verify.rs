@@ -1,3 +1,259 @@
-//! verify
-/// x
-pub fn verify(_: &super::Formula) -> Result<(), String> { Ok(()) }
+//! The checks of what every other room relies on.
+//!
+//! In goes a formula; out comes the first broken invariant, in words. Nothing is changed. The
+//! invariants:
+//!
+//! - an input node names an input, and an input has 1 to [`MAX_DIM`] columns;
+//! - names of inputs and outputs are identifiers, and no two of them are equal;
+//! - arguments of a node have smaller ids than the node, so there is no cycle;
+//! - no two nodes are equal;
+//! - operations and reductions have as many arguments and parameters as their rooms say;
+//! - dims follow the rooms' shape rules and are 1 to [`MAX_DIM`]; a mask is a scalar;
+//! - the stratum of a node is the join of its arguments', without the axis that a reduction folds;
+//! - only the reductions that say so give row numbers, and no node reads row numbers;
+//! - there is no composite: those were expanded when they were built;
+//! - `k` is given where the reduction takes it, and is 0 elsewhere;
+//! - an output exists and its axis holds its value.
+
+use std::collections::HashSet;
+
+use super::arena::{ExprId, Formula, Node, Reduction};
+use super::build::MAX_DIM;
+use super::types::{Kind, Stratum};
+
+/// Checks every invariant of this module's text.
+///
+/// # Errors
+/// The first one that does not hold.
+pub fn verify(f: &Formula) -> Result<(), String> {
+    names(f)?;
+    let mut seen = HashSet::new();
+    for id in f.ids() {
+        let node = f.node(id);
+        arguments(f, id).and_then(|()| facts(f, id)).map_err(|why| format!("{id}: {why}"))?;
+        if !seen.insert(node) {
+            return Err(format!("{id}: {node:?} is already there"));
+        }
+    }
+    outputs(f)
+}
+
+fn names(f: &Formula) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    let inputs = f.inputs.iter().map(|i| &i.name);
+    for name in inputs.chain(f.outputs.iter().map(|o| &o.name)) {
+        let mut chars = name.chars();
+        let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        if !starts || !chars.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(format!("the name `{}` is no identifier", name.escape_debug()));
+        }
+        if !seen.insert(name) {
+            return Err(format!("the name `{name}` is used twice"));
+        }
+    }
+    Ok(())
+}
+
+fn arguments(f: &Formula, id: ExprId) -> Result<(), String> {
+    let node = f.node(id);
+    if let Some(later) = node.args().find(|a| *a >= id) {
+        return Err(format!("the argument {later} does not come first"));
+    }
+    match node.args().find(|&a| f.kind(a) == Kind::Index) {
+        Some(index) => Err(format!("the argument {index} is a row number")),
+        None => Ok(()),
+    }
+}
+
+/// Computes the dim, stratum and kind of a node again and compares.
+fn facts(f: &Formula, id: ExprId) -> Result<(), String> {
+    let real = |dim, stratum| (dim, stratum, Kind::Real);
+    let join = f.node(id).args().fold(Stratum::Const, |s, a| s.join(f.stratum(a)));
+    let expected = match f.node(id) {
+        Node::Input(index) => {
+            let known = f.inputs.get(*index as usize);
+            let input = known.ok_or_else(|| format!("there is no input {index}"))?;
+            real(input.dim, Stratum::of(input.axis))
+        }
+        Node::Const(_) => real(1, Stratum::Const),
+        Node::Pos(axis) => real(1, Stratum::of(Some(*axis))),
+        Node::Op(op, args, params) => {
+            let def = op.def();
+            count(def.name, "arguments", args.len(), def.arity)?;
+            count(def.name, "parameters", params.len(), def.params)?;
+            if def.expand.is_some() {
+                return Err(format!("the composite {} was not expanded", def.name));
+            }
+            let dim = (def.shape)(&dims(f, args), params);
+            real(dim.map_err(|why| format!("{}: {why}", def.name))?, join)
+        }
+        Node::Reduce(r) => (fold_dim(f, r)?, join.without(r.axis), kind(r)),
+    };
+    let found = (f.dim(id), f.stratum(id), f.kind(id));
+    if found != expected {
+        return Err(format!("dim, stratum and kind are {found:?} instead of {expected:?}"));
+    }
+    match found.0 {
+        1..=MAX_DIM => Ok(()),
+        dim => Err(format!("{dim} components, but a value has 1 to {MAX_DIM}")),
+    }
+}
+
+fn dims(f: &Formula, args: &[ExprId]) -> Vec<usize> {
+    args.iter().map(|&a| f.dim(a)).collect()
+}
+
+fn count(name: &str, what: &str, found: usize, expected: usize) -> Result<(), String> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(format!("{name} has {found} {what} instead of {expected}")),
+    }
+}
+
+fn fold_dim(f: &Formula, r: &Reduction) -> Result<usize, String> {
+    let def = r.reducer.def();
+    count(def.name, "arguments", r.args.len(), def.arity)?;
+    if !def.takes_k && r.k != 0 {
+        return Err(format!("{} takes no k, but k is {}", def.name, r.k));
+    }
+    if let Some(mask) = r.mask.filter(|&mask| f.dim(mask) != 1) {
+        return Err(format!("the mask {mask} has {} components", f.dim(mask)));
+    }
+    (def.shape)(&dims(f, &r.args), r.k).map_err(|why| format!("{}: {why}", def.name))
+}
+
+fn kind(r: &Reduction) -> Kind {
+    if r.reducer.def().index { Kind::Index } else { Kind::Real }
+}
+
+fn outputs(f: &Formula) -> Result<(), String> {
+    for output in &f.outputs {
+        let name = &output.name;
+        if output.expr.index() >= f.len() {
+            return Err(format!("the output `{name}` is {}, which is not there", output.expr));
+        }
+        let (place, value) = (Stratum::of(output.axis), f.stratum(output.expr));
+        if !place.holds(value) {
+            return Err(format!("the output `{name}` is {value}, which {place} does not hold"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::arena::{Facts, Input, Output};
+    use crate::ir::types::{Axis, Real};
+    use crate::ops::Op;
+    use crate::reduce::Reducer;
+
+    /// `a[i] = sum[j] dot(x, y)`; its nodes are x, y, their product, its sum, the reduction.
+    fn valid() -> Formula {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let y = f.input("y", Some(Axis::J), 3).expect("valid");
+        let dot = f.apply(Op::Dot, &[x, y], &[]);
+        let sum = f.sum_over(Axis::J, dot);
+        f.output("a", Some(Axis::I), sum).expect("fits");
+        f
+    }
+
+    const X: ExprId = ExprId(0);
+    const Y: ExprId = ExprId(1);
+    const DOT: ExprId = ExprId(3);
+
+    fn fold(reducer: Reducer, args: &[ExprId], mask: Option<ExprId>, k: usize) -> Node {
+        Node::Reduce(Reduction { reducer, axis: Axis::J, args: args.to_vec(), mask, k })
+    }
+
+    #[test]
+    fn what_is_built_is_valid() {
+        assert_eq!(verify(&Formula::new("empty")), Ok(()));
+        let mut f = valid();
+        assert_eq!(verify(&f), Ok(()));
+        let best = f.reduce(Reduction {
+            reducer: Reducer::ArgKMin,
+            axis: Axis::I,
+            args: vec![X],
+            mask: Some(DOT),
+            k: 2,
+        });
+        f.output("best", Some(Axis::J), best.expect("fits")).expect("fits");
+        f.pos(Axis::J);
+        assert_eq!(verify(&f), Ok(()));
+    }
+
+    #[test]
+    fn broken_nodes_are_found() {
+        use Kind::{Index, Real as R};
+        use Stratum::{Const, I, Pair, Param};
+        let op = |op, args: &[ExprId], params: &[i64]| Node::Op(op, args.to_vec(), params.to_vec());
+        let table = [
+            (Node::Input(7), 3, I, R, "there is no input 7"),
+            (op(Op::Neg, &[ExprId(5)], &[]), 3, I, R, "the argument v5 does not come first"),
+            (op(Op::Neg, &[X, Y], &[]), 3, Pair, R, "neg has 2 arguments instead of 1"),
+            (op(Op::Neg, &[X], &[1]), 3, I, R, "neg has 1 parameters instead of 0"),
+            (op(Op::Dot, &[X, Y], &[]), 1, Pair, R, "the composite dot was not expanded"),
+            (op(Op::Elem, &[X], &[-1]), 1, I, R, "elem: the index is -1"),
+            (op(Op::Neg, &[X], &[]), 2, I, R, "dim, stratum and kind are (2, I, Real) instead"),
+            (op(Op::Neg, &[X], &[]), 3, Pair, R, "dim, stratum and kind are (3, Pair, Real) "),
+            (op(Op::Neg, &[X], &[]), 3, I, Index, "dim, stratum and kind are (3, I, Index) "),
+            (Node::Const(Real::new(1.0)), 1, Param, R, "dim, stratum and kind are (1, Param, "),
+            (Node::Pos(Axis::I), 1, Const, R, "dim, stratum and kind are (1, Const, Real) "),
+            (fold(Reducer::ArgMin, &[DOT], None, 0), 1, I, R, "dim, stratum and kind are (1, I, "),
+            (fold(Reducer::Sum, &[DOT, DOT], None, 0), 1, I, R, "sum has 2 arguments instead of"),
+            (fold(Reducer::Sum, &[DOT], None, 2), 1, I, R, "sum takes no k, but k is 2"),
+            (fold(Reducer::Sum, &[DOT], Some(Y), 0), 1, I, R, "the mask v1 has 3 components"),
+            (fold(Reducer::KMin, &[DOT], None, 0), 1, I, R, "kmin: k is 0"),
+        ];
+        for (node, dim, stratum, kind, why) in table {
+            let mut f = valid();
+            f.intern(node, Facts { dim, stratum, kind });
+            let found = verify(&f).expect_err(why);
+            assert!(found.starts_with(&format!("v5: {why}")), "{found}, not {why}");
+        }
+    }
+
+    #[test]
+    fn row_numbers_are_not_read() {
+        let mut f = valid();
+        let index = fold(Reducer::ArgMin, &[DOT], None, 0);
+        let id = f.intern(index, Facts { dim: 1, stratum: Stratum::I, kind: Kind::Index });
+        assert_eq!(verify(&f), Ok(()));
+        let read = Node::Op(Op::Neg, vec![id], vec![]);
+        f.intern(read, Facts { dim: 1, stratum: Stratum::I, kind: Kind::Real });
+        assert_eq!(verify(&f), Err(format!("v6: the argument {id} is a row number")));
+    }
+
+    #[test]
+    fn broken_names_and_outputs_are_found() {
+        let output =
+            |name: &str, axis, expr| Output { name: name.into(), doc: String::new(), axis, expr };
+        let i = Some(Axis::I);
+        for (broken, why) in [
+            (output("a", i, X), "the name `a` is used twice"),
+            (output("x", i, X), "the name `x` is used twice"),
+            (output("", i, X), "the name `` is no identifier"),
+            (output("2b", i, X), "the name `2b` is no identifier"),
+            (output("b\n", i, X), "the name `b\\n` is no identifier"),
+            (output("b", i, ExprId(9)), "the output `b` is v9, which is not there"),
+            (output("b", i, DOT), "the output `b` is ij, which i does not hold"),
+            (output("b", None, X), "the output `b` is i, which param does not hold"),
+        ] {
+            let mut f = valid();
+            f.outputs.push(broken);
+            assert_eq!(verify(&f), Err(why.to_string()));
+        }
+    }
+
+    #[test]
+    fn inputs_are_compared_with_their_nodes() {
+        let mut f = valid();
+        f.inputs[1] = Input { axis: None, ..f.inputs[1].clone() };
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v1: dim, stratum and kind")));
+        let mut f = valid();
+        f.inputs[0].dim = 0;
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v0: dim, stratum and kind")));
+    }
+}

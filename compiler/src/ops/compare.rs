@@ -372,3 +372,107 @@ pub const OR: OpDef = OpDef {
     expand: None,
     domain: &[(0.5, 2.0), (0.5, 2.0)],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check_refusals, check_scalars, check_slopes};
+
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn edge_values_of_one_argument() {
+        check_scalars(&[
+            ("abs", &[], &[-0.0], 0.0),
+            ("abs", &[], &[-INF], INF),
+            ("sign", &[], &[-0.0], 0.0),
+            ("sign", &[], &[-INF], -1.0),
+            ("sign", &[], &[NAN], NAN),
+            ("step", &[], &[-0.0], 1.0),
+            ("step", &[], &[-1e-300], 0.0),
+            ("step", &[], &[NAN], NAN),
+            ("relu", &[], &[-INF], 0.0),
+            ("relu", &[], &[NAN], NAN),
+            ("floor", &[], &[-0.5], -1.0),
+            ("round", &[0], &[0.5], 1.0),
+            ("round", &[0], &[-0.5], -1.0),
+            ("round", &[0], &[2.5], 3.0),
+            ("round", &[2], &[0.125], 0.13),
+            ("round", &[-2], &[150.0], 200.0),
+            ("round", &[1], &[NAN], NAN),
+            ("round", &[1], &[-INF], -INF),
+            ("clamp_int", &[0, 2], &[-1.0], 0.0),
+            ("clamp_int", &[0, 2], &[INF], 2.0),
+            ("clamp_int", &[0, 2], &[NAN], NAN),
+            ("diff_clamp_int", &[0, 2], &[2.0], 1.0),
+            ("diff_clamp_int", &[0, 2], &[-0.1], 0.0),
+            ("diff_clamp_int", &[0, 2], &[NAN], 0.0),
+        ]);
+    }
+
+    #[test]
+    fn edge_values_of_several_arguments() {
+        check_scalars(&[
+            ("mod", &[], &[-1.0, 3.0, 0.0], 2.0),
+            ("mod", &[], &[4.0, 3.0, -1.0], 1.0),
+            ("mod", &[], &[1.0, -3.0, 0.0], -2.0),
+            ("mod", &[], &[1.0, 0.0, 0.0], NAN),
+            ("clamp", &[], &[5.0, 2.0, 1.0], 1.0),
+            ("clamp", &[], &[1.5, 2.0, 1.0], 2.0),
+            ("clamp", &[], &[NAN, 0.0, 1.0], NAN),
+            ("ifelse", &[], &[-0.0, 1.0, 2.0], 1.0),
+            ("ifelse", &[], &[NAN, 1.0, 2.0], 2.0),
+            ("where", &[], &[-0.0, 1.0, 2.0], 2.0),
+            ("where", &[], &[NAN, 1.0, 2.0], 1.0),
+            ("eq", &[], &[NAN, NAN], 0.0),
+            ("eq", &[], &[0.0, -0.0], 1.0),
+            ("ne", &[], &[NAN, NAN], 1.0),
+            ("lt", &[], &[NAN, 1.0], 0.0),
+            ("lt", &[], &[1.0, 1.0], 0.0),
+            ("lt", &[], &[-INF, INF], 1.0),
+            ("le", &[], &[1.0, 1.0], 1.0),
+            ("le", &[], &[1.0, NAN], 0.0),
+            ("and", &[], &[NAN, 2.0], 1.0),
+            ("and", &[], &[1.0, -0.0], 0.0),
+            ("or", &[], &[0.0, -0.0], 0.0),
+            ("or", &[], &[0.0, NAN], 1.0),
+        ]);
+    }
+
+    #[test]
+    fn edge_slopes() {
+        check_slopes(&[
+            ("abs", &[], &[0.0], &[0.0]),
+            ("relu", &[], &[0.0], &[1.0]),
+            ("clamp_int", &[0, 2], &[0.0], &[1.0]),
+            ("clamp_int", &[0, 2], &[2.0], &[1.0]),
+            ("clamp_int", &[0, 2], &[2.1], &[0.0]),
+            ("clamp", &[], &[1.0, 1.0, 2.0], &[1.0, 0.0, 0.0]),
+            ("clamp", &[], &[2.0, 1.0, 2.0], &[1.0, 0.0, 0.0]),
+            ("clamp", &[], &[0.0, 1.0, 2.0], &[0.0, 1.0, 0.0]),
+            ("clamp", &[], &[3.0, 1.0, 2.0], &[0.0, 0.0, 1.0]),
+            ("clamp", &[], &[1.5, 2.0, 1.0], &[0.0, 1.0, 0.0]),
+            ("ifelse", &[], &[0.0, NAN, NAN], &[0.0, 1.0, 0.0]),
+            ("ifelse", &[], &[NAN, 1.0, 1.0], &[0.0, 0.0, 1.0]),
+            ("where", &[], &[0.0, 1.0, 1.0], &[0.0, 0.0, 1.0]),
+            ("mod", &[], &[7.5, 3.0, 0.0], &[1.0, -2.0, 0.0]),
+        ]);
+    }
+
+    #[test]
+    fn refusals() {
+        check_refusals(&[
+            ("round", &[1], &[31], "round: 31 digits are asked for, but -30 to 30 can be kept"),
+            ("clamp_int", &[1], &[3, 1], "clamp_int: the lower bound 3 is above the upper bound 1"),
+            (
+                "diff_clamp_int",
+                &[1],
+                &[i64::MIN, 0],
+                "diff_clamp_int: the bound -9223372036854775808 is beyond 9007199254740992, the \
+                 largest exact integer",
+            ),
+            ("mod", &[2, 1, 3], &[], "mod: dimensions 2 and 3 do not match"),
+            ("where", &[3, 2, 1], &[], "where: dimensions 2 and 3 do not match"),
+        ]);
+    }
+}

@@ -187,3 +187,78 @@ pub const XLOGX: OpDef = OpDef {
     expand: None,
     domain: &[(0.5, 2.0)],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check_refusals, check_scalars, check_slopes};
+    use std::f64::consts::LN_2;
+
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn edge_values() {
+        check_scalars(&[
+            ("pow", &[0], &[NAN], 1.0),
+            ("pow", &[0], &[0.0], 1.0),
+            ("pow", &[-1], &[0.0], INF),
+            ("pow", &[-1], &[-0.0], -INF),
+            ("pow", &[3], &[-2.0], -8.0),
+            ("pow", &[2], &[NAN], NAN),
+            ("pow", &[-2], &[INF], 0.0),
+            ("powf", &[], &[-2.0, 0.5], NAN),
+            ("powf", &[], &[NAN, 0.0], 1.0),
+            ("powf", &[], &[0.0, -1.0], INF),
+            ("powf", &[], &[-2.0, 3.0], -8.0),
+            ("sqrt", &[], &[-1.0], NAN),
+            ("sqrt", &[], &[INF], INF),
+            ("rsqrt", &[], &[0.0], 0.0),
+            ("rsqrt", &[], &[-0.0], 0.0),
+            ("rsqrt", &[], &[-1.0], NAN),
+            ("rsqrt", &[], &[INF], 0.0),
+            ("rsqrt", &[], &[NAN], NAN),
+            ("exp", &[], &[-INF], 0.0),
+            ("exp", &[], &[1000.0], INF),
+            ("exp2", &[], &[-3.0], 0.125),
+            ("log", &[], &[0.0], -INF),
+            ("log", &[], &[-1.0], NAN),
+            ("xlogx", &[], &[0.0], 0.0),
+            ("xlogx", &[], &[-0.0], 0.0),
+            ("xlogx", &[], &[-1.0], NAN),
+            ("xlogx", &[], &[INF], INF),
+            ("xlogx", &[], &[NAN], NAN),
+        ]);
+    }
+
+    #[test]
+    fn edge_slopes() {
+        check_slopes(&[
+            ("pow", &[0], &[NAN], &[0.0]),
+            ("pow", &[1], &[0.0], &[1.0]),
+            ("pow", &[-1], &[0.0], &[-INF]),
+            ("pow", &[i64::from(i32::MIN)], &[1.0], &[f64::from(i32::MIN)]),
+            ("sqrt", &[], &[0.0], &[0.0]),
+            ("rsqrt", &[], &[0.0], &[-0.0]),
+            ("exp2", &[], &[0.0], &[LN_2]),
+            ("log", &[], &[0.0], &[INF]),
+            ("xlogx", &[], &[0.0], &[-INF]),
+        ]);
+    }
+
+    #[test]
+    fn refusals() {
+        let why = |n: &str| {
+            format!(
+                "pow: the exponent is {n}, but an integer exponent is -2147483648 to 2147483647; \
+                 use powf"
+            )
+        };
+        check_refusals(&[
+            ("pow", &[2], &[1 << 31], &why("2147483648")),
+            ("pow", &[2], &[i64::MIN], &why("-9223372036854775808")),
+            ("pow", &[2], &[], "pow takes 1 argument and 1 literal integer, but got 1 argument"),
+            ("powf", &[2, 3], &[], "powf: dimensions 2 and 3 do not match"),
+            ("exp", &[1, 1], &[], "exp takes 1 argument, but got 2 arguments"),
+        ]);
+    }
+}

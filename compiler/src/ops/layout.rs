@@ -203,3 +203,74 @@ pub const ONE_HOT: OpDef = OpDef {
     expand: None,
     domain: &[(0.0, 2.4)],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check_refusals, check_vectors};
+
+    #[test]
+    fn edge_values() {
+        let v: &[f64] = &[1.0, 2.0, 3.0];
+        check_vectors(&[
+            ("sum_t", &[3], &[&[7.0]], &[7.0; 3]),
+            ("elem", &[0], &[v], &[1.0]),
+            ("elem", &[2], &[v], &[3.0]),
+            ("elem_t", &[3, 2], &[&[7.0]], &[0.0, 0.0, 7.0]),
+            ("extract", &[0, 3], &[v], v),
+            ("extract", &[2, 1], &[v], &[3.0]),
+            ("extract_t", &[1, 4], &[v], &[0.0, 1.0, 2.0, 3.0]),
+            ("concat", &[], &[v, &[4.0]], &[1.0, 2.0, 3.0, 4.0]),
+            ("one_hot", &[2], &[&[1.0]], &[0.0, 1.0]),
+            ("one_hot", &[2], &[&[-0.7]], &[1.0, 0.0]),
+            ("one_hot", &[2], &[&[0.5]], &[0.0, 1.0]),
+            ("one_hot", &[2], &[&[2.0]], &[0.0, 0.0]),
+            ("one_hot", &[2], &[&[-1.6]], &[0.0, 0.0]),
+            ("one_hot", &[2], &[&[f64::NAN]], &[0.0, 0.0]),
+            ("one_hot", &[2], &[&[f64::INFINITY]], &[0.0, 0.0]),
+        ]);
+    }
+
+    #[test]
+    fn refusals() {
+        let index = |m: i64| {
+            format!("elem: the index is {m}, but a vector of 3 components has indices 0 to 2")
+        };
+        let length = |op: &str, n: i64| {
+            format!("{op}: the length is {n}, but a vector has 1 to 65536 components")
+        };
+        let slice = |op: &str, start: i64, len: usize, dim: usize| {
+            format!(
+                "{op}: {len} components from index {start} on do not lie in a vector of {dim} \
+                 components"
+            )
+        };
+        check_refusals(&[
+            ("elem", &[3], &[3], &index(3)),
+            ("elem", &[3], &[-1], &index(-1)),
+            ("elem", &[3], &[i64::MIN], &index(i64::MIN)),
+            ("sum_t", &[1], &[0], &length("sum_t", 0)),
+            ("sum_t", &[2], &[3], "sum_t: the argument must be a scalar, but it has 2 components"),
+            ("one_hot", &[1], &[65537], &length("one_hot", 65537)),
+            ("one_hot", &[1], &[-1], &length("one_hot", -1)),
+            ("elem_t", &[1], &[0, 0], &length("elem_t", 0)),
+            (
+                "elem_t",
+                &[1],
+                &[2, -1],
+                "elem_t: the index is -1, but a vector of 2 components has indices 0 to 1",
+            ),
+            ("extract", &[3], &[2, 2], &slice("extract", 2, 2, 3)),
+            ("extract", &[3], &[-1, 2], &slice("extract", -1, 2, 3)),
+            ("extract", &[3], &[i64::MAX, 1], &slice("extract", i64::MAX, 1, 3)),
+            ("extract", &[3], &[0, 0], &length("extract", 0)),
+            ("extract_t", &[2], &[1, 2], &slice("extract_t", 1, 2, 2)),
+            ("extract_t", &[2], &[-1, 4], &slice("extract_t", -1, 2, 4)),
+            (
+                "concat",
+                &[65536, 1],
+                &[],
+                "concat: the result would have 65537 components, the limit is 65536",
+            ),
+        ]);
+    }
+}

@@ -112,3 +112,36 @@ pub const TENSOR_PROD: OpDef = OpDef {
     expand: None,
     domain: &[(-2.0, 2.0), (-2.0, 2.0)],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check_refusals, check_vectors};
+
+    #[test]
+    fn values() {
+        let a: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        check_vectors(&[
+            ("matvecmult", &[], &[a, &[1.0, 10.0, 100.0]], &[321.0, 654.0]),
+            ("matvecmult", &[], &[a, &[1.0]], a),
+            ("vecmatmult", &[], &[&[1.0, 10.0], a], &[41.0, 52.0, 63.0]),
+            ("vecmatmult", &[], &[&[2.0], &[f64::INFINITY]], &[f64::INFINITY]),
+            ("tensorprod", &[], &[&[1.0, 2.0], &[3.0, 0.0]], &[3.0, 0.0, 6.0, 0.0]),
+            ("tensorprod", &[], &[&[f64::NAN], &[0.0]], &[f64::NAN]),
+        ]);
+    }
+
+    #[test]
+    fn refusals() {
+        let why = "a matrix of 7 components does not fit a vector of 2: 7 is no multiple of 2";
+        check_refusals(&[
+            ("matvecmult", &[7, 2], &[], &format!("matvecmult: {why}")),
+            ("vecmatmult", &[2, 7], &[], &format!("vecmatmult: {why}")),
+            (
+                "tensorprod",
+                &[65536, 2],
+                &[],
+                "tensorprod: the result would have 131072 components, the limit is 65536",
+            ),
+        ]);
+    }
+}

@@ -111,10 +111,16 @@ pub struct OpDef {
     pub emit: Emit,
     /// A composite is replaced by its expansion when it is built and never becomes a node; its
     /// `grad` and `emit` then come from the expansion.
-    pub expand: Option<fn(&mut Formula, &[ExprId], &[i64]) -> ExprId>,
+    pub expand: Option<Expand>,
     /// Where each argument may be sampled so that value and derivative are well defined.
     pub domain: &'static [(f64, f64)],
 }
+
+/// Builds the expansion of a composite from its arguments and parameters, which fit.
+pub type Expand = fn(&mut Formula, &[ExprId], &[i64]) -> ExprId;
+
+/// Writes the components of a result, given those of the arguments and the parameters.
+pub type EmitParts = fn(&mut dyn Parts, &[Vec<Part>], &[i64]) -> Vec<Part>;
 
 /// One call of an operation, as a derivative sees it.
 pub struct Call<'a> {
@@ -148,7 +154,7 @@ pub enum Emit {
     /// are looked through.
     Move(fn(&[usize], &[i64], usize) -> Option<(usize, usize)>),
     /// The components of the result from all components of the arguments.
-    Parts(fn(&mut dyn Parts, &[Vec<Part>], &[i64]) -> Vec<Part>),
+    Parts(EmitParts),
     /// The expansion is emitted.
     Expanded,
 }
@@ -232,3 +238,6 @@ impl Formula {
         self.apply(Op::Sum, &[a], &[])
     }
 }
+
+#[cfg(test)]
+mod tests;

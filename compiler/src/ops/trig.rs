@@ -203,3 +203,71 @@ pub const ATAN2: OpDef = OpDef {
     expand: None,
     domain: &[(0.5, 2.0), (0.5, 2.0)],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{check_refusals, check_scalars, check_slopes};
+    use super::{sinxdivx, sinxdivx_prime};
+    use std::f64::consts::PI;
+
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn edge_values() {
+        check_scalars(&[
+            ("sin", &[], &[INF], NAN),
+            ("cos", &[], &[-INF], NAN),
+            ("sin", &[], &[-0.0], -0.0),
+            ("sinxdivx", &[], &[0.0], 1.0),
+            ("sinxdivx", &[], &[-0.0], 1.0),
+            ("sinxdivx", &[], &[INF], NAN),
+            ("sinxdivx", &[], &[NAN], NAN),
+            ("sinxdivx_prime", &[], &[0.0], 0.0),
+            ("sinxdivx_prime", &[], &[INF], NAN),
+            ("sinxdivx_prime", &[], &[NAN], NAN),
+            ("sinxdivx_prime", &[], &[1e-300], -1e-300 / 3.0),
+            ("asin", &[], &[1.5], NAN),
+            ("acos", &[], &[-1.0], PI),
+            ("atan", &[], &[INF], PI / 2.0),
+            ("atan2", &[], &[0.0, -1.0], PI),
+            ("atan2", &[], &[-0.0, -1.0], -PI),
+            ("atan2", &[], &[0.0, 0.0], 0.0),
+        ]);
+    }
+
+    #[test]
+    fn edge_slopes() {
+        check_slopes(&[
+            ("sinxdivx", &[], &[0.0], &[0.0]),
+            ("sinxdivx_prime", &[], &[0.0], &[-1.0 / 3.0]),
+            ("sinxdivx_prime", &[], &[-0.0], &[-1.0 / 3.0]),
+            ("asin", &[], &[1.0], &[0.0]),
+            ("acos", &[], &[-1.0], &[-0.0]),
+            ("atan", &[], &[INF], &[0.0]),
+            ("atan2", &[], &[0.0, 0.0], &[NAN, NAN]),
+        ]);
+    }
+
+    #[test]
+    fn the_series_meets_the_quotient() {
+        // At 1 the quotient loses two bits at most, so it can judge the series just below.
+        let (below, above) = (sinxdivx_prime(1.0 - f64::EPSILON), sinxdivx_prime(1.0));
+        assert!((below - above).abs() < 4.0 * f64::EPSILON, "{below} and {above}");
+        for k in 1..40 {
+            let x = f64::from(k) / 20.0;
+            let h = 1e-5;
+            let slope = (sinxdivx(x + h) - sinxdivx(x - h)) / (2.0 * h);
+            assert!((sinxdivx_prime(x) - slope).abs() < 1e-10, "{x}");
+            assert_eq!(sinxdivx_prime(-x), -sinxdivx_prime(x));
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        check_refusals(&[
+            ("atan2", &[2, 3], &[], "atan2: dimensions 2 and 3 do not match"),
+            ("sin", &[], &[], "sin takes 1 argument, but got 0 arguments"),
+        ]);
+    }
+}

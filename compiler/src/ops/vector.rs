@@ -372,3 +372,74 @@ pub const WEIGHTED_SQDIST: OpDef = OpDef {
     }),
     domain: &[(0.5, 2.0), (-2.0, 2.0), (-2.0, 2.0)],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::Op;
+    use super::super::tests::{adjoints, check_refusals, check_vectors};
+
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn edge_values() {
+        check_vectors(&[
+            ("sum", &[], &[&[1.0, NAN]], &[NAN]),
+            ("sum", &[], &[&[1.0, INF, 2.0]], &[INF]),
+            ("max_of", &[], &[&[1.0, 3.0, 2.0]], &[3.0]),
+            ("max_of", &[], &[&[1.0, NAN, INF]], &[NAN]),
+            ("min_of", &[], &[&[NAN, -INF]], &[NAN]),
+            ("min_of", &[], &[&[-INF, -INF]], &[-INF]),
+            ("arg_max_of", &[], &[&[1.0, 3.0, 3.0]], &[1.0]),
+            ("arg_max_of", &[], &[&[INF, NAN, NAN]], &[1.0]),
+            ("arg_min_of", &[], &[&[2.0, 0.0, -0.0]], &[1.0]),
+            ("arg_min_of", &[], &[&[-INF, NAN]], &[1.0]),
+            ("normalize", &[], &[&[0.0, 0.0]], &[0.0, 0.0]),
+            ("normalize", &[], &[&[3.0, 0.0]], &[1.0, 0.0]),
+            ("norm2", &[], &[&[3.0, -4.0]], &[5.0]),
+            ("sqdist", &[], &[&[1.0], &[1.0, 2.0, 4.0]], &[10.0]),
+            ("dot", &[], &[&[2.0], &[1.0, 2.0]], &[6.0]),
+            ("symsqnorm", &[], &[&[1.0, 2.0, 3.0, 4.0], &[1.0, 10.0]], &[451.0]),
+            ("weightedsqnorm", &[], &[&[2.0], &[3.0]], &[18.0]),
+            ("weightedsqnorm", &[], &[&[1.0, 2.0], &[1.0, 10.0]], &[201.0]),
+            ("weightedsqdist", &[], &[&[2.0], &[1.0, 2.0], &[0.0]], &[10.0]),
+        ]);
+    }
+
+    #[test]
+    fn the_gradient_of_an_extremum_goes_to_the_first() {
+        let arg = [vec![5.0, 1.0, 5.0, 1.0]];
+        assert_eq!(adjoints(Op::MaxOf, &[], &arg, &[2.0]), [[2.0, 0.0, 0.0, 0.0]]);
+        assert_eq!(adjoints(Op::MinOf, &[], &arg, &[2.0]), [[0.0, 2.0, 0.0, 0.0]]);
+    }
+
+    #[test]
+    fn refusals() {
+        let weights = "5 weights for a vector of 2 components; give 1, 2 or 2 x 2 = 4";
+        check_refusals(&[
+            ("dot", &[2, 3], &[], "dot: dimensions 2 and 3 do not match"),
+            ("sqdist", &[3, 2], &[], "sqdist: dimensions 2 and 3 do not match"),
+            (
+                "sqnormiso",
+                &[2, 2],
+                &[],
+                "sqnormiso: the weight must be a scalar, but it has 2 components",
+            ),
+            (
+                "sqnormdiag",
+                &[3, 2],
+                &[],
+                "sqnormdiag: 3 weights for a vector of 2 components; give 2",
+            ),
+            (
+                "symsqnorm",
+                &[2, 2],
+                &[],
+                "symsqnorm: a matrix of 2 components for a vector of 2; give 2 x 2 = 4",
+            ),
+            ("weightedsqnorm", &[5, 2], &[], &format!("weightedsqnorm: {weights}")),
+            ("weightedsqdist", &[5, 1, 2], &[], &format!("weightedsqdist: {weights}")),
+            ("weightedsqdist", &[1, 3, 2], &[], "weightedsqdist: dimensions 2 and 3 do not match"),
+        ]);
+    }
+}

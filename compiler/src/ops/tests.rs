@@ -1,0 +1,406 @@
+//! Laws that every room obeys, and the tables' checkers that the rooms' own tests use.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::ir::eval::{Matrix, evaluate};
+
+/// One call of each operation at least: its name, dims and parameters.
+const CALLS: &[(&str, &[usize], &[i64])] = &[
+    ("add", &[3, 3], &[]),
+    ("sub", &[3, 1], &[]),
+    ("mul", &[1, 3], &[]),
+    ("div", &[3, 3], &[]),
+    ("div", &[1, 3], &[]),
+    ("neg", &[3], &[]),
+    ("inv", &[3], &[]),
+    ("square", &[3], &[]),
+    ("pow", &[2], &[3]),
+    ("pow", &[2], &[-2]),
+    ("pow", &[2], &[0]),
+    ("powf", &[2, 2], &[]),
+    ("powf", &[2, 1], &[]),
+    ("sqrt", &[2], &[]),
+    ("rsqrt", &[2], &[]),
+    ("exp", &[2], &[]),
+    ("exp2", &[2], &[]),
+    ("log", &[2], &[]),
+    ("xlogx", &[2], &[]),
+    ("sin", &[2], &[]),
+    ("cos", &[2], &[]),
+    ("sinxdivx", &[4], &[]),
+    ("sinxdivx_prime", &[4], &[]),
+    ("asin", &[2], &[]),
+    ("acos", &[2], &[]),
+    ("atan", &[2], &[]),
+    ("atan2", &[2, 2], &[]),
+    ("abs", &[2], &[]),
+    ("sign", &[2], &[]),
+    ("step", &[2], &[]),
+    ("relu", &[2], &[]),
+    ("floor", &[2], &[]),
+    ("round", &[2], &[0]),
+    ("mod", &[3, 1, 3], &[]),
+    ("clamp", &[6, 6, 1], &[]),
+    ("clamp_int", &[6], &[-1, 1]),
+    ("diff_clamp_int", &[6], &[-1, 1]),
+    ("ifelse", &[1, 3, 3], &[]),
+    ("ifelse", &[3, 1, 3], &[]),
+    ("where", &[3, 3, 1], &[]),
+    ("eq", &[2, 2], &[]),
+    ("ne", &[2, 2], &[]),
+    ("lt", &[2, 2], &[]),
+    ("le", &[2, 2], &[]),
+    ("and", &[2, 2], &[]),
+    ("or", &[2, 2], &[]),
+    ("sum", &[4], &[]),
+    ("max_of", &[4], &[]),
+    ("min_of", &[1], &[]),
+    ("min_of", &[4], &[]),
+    ("arg_max_of", &[4], &[]),
+    ("arg_min_of", &[4], &[]),
+    ("dot", &[3, 3], &[]),
+    ("dot", &[1, 3], &[]),
+    ("sqnorm2", &[3], &[]),
+    ("norm2", &[3], &[]),
+    ("normalize", &[3], &[]),
+    ("sqdist", &[3, 3], &[]),
+    ("sqdist", &[3, 1], &[]),
+    ("sqnormiso", &[1, 3], &[]),
+    ("sqnormdiag", &[3, 3], &[]),
+    ("symsqnorm", &[9, 3], &[]),
+    ("symsqnorm", &[1, 1], &[]),
+    ("weightedsqnorm", &[1, 3], &[]),
+    ("weightedsqnorm", &[1, 1], &[]),
+    ("weightedsqnorm", &[3, 3], &[]),
+    ("weightedsqnorm", &[9, 3], &[]),
+    ("weightedsqdist", &[1, 3, 3], &[]),
+    ("weightedsqdist", &[3, 1, 3], &[]),
+    ("weightedsqdist", &[9, 3, 3], &[]),
+    ("sum_t", &[1], &[4]),
+    ("elem", &[3], &[1]),
+    ("elem_t", &[1], &[4, 2]),
+    ("extract", &[5], &[1, 3]),
+    ("extract_t", &[2], &[1, 4]),
+    ("concat", &[2, 3], &[]),
+    ("one_hot", &[1], &[4]),
+    ("matvecmult", &[6, 3], &[]),
+    ("matvecmult", &[3, 3], &[]),
+    ("vecmatmult", &[2, 6], &[]),
+    ("tensorprod", &[2, 3], &[]),
+];
+
+fn op(name: &str) -> Op {
+    Op::by_name(name).unwrap_or_else(|| panic!("no operation {name}"))
+}
+
+fn eval(op: Op, params: &[i64], args: &[&[f64]]) -> Vec<f64> {
+    let dims: Vec<usize> = args.iter().map(|a| a.len()).collect();
+    let dim = (op.def().shape)(&dims, params).expect("the arguments fit");
+    let mut out = vec![f64::NAN; dim];
+    (op.def().eval)(args, params, &mut out);
+    out
+}
+
+fn same(a: f64, b: f64) -> bool {
+    (a.is_nan() && b.is_nan()) || a.to_bits() == b.to_bits()
+}
+
+fn near(a: f64, b: f64, tolerance: f64) -> bool {
+    same(a, b) || (a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs()))
+}
+
+/// A row of a table of values: name, parameters, scalar arguments, result.
+pub(super) type Scalar<'a> = (&'a str, &'a [i64], &'a [f64], f64);
+
+/// Checks scalar results, to the bit.
+pub(super) fn check_scalars(table: &[Scalar<'_>]) {
+    for &(name, params, args, expected) in table {
+        let args: Vec<&[f64]> = args.iter().map(std::slice::from_ref).collect();
+        let found = eval(op(name), params, &args);
+        assert!(same(found[0], expected), "{name}{args:?}{params:?}: {found:?}, not {expected:?}");
+    }
+}
+
+/// A row of a table of values: name, parameters, arguments, result.
+pub(super) type Vector<'a> = (&'a str, &'a [i64], &'a [&'a [f64]], &'a [f64]);
+
+/// Checks vector results, to the bit.
+pub(super) fn check_vectors(table: &[Vector<'_>]) {
+    for &(name, params, args, expected) in table {
+        let found = eval(op(name), params, args);
+        let equal =
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| same(*a, *b));
+        assert!(equal, "{name}{args:?}{params:?}: {found:?}, not {expected:?}");
+    }
+}
+
+/// Checks that calls with these dims and parameters are refused, with these messages.
+pub(super) fn check_refusals(table: &[(&str, &[usize], &[i64], &str)]) {
+    for &(name, dims, params, expected) in table {
+        let mut f = Formula::new("f");
+        let args = declare(&mut f, dims);
+        match f.op(op(name), &args, params) {
+            Ok(_) => panic!("{name}{dims:?}{params:?} was accepted"),
+            Err(found) => assert_eq!(found.to_string(), expected),
+        }
+    }
+}
+
+/// Checks the adjoints of scalar arguments for a seed of 1, to the bit; absent ones count as 0.
+pub(super) fn check_slopes(table: &[(&str, &[i64], &[f64], &[f64])]) {
+    for &(name, params, args, expected) in table {
+        let rows: Vec<Vec<f64>> = args.iter().map(|&a| vec![a]).collect();
+        let found = adjoints(op(name), params, &rows, &[1.0]).concat();
+        let equal = found.iter().zip(expected).all(|(a, b)| same(*a, *b));
+        assert!(equal, "{name}{args:?}{params:?}: {found:?}, not {expected:?}");
+    }
+}
+
+fn declare(f: &mut Formula, dims: &[usize]) -> Vec<ExprId> {
+    let name = |k: usize| format!("x{k}");
+    let each = dims.iter().enumerate();
+    each.map(|(k, &d)| f.input(&name(k), None, d).expect("a valid dim")).collect()
+}
+
+fn row(data: &[f64]) -> Matrix {
+    Matrix { rows: 1, cols: data.len(), data: data.to_vec() }
+}
+
+/// The value of an operation as a formula: composites are expanded.
+fn built(op: Op, params: &[i64], args: &[Vec<f64>]) -> Vec<f64> {
+    let mut f = Formula::new("f");
+    let dims: Vec<usize> = args.iter().map(Vec::len).collect();
+    let inputs = declare(&mut f, &dims);
+    let out = f.apply(op, &inputs, params);
+    f.output("out", None, out).expect("a parameter");
+    crate::ir::verify::verify(&f).expect("valid");
+    let matrices: Vec<Matrix> = args.iter().map(|a| row(a)).collect();
+    evaluate(&f, 0, 0, &matrices).expect("evaluates").remove(0).data
+}
+
+/// The adjoint of each argument, as the operation's rule gives it, broadcast or summed to the
+/// argument's dim.
+pub(super) fn adjoints(op: Op, params: &[i64], args: &[Vec<f64>], seed: &[f64]) -> Vec<Vec<f64>> {
+    let mut f = Formula::new("f");
+    let mut dims: Vec<usize> = args.iter().map(Vec::len).collect();
+    dims.push(seed.len());
+    let mut inputs = declare(&mut f, &dims);
+    let seed_id = inputs.pop().expect("the seed");
+    let out = f.apply(op, &inputs, params);
+    let Grad::Vjp(rule) = op.def().grad else { panic!("{op:?} has no rule") };
+    let found = rule(&mut f, &Call { args: &inputs, params, out }, seed_id);
+    assert_eq!(found.len(), args.len(), "{op:?}: one adjoint for each argument");
+    let zero = f.constant(0.0);
+    for (k, adjoint) in found.into_iter().enumerate() {
+        f.output(&format!("d{k}"), None, adjoint.unwrap_or(zero)).expect("a parameter");
+    }
+    let mut matrices: Vec<Matrix> = args.iter().map(|a| row(a)).collect();
+    matrices.push(row(seed));
+    let values = evaluate(&f, 0, 0, &matrices).expect("evaluates");
+    values.into_iter().zip(args).map(|(v, a)| fit(v.data, a.len())).collect()
+}
+
+fn fit(adjoint: Vec<f64>, dim: usize) -> Vec<f64> {
+    match (adjoint.len(), dim) {
+        (found, dim) if found == dim => adjoint,
+        (1, dim) => vec![adjoint[0]; dim],
+        (_, 1) => vec![adjoint.iter().sum()],
+        (found, dim) => panic!("an adjoint of {found} for an argument of {dim}"),
+    }
+}
+
+/// Numbers that look random and are the same everywhere.
+struct Sampler(u64);
+
+impl Sampler {
+    fn next(&mut self, (low, high): (f64, f64)) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        low + (high - low) * ((self.0 >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
+    fn args(&mut self, op: Op, dims: &[usize]) -> Vec<Vec<f64>> {
+        let each = dims.iter().zip(op.def().domain);
+        each.map(|(&dim, &range)| (0..dim).map(|_| self.next(range)).collect()).collect()
+    }
+}
+
+/// Calls `check` with sampled arguments for each call of the table.
+fn for_each_call(mut check: impl FnMut(Op, &[i64], &[Vec<f64>], &mut Sampler)) {
+    let mut sampler = Sampler(7);
+    for &(name, dims, params) in CALLS {
+        for _ in 0..20 {
+            let args = sampler.args(op(name), dims);
+            check(op(name), params, &args, &mut sampler);
+        }
+    }
+}
+
+fn slices(args: &[Vec<f64>]) -> Vec<&[f64]> {
+    args.iter().map(Vec::as_slice).collect()
+}
+
+#[test]
+fn every_operation_is_in_the_table_of_calls() {
+    let called: HashSet<Op> = CALLS.iter().map(|c| op(c.0)).collect();
+    let missing: Vec<&Op> = Op::ALL.iter().filter(|op| !called.contains(op)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn names_are_unique() {
+    let mut seen = HashSet::new();
+    for op in Op::ALL {
+        let def = op.def();
+        for name in [def.name].iter().chain(def.aliases) {
+            assert!(seen.insert(*name), "{name} is used twice");
+            assert_eq!(Op::by_name(name), Some(*op));
+        }
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        assert!(def.name.chars().all(plain), "{}", def.name);
+    }
+    assert_eq!(Op::by_name("no_such"), None);
+}
+
+#[test]
+fn rooms_are_consistent() {
+    for op in Op::ALL {
+        let def = op.def();
+        assert_eq!(def.domain.len(), def.arity, "{}", def.name);
+        assert!(def.doc.ends_with('.'), "{}: {}", def.name, def.doc);
+        let composite = def.expand.is_some();
+        assert_eq!(matches!(def.grad, Grad::Expanded), composite, "{}", def.name);
+        assert_eq!(matches!(def.emit, Emit::Expanded), composite, "{}", def.name);
+        if let Emit::Map(code) = def.emit {
+            let holes = (0..def.arity).map(|k| format!("${k}"));
+            let holes: Vec<String> =
+                holes.chain((0..def.params).map(|k| format!("$p{k}"))).collect();
+            assert!(holes.iter().all(|hole| code.contains(hole)), "{}: {code}", def.name);
+            let distinct: HashSet<&str> = code.split('$').skip(1).map(hole_name).collect();
+            assert_eq!(distinct.len(), holes.len(), "{}: {code}", def.name);
+        }
+    }
+}
+
+fn hole_name(text: &str) -> &str {
+    text.split(|c: char| c != 'p' && !c.is_ascii_digit()).next().unwrap_or("")
+}
+
+#[test]
+fn the_built_formula_means_what_the_room_says() {
+    for_each_call(|op, params, args, _| {
+        let (direct, expanded) = (eval(op, params, &slices(args)), built(op, params, args));
+        assert_eq!(direct.len(), expanded.len());
+        let close = direct.iter().zip(&expanded).all(|(a, b)| near(*a, *b, 1e-14));
+        assert!(close, "{op:?}{args:?}: {direct:?} and {expanded:?}");
+    });
+}
+
+#[test]
+fn composites_never_become_nodes() {
+    for &(name, dims, params) in CALLS {
+        let mut f = Formula::new("f");
+        let args = declare(&mut f, dims);
+        f.apply(op(name), &args, params);
+        for id in f.ids() {
+            if let crate::ir::Node::Op(inner, ..) = f.node(id) {
+                assert!(inner.def().expand.is_none(), "{name} left {inner:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn derivatives_are_those_of_the_values() {
+    const STEP: f64 = 1e-6;
+    for_each_call(|op, params, args, sampler| {
+        let out = eval(op, params, &slices(args));
+        let seed: Vec<f64> = out.iter().map(|_| sampler.next((0.5, 2.0))).collect();
+        let exact = match op.def().grad {
+            Grad::Vjp(_) => adjoints(op, params, args, &seed),
+            Grad::Zero => args.iter().map(|a| vec![0.0; a.len()]).collect(),
+            Grad::Expanded => return,
+        };
+        let value = |args: &[Vec<f64>]| -> f64 {
+            eval(op, params, &slices(args)).iter().zip(&seed).map(|(v, s)| v * s).sum()
+        };
+        for (k, arg) in args.iter().enumerate() {
+            for c in 0..arg.len() {
+                let moved = |by: f64| {
+                    let mut args = args.to_vec();
+                    args[k][c] += by;
+                    value(&args)
+                };
+                let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+                let rule = exact[k][c];
+                assert!(near(rule, slope, 1e-6), "{op:?}{args:?} {k}.{c}: {rule} for {slope}");
+            }
+        }
+    });
+}
+
+/// Runs the code of [`Emit::Parts`] at once, on numbers.
+struct Machine(Vec<f64>);
+
+impl Machine {
+    fn push(&mut self, value: f64) -> Part {
+        self.0.push(value);
+        Part(self.0.len() as u32 - 1)
+    }
+}
+
+impl Parts for Machine {
+    fn constant(&mut self, value: f64) -> Part {
+        self.push(value)
+    }
+
+    fn make(&mut self, code: &'static str, args: &[Part]) -> Part {
+        let a: Vec<f64> = args.iter().map(|part| self.0[part.0 as usize]).collect();
+        let call = |name: &str| eval(op(name), &[], &slices(&[vec![a[0], a[1]]]))[0];
+        let value = match code {
+            "$0 + $1" => a[0] + a[1],
+            "$0 * $1" => a[0] * a[1],
+            "$0 * $1 + $2" => a[0] * a[1] + a[2],
+            "tf_max($0, $1)" => call("max_of"),
+            "tf_min($0, $1)" => call("min_of"),
+            "tf_or(tf_eq($0, $1), tf_ne($0, $0))" => f64::from(a[0] == a[1] || a[0].is_nan()),
+            "tf_where($0, $1, $2)" => [a[2], a[1]][usize::from(a[0] != 0.0)],
+            "tf_onehot($0, $1)" => f64::from(a[1] == (a[0] + 0.5).trunc()),
+            _ => panic!("unknown code {code}"),
+        };
+        self.push(value)
+    }
+}
+
+fn emitted(op: Op, params: &[i64], args: &[Vec<f64>]) -> Option<Vec<f64>> {
+    let Emit::Parts(write) = op.def().emit else { return None };
+    let mut machine = Machine(Vec::new());
+    let parts: Vec<Vec<Part>> =
+        args.iter().map(|arg| arg.iter().map(|&v| machine.push(v)).collect()).collect();
+    let out = write(&mut machine, &parts, params);
+    Some(out.iter().map(|part| machine.0[part.0 as usize]).collect())
+}
+
+#[test]
+fn emitted_parts_compute_the_value() {
+    for_each_call(|op, params, args, _| {
+        let Some(found) = emitted(op, params, args) else { return };
+        let expected = eval(op, params, &slices(args));
+        assert_eq!(found.len(), expected.len(), "{op:?}");
+        let close = found.iter().zip(&expected).all(|(a, b)| near(*a, *b, 1e-14));
+        assert!(close, "{op:?}{args:?}: {found:?}, not {expected:?}");
+    });
+}
+
+#[test]
+fn emitted_extrema_treat_nan_ties_and_infinities_alike() {
+    const V: [f64; 5] = [f64::NAN, f64::NEG_INFINITY, 1.0, 1.0, f64::INFINITY];
+    for op in [Op::MaxOf, Op::MinOf, Op::ArgMaxOf, Op::ArgMinOf] {
+        for code in 0..125 {
+            let arg = vec![V[code % 5], V[code / 5 % 5], V[code / 25]];
+            let found = emitted(op, &[], std::slice::from_ref(&arg)).expect("parts");
+            let expected = eval(op, &[], &[&arg]);
+            assert!(same(found[0], expected[0]), "{op:?}{arg:?}: {found:?}, not {expected:?}");
+        }
+    }
+}
