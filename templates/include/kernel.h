@@ -26,8 +26,8 @@
 
 template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 
-#define TF_PASTE_(a, b) a##b
-#define TF_PASTE(a, b) TF_PASTE_(a, b)
+#define TF_JOIN_(a, b) a##b
+#define TF_JOIN(a, b) TF_JOIN_(a, b)
 #if TF_F64
 #define TF_DTYPE_ _f64
 #else
@@ -45,9 +45,9 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 #define TF_LEVEL_ _neon
 #endif
 /* tf_<hash>_f32_v4 */
-#define TF_STAGES(symbol) TF_PASTE(TF_PASTE(symbol, TF_DTYPE_), TF_LEVEL_)
+#define TF_STAGES(symbol) TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), TF_LEVEL_)
 /* tf_<hash>_f32_s0_rows */
-#define TF_ENTRY_NAME(symbol, S, kind) TF_PASTE(TF_PASTE(TF_PASTE(TF_PASTE(symbol, TF_DTYPE_), _), S), kind)
+#define TF_ENTRY_NAME(symbol, S, kind) TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)
 
 /* One packed column: on the CPU its words are neighbours; in a CUDA tile they lie a tile apart. */
 struct tf_col {

@@ -69,6 +69,9 @@ TF_FN V tf_c(double a) { return tf_splat((T)a); }
 TF_FN VI tf_splat_i(i64 a) { return (tf_int)a + (VI){}; }
 TF_FN T tf_lane(V v, int l) { return v[l]; }
 TF_FN void tf_set_lane(V &v, int l, T a) { v[l] = a; }
+TF_FN i64 tf_lane_i(VI v, int l) { return v[l]; }
+TF_FN void tf_set_lane_i(VI &v, int l, i64 a) { v[l] = (tf_int)a; }
+TF_FN bool tf_lane_m(M m, int l) { return m[l] != 0; }
 
 /* Lanes base[l * stride]. */
 TF_FN V tf_gather(const T *base, i64 stride) {
@@ -161,6 +164,7 @@ TF_FN V tf_at_most(V hi, V a) { return hi < a ? hi : a; }
 
 #define TF_INF __builtin_inf()
 #define TF_NAN __builtin_nan("")
+#define TF_MAX TF_K(__FLT_MAX__, __DBL_MAX__)
 
 TF_FN VI tf_sign_bits(V a) { return (VI)a & (VI)tf_c(-0.0); }
 TF_FN V tf_with_sign(V magnitude, VI sign) { return (V)((VI)magnitude | sign); }

@@ -35,6 +35,7 @@
 TF_FN int tf_thread() { return static_cast<int>(threadIdx.x); }
 TF_FN int tf_block_x() { return static_cast<int>(blockIdx.x); }
 TF_FN int tf_block_y() { return static_cast<int>(blockIdx.y); }
+TF_FN int tf_grid_x() { return static_cast<int>(gridDim.x); }
 /* Waits for all threads of the block; every thread has to come to the same call. */
 TF_FN void tf_sync() { __syncthreads(); }
 
@@ -75,6 +76,11 @@ TF_FN TfVec4 tf_load4(const T *from) { return *reinterpret_cast<const TfVec4 *>(
 TF_FN void tf_store4(T *to, TfVec4 value) { *reinterpret_cast<TfVec4 *>(to) = value; }
 TF_FN T tf_lane(V value, int lane) { return (void)lane, value; }
 TF_FN void tf_set_lane(V &value, int lane, T scalar) { (void)lane, value = scalar; }
+TF_FN i64 tf_lane_i(VI value, int lane) { return (void)lane, value; }
+TF_FN void tf_set_lane_i(VI &value, int lane, i64 integer) {
+  (void)lane, value = static_cast<VI>(integer);
+}
+TF_FN bool tf_lane_m(M m, int lane) { return (void)lane, m; }
 /* dst[lane] += value[lane], in float64. */
 TF_FN void tf_widen_add(double *dst, V value) { *dst += static_cast<double>(value); }
 

@@ -19,5 +19,8 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("kernel.h", include_str!("../include/kernel.h")),
     ("reduce.h", include_str!("../include/reduce.h")),
     ("tf_abi.h", include_str!("../include/tf_abi.h")),
+    ("tf_cpu.h", include_str!("../include/tf_cpu.h")),
+    ("tf_cuda.cuh", include_str!("../include/tf_cuda.cuh")),
     ("tf_desc.h", include_str!("../include/tf_desc.h")),
+    ("tf_math.h", include_str!("../include/tf_math.h")),
 ];

@@ -5,7 +5,7 @@
 //! outputs. Every value is a vector of reals whose length (`dim`) is known. A value lives in one
 //! [`Stratum`]: constant, parameter, `i`, `j` or pair, the smallest place where it can be
 //! computed. A reduction is a node like any other: `sum[j] e` maps a pair value to an `i` value,
-//! so reductions nest, and a gradient is again a formula. [`crate::passes::stage`] later cuts
+//! so reductions nest, and a gradient is again a formula. [`crate::schedule`] later cuts
 //! nested reductions into kernels.
 //!
 //! Invariants (checked by [`verify`]):
