@@ -227,3 +227,68 @@ fn count(args: usize, params: usize) -> String {
         _ => format!("{} and {}", plural(args, "argument"), plural(params, "literal integer")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> (Formula, ExprId) {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let top = (f.len()..MAX_NODES).fold(x, |v, _| f.op(Op::Neg, &[v], &[]).expect("fits"));
+        (f, top)
+    }
+
+    #[test]
+    fn the_limit_of_nodes_stops_users_but_not_derivatives() {
+        let (mut f, top) = full();
+        assert_eq!(f.len(), MAX_NODES);
+        for op in [Op::Exp, Op::Norm2] {
+            let found = f.op(op, &[top], &[]);
+            assert!(matches!(found, Err(BuildError::Limit(_))), "{found:?}");
+        }
+        let norm = f.apply(Op::Norm2, &[top], &[]);
+        assert_eq!(f.dim(norm), 1);
+    }
+
+    #[test]
+    fn reductions_take_what_their_room_says() {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::J), 3).expect("valid");
+        let s = f.pos(Axis::J);
+        for (reducer, args, k, message) in [
+            (Reducer::Sum, vec![], 0, "sum takes 1 argument, but got 0 arguments"),
+            (
+                Reducer::Sum,
+                vec![x],
+                2,
+                "sum takes 1 argument, but got 1 argument and 1 literal integer",
+            ),
+            (
+                Reducer::LogSumExpWeight,
+                vec![s],
+                0,
+                "logsumexp takes 2 arguments, but got 1 argument",
+            ),
+            (Reducer::KMin, vec![x], 0, "kmin: k is 0, but 1 to 256 entries can be kept"),
+            (
+                Reducer::LogSumExp,
+                vec![x],
+                0,
+                "logsumexp: the score must be a scalar, but it has 3 components",
+            ),
+        ] {
+            let found = f.reduce(Reduction { reducer, axis: Axis::J, args, mask: None, k });
+            assert_eq!(found.map_err(|e| e.to_string()), Err(message.into()));
+        }
+    }
+
+    #[test]
+    fn equal_nodes_are_one() {
+        let mut f = Formula::new("f");
+        assert_eq!(f.constant(f64::NAN), f.constant(-f64::NAN));
+        assert_ne!(f.constant(0.0), f.constant(-0.0));
+        let x = f.input("x", None, 2).expect("valid");
+        assert_eq!(f.apply(Op::SqNorm2, &[x], &[]), f.apply(Op::SqNorm2, &[x], &[]));
+    }
+}

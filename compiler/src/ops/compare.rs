@@ -403,6 +403,7 @@ mod tests {
             ("round", &[1], &[-INF], -INF),
             ("clamp_int", &[0, 2], &[-1.0], 0.0),
             ("clamp_int", &[0, 2], &[INF], 2.0),
+            ("clamp_int", &[1, 1], &[5.0], 1.0),
             ("clamp_int", &[0, 2], &[NAN], NAN),
             ("diff_clamp_int", &[0, 2], &[2.0], 1.0),
             ("diff_clamp_int", &[0, 2], &[-0.1], 0.0),

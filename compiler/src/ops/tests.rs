@@ -135,8 +135,11 @@ pub(super) fn check_vectors(table: &[Vector<'_>]) {
     }
 }
 
-/// Checks that calls with these dims and parameters are refused, with these messages.
-pub(super) fn check_refusals(table: &[(&str, &[usize], &[i64], &str)]) {
+/// A row of a table of calls that do not fit: name, dims, parameters, message.
+pub(super) type Refusal<'a> = (&'a str, &'a [usize], &'a [i64], &'a str);
+
+/// Checks that calls are refused, with these messages.
+pub(super) fn check_refusals(table: &[Refusal<'_>]) {
     for &(name, dims, params, expected) in table {
         let mut f = Formula::new("f");
         let args = declare(&mut f, dims);
@@ -147,8 +150,11 @@ pub(super) fn check_refusals(table: &[(&str, &[usize], &[i64], &str)]) {
     }
 }
 
+/// A row of a table of derivatives: name, parameters, scalar arguments, their adjoints.
+pub(super) type Slope<'a> = (&'a str, &'a [i64], &'a [f64], &'a [f64]);
+
 /// Checks the adjoints of scalar arguments for a seed of 1, to the bit; absent ones count as 0.
-pub(super) fn check_slopes(table: &[(&str, &[i64], &[f64], &[f64])]) {
+pub(super) fn check_slopes(table: &[Slope<'_>]) {
     for &(name, params, args, expected) in table {
         let rows: Vec<Vec<f64>> = args.iter().map(|&a| vec![a]).collect();
         let found = adjoints(op(name), params, &rows, &[1.0]).concat();
