@@ -28,7 +28,12 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 
 #define TF_JOIN_(a, b) a##b
 #define TF_JOIN(a, b) TF_JOIN_(a, b)
-#if TF_F64
+#ifndef TF_DOUBLE
+#define TF_DOUBLE_float 0
+#define TF_DOUBLE_double 1
+#define TF_DOUBLE TF_JOIN(TF_DOUBLE_, TF_REAL_T)
+#endif
+#if TF_DOUBLE
 #define TF_DTYPE_ _f64
 #else
 #define TF_DTYPE_ _f32

@@ -15,14 +15,14 @@
 #define TF_FN static inline __attribute__((always_inline))
 #define TF_COLD static __attribute__((noinline, cold, unused))
 
-#define TF_IS_F64_float 0
-#define TF_IS_F64_double 1
+#define TF_IS_DOUBLE_float 0
+#define TF_IS_DOUBLE_double 1
 #define TF_PASTE(a, b) a##b
-#define TF_IS_F64(real) TF_PASTE(TF_IS_F64_, real)
-#define TF_F64 TF_IS_F64(TF_REAL_T)
+#define TF_IS_DOUBLE(real) TF_PASTE(TF_IS_DOUBLE_, real)
+#define TF_DOUBLE TF_IS_DOUBLE(TF_REAL_T)
 
 /* TF_K(a, b): the constant of the f32 code, or of the f64 code. */
-#if TF_F64
+#if TF_DOUBLE
 #define TF_K(f32, f64) f64
 #else
 #define TF_K(f32, f64) f32

@@ -1,5 +1,5 @@
 /* Macros of descriptor files. Each is compiled once a dtype with
- *   TF_F64      0 or 1
+ *   TF_DOUBLE   0 or 1
  *   TF_HAS_V2, TF_HAS_V3, TF_HAS_V4, TF_HAS_NEON   defined for the levels that were compiled
  *   TF_HAS_IMAGE   the size of the CUDA image in bytes, when one is linked
  * so one text serves every build.
@@ -10,7 +10,7 @@
 
 #define TF_PASTE_(a, b) a##b
 #define TF_PASTE(a, b) TF_PASTE_(a, b)
-#if TF_F64
+#if TF_DOUBLE
 #define TF_DTYPE_ _f64
 #define TF_DTYPE_TEXT "_f64_"
 #define TF_PICK(f32, f64) (f64)

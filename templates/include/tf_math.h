@@ -22,7 +22,7 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
 #if TF_LEVEL == 4
 #define TF_STEPS 16
 #define TF_LOG2_STEPS 4
-#elif TF_LEVEL == 3 && !TF_F64
+#elif TF_LEVEL == 3 && !TF_DOUBLE
 #define TF_STEPS 8
 #define TF_LOG2_STEPS 3
 #else
@@ -33,7 +33,7 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
 #define TF_MANTISSA TF_K(23, 52)
 
 /* 2^f - 1 and e^f - 1. */
-#if TF_F64 && TF_STEPS == 16
+#if TF_DOUBLE && TF_STEPS == 16
 TF_FN V tf_exp2_tail(V f) {
   return f * tf_poly(f, 0x1.62e42fefa39fdp-1, 0x1.ebfbdff82c553p-3, 0x1.c6b08d6e8ccacp-5,
                      0x1.3b2ab6fe2ce3p-7, 0x1.5d89bd6282f1dp-10, 0x1.4308149185a09p-13);
@@ -42,7 +42,7 @@ TF_FN V tf_exp_tail(V f) {
   return f * tf_poly(f, 1, 0x1.fffffffffffbap-2, 0x1.555555548e1a1p-3, 0x1.55555558eae32p-5,
                      0x1.11123bc201cp-7, 0x1.6c14d62d0c632p-10);
 }
-#elif TF_F64
+#elif TF_DOUBLE
 TF_FN V tf_exp2_tail(V f) {
   return f * tf_poly(f, 0x1.62e42fefa39efp-1, 0x1.ebfbdff82c5a6p-3, 0x1.c6b08d704a12cp-5,
                      0x1.3b2ab6fb9fda6p-7, 0x1.5d87fe789e96fp-10, 0x1.4309130f6cbdbp-13,
@@ -80,7 +80,7 @@ TF_FN V tf_exp_tail(V f) {
 
 /* 2^(k / 16), of which only the low four bits of k count. */
 TF_FN V tf_sixteenths(VI k) {
-#if TF_F64
+#if TF_DOUBLE
   const V lo = {1, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0,
                 0x1.306fe0a31b715p+0, 0x1.3dea64c123422p+0, 0x1.4bfdad5362a27p+0,
                 0x1.5ab07dd485429p+0};
@@ -163,7 +163,7 @@ TF_FN V tf_log(V x) {
   const V e = __builtin_convertvector(high, V) - (tiny ? tf_c(TF_MANTISSA) : tf_c(0));
   /* log m = f - f^2/2 + s (f^2/2 + R(s^2)), s = f / (2 + f) */
   const V f = m - (T)1, s = f / (f + (T)2), z = s * s, half = f * f * (T)0.5;
-#if TF_F64
+#if TF_DOUBLE
   const V r = z * tf_poly(z, 6.666666666666735130e-01, 3.999999999940941908e-01,
                           2.857142874366239149e-01, 2.222219843214978396e-01,
                           1.818357216161805012e-01, 1.531383769920937332e-01,

@@ -9,7 +9,7 @@ use std::f64::consts::LOG2_E;
 use crate::ir::{ExprId, Formula, Node, Stratum};
 use crate::ops::Op;
 
-use super::products::Product;
+use super::products::{Product, widen};
 use super::rewrite::{keep, rewrite};
 
 /// See the module's text.
@@ -23,7 +23,7 @@ pub fn exponent(formula: &Formula) -> Formula {
 }
 
 fn scaled(f: &mut Formula, arg: ExprId) -> Option<ExprId> {
-    let stratum = f.stratum(arg);
+    let (stratum, dim) = (f.stratum(arg), f.dim(arg));
     if stratum <= Stratum::Param {
         return None;
     }
@@ -37,5 +37,6 @@ fn scaled(f: &mut Formula, arg: ExprId) -> Option<ExprId> {
     outside.push(log2e);
     let (factor, core) = (outside.build(f), inside.build(f));
     let product = f.mul(factor, core);
-    Some(f.apply(Op::Exp2, &[product], &[]))
+    let exp = f.apply(Op::Exp2, &[product], &[]);
+    Some(widen(f, exp, dim))
 }

@@ -8,7 +8,7 @@
 use crate::ir::{ExprId, Formula, Node, Reduction};
 use crate::reduce::Reducer;
 
-use super::products::Product;
+use super::products::{Product, widen};
 use super::rewrite::{keep, rewrite};
 
 /// See the module's text.
@@ -30,12 +30,8 @@ fn factor_sum(f: &mut Formula, r: Reduction) -> ExprId {
     }
     let body = inside.build(f);
     let sum = f.reduce(Reduction { args: vec![body], ..r }).unwrap_or_else(|e| panic!("internal: {e}"));
-    if outside.is_one() {
-        return sum;
-    }
     let mut whole = outside;
     whole.push(sum);
     let built = whole.build(f);
-    debug_assert_eq!(f.dim(built), dim, "factors broadcast to the sum's dim");
-    built
+    widen(f, built, dim)
 }

@@ -14,7 +14,8 @@ pub struct Product {
 }
 
 impl Product {
-    /// Takes `id` apart through multiplications, divisions and negations.
+    /// Takes `id` apart through multiplications, divisions, negations and copies of a scalar. The
+    /// product of the factors may be a scalar where `id` is a vector of copies.
     pub fn of(f: &Formula, id: ExprId) -> Product {
         let mut product = Product::default();
         let mut todo = vec![(id, false)];
@@ -27,6 +28,7 @@ impl Product {
                     todo.push((args[1], !inverse));
                     todo.push((args[0], inverse));
                 }
+                Node::Op(Op::SumT, args, _) => todo.push((args[0], inverse)),
                 Node::Op(Op::Neg, args, _) => {
                     product.negative = !product.negative;
                     todo.push((args[0], inverse));
@@ -86,6 +88,11 @@ impl Product {
     fn signed(&self, f: &mut Formula, built: ExprId) -> ExprId {
         if self.negative { f.neg(built) } else { built }
     }
+}
+
+/// Copies a scalar into `dim` components, if it is not that long already.
+pub fn widen(f: &mut Formula, id: ExprId, dim: usize) -> ExprId {
+    if f.dim(id) == dim { id } else { f.apply(Op::SumT, &[id], &[dim as i64]) }
 }
 
 /// Joins groups: within one stratum the scalar joins the vector (both are hoisted together);
