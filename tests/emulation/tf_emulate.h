@@ -31,16 +31,17 @@
 #define TF_UNROLL
 #define TF_NO_UNROLL
 
-#define TF_SHARED(type, name, count)                                    \
-  static char name##_declaration;                                       \
-  type(&name)[count] = *static_cast<type(*)[count]>(                    \
-      ::tf_emulate::shared_array(&name##_declaration, sizeof(type[count])))
+#define TF_SHARED(type, name, ...)                                       \
+  static char name##_declaration;                                        \
+  type(&name)[__VA_ARGS__] = *static_cast<type(*)[__VA_ARGS__]>(         \
+      ::tf_emulate::shared_array(&name##_declaration, sizeof(type[__VA_ARGS__])))
 #define TF_DYN_SHARED(type, name) \
   type *const name = static_cast<type *>(::tf_emulate::dynamic_shared())
 
 TF_FN int tf_thread() { return tf_emulate::block->current; }
 TF_FN int tf_block_x() { return tf_emulate::block->x; }
 TF_FN int tf_block_y() { return tf_emulate::block->y; }
+TF_FN int tf_grid_x() { return static_cast<int>(tf_emulate::block->grid->blocks_x); }
 TF_FN void tf_sync(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
   tf_emulate::barrier({file, line});
 }
