@@ -25,8 +25,9 @@
 #define TF_UNROLL _Pragma("unroll")
 #define TF_NO_UNROLL _Pragma("unroll 1")
 
-/* Declares an array that the threads of a block share. */
-#define TF_SHARED(type, name, count) __shared__ __align__(16) type name[count]
+/* TF_SHARED(type, name, count) declares an array that the threads of a block share. The count may
+ * hold commas. */
+#define TF_SHARED(type, name, ...) __shared__ __align__(16) type name[__VA_ARGS__]
 /* Declares a pointer to the shared memory whose size the launch sets; aligned to 16 bytes. */
 #define TF_DYN_SHARED(type, name)                                         \
   extern __shared__ __align__(16) unsigned char tf_dynamic_shared_bytes[]; \
@@ -43,18 +44,34 @@ TF_FN void tf_sync() { __syncthreads(); }
 
 /* ---- 2. Types ---- */
 
+/* TF_F64: 1 if T is double, else 0, for the preprocessor too. */
+#define TF_REAL_IS_F64_float 0
+#define TF_REAL_IS_F64_double 1
+#define TF_REAL_IS_F64_(real) TF_REAL_IS_F64_##real
+#define TF_REAL_IS_F64(real) TF_REAL_IS_F64_(real)
+#define TF_F64 TF_REAL_IS_F64(TF_REAL_T)
+
 typedef int64_t i64;
 typedef TF_REAL_T T;
 typedef T V;
 typedef bool M;
-
-template <int BYTES> struct TfSignedInt;
-template <> struct TfSignedInt<4> { typedef int32_t Type; };
-template <> struct TfSignedInt<8> { typedef int64_t Type; };
 /* Integers as wide as T. */
-typedef TfSignedInt<sizeof(T)>::Type VI;
+#if TF_F64
+typedef int64_t VI;
+#else
+typedef int32_t VI;
+#endif
 
 enum { W = 1 };
+
+#define TF_INF __builtin_inf()
+#define TF_NAN __builtin_nan("")
+/* The greatest finite T. */
+#if TF_F64
+#define TF_MAX 0x1.fffffffffffffp1023
+#else
+#define TF_MAX 0x1.fffffep127
+#endif
 
 /* 16 bytes of neighbouring scalars, which one instruction moves: 4 floats or 2 doubles. */
 enum { TF_VEC4 = 16 / sizeof(T) };

@@ -31,10 +31,10 @@
 #define TF_UNROLL
 #define TF_NO_UNROLL
 
-#define TF_SHARED(type, name, count)                                    \
-  static char name##_declaration;                                       \
-  type(&name)[count] = *static_cast<type(*)[count]>(                    \
-      ::tf_emulate::shared_array(&name##_declaration, sizeof(type[count])))
+#define TF_SHARED(type, name, ...)                                       \
+  static char name##_declaration;                                        \
+  type(&name)[__VA_ARGS__] = *static_cast<type(*)[__VA_ARGS__]>(         \
+      ::tf_emulate::shared_array(&name##_declaration, sizeof(type[__VA_ARGS__])))
 #define TF_DYN_SHARED(type, name) \
   type *const name = static_cast<type *>(::tf_emulate::dynamic_shared())
 
