@@ -44,19 +44,19 @@ TF_FN void tf_sync() { __syncthreads(); }
 
 /* ---- 2. Types ---- */
 
-/* TF_F64: 1 if T is double, else 0, for the preprocessor too. */
-#define TF_REAL_IS_F64_float 0
-#define TF_REAL_IS_F64_double 1
-#define TF_REAL_IS_F64_(real) TF_REAL_IS_F64_##real
-#define TF_REAL_IS_F64(real) TF_REAL_IS_F64_(real)
-#define TF_F64 TF_REAL_IS_F64(TF_REAL_T)
+/* TF_DOUBLE: 1 if T is double, else 0, for the preprocessor too. */
+#define TF_REAL_IS_DOUBLE_float 0
+#define TF_REAL_IS_DOUBLE_double 1
+#define TF_REAL_IS_DOUBLE_(real) TF_REAL_IS_DOUBLE_##real
+#define TF_REAL_IS_DOUBLE(real) TF_REAL_IS_DOUBLE_(real)
+#define TF_DOUBLE TF_REAL_IS_DOUBLE(TF_REAL_T)
 
 typedef int64_t i64;
 typedef TF_REAL_T T;
 typedef T V;
 typedef bool M;
 /* Integers as wide as T. */
-#if TF_F64
+#if TF_DOUBLE
 typedef int64_t VI;
 #else
 typedef int32_t VI;
@@ -67,7 +67,7 @@ enum { W = 1 };
 #define TF_INF __builtin_inf()
 #define TF_NAN __builtin_nan("")
 /* The greatest finite T. */
-#if TF_F64
+#if TF_DOUBLE
 #define TF_MAX 0x1.fffffffffffffp1023
 #else
 #define TF_MAX 0x1.fffffep127
@@ -94,8 +94,8 @@ TF_FN void tf_store4(T *to, TfVec4 value) { *reinterpret_cast<TfVec4 *>(to) = va
 TF_FN T tf_lane(V value, int lane) { return (void)lane, value; }
 TF_FN void tf_set_lane(V &value, int lane, T scalar) { (void)lane, value = scalar; }
 TF_FN i64 tf_lane_i(VI value, int lane) { return (void)lane, value; }
-TF_FN void tf_set_lane_i(VI &value, int lane, i64 integer) {
-  (void)lane, value = static_cast<VI>(integer);
+TF_FN void tf_set_lane_i(VI &value, int lane, i64 scalar) {
+  (void)lane, value = static_cast<VI>(scalar);
 }
 TF_FN bool tf_lane_m(M m, int lane) { return (void)lane, m; }
 /* dst[lane] += value[lane], in float64. */

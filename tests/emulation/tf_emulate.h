@@ -41,7 +41,7 @@
 TF_FN int tf_thread() { return tf_emulate::block->current; }
 TF_FN int tf_block_x() { return tf_emulate::block->x; }
 TF_FN int tf_block_y() { return tf_emulate::block->y; }
-TF_FN int tf_grid_x() { return tf_emulate::block->grid_x; }
+TF_FN int tf_grid_x() { return static_cast<int>(tf_emulate::block->grid->blocks_x); }
 TF_FN void tf_sync(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
   tf_emulate::barrier({file, line});
 }
