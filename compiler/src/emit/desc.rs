@@ -67,9 +67,6 @@ pub fn view<'a>(
     plan: &Plan,
     pair_ops: &[f64],
 ) -> DescView<'a> {
-    let digits = key.to_string();
-    let bytes: Vec<String> =
-        (0..digits.len()).step_by(2).map(|n| format!("0x{}", &digits[n..n + 2])).collect();
     let values = plan.values.iter().map(|v| ValueView {
         name: v.name.clone(),
         axis: axis(v.axis),
@@ -83,7 +80,7 @@ pub fn view<'a>(
         banner: *banner,
         symbol,
         formula,
-        key: bytes.join(", "),
+        key: bytes(&key.to_string()),
         text: canonical.lines().collect(),
         values: values.collect(),
         n_inputs: plan.n_inputs,
@@ -92,6 +89,12 @@ pub fn view<'a>(
         n_stages: plan.stages.len(),
         stages: (0..plan.stages.len()).map(|n| stage(plan, n, pair_ops[n])).collect(),
     }
+}
+
+/// Hexadecimal digits as a list of bytes, in C and in Rust.
+pub fn bytes(digits: &str) -> String {
+    let byte = |n: usize| format!("0x{}", &digits[n..n + 2]);
+    (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().join(", ")
 }
 
 fn stage(plan: &Plan, n: usize, pair_ops: f64) -> StageDesc {

@@ -1,0 +1,313 @@
+//! The safe Rust wrapper of a formula file: one module a formula, with typed arguments.
+
+use serde::Serialize;
+
+use crate::front::{Generic, Unit};
+use crate::ir::{Axis, Dtype, Formula, Kind};
+
+use super::names::{camel, ident, out_ident};
+use super::render;
+
+/// One compiled call of a formula: its value, or one of its gradients.
+pub struct CallSource {
+    /// `None` for the value; the differentiated output for a gradient.
+    pub gradient_of: Option<String>,
+    /// One entry an instance, in the unit's order.
+    pub kernels: Vec<Compiled>,
+}
+
+/// One instance of a call.
+pub struct Compiled {
+    /// What was compiled.
+    pub formula: Formula,
+    /// Prefix of the exported symbols.
+    pub symbol: String,
+    /// The key in hexadecimal digits.
+    pub key: String,
+    /// Name for comments.
+    pub title: String,
+}
+
+#[derive(Serialize)]
+struct FileView<'a> {
+    source: &'a str,
+    modules: Vec<ModuleView>,
+}
+
+#[derive(Serialize)]
+struct ModuleView {
+    name: String,
+    doc: Vec<String>,
+    args_generics: &'static str,
+    args: Vec<FieldView>,
+    calls: Vec<CallView>,
+    externs: Vec<String>,
+}
+
+#[derive(Serialize, Clone)]
+struct FieldView {
+    doc: Vec<String>,
+    ident: String,
+    #[serde(rename = "type")]
+    type_: String,
+}
+
+#[derive(Serialize)]
+struct CallView {
+    #[serde(rename = "fn")]
+    fn_: String,
+    doc: Vec<String>,
+    #[serde(rename = "struct")]
+    struct_: String,
+    output: String,
+    outputs: Vec<OutputView>,
+    params: String,
+    params_c: String,
+    forward: String,
+    table: String,
+    formula: String,
+    file: String,
+    generics: String,
+    dims: String,
+    rows: String,
+    binds: Vec<Bind>,
+    instances: Vec<InstanceView>,
+}
+
+#[derive(Serialize)]
+struct OutputView {
+    name: String,
+    ident: String,
+    out_ident: String,
+    doc: Vec<String>,
+    #[serde(rename = "type")]
+    type_: String,
+    scalar: &'static str,
+}
+
+#[derive(Serialize)]
+struct Bind {
+    name: String,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct InstanceView {
+    title: String,
+    dims: String,
+    dtype: &'static str,
+    key: String,
+    symbol: String,
+}
+
+/// The wrapper of one formula file.
+pub fn wrapper(source: &str, units: &[(&Unit, Vec<CallSource>)]) -> String {
+    let modules = units.iter().map(|(unit, calls)| module(source, unit, calls)).collect();
+    render("wrapper.rs", &FileView { source, modules })
+}
+
+fn module(source: &str, unit: &Unit, calls: &[CallSource]) -> ModuleView {
+    let shape = Shape::new(unit, &calls[0]);
+    let mut externs: Vec<String> = Vec::new();
+    for kernel in calls.iter().flat_map(|c| &c.kernels) {
+        externs.extend(unit.dtypes.iter().map(|d| format!("{}_{}", kernel.symbol, d.name())));
+    }
+    externs.sort();
+    externs.dedup();
+    let gradients = calls.iter().filter(|c| c.gradient_of.is_some()).count();
+    ModuleView {
+        name: ident(&unit.name),
+        doc: doc_lines(&unit.doc, &format!("The formula `{}`.", unit.name)),
+        args_generics: shape.generics(),
+        args: shape.fields.clone(),
+        calls: calls.iter().map(|c| call(source, unit, &shape, c, gradients)).collect(),
+        externs,
+    }
+}
+
+/// What the arguments of a unit look like, worked out from its first instance.
+struct Shape {
+    fields: Vec<FieldView>,
+    binds: Vec<Bind>,
+    dims: String,
+    rows: String,
+    borrows: bool,
+}
+
+impl Shape {
+    fn new(unit: &Unit, forward: &CallSource) -> Shape {
+        let first = &forward.kernels[0].formula;
+        let mut shape = Shape {
+            fields: Vec::new(),
+            binds: Vec::new(),
+            dims: String::new(),
+            rows: String::new(),
+            borrows: false,
+        };
+        for (n, input) in first.inputs.iter().enumerate() {
+            let always_scalar = forward.kernels.iter().all(|k| k.formula.inputs[n].dim == 1);
+            let name = ident(&input.name);
+            let (type_, value, what) = match (input.axis, always_scalar) {
+                (None, true) => ("T", format!("&args.{name}"), "a number".to_string()),
+                (None, false) => ("ArrayView1<'a, T>", format!("args.{name}"), "a vector".into()),
+                (Some(axis), _) => {
+                    ("ArrayView2<'a, T>", format!("args.{name}"), format!("a row for each {axis}"))
+                }
+            };
+            shape.borrows |= type_ != "T";
+            let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
+            shape.fields.push(FieldView { doc, ident: name, type_: type_.into() });
+            shape.binds.push(Bind { name: input.name.clone(), value });
+        }
+        shape.add_dims(unit, forward);
+        shape.add_rows(first);
+        shape
+    }
+
+    /// A generic is read off the columns of an input that has it, or is an argument of its own.
+    fn add_dims(&mut self, unit: &Unit, forward: &CallSource) {
+        let mut dims = Vec::new();
+        for (g, generic) in unit.generics.iter().enumerate() {
+            let inputs = &forward.kernels[0].formula.inputs;
+            let carries = |n: &usize| {
+                let of = |i: usize| forward.kernels[i].formula.inputs[*n].dim;
+                (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
+            };
+            let is_scalar = |n: &usize| self.fields[*n].type_ == "T";
+            dims.push(match (0..inputs.len()).find(|n| carries(n) && !is_scalar(n)) {
+                Some(n) => {
+                    let name = &self.fields[n].ident;
+                    let columns = if inputs[n].axis.is_some() { "ncols" } else { "len" };
+                    format!("Dim::new(\"{}\", args.{name}.{columns}())", inputs[n].name)
+                }
+                None => self.own_dim(generic),
+            });
+        }
+        self.dims = dims.join(", ");
+    }
+
+    fn own_dim(&mut self, generic: &Generic) -> String {
+        let mut name = ident(&generic.name.to_lowercase());
+        if self.fields.iter().any(|f| f.ident == name) {
+            name = format!("dim_{}", generic.name.to_lowercase());
+        }
+        let values: Vec<String> = generic.values.iter().map(usize::to_string).collect();
+        let doc = vec![format!(" `{}`: one of {}.", generic.name, values.join(", "))];
+        self.fields.push(FieldView { doc, ident: name.clone(), type_: "usize".into() });
+        format!("Dim::new(\"{}\", args.{name})", generic.name)
+    }
+
+    /// M and N have to be said where no input has them.
+    fn add_rows(&mut self, f: &Formula) {
+        let has = |axis: Axis| f.inputs.iter().any(|i| i.axis == Some(axis));
+        if has(Axis::I) && has(Axis::J) {
+            return;
+        }
+        let doc = vec![" Number of rows of i and of j, which not every index's inputs tell.".into()];
+        let taken = self.fields.iter().any(|f| f.ident == "rows");
+        let name = if taken { "rows_i_j" } else { "rows" };
+        self.fields.push(FieldView { doc, ident: name.into(), type_: "(usize, usize)".into() });
+        self.rows = format!(".rows(args.{name}.0, args.{name}.1)");
+    }
+
+    fn generics(&self) -> &'static str {
+        if self.borrows { "<'a, T>" } else { "<T>" }
+    }
+}
+
+fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usize) -> CallView {
+    let f = &c.kernels[0].formula;
+    let (fn_, struct_, formula, doc) = match &c.gradient_of {
+        None => ("eval".into(), "Output".into(), unit.name.clone(), doc_lines("", "Evaluates the formula.")),
+        Some(output) => {
+            let suffix = if gradients == 1 { String::new() } else { format!("_{output}") };
+            let doc = format!(
+                "The gradient of `sum({output} * d_{output})`, given `d_{output}` of the shape of `{output}`."
+            );
+            let name = format!("vjp{suffix}");
+            (name.clone(), camel(&name), format!("{} (gradient of {output})", unit.name), doc_lines("", &doc))
+        }
+    };
+    let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
+    let cotangent = c.gradient_of.as_ref().map(|o| ident(&format!("d_{o}")));
+    let with = |lifetime: &str| match &cotangent {
+        None => format!("args: &{lifetime}{args}"),
+        Some(d) => {
+            let view = if lifetime.is_empty() { "'_" } else { "'c" };
+            format!("args: &{lifetime}{args}, {d}: ArrayView2<{view}, T>")
+        }
+    };
+    let mut binds: Vec<Bind> = shape.binds.iter().map(|b| Bind { name: b.name.clone(), value: b.value.clone() }).collect();
+    if let (Some(output), Some(d)) = (&c.gradient_of, &cotangent) {
+        binds.push(Bind { name: format!("d_{output}"), value: d.clone() });
+    }
+    let reals = f.outputs.iter().any(|o| f.kind(o.expr) == Kind::Real);
+    CallView {
+        output: if reals { format!("{struct_}<T>") } else { struct_.clone() },
+        outputs: outputs(f),
+        params: with(""),
+        params_c: with("'c "),
+        forward: cotangent.as_ref().map_or("args".into(), |d| format!("args, {d}")),
+        table: format!("{}_FORMULA", fn_.to_uppercase()),
+        formula,
+        file: source.into(),
+        generics: unit.generics.iter().map(|g| format!("\"{}\"", g.name)).collect::<Vec<_>>().join(", "),
+        dims: shape.dims.clone(),
+        rows: shape.rows.clone(),
+        binds,
+        instances: instances(unit, c),
+        fn_,
+        doc,
+        struct_,
+    }
+}
+
+fn outputs(f: &Formula) -> Vec<OutputView> {
+    let view = |o: &crate::ir::Output| {
+        let scalar = match f.kind(o.expr) {
+            Kind::Real => "T",
+            Kind::Index => "i64",
+        };
+        let rows = o.axis.map_or("one row".into(), |a| format!("a row for each {a}"));
+        OutputView {
+            name: o.name.clone(),
+            ident: ident(&o.name),
+            out_ident: out_ident(&o.name),
+            doc: doc_lines(&o.doc, &format!("`{}`, {rows}.", o.name)),
+            type_: format!("Array2<{scalar}>"),
+            scalar,
+        }
+    };
+    f.outputs.iter().map(view).collect()
+}
+
+fn instances(unit: &Unit, c: &CallSource) -> Vec<InstanceView> {
+    let mut views = Vec::new();
+    for (instance, kernel) in unit.instances.iter().zip(&c.kernels) {
+        for &dtype in &unit.dtypes {
+            let dims: Vec<String> = instance.dims.iter().map(usize::to_string).collect();
+            views.push(InstanceView {
+                title: kernel.title.clone(),
+                dims: dims.join(", "),
+                dtype: match dtype {
+                    Dtype::F32 => "F32",
+                    Dtype::F64 => "F64",
+                },
+                key: super::desc::bytes(&kernel.key),
+                symbol: format!("{}_{}", kernel.symbol, dtype.name()),
+            });
+        }
+    }
+    views
+}
+
+/// Doc lines, each starting with a space; control characters are dropped.
+fn doc_lines(doc: &str, default: &str) -> Vec<String> {
+    let text = if doc.trim().is_empty() { default } else { doc };
+    let clean = |line: &str| -> String { line.chars().filter(|c| !c.is_control()).collect() };
+    let line = |l: &str| match clean(l).trim_end() {
+        "" => String::new(),
+        l => format!(" {}", l.trim_start()),
+    };
+    text.lines().map(line).collect()
+}
