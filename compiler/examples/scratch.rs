@@ -1,6 +1,6 @@
 //! scratch
 #![allow(missing_docs)]
-use tilefold_compiler::{emit, ir::*, ops::Op, reduce::Reducer, passes};
+use tilefold_compiler::{emit, ir::*, ops::Op, passes, reduce::Reducer};
 fn main() {
     let mut f = Formula::new("gauss");
     let x = f.input("x", Some(Axis::I), 3).unwrap();
@@ -21,8 +21,16 @@ fn main() {
     let y = h.input("y", Some(Axis::J), 3).unwrap();
     let s = h.op(Op::SqDist, &[x, y], &[]).unwrap();
     let n = h.neg(s);
-    for (name, red, k) in [("l", Reducer::LogSumExp, 0), ("m", Reducer::Min, 0), ("am", Reducer::ArgMin, 0), ("km", Reducer::KMin, 3), ("ak", Reducer::ArgKMin, 3)] {
-        let r = h.reduce(Reduction { reducer: red, axis: Axis::J, args: vec![n], mask: None, k }).unwrap();
+    for (name, red, k) in [
+        ("l", Reducer::LogSumExp, 0),
+        ("m", Reducer::Min, 0),
+        ("am", Reducer::ArgMin, 0),
+        ("km", Reducer::KMin, 3),
+        ("ak", Reducer::ArgKMin, 3),
+    ] {
+        let r = h
+            .reduce(Reduction { reducer: red, axis: Axis::J, args: vec![n], mask: None, k })
+            .unwrap();
         h.output(name, Some(Axis::I), r).unwrap();
     }
     for (name, f) in [("gauss", &f), ("vjp", &v), ("lse", &h)] {

@@ -10,6 +10,8 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     ("kernel.cpp", include_str!("../cpu/kernel.cpp.hbs")),
     ("kernel.cu", include_str!("../cuda/kernel.cu.hbs")),
     ("kernel.c", include_str!("../abi/kernel.c.hbs")),
+    ("wrapper.rs", include_str!("../rust/wrapper.rs.hbs")),
+    ("call", include_str!("../rust/call.rs.hbs")),
 ];
 
 /// Headers that emitted code includes, by file name.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::ir::{ExprId, Formula, Node};
-use crate::ops::{Emit, Op, Part, Parts};
+use crate::ops::{Emit, EmitParts, Op, Part, Parts};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
 
 /// Which component of a value: a number, or a loop variable plus a number.
@@ -253,7 +253,9 @@ impl<'a> Body<'a> {
     fn moved(&mut self, id: ExprId, index: Index) -> String {
         let f = &self.plan.formula;
         let Node::Op(op, args, params) = f.node(id) else { unreachable!("only operations move") };
-        let Emit::Move(source) = op.def().emit else { unreachable!("only moves are looked through") };
+        let Emit::Move(source) = op.def().emit else {
+            unreachable!("only moves are looked through")
+        };
         let dims: Vec<usize> = args.iter().map(|&a| f.dim(a)).collect();
         match source(&dims, params, index.offset) {
             // Inside a loop the move is a shift (see `loopable`), so the loop variable stays.
@@ -275,13 +277,14 @@ impl<'a> Body<'a> {
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
-                let values: Vec<String> =
-                    args.iter().map(|&a| self.component(a, index)).collect();
+                let values: Vec<String> = args.iter().map(|&a| self.component(a, index)).collect();
                 self.write_op(code, &values, params)
             }
             Emit::Parts(_) if op == Op::Sum && self.is_long(args[0]) => self.long_sum(args[0]),
             Emit::Parts(rule) => self.parts(id, rule, args, params, index),
-            Emit::Move(_) | Emit::Expanded => unreachable!("moves are looked through, composites expanded when they are built"),
+            Emit::Move(_) | Emit::Expanded => {
+                unreachable!("moves are looked through, composites expanded when they are built")
+            }
         }
     }
 
@@ -305,7 +308,7 @@ impl<'a> Body<'a> {
     fn parts(
         &mut self,
         id: ExprId,
-        rule: fn(&mut dyn Parts, &[Vec<Part>], &[i64]) -> Vec<Part>,
+        rule: EmitParts,
         args: &[ExprId],
         params: &[i64],
         index: Index,
@@ -355,13 +358,7 @@ impl<'a> Body<'a> {
 
 /// The argument that a move copies in order, if it does: component c is component s + c for all c,
 /// or the one component of a scalar.
-fn shifted_arg(
-    f: &Formula,
-    dim: usize,
-    op: Op,
-    args: &[ExprId],
-    params: &[i64],
-) -> Option<ExprId> {
+fn shifted_arg(f: &Formula, dim: usize, op: Op, args: &[ExprId], params: &[i64]) -> Option<ExprId> {
     let Emit::Move(source) = op.def().emit else { return None };
     let dims: Vec<usize> = args.iter().map(|&a| f.dim(a)).collect();
     let (arg, start) = source(&dims, params, 0)?;

@@ -136,8 +136,7 @@ fn uses_pos(plan: &Plan, stage: &Stage) -> u32 {
     let places = Places::new(plan, stage);
     let reads = |place: Place, wanted: Option<Axis>| {
         let pos = f.ids().filter(|&id| matches!(f.node(id), Node::Pos(_)) && places.has(id));
-        pos.into_iter()
-            .any(|id| places.of(id) == place && f.stratum(id) == Stratum::of(wanted))
+        pos.into_iter().any(|id| places.of(id) == place && f.stratum(id) == Stratum::of(wanted))
     };
     u32::from(stage.rows.is_some() && reads(Place::Row, stage.rows))
         | u32::from(stage.cols.is_some() && reads(Place::Col, stage.cols)) << 1

@@ -4,21 +4,29 @@
 //! formula gives the same bytes on every machine. User names reach the descriptor as C strings
 //! (they are plain ASCII identifiers); no other user text is emitted.
 
+#[cfg(feature = "text")]
+mod artifact;
 pub mod body;
 mod desc;
+#[cfg(feature = "text")]
+mod names;
+#[cfg(feature = "text")]
+mod rust;
 pub mod view;
 
 use std::sync::OnceLock;
 
 use handlebars::Handlebars;
 use serde::Serialize;
-use tilefold_templates::TEMPLATES;
 use thiserror::Error;
+use tilefold_templates::TEMPLATES;
 
 use crate::ir::{Formula, canonical_text, key};
 use crate::passes::optimize;
 use crate::schedule::{Plan, Target, plan};
 
+#[cfg(feature = "text")]
+pub use artifact::{Artifact, ArtifactError, KernelFiles, Library, artifact};
 use view::StageView;
 
 /// Most lines of C++ one kernel may have. Beyond it a compiler would take minutes.

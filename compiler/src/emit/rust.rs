@@ -203,7 +203,8 @@ impl Shape {
         if has(Axis::I) && has(Axis::J) {
             return;
         }
-        let doc = vec![" Number of rows of i and of j, which not every index's inputs tell.".into()];
+        let doc =
+            vec![" Number of rows of i and of j, which not every index's inputs tell.".into()];
         let taken = self.fields.iter().any(|f| f.ident == "rows");
         let name = if taken { "rows_i_j" } else { "rows" };
         self.fields.push(FieldView { doc, ident: name.into(), type_: "(usize, usize)".into() });
@@ -218,14 +219,24 @@ impl Shape {
 fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usize) -> CallView {
     let f = &c.kernels[0].formula;
     let (fn_, struct_, formula, doc) = match &c.gradient_of {
-        None => ("eval".into(), "Output".into(), unit.name.clone(), doc_lines("", "Evaluates the formula.")),
+        None => (
+            "eval".into(),
+            "Output".into(),
+            unit.name.clone(),
+            doc_lines("", "Evaluates the formula."),
+        ),
         Some(output) => {
             let suffix = if gradients == 1 { String::new() } else { format!("_{output}") };
             let doc = format!(
                 "The gradient of `sum({output} * d_{output})`, given `d_{output}` of the shape of `{output}`."
             );
             let name = format!("vjp{suffix}");
-            (name.clone(), camel(&name), format!("{} (gradient of {output})", unit.name), doc_lines("", &doc))
+            (
+                name.clone(),
+                camel(&name),
+                format!("{} (gradient of {output})", unit.name),
+                doc_lines("", &doc),
+            )
         }
     };
     let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
@@ -237,7 +248,8 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
             format!("args: &{lifetime}{args}, {d}: ArrayView2<{view}, T>")
         }
     };
-    let mut binds: Vec<Bind> = shape.binds.iter().map(|b| Bind { name: b.name.clone(), value: b.value.clone() }).collect();
+    let mut binds: Vec<Bind> =
+        shape.binds.iter().map(|b| Bind { name: b.name.clone(), value: b.value.clone() }).collect();
     if let (Some(output), Some(d)) = (&c.gradient_of, &cotangent) {
         binds.push(Bind { name: format!("d_{output}"), value: d.clone() });
     }
@@ -251,7 +263,12 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
         table: format!("{}_FORMULA", fn_.to_uppercase()),
         formula,
         file: source.into(),
-        generics: unit.generics.iter().map(|g| format!("\"{}\"", g.name)).collect::<Vec<_>>().join(", "),
+        generics: unit
+            .generics
+            .iter()
+            .map(|g| format!("\"{}\"", g.name))
+            .collect::<Vec<_>>()
+            .join(", "),
         dims: shape.dims.clone(),
         rows: shape.rows.clone(),
         binds,

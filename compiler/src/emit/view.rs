@@ -166,7 +166,8 @@ fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
 
 /// The lines that compute and pack everything one place hands over.
 fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Vec<String> {
-    let mut slots: Vec<_> = places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
+    let mut slots: Vec<_> =
+        places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
         body.each(id, |body, index, value| {

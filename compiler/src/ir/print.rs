@@ -47,7 +47,7 @@ pub fn canonical_text(f: &Formula) -> String {
     }
     let names = Names::new(f);
     for (id, name) in names.lets() {
-        line(&mut text, format_args!("let {name} = {}", call(f, &names, id)));
+        line(&mut text, format_args!("let {name} = {}", call(f, id, &|a| names.get(f, a))));
     }
     for output in &f.outputs {
         let value = names.get(f, output.expr);
@@ -67,29 +67,39 @@ fn row(axis: Option<Axis>) -> String {
     axis.map_or_else(String::new, |axis| format!("[{axis}]"))
 }
 
-/// How a node with a `let` of its own is computed.
-fn call(f: &Formula, names: &Names, id: ExprId) -> String {
+/// One node in function-call syntax; `name` says how it refers to its arguments.
+pub(crate) fn call(f: &Formula, id: ExprId, name: &dyn Fn(ExprId) -> String) -> String {
     match f.node(id) {
         Node::Op(op, args, params) => {
-            let args = args.iter().map(|&a| names.get(f, a));
+            let args = args.iter().map(|&a| name(a));
             let params = params.iter().map(i64::to_string);
             let list: Vec<String> = args.chain(params).collect();
             format!("{}({})", op.def().name, list.join(", "))
         }
-        Node::Reduce(r) => fold(f, names, r),
-        Node::Input(_) | Node::Const(_) | Node::Pos(_) => names.get(f, id),
+        Node::Reduce(r) => fold(r, name),
+        Node::Input(_) | Node::Const(_) | Node::Pos(_) => leaf(f, id).unwrap_or_default(),
     }
 }
 
-fn fold(f: &Formula, names: &Names, r: &Reduction) -> String {
+fn fold(r: &Reduction, name: &dyn Fn(ExprId) -> String) -> String {
     let def = r.reducer.def();
     let entries = if def.takes_k { format!("; {}", r.k) } else { String::new() };
-    let mask = r.mask.map_or_else(String::new, |m| format!(" where {}", names.get(f, m)));
+    let mask = r.mask.map_or_else(String::new, |m| format!(" where {}", name(m)));
     let head = format!("{}[{}{entries}{mask}]", def.name, r.axis);
-    let args: Vec<String> = r.args.iter().map(|&a| names.get(f, a)).collect();
+    let args: Vec<String> = r.args.iter().map(|&a| name(a)).collect();
     match args.as_slice() {
         [one] => format!("{head} {one}"),
         _ => format!("{head}({})", args.join(", ")),
+    }
+}
+
+/// A node that needs no name of its own.
+pub(crate) fn leaf(f: &Formula, id: ExprId) -> Option<String> {
+    match f.node(id) {
+        Node::Input(n) => Some(f.inputs[*n as usize].name.clone()),
+        Node::Const(c) => Some(number(c.get())),
+        Node::Pos(axis) => Some(format!("pos({axis})")),
+        Node::Op(..) | Node::Reduce(_) => None,
     }
 }
 
@@ -127,15 +137,11 @@ impl Names {
 
     /// How an expression refers to a node.
     fn get(&self, f: &Formula, id: ExprId) -> String {
-        match (f.node(id), self.rank[id.index()]) {
-            (Node::Input(n), _) => f.inputs[*n as usize].name.clone(),
-            (Node::Const(c), _) => number(c.get()),
-            (Node::Pos(axis), _) => format!("pos({axis})"),
-            (Node::Op(..) | Node::Reduce(_), rank) => {
-                let n = rank.unwrap_or_else(|| panic!("internal: {id} was not walked"));
-                format!("{}{n}", self.prefix)
-            }
-        }
+        leaf(f, id).unwrap_or_else(|| {
+            let rank = self.rank[id.index()];
+            let n = rank.unwrap_or_else(|| panic!("internal: {id} was not walked"));
+            format!("{}{n}", self.prefix)
+        })
     }
 }
 

@@ -119,6 +119,9 @@ pub struct OpDef {
 /// Builds the expansion of a composite from its arguments and parameters, which fit.
 pub type Expand = fn(&mut Formula, &[ExprId], &[i64]) -> ExprId;
 
+/// See [`Emit::Move`].
+pub type EmitMove = fn(&[usize], &[i64], usize) -> Option<(usize, usize)>;
+
 /// Writes the components of a result, given those of the arguments and the parameters.
 pub type EmitParts = fn(&mut dyn Parts, &[Vec<Part>], &[i64]) -> Vec<Part>;
 
@@ -152,7 +155,7 @@ pub enum Emit {
     /// Component `c` of the result is a component of an argument (argument, component), or 0. The
     /// function gets the arguments' dims, the literal parameters and `c`. Moves cost nothing and
     /// are looked through.
-    Move(fn(&[usize], &[i64], usize) -> Option<(usize, usize)>),
+    Move(EmitMove),
     /// The components of the result from all components of the arguments.
     Parts(EmitParts),
     /// The expansion is emitted.

@@ -29,7 +29,8 @@ fn factor_sum(f: &mut Formula, r: Reduction) -> ExprId {
         return keep(f, Node::Reduce(r));
     }
     let body = inside.build(f);
-    let sum = f.reduce(Reduction { args: vec![body], ..r }).unwrap_or_else(|e| panic!("internal: {e}"));
+    let sum =
+        f.reduce(Reduction { args: vec![body], ..r }).unwrap_or_else(|e| panic!("internal: {e}"));
     let mut whole = outside;
     whole.push(sum);
     let built = whole.build(f);

@@ -10,11 +10,9 @@ use super::rewrite::{keep, rewrite};
 /// Computes scalars that are constant and drops operations that do nothing.
 pub fn fold(formula: &Formula) -> Formula {
     rewrite(formula, |f, node| match node {
-        Node::Op(op, args, params) => {
-            identity(f, op, &args).or_else(|| evaluate(f, op, &args, &params)).unwrap_or_else(|| {
-                f.apply(op, &args, &params)
-            })
-        }
+        Node::Op(op, args, params) => identity(f, op, &args)
+            .or_else(|| evaluate(f, op, &args, &params))
+            .unwrap_or_else(|| f.apply(op, &args, &params)),
         other => keep(f, other),
     })
 }
@@ -43,7 +41,8 @@ fn identity(f: &Formula, op: Op, args: &[ExprId]) -> Option<ExprId> {
 
 /// An operation on constants, in float64 with the same `libm` on every host.
 fn evaluate(f: &mut Formula, op: Op, args: &[ExprId], params: &[i64]) -> Option<ExprId> {
-    let values: Vec<[f64; 1]> = args.iter().map(|&a| f.as_const(a).map(|c| [c])).collect::<Option<_>>()?;
+    let values: Vec<[f64; 1]> =
+        args.iter().map(|&a| f.as_const(a).map(|c| [c])).collect::<Option<_>>()?;
     let dims = vec![1; args.len()];
     if (op.def().shape)(&dims, params) != Ok(1) {
         return None;

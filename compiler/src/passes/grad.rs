@@ -125,7 +125,12 @@ impl Sweep {
             match node {
                 Node::Op(op, args, params) => {
                     if let Some(seed) = self.collect(id, home) {
-                        self.through_op(op, &Call { args: &args, params: &params, out: id }, home, seed);
+                        self.through_op(
+                            op,
+                            &Call { args: &args, params: &params, out: id },
+                            home,
+                            seed,
+                        );
                     }
                 }
                 Node::Reduce(r) => {

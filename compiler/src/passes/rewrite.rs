@@ -4,10 +4,7 @@ use crate::ir::{ExprId, Formula, Node, Reduction};
 
 /// Copies what `formula`'s outputs reach into a new formula. `rule` makes the new node for each
 /// old one; its arguments are already renamed to the new formula.
-pub fn rewrite(
-    formula: &Formula,
-    mut rule: impl FnMut(&mut Formula, Node) -> ExprId,
-) -> Formula {
+pub fn rewrite(formula: &Formula, mut rule: impl FnMut(&mut Formula, Node) -> ExprId) -> Formula {
     let mut new = Formula::new(formula.name.clone());
     new.doc.clone_from(&formula.doc);
     new.inputs.clone_from(&formula.inputs);
@@ -38,9 +35,7 @@ pub fn keep(f: &mut Formula, node: Node) -> ExprId {
 fn rename(node: &Node, renamed: &[Option<ExprId>]) -> Node {
     let new = |id: &ExprId| renamed[id.index()].expect("arguments come first");
     match node {
-        Node::Op(op, args, params) => {
-            Node::Op(*op, args.iter().map(new).collect(), params.clone())
-        }
+        Node::Op(op, args, params) => Node::Op(*op, args.iter().map(new).collect(), params.clone()),
         Node::Reduce(r) => Node::Reduce(Reduction {
             args: r.args.iter().map(new).collect(),
             mask: r.mask.as_ref().map(new),

@@ -142,7 +142,6 @@ pub enum StateKind {
     ShiftedExpWeight,
 }
 
-
 impl StateKind {
     /// The state that can stand in for this one: a search for the smallest value and its row also
     /// has the value.

@@ -56,5 +56,9 @@ pub fn choose(f: &Formula, stage: &Stage, target: Target) -> Choice {
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {
     let states = accumulators(f, stage);
-    states.iter().flat_map(|group| super::reduction(f, group[0]).args.iter()).map(|&a| f.dim(a)).sum()
+    states
+        .iter()
+        .flat_map(|group| super::reduction(f, group[0]).args.iter())
+        .map(|&a| f.dim(a))
+        .sum()
 }

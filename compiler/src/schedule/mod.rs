@@ -6,11 +6,13 @@
 //! reductions become earlier stages whose results are temporaries, one row per row.
 
 mod choose;
+mod explain;
 mod places;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 
 pub use choose::{Choice, Target, choose};
+pub use explain::explain;
 pub use places::{Place, Places, Slot, accumulators, is_transparent};
 
 /// A formula cut into stages.
@@ -82,7 +84,8 @@ pub fn plan(formula: Formula) -> Plan {
     }
     for (at, stage) in stages.iter_mut().enumerate() {
         let own = |id: &ExprId| stage.reductions.contains(id);
-        stage.writes = known.iter().copied().filter(|(id, _)| own(id)).map(|(id, v)| (v, id)).collect();
+        stage.writes =
+            known.iter().copied().filter(|(id, _)| own(id)).map(|(id, v)| (v, id)).collect();
         let outputs = formula.outputs.iter().enumerate().filter(|(n, _)| homes[*n] == at);
         stage.writes.extend(outputs.map(|(n, o)| (n_inputs + temps.len() + n, o.expr)));
         stage.known = known.iter().copied().filter(|(id, _)| !own(id)).collect();
@@ -105,21 +108,18 @@ fn levels(f: &Formula) -> Vec<usize> {
 /// One stage for the live reductions of one level, row axis and column axis.
 fn group(f: &Formula, levels: &[usize]) -> Vec<Stage> {
     let live = f.reachable(f.outputs.iter().map(|o| o.expr));
-    let mut keyed: Vec<((usize, Option<Axis>, Axis), ExprId)> = f
-        .ids()
-        .filter(|id| live[id.index()])
-        .filter_map(|id| match f.node(id) {
-            Node::Reduce(r) => Some(((levels[id.index()], row_axis(f.stratum(id)), r.axis), id)),
-            _ => None,
-        })
-        .collect();
-    keyed.sort();
+    let reductions = f.ids().filter(|id| live[id.index()]).filter_map(|id| match f.node(id) {
+        Node::Reduce(r) => Some((levels[id.index()], row_axis(f.stratum(id)), r.axis, id)),
+        _ => None,
+    });
+    let mut sorted: Vec<_> = reductions.collect();
+    sorted.sort();
     let mut stages: Vec<Stage> = Vec::new();
     let mut last = None;
-    for (key, id) in keyed {
-        if last != Some(key) {
-            stages.push(Stage::new(key.1, Some(key.2)));
-            last = Some(key);
+    for (level, rows, cols, id) in sorted {
+        if last != Some((level, rows, cols)) {
+            stages.push(Stage::new(rows, Some(cols)));
+            last = Some((level, rows, cols));
         }
         stages.last_mut().expect("just pushed").reductions.push(id);
     }
@@ -200,7 +200,12 @@ impl Stage {
 
     /// Fewest columns for which every result exists.
     pub fn least_cols(&self, f: &Formula) -> usize {
-        self.reductions.iter().map(|&id| reduction(f, id)).map(|r| (r.reducer.def().least_rows)(r.k)).max().unwrap_or(0)
+        self.reductions
+            .iter()
+            .map(|&id| reduction(f, id))
+            .map(|r| (r.reducer.def().least_rows)(r.k))
+            .max()
+            .unwrap_or(0)
     }
 }
 

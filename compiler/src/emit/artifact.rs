@@ -1,0 +1,151 @@
+//! A formula file to everything that is generated from it.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::front::{Instance, Unit};
+use crate::ir::{Dtype, Formula, key};
+use crate::passes::{GradError, vjp};
+
+use super::rust::{CallSource, Compiled, wrapper};
+use super::{EmitError, KernelText, kernel};
+
+/// Text and what to compile, for one formula file.
+#[derive(Clone, Debug, Default)]
+pub struct Artifact {
+    /// Path relative to the generated folder, and text.
+    pub files: BTreeMap<String, String>,
+    /// One static library a formula.
+    pub libraries: Vec<Library>,
+    /// The Rust wrapper's path among `files`.
+    pub wrapper: String,
+}
+
+/// The kernels of one formula.
+#[derive(Clone, Debug)]
+pub struct Library {
+    /// The formula's name.
+    pub formula: String,
+    /// Its kernels: each instance, its gradients, each dtype.
+    pub kernels: Vec<KernelFiles>,
+}
+
+/// The files of one kernel and dtype. Several dtypes share the same texts.
+#[derive(Clone, Debug)]
+pub struct KernelFiles {
+    /// Prefix of the exported symbols.
+    pub symbol: String,
+    /// Name for people: formula, dimensions, gradient.
+    pub name: String,
+    /// The scalar type.
+    pub dtype: Dtype,
+    /// Path of the C++ text.
+    pub cpp: String,
+    /// Path of the CUDA text.
+    pub cu: String,
+    /// Path of the C descriptor.
+    pub desc: String,
+}
+
+/// Why a formula file cannot be emitted.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum ArtifactError {
+    /// The code would be too long.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// A gradient does not exist.
+    #[error("`{formula}`: {why}")]
+    Grad {
+        /// The formula.
+        formula: String,
+        /// Why.
+        why: GradError,
+    },
+}
+
+/// Emits all formulas of one file. `source` is the file's path as people should see it, with
+/// forward slashes; its stem names the wrapper.
+///
+/// # Errors
+/// When a formula is too large to emit.
+pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, ArtifactError> {
+    let mut artifact = Artifact::default();
+    let mut calls = Vec::new();
+    for unit in units {
+        calls.push((unit, unit_calls(unit, source, &mut artifact)?));
+    }
+    let file = source.rsplit('/').next().unwrap_or(source);
+    let stem = file.strip_suffix(".fold").unwrap_or(file);
+    artifact.wrapper = format!("wrappers/{stem}.rs");
+    artifact.files.insert(artifact.wrapper.clone(), wrapper(source, &calls));
+    Ok(artifact)
+}
+
+/// Emits the value and the gradients of every instance.
+fn unit_calls(
+    unit: &Unit,
+    source: &str,
+    artifact: &mut Artifact,
+) -> Result<Vec<CallSource>, ArtifactError> {
+    let mut library = Library { formula: unit.name.clone(), kernels: Vec::new() };
+    let mut calls = vec![CallSource { gradient_of: None, kernels: Vec::new() }];
+    for grad in &unit.instances[0].grads {
+        let gradient_of = Some(grad.output.clone());
+        calls.push(CallSource { gradient_of, kernels: Vec::new() });
+    }
+    for instance in &unit.instances {
+        let name = instance_name(unit, instance);
+        let mut formulas = vec![(name.clone(), instance.formula.clone())];
+        for grad in &instance.grads {
+            let found = vjp(&instance.formula, &grad.output, &grad.wrt)
+                .map_err(|why| ArtifactError::Grad { formula: unit.name.clone(), why })?;
+            formulas.push((format!("{name}_vjp_{}", grad.output), found));
+        }
+        for (call, (title, formula)) in calls.iter_mut().zip(formulas) {
+            let text = kernel(&formula, &title, source)?;
+            call.kernels.push(compiled(&formula, &title, &text));
+            add_files(artifact, &mut library, unit, &title, text);
+        }
+    }
+    artifact.libraries.push(library);
+    Ok(calls)
+}
+
+fn compiled(formula: &Formula, title: &str, text: &KernelText) -> Compiled {
+    Compiled {
+        formula: formula.clone(),
+        symbol: text.symbol.clone(),
+        key: key(formula).to_string(),
+        title: title.into(),
+    }
+}
+
+fn add_files(
+    artifact: &mut Artifact,
+    library: &mut Library,
+    unit: &Unit,
+    title: &str,
+    text: KernelText,
+) {
+    let path = |ending: &str| format!("kernels/{}/{title}.{ending}", unit.name);
+    for &dtype in &unit.dtypes {
+        library.kernels.push(KernelFiles {
+            symbol: text.symbol.clone(),
+            name: title.into(),
+            dtype,
+            cpp: path("cpp"),
+            cu: path("cu"),
+            desc: path("c"),
+        });
+    }
+    artifact.files.insert(path("cpp"), text.cpp);
+    artifact.files.insert(path("cu"), text.cu);
+    artifact.files.insert(path("c"), text.desc);
+}
+
+/// `gaussian_conv_D3_E1`.
+fn instance_name(unit: &Unit, instance: &Instance) -> String {
+    let dims = unit.generics.iter().zip(&instance.dims);
+    dims.fold(unit.name.clone(), |name, (g, dim)| format!("{name}_{}{dim}", g.name))
+}

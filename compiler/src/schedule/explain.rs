@@ -1,0 +1,74 @@
+//! A plan as text for people: where every value is computed, what is handed over, and the sizes.
+
+use std::fmt::Write;
+
+use crate::ir::{ExprId, call, leaf};
+
+use super::{Place, Places, Plan, Stage, Target, choose};
+
+const PLACES: &[(Place, &str)] = &[
+    (Place::Launch, "once a launch"),
+    (Place::Row, "once a row"),
+    (Place::Col, "once a column"),
+    (Place::Pair, "once a pair"),
+    (Place::Finish, "once a row, at the end"),
+];
+
+/// Explains a plan. `pair_ops` holds the operations a pair, stage by stage.
+pub fn explain(plan: &Plan, pair_ops: &[f64]) -> String {
+    let mut out = String::new();
+    for (n, stage) in plan.stages.iter().enumerate() {
+        let rows = stage.rows.map_or("one row".into(), |a| format!("a row for each {a}"));
+        let cols = stage.cols.map_or("nothing folded".into(), |a| format!("folded over {a}"));
+        let _ = writeln!(out, "stage s{n}: {rows}, {cols}");
+        places(&mut out, plan, stage);
+        sizes(&mut out, plan, stage, pair_ops[n]);
+    }
+    out
+}
+
+fn places(out: &mut String, plan: &Plan, stage: &Stage) {
+    let f = &plan.formula;
+    let name = |id: ExprId| leaf(f, id).unwrap_or_else(|| id.to_string());
+    let places = Places::new(plan, stage);
+    for &(place, title) in PLACES {
+        let here: Vec<ExprId> =
+            f.ids().filter(|&id| places.has(id) && places.of(id) == place).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "  {title}:");
+        for id in here {
+            let known = stage.known.iter().find(|(k, _)| *k == id);
+            let text = match known {
+                Some((_, value)) => format!("{} (an earlier stage)", plan.values[*value].name),
+                None => call(f, id, &name),
+            };
+            let slot = match place {
+                Place::Launch | Place::Row | Place::Col => places.table(place).get(&id),
+                Place::Const | Place::Pair | Place::Finish => None,
+            };
+            let packed = slot.map_or(String::new(), |s| format!("  -> {} words", s.words));
+            let _ = writeln!(out, "    {id} = {text}{packed}");
+        }
+    }
+    for (value, id) in &stage.writes {
+        let _ = writeln!(out, "  writes {} = {id}", plan.values[*value].name);
+    }
+}
+
+fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
+    let cpu = choose(&plan.formula, stage, Target::Cpu);
+    let cuda = choose(&plan.formula, stage, Target::Cuda);
+    let _ = writeln!(out, "  operations a pair: {pair_ops}");
+    let _ = writeln!(
+        out,
+        "  cpu: {} vectors of rows a block ({} with 16 registers), tiles of {} columns",
+        cpu.rows_wide, cpu.rows_narrow, cpu.tile
+    );
+    let _ = writeln!(
+        out,
+        "  cuda: {} rows a thread, {} threads a block, tiles of {} columns",
+        cuda.rows_wide, cuda.threads, cuda.tile
+    );
+}
