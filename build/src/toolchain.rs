@@ -1,8 +1,8 @@
 //! The programs that a build needs, where they are, and how to get the ones that are missing.
 //!
-//! In: the environment and a folder for fetched tools. Out: the C++ compiler, nvcc and libclang with
-//! their versions, or for each the command that gets it. [`fetch`] puts nvcc and libclang from
-//! pinned PyPI wheels into that folder, without administrator rights. It never changes the
+//! In: the environment and a folder for fetched tools. Out: the C++ compiler, nvcc and libclang
+//! with their versions, or for each the command that gets it. [`fetch`] puts nvcc and libclang
+//! from pinned PyPI wheels into that folder, without administrator rights. It never changes the
 //! environment, never uses a wheel whose hash is not the pinned one, and never leaves half a tool.
 
 mod fetch;

