@@ -1,0 +1,1 @@
+//! Compiles formula files.
