@@ -29,9 +29,10 @@ pub mod process;
 pub mod progress;
 mod sources;
 pub mod text;
+pub mod toolchain;
 
 #[cfg(feature = "compile")]
 pub use config::Config;
 pub use error::Error;
-pub use link::{cache_folder, link_generated};
+pub use link::{cache_folder, link_generated, toolchain_folder};
 pub use sources::{Source, read_formulas};

@@ -27,6 +27,8 @@ pub struct Text {
     pub files: BTreeMap<String, String>,
     /// What to compile from them.
     pub libraries: Vec<Library>,
+    /// Which formula file a path or a formula came from, for messages.
+    origins: BTreeMap<String, String>,
 }
 
 /// What writing a folder changed.
@@ -51,25 +53,38 @@ struct Difference {
 }
 
 impl Text {
-    /// Adds what another formula file generates. `self` comes from `first`, `other` from `second`;
-    /// a file that both make (a header) must be the same text.
-    pub fn join(&mut self, other: Text, first: &str, second: &str) -> Result<(), Error> {
-        let clash =
-            |what: String| Error::Clash { what, first: first.into(), second: second.into() };
+    /// Text whose origin does not matter.
+    pub fn new(files: BTreeMap<String, String>, libraries: Vec<Library>) -> Text {
+        Text { files, libraries, origins: BTreeMap::new() }
+    }
+
+    /// Adds what the formula file `from` generates. A file that several make (a header) must be the
+    /// same text.
+    pub fn join(&mut self, other: Text, from: &str) -> Result<(), Error> {
         for library in other.libraries {
+            let formula = format!("formula {}", library.formula);
             if self.libraries.iter().any(|l| l.formula == library.formula) {
-                return Err(clash(format!("formula {}", library.formula)));
+                return Err(self.clash(formula, from));
             }
+            self.origins.insert(formula, from.into());
             self.libraries.push(library);
         }
         for (path, text) in other.files {
             match self.files.get(&path) {
-                Some(old) if *old != text => return Err(clash(path)),
+                Some(old) if *old != text => return Err(self.clash(path, from)),
                 Some(_) => {}
-                None => drop(self.files.insert(path, text)),
+                None => {
+                    self.origins.insert(path.clone(), from.into());
+                    self.files.insert(path, text);
+                }
             }
         }
         Ok(())
+    }
+
+    fn clash(&self, what: String, second: &str) -> Error {
+        let first = self.origins.get(&what).cloned().unwrap_or_else(|| "tilefold itself".into());
+        Error::Clash { what, first, second: second.into() }
     }
 
     /// The texts and their manifest, checked for paths that could not be written everywhere.
@@ -80,7 +95,7 @@ impl Text {
                 return Err(Error::Formulas {
                     path: path.into(),
                     problem: "not a plain relative path".into(),
-                    help: "rename the formula with letters, digits and _".into(),
+                    help: "name formulas and their files with letters, digits and _".into(),
                 });
             }
             if let Some(first) = folded.insert(path.to_lowercase(), path) {

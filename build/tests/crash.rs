@@ -73,13 +73,13 @@ mod linux {
     /// Before and after a change of formulas: one stays, one changes, one goes, one comes.
     fn old_text() -> Text {
         let mut text = formulas(&["gauss", "laplace"]);
-        text.join(formula("matern", 0), "a", "b").unwrap();
+        text.join(formula("matern", 0), "matern.fold").unwrap();
         text
     }
 
     fn new_text() -> Text {
         let mut text = formulas(&["gauss", "cauchy"]);
-        text.join(formula("matern", 1), "a", "b").unwrap();
+        text.join(formula("matern", 1), "matern.fold").unwrap();
         text
     }
 

@@ -103,9 +103,15 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// The compiler for `target`: CXX, or the system's.
+    /// The compiler for `target`: CXX, or the system's by any of its names.
     pub fn find(target: &str) -> Result<Compiler, Error> {
-        Compiler::new(target, None)
+        Compiler::new(target, None).or_else(|first| match std::env::var_os("CXX") {
+            Some(_) => Err(first),
+            None => ["g++", "clang++"]
+                .iter()
+                .find_map(|name| Compiler::at(Path::new(name), target).ok())
+                .ok_or(first),
+        })
     }
 
     /// A particular compiler.

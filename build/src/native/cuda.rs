@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::process::Command;
+use std::time::Duration;
 
-use super::Tool;
+use super::{Tool, run_tool};
 use crate::Error;
 
 /// How a fatbin begins.
@@ -37,15 +38,10 @@ impl Archs {
     }
 
     /// The generations that a toolkit knows, and the names of the others.
-    pub fn known_to(&self, listed: &str) -> (Archs, Vec<String>) {
+    fn known_to(&self, listed: &str) -> (Archs, Vec<String>) {
         let known = |arch: &&Arch| listed.split_whitespace().any(|l| l == arch.virtual_name());
         let (yes, no): (Vec<_>, Vec<_>) = self.0.iter().partition(known);
         (Archs(yes.into_iter().cloned().collect()), no.iter().map(|a| a.to_string()).collect())
-    }
-
-    /// Whether nothing is left.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -101,6 +97,30 @@ pub struct Cuda {
 }
 
 impl Cuda {
+    /// For the GPUs of a list, all of which nvcc must know; without a list, for the default ones
+    /// that it knows. Also gives back the names of those it does not.
+    pub fn new(nvcc: Tool, archs: Option<Archs>) -> Result<(Cuda, Vec<String>), Error> {
+        let mut command = Command::new(&nvcc.path);
+        command.arg("--list-gpu-arch");
+        let listed = run_tool("nvcc", &nvcc.path, &mut command, Duration::from_secs(60))?.output;
+        let (known, unknown) = archs.clone().unwrap_or_default().known_to(&listed);
+        if known.0.is_empty() || (archs.is_some() && !unknown.is_empty()) {
+            return Err(Error::Target {
+                problem: format!(
+                    "nvcc {} at {} cannot compile for {}",
+                    nvcc.version,
+                    nvcc.path.display(),
+                    unknown.join(", ")
+                ),
+                help: format!(
+                    "it knows {}",
+                    listed.split_whitespace().collect::<Vec<_>>().join(" ")
+                ),
+            });
+        }
+        Ok((Cuda { nvcc, archs: known }, unknown))
+    }
+
     /// Everything about it that decides what it makes.
     pub fn identity(&self) -> String {
         format!("{}\n{}\n{}", self.nvcc.path.display(), self.nvcc.version, self.archs)

@@ -26,7 +26,7 @@ use crate::Error;
 use crate::files;
 use crate::lock::Lock;
 use crate::manifest::Library;
-use crate::process;
+use crate::process::{self, Finished};
 use crate::progress::{Outcome, Progress, Summary};
 use cache::{Cache, Entry};
 use objects::{Object, Workshop};
@@ -164,14 +164,14 @@ fn compile(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Runs a tool; anything but success is an error that shows how to repeat it. Gives back the end of
-/// its output.
+/// Runs a tool; anything but success is an error that shows how to repeat it. Gives back how
+/// it ended.
 fn run_tool(
     tool: &'static str,
     subject: &Path,
     command: &mut Command,
     limit: Duration,
-) -> Result<String, Error> {
+) -> Result<Finished, Error> {
     let done = process::run(command, limit).map_err(|source| Error::NotFound {
         tool,
         program: command.get_program().to_string_lossy().into_owned(),
@@ -180,7 +180,7 @@ fn run_tool(
     })?;
     let command_line = process::command_line(command);
     match done.status {
-        Some(status) if status.success() => Ok(done.tail()),
+        Some(status) if status.success() => Ok(done),
         Some(status) => Err(Error::Tool {
             tool,
             problem: format!("failed ({status})"),

@@ -266,7 +266,7 @@ impl<'a> Workshop<'a> {
         recipe.command.arg("-o").arg(&temporary);
         let Recipe { makes, .. } = recipe;
         let done = run_tool(makes.tool(), &recipe.subject, &mut recipe.command, self.limit);
-        let stored = done.and_then(|output| {
+        let stored = done.and_then(|done| {
             let bytes = fs::read(&temporary).unwrap_or_default();
             let problem = match bytes.is_empty() {
                 true => "said that it succeeded but wrote nothing",
@@ -280,7 +280,7 @@ impl<'a> Workshop<'a> {
                 problem: problem.into(),
                 subject: recipe.subject.display().to_string(),
                 command: process::command_line(&recipe.command),
-                output,
+                output: done.tail(),
             })
         });
         // Gone if it was stored; what a failed compiler left is litter.

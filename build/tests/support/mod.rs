@@ -84,14 +84,14 @@ pub fn formula(name: &str, neutral: u32) -> Text {
         desc: path("c"),
     };
     let kernels = Dtype::ALL.map(kernel).to_vec();
-    Text { files, libraries: vec![Library { formula: name.into(), kernels }] }
+    Text::new(files, vec![Library { formula: name.into(), kernels }])
 }
 
 /// The text of several formulas.
 pub fn formulas(names: &[&str]) -> Text {
     let mut text = Text::default();
     for name in names {
-        text.join(formula(name, 0), "one.fold", name).unwrap();
+        text.join(formula(name, 0), &format!("{name}.fold")).unwrap();
     }
     text
 }
