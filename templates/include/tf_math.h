@@ -21,7 +21,7 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
 
 #if TF_LEVEL == 4
 #define TF_STEPS 16
-#elif TF_LEVEL == 3 && !TF_F64
+#elif TF_LEVEL == 3 && !TF_DOUBLE
 #define TF_STEPS 8
 #else
 #define TF_STEPS 1
@@ -29,7 +29,7 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
 #define TF_ROUNDER TF_K(0x1.8p23 / TF_STEPS, 0x1.8p52 / TF_STEPS)
 #define TF_MANTISSA TF_K(23, 52)
 
-#if TF_F64 && TF_STEPS == 16
+#if TF_DOUBLE && TF_STEPS == 16
 TF_FN V tf_exp2_tail(V f) { /* 0 <= f <= 1/16 */
   return f * tf_poly(f, 0x1.62e42fefa39abp-1, 0x1.ebfbdff84122bp-3, 0x1.c6b08d4e923e6p-5,
                      0x1.3b2ad01a1b8efp-7, 0x1.5d75187174ffcp-10, 0x1.4a0394b24794ep-13);
@@ -80,7 +80,7 @@ TF_FN V tf_scale(V r, V n) {
 
 /* 2^n (1 + tail) for the low bits k of 16 n. */
 TF_FN V tf_exp_scale(V n, VI k, V tail) {
-#if TF_F64
+#if TF_DOUBLE
   const V lo = {1, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0,
                 0x1.306fe0a31b715p+0, 0x1.3dea64c123422p+0, 0x1.4bfdad5362a27p+0,
                 0x1.5ab07dd485429p+0};
@@ -103,7 +103,7 @@ TF_FN V tf_exp_scale(V n, VI k, V tail) {
 /* Infinities leave no fraction and need no clamp. */
 TF_FN V tf_exp2(V x) {
   V f;
-#if TF_F64
+#if TF_DOUBLE
   V k; /* x + TF_ROUNDER rounded down, as f is */
   asm("vreducepd $0x49, %1, %0" : "=v"(f) : "v"(x));
   asm("vaddpd %{rd-sae%}, %2, %1, %0" : "=v"(k) : "v"(x), "v"(tf_c(TF_ROUNDER)));
@@ -169,7 +169,7 @@ TF_FN V tf_exp(V x) {
 
 /* The integers v + offset of lanes with few bits, as reals. */
 TF_FN V tf_small_real(VI v, double offset) {
-#if TF_F64 && TF_LEVEL < 4 /* no instruction converts */
+#if TF_DOUBLE && TF_LEVEL < 4 /* no instruction converts */
   return (V)(v + (VI)tf_c(0x1.8p52)) - tf_c(0x1.8p52 - offset);
 #else
   return __builtin_convertvector(v, V) + tf_c(offset);
@@ -192,7 +192,7 @@ TF_FN V tf_log(V x) {
   tf_split(x, m, e);
   /* log m = f - f^2/2 + s (f^2/2 + r), s = f / (2 + f) */
   const V f = m - (T)1, s = f / (f + (T)2), z = s * s, half = f * f * (T)0.5;
-#if TF_F64
+#if TF_DOUBLE
   const V r = z * tf_poly(z, 0x1.5555555555558p-1, 0x1.999999999531cp-2, 0x1.2492492defb07p-2,
                           0x1.c71c62e541c51p-3, 0x1.7462b50a97ac2p-3, 0x1.39fe4eb5bb4bep-3,
                           0x1.2b5949cfa6afbp-3);
@@ -240,7 +240,7 @@ TF_COLD void tf_cos_far(const V &x, V &y) {
     if (!(__builtin_fabs(x[l]) <= TF_FAR)) y[l] = (T)__builtin_cos(x[l]);
 }
 
-#if !TF_F64
+#if !TF_DOUBLE
 /* The lanes in float64. Too long for a register: passed by reference only. */
 typedef double tf_wide __attribute__((vector_size(8 * W)));
 typedef __INT64_TYPE__ tf_wide_int __attribute__((vector_size(8 * W)));
@@ -248,7 +248,7 @@ typedef __INT64_TYPE__ tf_wide_int __attribute__((vector_size(8 * W)));
 
 /* x = n pi/2 + r, for 0 <= x <= TF_FAR; the low bits of q are those of n. */
 TF_FN void tf_quarters(V x, V &r, VI &q) {
-#if TF_F64
+#if TF_DOUBLE
   const V k = x * (T)0x1.45f306dc9c883p-1 + (T)0x1.8p52, n = k - (T)0x1.8p52;
   /* pi/2 in four parts, n times the first three exact: nothing depends on fusing */
   const V a = x - n * (T)0x1.921fb5p+0 - n * (T)0x1.110b46p-26, b = n * (T)0x1.1a6263p-54;
@@ -269,7 +269,7 @@ TF_FN void tf_sincos(V x, V &sine, V &cosine) {
   VI q;
   tf_quarters(x, r, q);
   const V z = r * r;
-#if TF_F64
+#if TF_DOUBLE
   const V s = r + r * z * tf_poly(z, -0x1.5555555555555p-3, 0x1.1111111110c79p-7,
                                   -0x1.a01a019e9ec4dp-13, 0x1.71de37aedaa89p-19,
                                   -0x1.ae601e31b55aep-26, 0x1.5e109ff910985p-33);
@@ -314,7 +314,7 @@ TF_FN V tf_sinxdivx_prime(V x) {
     tf_cos_far(ax, c);
   }
   /* the difference cancels for small x */
-#if TF_F64
+#if TF_DOUBLE
   const V near = tf_poly(z, -0x1.5555555555555p-2, 0x1.11111111110efp-5, -0x1.38138138127bdp-10,
                          0x1.71de3a54f89ccp-16, -0x1.0cfeb5f36c74fp-22, 0x1.08db40cc0536cp-29,
                          -0x1.78ac7aa923fe2p-37, 0x1.94920e0606099p-45, -0x1.433457fc030cbp-53);
@@ -335,7 +335,7 @@ TF_FN V tf_atan_ratio(V a, V b) {
   const M big = a > (T)2.414213562373095 * b, mid = a > (T)0.414213562373095 * b;
   const V t = (big ? -b : mid ? a - b : a) / (big ? a : mid ? a + b : b), z = t * t;
   const V turn = big ? tf_c(2) : mid ? tf_c(1) : tf_c(0);
-#if TF_F64
+#if TF_DOUBLE
   const V p = tf_poly(z, -0x1.5555555555555p-2, 0x1.9999999999429p-3, -0x1.249249243d5b1p-3,
                       0x1.c71c7188a8d81p-4, -0x1.745d0b99503d8p-4, 0x1.3b126bad6e769p-4,
                       -0x1.10fae1bfa2befp-4, 0x1.dfecac12ae559p-5, -0x1.a0b7ad57f39c3p-5,
@@ -365,7 +365,7 @@ TF_FN V tf_atan2(V y, V x) {
 /* asin of x in [0, 1/2], or of sqrt((1 - x) / 2) if x is above 1/2. */
 TF_FN V tf_asin_half(V x, M big) {
   const V z = big ? ((T)1 - x) * (T)0.5 : x * x, s = big ? tf_sqrt(z) : x;
-#if TF_F64
+#if TF_DOUBLE
   const V p = tf_poly(z, 0x1.5555555555556p-3, 0x1.3333333332dcdp-4, 0x1.6db6db6e4397cp-5,
                       0x1.f1c71c14da09cp-6, 0x1.6e8bb2fe2329bp-6, 0x1.1c4d1bf9d2871p-6,
                       0x1.c9d1cecf342d1p-7, 0x1.780cd7fa24357p-7, 0x1.52df0d258ffd7p-7,
@@ -397,7 +397,7 @@ TF_FN V tf_acos(V x) {
 
 /* ---- powers ---- */
 
-#if !TF_F64
+#if !TF_DOUBLE
 
 /* a^y for finite a > 0, through float64. */
 TF_FN V tf_pow_positive(V a, V y) {
