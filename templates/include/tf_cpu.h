@@ -160,6 +160,18 @@ TF_FN V tf_at_least(V lo, V a) { return lo > a ? lo : a; }
 TF_FN V tf_at_most(V hi, V a) { return hi < a ? hi : a; }
 #endif
 
+#if TF_FMA
+/* a b + c, rounded once. */
+TF_FN V tf_fma(V a, V b, V c) {
+#if TF_LEVEL >= 3
+  asm("vfmadd231" TF_PS " %2, %1, %0" : "+" TF_REG(c) : TF_REG(a), TF_REG(b));
+#else
+  asm("fmla %0." TF_PS ", %1." TF_PS ", %2." TF_PS : "+w"(c) : "w"(a), "w"(b));
+#endif
+  return c;
+}
+#endif
+
 /* ---- exact functions ---- */
 
 #define TF_INF __builtin_inf()

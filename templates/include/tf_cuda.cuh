@@ -181,7 +181,7 @@ TF_FN V tf_rsqrt(V x) { return x == T(0) ? T(0) : tf_rsqrt_nonzero(x); }
 TF_FN V tf_xlogx(V x) { return x == T(0) ? T(0) : x * tf_log(x); }
 TF_FN V tf_sinxdivx(V x) { return x == T(0) ? T(1) : tf_sin(x) / x; }
 
-/* (x cos x - sin x) / x^2. That difference cancels near 0, where the alternating power series
+/* (cos x - sin x / x) / x. That difference cancels near 0, where the alternating power series
  * -x/3 (1 - x^2/10 (1 - x^2/28 (1 - x^2/54 ...))) with divisors 2k (2k + 3) is exact instead. */
 TF_FN V tf_sinxdivx_prime(V x) {
   const int terms = sizeof(T) == 4 ? 6 : 11;
@@ -193,7 +193,7 @@ TF_FN V tf_sinxdivx_prime(V x) {
       series = T(1) - square * T(1.0 / (2 * k * (2 * k + 3))) * series;
     return x * T(-1.0 / 3.0) * series;
   }
-  return (x * tf_cos(x) - tf_sin(x)) / square;
+  return (tf_cos(x) - tf_sin(x) / x) / x;
 }
 
 /* By repeated squaring; `n` is a literal in emitted code, so that no loop is left. */

@@ -1,0 +1,198 @@
+//! What a formula file says, before any name or shape is resolved.
+//!
+//! Built by [`super::parse`] and read by [`super::lower`]; every part knows where it stands in
+//! the text. An expression is a flat list of nodes in which operands come before operators, so
+//! nothing that walks or drops one recurses, however long the expression is.
+
+use crate::diag::Span;
+use crate::ir::Axis;
+
+/// A formula file.
+#[derive(Debug, Default)]
+pub struct File {
+    pub functions: Vec<Function>,
+    pub formulas: Vec<FormulaDef>,
+}
+
+/// A name and where it stands.
+#[derive(Clone, Debug)]
+pub struct Ident {
+    pub text: String,
+    pub span: Span,
+}
+
+/// `fn name(params) = body;`
+#[derive(Debug)]
+pub struct Function {
+    pub name: Ident,
+    pub params: Vec<Ident>,
+    pub body: Expr,
+}
+
+/// `formula name<generics> dtype … acc … { statements }`
+#[derive(Debug)]
+pub struct FormulaDef {
+    pub doc: String,
+    pub name: Ident,
+    pub generics: Vec<GenericDef>,
+    pub dtypes: Vec<Ident>,
+    pub totals: Vec<Ident>,
+    pub statements: Vec<Statement>,
+}
+
+/// `D: {1, 2, 8..=16}` or `D: dyn`
+#[derive(Debug)]
+pub struct GenericDef {
+    pub name: Ident,
+    pub members: Members,
+}
+
+/// The values that a dimension is compiled for.
+#[derive(Debug)]
+pub enum Members {
+    /// Ranges of literals, both ends included.
+    Listed(Vec<(u64, u64, Span)>),
+    /// Known at run time only.
+    Dyn(Span),
+}
+
+/// One statement of a formula.
+#[derive(Debug)]
+pub enum Statement {
+    /// `x[i], u[i] : R^D;`
+    Input { doc: String, places: Vec<Place>, space: Space },
+    /// `let k : R = …;`
+    Let { name: Ident, space: Option<Space>, value: Expr },
+    /// `assert D == E;`
+    Assert { left: Size, right: Size, span: Span },
+    /// `a[i] = …;`
+    Output { doc: String, places: Vec<Place>, value: Expr, span: Span },
+    /// `grad a wrt x, y;`
+    Grad { output: Ident, wrt: Vec<Ident>, span: Span },
+    /// `jvp a wrt x, y;`
+    Jvp { span: Span },
+}
+
+/// A name with its index, `x[i]`.
+#[derive(Debug)]
+pub struct Place {
+    pub name: Ident,
+    pub axis: Option<Axis>,
+}
+
+/// `R^(D, E)`: the dimension is the product of the factors.
+#[derive(Debug)]
+pub struct Space {
+    pub field: Field,
+    pub factors: Vec<Size>,
+    pub span: Span,
+}
+
+/// What the components are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    Real,
+    Complex,
+    Int,
+}
+
+/// A sum of products of literals and dimensions.
+#[derive(Debug)]
+pub struct Size {
+    /// Each with its sign.
+    pub terms: Vec<(bool, Vec<Factor>)>,
+    pub span: Span,
+}
+
+/// One factor of a [`Size`].
+#[derive(Debug)]
+pub enum Factor {
+    Literal(u64),
+    Name(Ident),
+}
+
+/// A position in [`Expr::nodes`].
+pub type NodeId = usize;
+
+/// An expression: operands come before the nodes that use them, and the last node is the value.
+#[derive(Debug, Default)]
+pub struct Expr {
+    pub nodes: Vec<Node>,
+}
+
+impl Expr {
+    /// Where the expression stands.
+    pub fn span(&self) -> Span {
+        self.nodes.last().map(|node| node.span).unwrap_or_default()
+    }
+}
+
+/// One node of an expression.
+#[derive(Debug)]
+pub struct Node {
+    pub kind: NodeKind,
+    pub span: Span,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub enum NodeKind {
+    /// `0.5`, `2`
+    Number(Number),
+    /// `x`
+    Name(String),
+    /// `pos(i)`
+    Pos(Axis),
+    /// `[2, 3]`
+    List,
+    /// `-f`
+    Minus(NodeId),
+    /// `f * g`
+    Infix(Infix, NodeId, NodeId),
+    /// `f(a, b)`
+    Call(Ident, Vec<NodeId>),
+    /// `x[1]`
+    Elem(NodeId, Size),
+    /// `x[0:2]`
+    Slice(NodeId, Option<Size>, Option<Size>),
+    /// `(a, b)`, the operands of a weighted reduction.
+    Pair(NodeId, NodeId),
+    /// `kmin[j; K where c] f`
+    Fold(Fold, NodeId),
+}
+
+/// A literal: its value, and the integer that was written, if one was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number {
+    pub value: f64,
+    pub integer: Option<i64>,
+}
+
+/// The head of a reduction, `kmin[j; K where c]`.
+#[derive(Debug)]
+pub struct Fold {
+    pub name: Ident,
+    pub axis: Axis,
+    pub keep: Option<Size>,
+    pub mask: Option<NodeId>,
+}
+
+/// An operator between two operands, from the loosest to the tightest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Infix {
+    Or,
+    And,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    /// The inner product, `(x | y)`.
+    Bar,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Power,
+}

@@ -1,0 +1,509 @@
+//! Statements to formulas: one [`Formula`] for each instance.
+//!
+//! In goes the tree of a file; out come its units. All errors of the first instance that has any
+//! are reported, one for each statement; a name whose definition failed is not reported again.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Diagnostic, Diagnostics, Span, code};
+use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind, Node};
+use crate::reduce::ReduceGrad;
+
+use super::ast::{Expr, Field, File, FormulaDef, Ident, Place, Space, Statement};
+use super::functions::Functions;
+use super::instances::{self, Dims};
+use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
+use super::{GradRequest, Instance, Result, Unit, names};
+
+/// Most errors that are reported at once.
+const MAX_ERRORS: usize = 20;
+
+/// The units of a file.
+pub fn units(file: &str, text: &str, tree: &File) -> Result<Vec<Unit>> {
+    let functions = Functions::new(&tree.functions)?;
+    let mut errors = Vec::new();
+    let mut units: Vec<Unit> = Vec::new();
+    let mut first: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut steps = MAX_STEPS;
+    for def in &tree.formulas {
+        let name = &def.name;
+        if let Some(place) = first.insert(&name.text, name.span) {
+            errors.push(twice(name, place));
+        }
+        match unit(def, &functions, &mut steps) {
+            Ok(unit) => {
+                let span_line = 1 + text[..name.span.start].matches('\n').count();
+                units.push(Unit { file: file.into(), span_line, ..unit });
+            }
+            Err(Diagnostics(e)) => errors.extend(e),
+        }
+        if errors.len() >= MAX_ERRORS || steps == 0 {
+            break;
+        }
+    }
+    errors.truncate(MAX_ERRORS);
+    if errors.is_empty() { Ok(units) } else { Err(Diagnostics(errors)) }
+}
+
+fn twice(name: &Ident, first: Span) -> Diagnostic {
+    Diagnostic::new(code::DUPLICATE, format!("`{}` is defined twice", name.text), name.span)
+        .label("defined again")
+        .related(first, "first defined here")
+}
+
+fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Result<Unit> {
+    names::check_formula(&def.name)?;
+    let dtypes = dtypes(def)?;
+    let generics = instances::generics(def)?;
+    let mut list = Vec::new();
+    for dims in instances::choices(def, &generics)? {
+        let sizes = Dims::new(&generics, &dims);
+        let (formula, grads) = Lowering::new(def, functions, &sizes, steps).run()?;
+        if let Some(unused) = sizes.unused() {
+            let name = &def.generics[unused].name;
+            let message = format!("the dimension `{}` is never used", name.text);
+            return Diagnostic::new(code::UNUSED, message, name.span)
+                .help("delete it; every member would give the same formula")
+                .fail();
+        }
+        list.push(Instance { dims, formula, grads });
+    }
+    Ok(Unit {
+        file: String::new(),
+        name: def.name.text.clone(),
+        doc: def.doc.clone(),
+        generics,
+        dtypes,
+        instances: list,
+        span_line: 0,
+    })
+}
+
+/// The dtypes of a formula; all of them where none is named.
+fn dtypes(def: &FormulaDef) -> Result<Vec<Dtype>> {
+    let mut list = Vec::new();
+    for name in &def.dtypes {
+        let text = name.text.as_str();
+        match Dtype::ALL.iter().find(|dtype| dtype.name() == text) {
+            Some(dtype) if list.contains(dtype) => {
+                let message = format!("the dtype {text} is listed twice");
+                return Diagnostic::new(code::DUPLICATE, message, name.span).fail();
+            }
+            Some(dtype) => list.push(*dtype),
+            None if matches!(text, "f16" | "bf16") => {
+                let message = format!("the dtype {text} is not yet supported");
+                return Diagnostic::new(code::HALF, message, name.span)
+                    .help("write `dtype f32`")
+                    .fail();
+            }
+            None => {
+                let known = || Dtype::ALL.iter().map(|dtype| dtype.name());
+                let message = format!("unknown dtype `{text}`");
+                let diagnostic = Diagnostic::new(code::DTYPE, message, name.span);
+                return names::suggest(diagnostic, text, known())
+                    .note(format!("the dtypes are {}", known().collect::<Vec<_>>().join(", ")))
+                    .fail();
+            }
+        }
+    }
+    if let Some(name) = def.totals.iter().find(|name| name.text != Dtype::F64.name()) {
+        let message = format!("accumulating in {} is not yet supported", name.text);
+        return Diagnostic::new(code::ACC, message, name.span)
+            .help("delete the clause, or write `acc f64`")
+            .note("sums are totalled in f64 for every dtype")
+            .fail();
+    }
+    Ok(if list.is_empty() { Dtype::ALL.to_vec() } else { list })
+}
+
+/// One instance in the making.
+struct Lowering<'a> {
+    def: &'a FormulaDef,
+    evaluator: Evaluator<'a>,
+    scope: Scope<'a>,
+    /// Where each name is defined.
+    places: BTreeMap<&'a str, Span>,
+    /// Inputs in order, with the names that `let _ = x` marks as unused on purpose.
+    inputs: Vec<(&'a Ident, ExprId)>,
+    kept: Vec<ExprId>,
+    errors: Vec<Diagnostic>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(
+        def: &'a FormulaDef,
+        functions: &'a Functions<'a>,
+        dims: &'a Dims<'a>,
+        steps: &'a mut usize,
+    ) -> Lowering<'a> {
+        let mut axes = Vec::new();
+        let mut later = BTreeMap::new();
+        for statement in &def.statements {
+            match statement {
+                Statement::Input { places, .. } => {
+                    axes.extend(places.iter().filter_map(|p| p.axis));
+                    later.extend(places.iter().map(|p| (p.name.text.as_str(), p.name.span)));
+                }
+                Statement::Output { places, .. } => {
+                    later.extend(places.iter().map(|p| (p.name.text.as_str(), p.name.span)));
+                }
+                Statement::Let { name, .. } => {
+                    later.insert(&name.text, name.span);
+                }
+                _ => {}
+            }
+        }
+        let formula = Formula::new(&def.name.text);
+        let inputs = Vec::new();
+        let evaluator =
+            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0 };
+        let places = def.generics.iter().map(|g| (g.name.text.as_str(), g.name.span)).collect();
+        Lowering {
+            def,
+            evaluator,
+            scope: Scope::default(),
+            places,
+            inputs: Vec::new(),
+            kept: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<(Formula, Vec<GradRequest>)> {
+        self.evaluator.formula.doc = self.def.doc.clone();
+        for statement in &self.def.statements {
+            let result = self.statement(statement);
+            self.collect(result);
+            if self.errors.len() >= MAX_ERRORS {
+                break;
+            }
+        }
+        let mut grads = Vec::new();
+        if self.errors.is_empty() {
+            let result = self.used();
+            self.collect(result);
+            for statement in &self.def.statements {
+                if let Statement::Grad { output, wrt, span } = statement {
+                    let result = self.gradient(output, wrt, *span, &grads);
+                    grads.extend(self.collect(result));
+                }
+            }
+        }
+        if self.errors.is_empty() {
+            return Ok((self.evaluator.formula, grads));
+        }
+        let instance = self.evaluator.dims.describe();
+        if !instance.is_empty() {
+            for error in &mut self.errors {
+                error.notes.push(format!("in the instance {instance}"));
+            }
+        }
+        Err(Diagnostics(self.errors))
+    }
+
+    fn collect<T>(&mut self, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(Diagnostics(errors)) => {
+                self.errors.extend(errors);
+                None
+            }
+        }
+    }
+
+    fn statement(&mut self, statement: &'a Statement) -> Result<()> {
+        match statement {
+            Statement::Input { doc, places, space } => self.input(doc, places, space),
+            Statement::Let { name, space, value } => self.binding(name, space.as_ref(), value),
+            Statement::Output { doc, places, value, span } => {
+                self.output(doc, places, value, *span)
+            }
+            Statement::Jvp { span } => {
+                Diagnostic::new(code::JVP, "forward-mode derivatives are not yet supported", *span)
+                    .help("`grad a wrt x;` gives the vector-Jacobian product")
+                    .fail()
+            }
+            // Assertions choose instances; gradients need the finished formula.
+            Statement::Assert { .. } | Statement::Grad { .. } => Ok(()),
+        }
+    }
+
+    /// Defines a name once.
+    fn define(&mut self, name: &'a Ident, value: Option<Value>) -> Result<()> {
+        self.scope.define(&name.text, value);
+        names::check(name)?;
+        match self.places.insert(&name.text, name.span) {
+            None => Ok(()),
+            Some(first) => twice(name, first).fail(),
+        }
+    }
+
+    fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
+        let dim = self.dim(space);
+        for place in places {
+            let dim = match &dim {
+                Ok(dim) => *dim,
+                Err(_) => {
+                    self.define(&place.name, None)?;
+                    continue;
+                }
+            };
+            let built = self.evaluator.formula.input(&place.name.text, place.axis, dim);
+            let value = built.map_err(|e| too_large(&e, space.span))?;
+            if let Some(input) = self.evaluator.formula.inputs.last_mut() {
+                input.doc = doc.into();
+            }
+            self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
+            self.inputs.push((&place.name, value));
+            self.define(&place.name, Some(Value::Expr(value)))?;
+        }
+        dim.map(|_| ())
+    }
+
+    /// The dimension of a space of reals.
+    fn dim(&self, space: &Space) -> Result<usize> {
+        match space.field {
+            Field::Real => {}
+            Field::Complex => {
+                let message = "complex inputs are not yet supported";
+                return Diagnostic::new(code::COMPLEX, message, space.span)
+                    .help("declare the real and imaginary parts, as in `R^(2, D)`")
+                    .fail();
+            }
+            Field::Int => {
+                let message = "integer inputs are not yet supported";
+                return Diagnostic::new(code::INT, message, space.span)
+                    .help("declare it `R`; float64 holds every integer up to 2**53")
+                    .fail();
+            }
+        }
+        let mut dim: usize = 1;
+        for factor in &space.factors {
+            dim = dim.saturating_mul(self.evaluator.dims.count(factor)?);
+        }
+        Ok(dim)
+    }
+
+    fn binding(&mut self, name: &'a Ident, space: Option<&Space>, value: &Expr) -> Result<()> {
+        let result = self.evaluator.value(value, &self.scope);
+        let result = match space {
+            Some(space) => result.and_then(|v| self.annotated(v, value.span(), space)),
+            None => result,
+        };
+        if name.text == "_" {
+            let id = self.evaluator.expr(&result?, value.span())?;
+            self.kept.push(id);
+            return Ok(());
+        }
+        let (value, error) = match result {
+            Ok(value) => (Some(value), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.define(name, value)?;
+        error
+    }
+
+    /// Checks a value against the space that is written.
+    fn annotated(&mut self, value: Value, span: Span, space: &Space) -> Result<Value> {
+        let dim = self.dim(space)?;
+        let id = self.evaluator.expr(&value, span)?;
+        let found = self.evaluator.formula.dim(id);
+        if found == dim {
+            return Ok(Value::Expr(id));
+        }
+        Diagnostic::new(
+            code::ANNOTATION,
+            format!("the value has {found} components, but {dim} are written"),
+            span,
+        )
+        .label(format!("R^{found}"))
+        .related(space.span, format!("R^{dim}"))
+        .fail()
+    }
+
+    fn output(&mut self, doc: &str, places: &'a [Place], value: &Expr, span: Span) -> Result<()> {
+        let results = self.results(places, value, span);
+        let results = match results {
+            Ok(results) => results,
+            Err(error) => {
+                for place in places {
+                    self.define(&place.name, None)?;
+                }
+                return Err(error);
+            }
+        };
+        for (place, id) in places.iter().zip(results) {
+            if let Some(axis) = place.axis {
+                self.evaluator.rows(axis, place.name.span)?;
+            }
+            let built = self.evaluator.formula.output(&place.name.text, place.axis, id);
+            self.define(&place.name, built.is_ok().then_some(Value::Expr(id)))?;
+            built.map_err(|e| misplaced(&e, place, value.span()))?;
+            if let Some(output) = self.evaluator.formula.outputs.last_mut() {
+                output.doc = doc.into();
+            }
+        }
+        Ok(())
+    }
+
+    /// One node for each target.
+    fn results(&mut self, places: &[Place], value: &Expr, span: Span) -> Result<Vec<ExprId>> {
+        let found = self.evaluator.value(value, &self.scope)?;
+        if let ([_, _], Value::Both(a, b)) = (places, &found) {
+            return Ok(vec![*a, *b]);
+        }
+        let id = self.evaluator.expr(&found, value.span())?;
+        if places.len() == 1 {
+            return Ok(vec![id]);
+        }
+        let Some((values, rows)) = self.evaluator.values_of(id).filter(|_| places.len() == 2)
+        else {
+            let message = format!("{} targets for one value", places.len());
+            return Diagnostic::new(code::TARGETS, message, span)
+                .help("only argmin, argmax, kmin and argkmin give two: the values and the rows")
+                .help("write one statement for each output")
+                .fail();
+        };
+        let formula = &mut self.evaluator.formula;
+        let mut reduce = |r| formula.reduce(r).map_err(|e| misfit(&e, span));
+        Ok(vec![reduce(values)?, reduce(rows)?])
+    }
+
+    /// Checks that there is an output and that every input takes part in one.
+    fn used(&mut self) -> Result<()> {
+        let formula = &self.evaluator.formula;
+        if formula.outputs.is_empty() {
+            let name = &self.def.name;
+            let message = format!("`{}` computes nothing", name.text);
+            return Diagnostic::new(code::NO_OUTPUT, message, name.span)
+                .help("add an output, as in `a[i] = sum[j] x;`")
+                .fail();
+        }
+        let roots = formula.outputs.iter().map(|o| o.expr).chain(self.kept.iter().copied());
+        let reachable = formula.reachable(roots);
+        let unused = self.inputs.iter().filter(|(_, id)| !reachable[id.index()]);
+        let errors = unused.map(|(name, _)| {
+            let message = format!("the input `{}` is never used", name.text);
+            Diagnostic::new(code::UNUSED, message, name.span)
+                .label("every call would have to pass it")
+                .help(format!("delete it, or keep it on purpose with `let _ = {};`", name.text))
+        });
+        match errors.collect::<Vec<_>>() {
+            errors if errors.is_empty() => Ok(()),
+            errors => Err(Diagnostics(errors)),
+        }
+    }
+
+    /// Checks that a gradient exists and that its names are free.
+    fn gradient(
+        &self,
+        output: &Ident,
+        wrt: &[Ident],
+        span: Span,
+        before: &[GradRequest],
+    ) -> Result<GradRequest> {
+        let formula = &self.evaluator.formula;
+        let Some(target) = formula.outputs.iter().find(|o| o.name == output.text) else {
+            let outputs = formula.outputs.iter().map(|o| o.name.as_str());
+            let message = format!("`{}` is not an output", output.text);
+            let diagnostic = Diagnostic::new(code::GRADIENT_NAME, message, output.span);
+            return names::suggest(diagnostic, &output.text, outputs).fail();
+        };
+        if formula.kind(target.expr) == Kind::Index {
+            let message = format!("`{}` holds row numbers, which have no gradient", output.text);
+            return Diagnostic::new(code::NO_GRADIENT, message, output.span).fail();
+        }
+        let reachable = formula.reachable([target.expr]);
+        let mut sources = Vec::new();
+        for (n, name) in wrt.iter().enumerate() {
+            sources.push(self.source(name, output, &reachable)?);
+            let earlier = before.iter().filter(|g| g.output == output.text);
+            let asked = earlier.flat_map(|g| &g.wrt).any(|w| *w == name.text);
+            if asked || wrt[..n].iter().any(|w| w.text == name.text) {
+                let message =
+                    format!("the gradient with respect to `{}` is asked twice", name.text);
+                return Diagnostic::new(code::DUPLICATE, message, name.span).fail();
+            }
+            self.free(&format!("d_{}", name.text), name.span)?;
+        }
+        self.free(&format!("d_{}", output.text), output.span)?;
+        self.differentiable(target.expr, &sources, span)?;
+        let wrt = wrt.iter().map(|w| w.text.clone()).collect();
+        Ok(GradRequest { output: output.text.clone(), wrt })
+    }
+
+    /// The input that a gradient is taken with respect to.
+    fn source(&self, name: &Ident, output: &Ident, reachable: &[bool]) -> Result<ExprId> {
+        let Some((_, id)) = self.inputs.iter().find(|(input, _)| input.text == name.text) else {
+            let message = format!("`{}` is not an input", name.text);
+            let diagnostic = Diagnostic::new(code::GRADIENT_NAME, message, name.span);
+            let inputs = self.inputs.iter().map(|(input, _)| input.text.as_str());
+            return names::suggest(diagnostic, &name.text, inputs).fail();
+        };
+        if reachable[id.index()] {
+            return Ok(*id);
+        }
+        let message = format!("`{}` does not depend on `{}`", output.text, name.text);
+        Diagnostic::new(code::GRADIENT_NAME, message, name.span)
+            .label("the gradient would be zero")
+            .help("delete it from the list")
+            .fail()
+    }
+
+    /// Checks that a name that a gradient introduces is not taken.
+    fn free(&self, name: &str, span: Span) -> Result<()> {
+        match self.places.get(name) {
+            None => Ok(()),
+            Some(place) => Diagnostic::new(
+                code::DUPLICATE,
+                format!("the gradient introduces the name `{name}`, which is taken"),
+                span,
+            )
+            .related(*place, "defined here")
+            .help("rename it")
+            .fail(),
+        }
+    }
+
+    /// Checks that no reduction on the way from the inputs to the output lacks a gradient.
+    fn differentiable(&self, root: ExprId, sources: &[ExprId], span: Span) -> Result<()> {
+        let formula = &self.evaluator.formula;
+        let reachable = formula.reachable([root]);
+        let mut varies = vec![false; formula.len()];
+        for id in formula.ids().filter(|id| reachable[id.index()]) {
+            let node = formula.node(id);
+            varies[id.index()] =
+                sources.contains(&id) || node.args().any(|arg| varies[arg.index()]);
+            if let Node::Reduce(r) = node
+                && let ReduceGrad::None(instead) = r.reducer.def().grad
+                && r.args.iter().any(|arg| varies[arg.index()])
+            {
+                let message = format!("`{}` has no gradient", r.reducer.def().name);
+                return Diagnostic::new(code::NO_GRADIENT, message, span).help(instead).fail();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_large(error: &BuildError, span: Span) -> Diagnostic {
+    Diagnostic::new(code::DIM_LIMIT, error.to_string(), span)
+}
+
+/// The error of an output whose value varies along an index that is not its own.
+fn misplaced(error: &BuildError, place: &Place, span: Span) -> Diagnostic {
+    let name = &place.name;
+    let diagnostic = Diagnostic::new(code::PLACE, error.to_string(), span);
+    let label = match place.axis {
+        Some(Axis::I) => "one row for each i",
+        Some(Axis::J) => "one row for each j",
+        None => "a single row",
+    };
+    let diagnostic = diagnostic.related(name.span, label);
+    match place.axis {
+        None => {
+            diagnostic.help(format!("to name a part of the formula, write `let {} = …`", name.text))
+        }
+        Some(_) => diagnostic,
+    }
+}

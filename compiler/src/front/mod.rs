@@ -1,0 +1,92 @@
+//! Formula files and KeOps strings to formulas.
+//!
+//! In goes text, from strangers too; out come checked formulas, one for each member of each set
+//! of dimensions, or diagnostics that point into the text. The way is: [`scan`] the characters,
+//! [`parse`](mod@parse) them into an [`ast`], resolve the [`functions`], then [`lower`] each
+//! formula for each of its [`instances`]. Time and memory are bounded by the limits named in
+//! these modules. Nothing here reads files, simplifies, differentiates or emits.
+
+mod ast;
+mod calls;
+mod functions;
+mod instances;
+mod keops;
+mod lower;
+mod names;
+mod parse;
+mod scan;
+mod value;
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::ir::{Dtype, Formula};
+
+pub use keops::{Spec, Variable, keops};
+
+/// One formula of a file: what it is called, and every instance that is compiled.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The file's name, as it was given to [`parse`](fn@parse).
+    pub file: String,
+    /// The formula's name, a lower-case identifier.
+    pub name: String,
+    /// The `///` text, without the slashes; empty when there is none.
+    pub doc: String,
+    /// The dimensions in angle brackets.
+    pub generics: Vec<Generic>,
+    /// The scalar types to compile for.
+    pub dtypes: Vec<Dtype>,
+    /// One formula for each choice of members that passes the assertions.
+    pub instances: Vec<Instance>,
+    /// The line of the file, from 1, where the formula starts.
+    pub span_line: usize,
+}
+
+/// A dimension that takes several values, as in `<D: {1, 2, 3}>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generic {
+    /// Its name.
+    pub name: String,
+    /// Its members, as written.
+    pub values: Vec<usize>,
+}
+
+/// A formula for one choice of dimensions.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The chosen member of each generic.
+    pub dims: Vec<usize>,
+    /// The formula.
+    pub formula: Formula,
+    /// The gradients that are asked for; each is known to exist.
+    pub grads: Vec<GradRequest>,
+}
+
+/// `grad output wrt x, y;`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GradRequest {
+    /// The output that is differentiated.
+    pub output: String,
+    /// The inputs that it is differentiated with respect to.
+    pub wrt: Vec<String>,
+}
+
+/// Reads a formula file. `file` is the name to show.
+///
+/// # Errors
+/// All errors of the first instance that has any, or the first error of syntax.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Unit>, Diagnostics> {
+    scan::scan(text)?;
+    let tree = parse::file(text)?;
+    lower::units(file, text, &tree)
+}
+
+/// What every step of this module returns. An empty list of diagnostics means that the cause was
+/// reported already.
+type Result<T, E = Diagnostics> = std::result::Result<T, E>;
+
+impl Diagnostic {
+    /// The error as a result.
+    fn fail<T>(self) -> Result<T> {
+        Err(self.into())
+    }
+}

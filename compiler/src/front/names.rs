@@ -1,0 +1,112 @@
+//! Names: which may be declared, what the constants are, and what a misspelt one meant.
+
+use crate::diag::{Diagnostic, code};
+
+use super::Result;
+use super::ast::Ident;
+
+/// Names that stand for numbers.
+pub const CONSTANTS: &[(&str, f64)] =
+    &[("inf", f64::INFINITY), ("nan", f64::NAN), ("pi", std::f64::consts::PI)];
+
+/// Names that Rust has no way to write as an identifier. All others can be escaped with `r#`.
+const UNWRITABLE: &[&str] = &["self", "Self", "super", "crate", "_"];
+
+/// The value of a constant.
+pub fn constant(name: &str) -> Option<f64> {
+    CONSTANTS.iter().find(|(known, _)| *known == name).map(|&(_, value)| value)
+}
+
+/// Checks that a name may be declared.
+pub fn check(name: &Ident) -> Result<()> {
+    let text = name.text.as_str();
+    if constant(text).is_some() {
+        return Diagnostic::new(code::BAD_NAME, format!("`{text}` is a constant"), name.span)
+            .help("choose another name")
+            .fail();
+    }
+    if UNWRITABLE.contains(&text) {
+        let message = format!("`{text}` cannot be a name, for Rust has no such identifier");
+        return Diagnostic::new(code::BAD_NAME, message, name.span)
+            .help("choose another name")
+            .fail();
+    }
+    Ok(())
+}
+
+/// Checks that a name may be a formula's: it becomes a file name, a symbol and a Rust function.
+pub fn check_formula(name: &Ident) -> Result<()> {
+    check(name)?;
+    let part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.text.bytes().all(part) && name.text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Ok(());
+    }
+    Diagnostic::new(
+        code::BAD_NAME,
+        format!("`{}` cannot be the name of a formula", name.text),
+        name.span,
+    )
+    .label("lower-case letters, digits and `_`, a letter first")
+    .help("the name becomes a file name and a function of the generated library")
+    .fail()
+}
+
+/// The candidate that a misspelt name most likely meant.
+pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.len() / 3).max(1);
+    let measured = candidates.into_iter().map(|c| (distance(name, c), c));
+    measured.filter(|&(d, c)| d <= limit && c != name).min().map(|(_, c)| c)
+}
+
+/// A help that names the closest candidate, where one is close.
+pub fn suggest<'a>(
+    diagnostic: Diagnostic,
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    match closest(name, candidates) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        None => diagnostic,
+    }
+}
+
+/// Letters to insert, delete, replace or swap with their neighbour; case does not count.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("sqdist", "sqdist"), 0);
+        assert_eq!(distance("sqdits", "sqdist"), 1);
+        assert_eq!(distance("Exp", "exp"), 0);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn only_close_names_are_suggested() {
+        assert_eq!(closest("gama", ["gamma", "x", "y"]), Some("gamma"));
+        assert_eq!(closest("q", ["gamma", "alpha"]), None);
+        assert_eq!(closest("X", ["x"]), Some("x"));
+    }
+}

@@ -1,0 +1,222 @@
+//! Calls by name. Goes in: a kernel and named arrays. Comes out: named results. It never knows a
+//! formula at compile time; generated wrappers do, and are thin over this.
+
+use std::any::Any;
+use std::fmt;
+
+use ndarray::Array2;
+
+use crate::bind::Bound;
+use crate::element::{Component, ComponentType, Dtype};
+use crate::error::Error;
+use crate::host::memory::zeros;
+use crate::kernel::{Kernel, Value};
+use crate::operand::{Operand, OutputMut, RawArray};
+use crate::options::Options;
+use crate::report::Report;
+use crate::run::execute;
+use crate::words;
+
+/// A call of a kernel, put together step by step.
+///
+/// A mistake in a step is kept, and comes out of [`run`](Call::run) or
+/// [`run_into`](Call::run_into).
+///
+/// ```
+/// # use ndarray::{Array2, ArrayView2};
+/// # use tilefold::{Call, Error, Kernel};
+/// fn convolve(
+///     kernel: &'static Kernel,
+///     x: ArrayView2<f32>,
+///     y: ArrayView2<f32>,
+///     b: ArrayView2<f32>,
+/// ) -> Result<Array2<f32>, Error> {
+///     let gamma = 0.5_f32;
+///     let call = Call::new(kernel).arg("x", x).arg("y", y).arg("b", b).arg("gamma", &gamma);
+///     call.run()?.take("a")
+/// }
+/// ```
+#[must_use = "a call does nothing until it is run"]
+pub struct Call<'a> {
+    kernel: &'static Kernel,
+    inputs: Vec<Option<Operand<'a>>>,
+    outputs: Vec<Option<OutputMut<'a>>>,
+    rows: Option<(usize, usize)>,
+    options: Options<'a>,
+    mistake: Option<Error>,
+}
+
+impl<'a> Call<'a> {
+    /// A call without arguments yet.
+    pub fn new(kernel: &'static Kernel) -> Call<'a> {
+        Call {
+            kernel,
+            inputs: vec![None; kernel.n_inputs()],
+            outputs: (0..kernel.n_outputs()).map(|_| None).collect(),
+            rows: None,
+            options: Options::new(),
+            mistake: None,
+        }
+    }
+
+    /// Passes an argument.
+    pub fn arg(mut self, name: &str, array: impl Into<Operand<'a>>) -> Call<'a> {
+        let mistake = match self.kernel.inputs().position(|value| value.name == name) {
+            None => Some(words::unknown_argument(self.kernel, name)),
+            Some(index) => match self.inputs[index].replace(array.into()) {
+                Some(_) => Some(words::repeated(self.kernel, name)),
+                None => None,
+            },
+        };
+        self.mistake = self.mistake.or(mistake);
+        self
+    }
+
+    /// Passes an array for an output, for [`run_into`](Call::run_into).
+    pub fn out(mut self, name: &str, array: impl Into<OutputMut<'a>>) -> Call<'a> {
+        let mistake = match self.kernel.outputs().position(|value| value.name == name) {
+            None => Some(words::unknown_output(self.kernel, name)),
+            Some(index) => match self.outputs[index].replace(array.into()) {
+                Some(_) => Some(words::repeated(self.kernel, name)),
+                None => None,
+            },
+        };
+        self.mistake = self.mistake.or(mistake);
+        self
+    }
+
+    /// Says M and N, the rows of `i` and of `j`. It is needed only when no argument is an
+    /// `i`-variable or a `j`-variable; a number that an argument contradicts is an error.
+    pub fn rows(mut self, m: usize, n: usize) -> Call<'a> {
+        self.rows = Some((m, n));
+        self
+    }
+
+    /// Says how to run.
+    pub fn options(mut self, options: Options<'a>) -> Call<'a> {
+        self.options = options;
+        self
+    }
+
+    /// Runs, and makes an array for every output.
+    ///
+    /// # Errors
+    /// As [`run`](crate::run()), and for names that are unknown, missing or passed twice, and
+    /// when arrays were passed for outputs.
+    pub fn run(self) -> Result<Outputs, Error> {
+        let kernel = self.kernel;
+        let inputs = self.bound_inputs()?;
+        if let Some(index) = self.outputs.iter().position(Option::is_some) {
+            let name = kernel.outputs().nth(index).map_or("", |value| value.name);
+            return Err(words::out_without_into(kernel, name));
+        }
+        let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
+        let mut arrays = Vec::with_capacity(kernel.n_outputs());
+        let mut raw = Vec::with_capacity(kernel.n_outputs());
+        for value in kernel.outputs() {
+            let (array, data) = make(kernel, &value, bound.sizes.of(value.axis))?;
+            arrays.push((value, Some(array)));
+            raw.push(data);
+        }
+        bound.outputs(kernel, &raw)?;
+        let report = execute(kernel, bound, &self.options)?;
+        Ok(Outputs { kernel, arrays, report })
+    }
+
+    /// Runs, and writes to the arrays passed with [`out`](Call::out): one for every output.
+    ///
+    /// # Errors
+    /// As [`run`](crate::run()), and for names that are unknown, missing or passed twice.
+    pub fn run_into(self) -> Result<Report, Error> {
+        let inputs = self.bound_inputs()?;
+        let names = self.kernel.outputs().map(|value| value.name);
+        let outputs = all(names, &self.outputs, |output| output.raw)
+            .map_err(|missing| words::missing_output(self.kernel, &missing))?;
+        let mut bound = Bound::inputs(self.kernel, &inputs, self.rows)?;
+        bound.outputs(self.kernel, &outputs)?;
+        execute(self.kernel, bound, &self.options)
+    }
+
+    fn bound_inputs(&self) -> Result<Vec<RawArray>, Error> {
+        if let Some(mistake) = &self.mistake {
+            return Err(mistake.clone());
+        }
+        let names = self.kernel.inputs().map(|value| value.name);
+        all(names, &self.inputs, |operand| operand.raw)
+            .map_err(|missing| words::missing_argument(self.kernel, &missing))
+    }
+}
+
+/// Every array, or the names of those that are missing.
+fn all<T>(
+    names: impl Iterator<Item = &'static str>,
+    arrays: &[Option<T>],
+    raw: impl Fn(&T) -> RawArray,
+) -> Result<Vec<RawArray>, Vec<&'static str>> {
+    let missing: Vec<&str> =
+        names.zip(arrays).filter(|(_, array)| array.is_none()).map(|(name, _)| name).collect();
+    if missing.is_empty() { Ok(arrays.iter().flatten().map(raw).collect()) } else { Err(missing) }
+}
+
+/// An `Array2<T>` for a type known at run time, and where its data lies.
+type Made = (Box<dyn Any + Send + Sync>, RawArray);
+
+fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
+    match value.component {
+        ComponentType::Real(Dtype::F32) => array::<f32>(kernel, value, rows),
+        ComponentType::Real(Dtype::F64) => array::<f64>(kernel, value, rows),
+        ComponentType::Index => array::<i64>(kernel, value, rows),
+    }
+}
+
+fn array<T: Component>(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
+    let len = rows.saturating_mul(value.dim);
+    let data = zeros::<T>(len);
+    let array = data.and_then(|data| Array2::from_shape_vec((rows, value.dim), data).ok());
+    let mut array: Array2<T> = array.ok_or_else(|| {
+        let bytes = len.saturating_mul(size_of::<T>());
+        words::out_of_memory(kernel.name(), bytes, &format!("output `{}`", value.name))
+    })?;
+    let raw = OutputMut::from(&mut array).raw;
+    Ok((Box::new(array), raw))
+}
+
+/// The results of a call, by name.
+pub struct Outputs {
+    kernel: &'static Kernel,
+    arrays: Vec<(Value, Option<Box<dyn Any + Send + Sync>>)>,
+    report: Report,
+}
+
+impl Outputs {
+    /// Moves a result out: `f32` or `f64` as the kernel computes, `i64` for row numbers.
+    ///
+    /// # Errors
+    /// For a name that is unknown or was taken before, and for another type.
+    pub fn take<T: Component>(&mut self, name: &str) -> Result<Array2<T>, Error> {
+        let kernel = self.kernel;
+        let (value, array) = self
+            .arrays
+            .iter_mut()
+            .find(|(value, _)| value.name == name)
+            .ok_or_else(|| words::unknown_output(kernel, name))?;
+        if value.component != T::TYPE {
+            return Err(words::output_type(kernel, value, T::TYPE));
+        }
+        let array = array.take().ok_or_else(|| words::taken(kernel, name))?;
+        let array = array.downcast::<Array2<T>>();
+        array.map(|array| *array).map_err(|_| words::output_type(kernel, value, T::TYPE))
+    }
+
+    /// What ran.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.arrays.iter().map(|(value, _)| value.name).collect();
+        write!(f, "Outputs({}: {})", self.kernel.name(), names.join(", "))
+    }
+}

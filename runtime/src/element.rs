@@ -1,0 +1,122 @@
+//! The numbers that arrays hold. Goes in: a Rust type. Comes out: the tag that descriptors and
+//! messages use for it. It never converts numbers.
+
+use std::fmt;
+
+use crate::sys;
+
+/// The real type that a kernel reads, computes with and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    /// 32-bit floats.
+    F32,
+    /// 64-bit floats.
+    F64,
+}
+
+impl Dtype {
+    /// The name in formula files and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::F64 => "f64",
+        }
+    }
+
+    /// Bytes of one number.
+    pub const fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F64 => 8,
+        }
+    }
+
+    /// How many positions are exact in this type: every row number below it is.
+    pub(crate) const fn exact_positions(self) -> u64 {
+        match self {
+            Dtype::F32 => (1 << 24) + 1,
+            Dtype::F64 => (1 << 53) + 1,
+        }
+    }
+
+    pub(crate) fn from_raw(raw: u32) -> Option<Dtype> {
+        match raw {
+            sys::TF_F32 => Some(Dtype::F32),
+            sys::TF_F64 => Some(Dtype::F64),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What one entry of an array is: a real, or a row number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ComponentType {
+    /// A real of the given type.
+    Real(Dtype),
+    /// A row number, as `argmin` gives it; -1 is none.
+    Index,
+}
+
+impl ComponentType {
+    /// Bytes of one entry.
+    pub const fn size(self) -> usize {
+        match self {
+            ComponentType::Real(dtype) => dtype.size(),
+            ComponentType::Index => 8,
+        }
+    }
+}
+
+impl fmt::Display for ComponentType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ComponentType::Real(dtype) => dtype.name(),
+            ComponentType::Index => "i64",
+        })
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+    impl Sealed for i64 {}
+}
+
+/// A type that result arrays hold: `f32`, `f64` or `i64` (row numbers).
+pub trait Component: sealed::Sealed + Copy + Default + Send + Sync + 'static {
+    /// The tag of this type.
+    const TYPE: ComponentType;
+}
+
+/// A real type: `f32` or `f64`.
+pub trait Element: Component {
+    /// The tag of this type.
+    const DTYPE: Dtype;
+}
+
+impl Component for f32 {
+    const TYPE: ComponentType = ComponentType::Real(Dtype::F32);
+}
+
+impl Component for f64 {
+    const TYPE: ComponentType = ComponentType::Real(Dtype::F64);
+}
+
+impl Component for i64 {
+    const TYPE: ComponentType = ComponentType::Index;
+}
+
+impl Element for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+}
+
+impl Element for f64 {
+    const DTYPE: Dtype = Dtype::F64;
+}

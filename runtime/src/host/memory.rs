@@ -1,0 +1,94 @@
+//! Buffers for packed rows, packed columns, states and temporaries. Goes in: a size. Comes out:
+//! memory aligned to 64 bytes, or an error. It never aborts when memory is short.
+
+use std::alloc::{self, Layout};
+use std::mem::MaybeUninit;
+
+use crate::element::Component;
+use crate::error::Error;
+use crate::words;
+
+/// 64 bytes, aligned to 64, that only kernels write and read.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+pub(crate) struct Line([u8; 64]);
+
+pub(crate) type Lines = [MaybeUninit<Line>];
+
+/// How many lines hold that many bytes.
+pub(crate) fn lines_of(bytes: usize) -> usize {
+    bytes.div_ceil(size_of::<Line>())
+}
+
+/// At least `bytes` bytes, not initialised. `what` is for the message.
+pub(crate) fn lines(name: &str, bytes: usize, what: &str) -> Result<Vec<MaybeUninit<Line>>, Error> {
+    let len = lines_of(bytes);
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| words::out_of_memory(name, bytes, what))?;
+    // SAFETY: the capacity is at least `len`, and `MaybeUninit` needs no initialisation.
+    unsafe { buffer.set_len(len) };
+    Ok(buffer)
+}
+
+/// As [`lines`], for a size that is a product; overflow is out of memory.
+pub(crate) fn lines_for(
+    name: &str,
+    count: usize,
+    bytes: usize,
+    what: &str,
+) -> Result<Vec<MaybeUninit<Line>>, Error> {
+    let bytes =
+        count.checked_mul(bytes).ok_or_else(|| words::out_of_memory(name, usize::MAX, what))?;
+    lines(name, bytes, what)
+}
+
+/// `len` zeros. The system hands out zero pages when they are first touched, so that threads
+/// that write a large output also place it.
+pub(crate) fn zeros<T: Component>(len: usize) -> Option<Vec<T>> {
+    let layout = Layout::array::<T>(len).ok()?;
+    if layout.size() == 0 {
+        return Some(Vec::new());
+    }
+    // SAFETY: the layout's size is not zero.
+    let data = unsafe { alloc::alloc_zeroed(layout) }.cast::<T>();
+    // SAFETY: the global allocator gave `data` for this very layout; zero bytes are a valid
+    // `f32`, `f64` and `i64`, and `Component` is sealed over these.
+    (!data.is_null()).then(|| unsafe { Vec::from_raw_parts(data, len, len) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn buffers_are_aligned_and_long_enough() {
+        for bytes in [0, 1, 63, 64, 65, 1000] {
+            let buffer = lines("f", bytes, "test").unwrap();
+            assert!(buffer.len() * 64 >= bytes);
+            assert_eq!(buffer.as_ptr() as usize % 64, 0);
+        }
+    }
+
+    #[test]
+    fn zeros_are_zero() {
+        for len in [0, 1, 1000] {
+            assert_eq!(zeros::<i64>(len), Some(vec![0; len]));
+            assert_eq!(zeros::<f32>(len), Some(vec![0.0; len]));
+        }
+        assert_eq!(zeros::<f64>(usize::MAX), None);
+        assert_eq!(zeros::<f64>(isize::MAX as usize / 8), None);
+    }
+
+    #[test]
+    fn too_large_is_an_error() {
+        let codes = [
+            lines("f", usize::MAX, "test").map(drop),
+            lines("f", isize::MAX as usize - 63, "test").map(drop),
+            lines_for("f", 1 << 40, 1 << 40, "test").map(drop),
+        ];
+        for code in codes {
+            assert_eq!(code.unwrap_err().code(), Code::OutOfMemory);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The CPU executor. Goes in: a kernel and a checked table. Comes out: outputs and a report. It
+//! never folds in an order that depends on the number of threads.
+
+mod code;
+mod grid;
+pub(crate) mod memory;
+mod pool;
+mod stage;
+
+use std::time::Instant;
+
+use self::code::Table;
+use self::grid::Limits;
+use self::stage::Job;
+use crate::bind::Bound;
+use crate::error::Error;
+use crate::kernel::{CpuStage, Kernel, Stage};
+use crate::level::{self, Level};
+use crate::options::Options;
+use crate::report::{Executor, Report, StageReport};
+use crate::words;
+
+/// Stages of fewer operations run on the calling thread.
+const SERIAL_OPS: f64 = 1e6;
+
+/// Runs every stage.
+pub(crate) fn run(
+    kernel: &'static Kernel,
+    bound: Bound,
+    options: &Options,
+) -> Result<Report, Error> {
+    run_with(kernel, bound, options, Limits::DEFAULT)
+}
+
+fn run_with(
+    kernel: &'static Kernel,
+    mut bound: Bound,
+    options: &Options,
+    limits: Limits,
+) -> Result<Report, Error> {
+    let start = Instant::now();
+    let level = level::choose(kernel, options.level)?;
+    let jobs = jobs(kernel, &bound, level, options)?;
+    let mut temps = Vec::new();
+    for (index, bytes) in bound.temps(kernel).collect::<Vec<_>>() {
+        let mut buffer = memory::lines(kernel.name(), bytes, "temporaries")?;
+        bound.place_temp(index, buffer.as_mut_ptr().cast());
+        temps.push(buffer);
+    }
+    // SAFETY: `Bound` checked the caller's arrays against the kernel's values, and the caller
+    // holds them borrowed while this runs; temporaries live in `temps` until the end.
+    let table = unsafe { Table::new(bound.values) };
+    let work = || -> Result<Vec<StageReport>, Error> {
+        jobs.iter().map(|job| timed(job, &table, limits)).collect()
+    };
+    let stages = if jobs.iter().any(|job| job.parallel) {
+        pool::install(options.threads, work)??
+    } else {
+        work()?
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Report { executor: Executor::Cpu(level), stages, seconds, note: None })
+}
+
+fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error> {
+    let start = Instant::now();
+    job.run(table, limits)?;
+    let cols = if job.fold.is_some() { job.cols } else { 1 };
+    Ok(StageReport::new(job.rows, cols, job.pair_ops, start.elapsed().as_secs_f64()))
+}
+
+fn jobs<'a>(
+    kernel: &'static Kernel,
+    bound: &Bound,
+    level: Level,
+    options: &'a Options<'a>,
+) -> Result<Vec<Job<'a>>, Error> {
+    let job = |stage: Stage| {
+        let code = stage.cpu(level).ok_or_else(|| words::no_level(kernel, Some(level)))?;
+        let rows = bound.sizes.of(stage.row_axis());
+        let fold = stage.col_axis().and(code.fold);
+        let cols = if fold.is_some() { bound.sizes.of(stage.col_axis()) } else { 1 };
+        let parallel = options.threads != Some(1) && is_large(&code, rows, cols, stage.pair_ops());
+        let pair_ops = stage.pair_ops();
+        Ok(Job { name: kernel.name(), code, fold, rows, cols, pair_ops, parallel, options })
+    };
+    kernel.stages().map(job).collect()
+}
+
+/// Whether threads are worth their start. Lanes without a row work like the others.
+fn is_large(code: &CpuStage, rows: usize, cols: usize, pair_ops: f64) -> bool {
+    let rows = rows.div_ceil(code.lanes) as f64 * code.lanes as f64;
+    rows * cols as f64 * pair_ops.max(1.0) >= SERIAL_OPS
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::fake;
+    use crate::operand::{Operand, OutputMut};
+
+    const TINY: Limits = Limits { tasks: 16, chunk: 256, panel_bytes: 8 << 10, state_bytes: 640 };
+
+    /// Small integers, whose sums are exact in any order.
+    fn points(rows: usize, cols: usize) -> Array2<f32> {
+        Array2::from_shape_fn((rows, cols), |(r, c)| ((r * 7 + c * 3) % 11) as f32 - 5.0)
+    }
+
+    fn dot(x: &Array2<f32>, y: &Array2<f32>, threads: usize, limits: Limits) -> Array1<f32> {
+        let kernel = fake::dot::<f32>();
+        let inputs = [Operand::from(x).raw, Operand::from(y).raw, Operand::from(&2.0_f32).raw];
+        let mut bound = Bound::inputs(kernel, &inputs, None).unwrap();
+        let mut a = Array1::from_elem(x.nrows(), f32::NAN);
+        bound.outputs(kernel, &[OutputMut::from(&mut a).raw]).unwrap();
+        run_with(kernel, bound, &Options::new().threads(threads), limits).unwrap();
+        a
+    }
+
+    #[test]
+    fn groups_and_panels_give_the_same_sums() {
+        for (rows, cols) in [(1, 1), (3, 5000), (4, 256), (37, 257), (90, 3000), (5, 0)] {
+            let (x, y) = (points(rows, 2), points(cols, 2));
+            let expected = x.dot(&y.sum_axis(ndarray::Axis(0))) * 2.0;
+            let grids = [
+                Limits::DEFAULT,
+                TINY,
+                Limits { panel_bytes: 1, ..TINY },
+                Limits { state_bytes: 1, ..TINY },
+                Limits { tasks: 1, ..TINY },
+            ];
+            for (limits, threads) in grids.into_iter().flat_map(|l| [(l, 1), (l, 2), (l, 5)]) {
+                assert_eq!(dot(&x, &y, threads, limits), expected, "{rows} {cols} {limits:?}");
+            }
+        }
+    }
+}

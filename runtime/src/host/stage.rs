@@ -1,0 +1,257 @@
+//! One stage on the CPU. Goes in: its code, the table and the grid. Comes out: its results in the
+//! table. It never lets the number of threads change the order of a fold.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::code::{Code, Table};
+use super::grid::{Grid, Limits, POLL, Shape};
+use super::memory::{Line, Lines, lines, lines_for, lines_of};
+use crate::error::Error;
+use crate::kernel::{CpuStage, Fold};
+use crate::options::Options;
+use crate::words;
+
+/// A task folds at least this many operations, so that tasks are worth their cost.
+const TASK_OPS: f64 = 3e4;
+
+/// A stage and how to run it.
+pub(super) struct Job<'a> {
+    /// The formula, for messages.
+    pub name: &'a str,
+    pub code: CpuStage,
+    /// Absent when nothing is reduced.
+    pub fold: Option<Fold>,
+    pub rows: usize,
+    pub cols: usize,
+    pub pair_ops: f64,
+    pub parallel: bool,
+    pub options: &'a Options<'a>,
+}
+
+/// Packed rows and a state, for one task at a time.
+struct Scratch {
+    rows: Vec<MaybeUninit<Line>>,
+    state: Vec<MaybeUninit<Line>>,
+}
+
+impl Job<'_> {
+    /// Runs the stage.
+    pub fn run(&self, table: &Table, limits: Limits) -> Result<(), Error> {
+        self.poll()?;
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let mut params = lines(self.name, self.code.param_bytes, "parameters")?;
+        Code::params(&self.code, table, &mut params);
+        let code = Code { stage: self.code, table, params: &params, rows: self.rows };
+        let shape = Shape {
+            rows: self.rows,
+            cols: self.cols,
+            lanes: self.code.lanes,
+            col_bytes: self.code.col_bytes,
+            state_bytes: self.code.state_bytes,
+        };
+        match self.fold {
+            None => self.run_rows(&code),
+            Some(fold) => {
+                let grid = Grid::new(shape, limits);
+                let bytes = self.code.col_bytes;
+                let mut cols =
+                    lines_for(self.name, grid.panel_cols(0).len(), bytes, "packed columns")?;
+                if grid.is_whole() {
+                    self.run_whole(&code, &fold, &grid, &mut cols)
+                } else {
+                    self.run_split(&code, &fold, &grid, &mut cols)
+                }
+            }
+        }
+    }
+
+    /// Nothing is reduced: every block of rows is packed and finished.
+    fn run_rows(&self, code: &Code) -> Result<(), Error> {
+        self.each_block(self.rows.div_ceil(self.code.lanes), 1, |scratch, block| {
+            code.pack_rows(block, &mut scratch.rows);
+            code.finish(block, &scratch.rows, &scratch.state);
+            Ok(())
+        })
+    }
+
+    /// One task folds all columns of a row block and finishes it.
+    fn run_whole(
+        &self,
+        code: &Code,
+        fold: &Fold,
+        grid: &Grid,
+        cols: &mut Lines,
+    ) -> Result<(), Error> {
+        self.pack(code, fold, 0..self.cols, cols)?;
+        self.each_block(grid.blocks, self.cols, |scratch, block| {
+            let Scratch { rows, state } = scratch;
+            self.fold(code, fold, (block, rows), (0..self.cols, cols, 0), state)?;
+            code.finish(block, rows, state);
+            Ok(())
+        })
+    }
+
+    /// Tasks fold chunks of columns into partial states, which are merged in order.
+    fn run_split(
+        &self,
+        code: &Code,
+        fold: &Fold,
+        grid: &Grid,
+        cols: &mut Lines,
+    ) -> Result<(), Error> {
+        let (slots, state_lines) = (grid.slots(), lines_of(self.code.state_bytes));
+        let slot_bytes = state_lines * size_of::<Line>();
+        let mut states = lines_for(self.name, grid.group * slots, slot_bytes, "partial states")?;
+        for (index, group) in grid.groups().enumerate() {
+            let states = &mut states[..group.len() * slots * state_lines];
+            for panel in 0..grid.panels() {
+                if index == 0 || grid.panels() > 1 {
+                    self.pack(code, fold, grid.panel_cols(panel), cols)?;
+                }
+                let start = grid.panel_cols(panel).start;
+                self.each_state(states, state_lines, grid.chunk, |scratch, task, state| {
+                    let (block, slot) = (group.start + task / slots, task % slots);
+                    let Some(range) = grid.slot_cols(panel, slot) else { return Ok(()) };
+                    let rows = &mut scratch.rows;
+                    self.fold(code, fold, (block, rows), (range, cols, start), state)
+                })?;
+                let last = panel + 1 == grid.panels();
+                self.each_state(states, slots * state_lines, slots, |scratch, task, states| {
+                    let (total, others) = states.split_at_mut(state_lines);
+                    for (slot, other) in others.chunks(state_lines).enumerate() {
+                        if grid.slot_cols(panel, slot + 1).is_some() {
+                            code.merge(fold, total, other);
+                        }
+                    }
+                    if last {
+                        let block = group.start + task;
+                        code.pack_rows(block, &mut scratch.rows);
+                        code.finish(block, &scratch.rows, total);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs columns, in parallel pieces.
+    fn pack(
+        &self,
+        code: &Code,
+        fold: &Fold,
+        range: Range<usize>,
+        cols: &mut Lines,
+    ) -> Result<(), Error> {
+        let piece = |index: usize, piece: &mut Lines| {
+            self.poll()?;
+            let start = range.start + index * POLL;
+            code.pack_cols(fold, start..(start + POLL).min(range.end), piece);
+            Ok(())
+        };
+        let piece_lines = lines_of(POLL * self.code.col_bytes);
+        if piece_lines == 0 {
+            return Ok(());
+        }
+        let used = lines_of(range.len() * self.code.col_bytes);
+        let cols = &mut cols[..used];
+        if self.parallel {
+            let pieces = cols.par_chunks_mut(piece_lines).enumerate();
+            pieces.try_for_each(|(index, lines)| piece(index, lines))
+        } else {
+            cols.chunks_mut(piece_lines).enumerate().try_for_each(|(index, l)| piece(index, l))
+        }
+    }
+
+    /// Packs a block's rows and folds columns into a new state. `cols` holds packed columns from
+    /// column `first` on.
+    fn fold(
+        &self,
+        code: &Code,
+        fold: &Fold,
+        (block, rows): (usize, &mut Vec<MaybeUninit<Line>>),
+        (range, cols, first): (Range<usize>, &Lines, usize),
+        state: &mut Lines,
+    ) -> Result<(), Error> {
+        code.pack_rows(block, rows);
+        code.init(fold, state);
+        for start in range.clone().step_by(POLL) {
+            self.poll()?;
+            let part = start..(start + POLL).min(range.end);
+            let cols = &cols[lines_of((start - first) * self.code.col_bytes)..];
+            code.fold(fold, (block, rows), (part, cols), state);
+        }
+        Ok(())
+    }
+
+    /// An error if the caller cancelled.
+    fn poll(&self) -> Result<(), Error> {
+        if self.options.is_cancelled() { Err(words::cancelled(self.name)) } else { Ok(()) }
+    }
+
+    fn scratch(&self) -> Result<Scratch, Error> {
+        let rows = lines(self.name, self.code.row_bytes, "packed rows")?;
+        Ok(Scratch { rows, state: lines(self.name, self.code.state_bytes, "a state")? })
+    }
+
+    /// How many row blocks of `cols` columns make a task.
+    fn blocks_a_task(&self, cols: usize) -> usize {
+        let block_ops = (self.code.lanes as f64 * cols.max(1) as f64 * self.pair_ops).max(1.0);
+        (TASK_OPS / block_ops).ceil() as usize
+    }
+
+    /// Calls `work` for every row block.
+    fn each_block(
+        &self,
+        blocks: usize,
+        cols: usize,
+        work: impl Fn(&mut Scratch, usize) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        if !self.parallel {
+            let mut scratch = self.scratch()?;
+            return (0..blocks).try_for_each(|block| {
+                self.poll()?;
+                work(&mut scratch, block)
+            });
+        }
+        let tasks = (0..blocks).into_par_iter().with_min_len(self.blocks_a_task(cols));
+        tasks.try_for_each_init(
+            || self.scratch(),
+            |scratch, block| {
+                self.poll()?;
+                work(scratch.as_mut().map_err(|why| why.clone())?, block)
+            },
+        )
+    }
+
+    /// Calls `work` for every piece of `states`, with its number.
+    fn each_state(
+        &self,
+        states: &mut Lines,
+        piece: usize,
+        cols: usize,
+        work: impl Fn(&mut Scratch, usize, &mut Lines) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        if !self.parallel {
+            let mut scratch = self.scratch()?;
+            let mut pieces = states.chunks_mut(piece).enumerate();
+            return pieces.try_for_each(|(task, state)| {
+                self.poll()?;
+                work(&mut scratch, task, state)
+            });
+        }
+        let tasks = states.par_chunks_mut(piece).enumerate();
+        tasks.with_min_len(self.blocks_a_task(cols)).try_for_each_init(
+            || self.scratch(),
+            |scratch, (task, state)| {
+                self.poll()?;
+                work(scratch.as_mut().map_err(|why| why.clone())?, task, state)
+            },
+        )
+    }
+}

@@ -1,0 +1,259 @@
+//! Compiled formulas. Goes in: the address of a descriptor. Comes out: a [`Kernel`] whose every
+//! field has been checked, with safe ways to read it. It never runs code and never reads arrays.
+
+mod check;
+mod cpu;
+
+use std::ffi::{CStr, c_char};
+use std::fmt;
+use std::slice;
+
+use crate::element::{ComponentType, Dtype};
+use crate::error::Error;
+use crate::level::Level;
+use crate::{sys, words};
+
+pub(crate) use self::cpu::{CpuStage, Fold};
+
+// SAFETY: a descriptor is constant data for the whole life of the program (the contract of
+// `Kernel::from_raw` and `Instance::new`), so that threads can only read it.
+unsafe impl Send for sys::tf_kernel {}
+// SAFETY: as above.
+unsafe impl Sync for sys::tf_kernel {}
+
+/// A symbolic index: `i` counts targets (M of them), `j` counts sources (N of them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Axis {
+    /// The index of targets.
+    I,
+    /// The index of sources.
+    J,
+}
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Axis::I => "i",
+            Axis::J => "j",
+        })
+    }
+}
+
+/// An input, a temporary or an output of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// The name in the formula.
+    pub name: &'static str,
+    /// The index of its rows; `None` is one row.
+    pub axis: Option<Axis>,
+    /// Columns.
+    pub dim: usize,
+    /// What its entries are.
+    pub component: ComponentType,
+}
+
+/// One pass of a kernel: for every row, a fold over all columns.
+#[derive(Clone, Copy)]
+pub struct Stage {
+    kernel: &'static Kernel,
+    raw: &'static sys::tf_stage,
+}
+
+/// A compiled formula in one dtype, ready to run.
+///
+/// A value of this type is a descriptor that passed every check of [`Kernel::from_raw`].
+#[repr(transparent)]
+pub struct Kernel(sys::tf_kernel);
+
+impl Kernel {
+    /// Checks a descriptor: magic, ABI version, size, dtype, counts, pointers, names and the
+    /// consistency of every stage.
+    ///
+    /// # Errors
+    /// [`NotAKernel`](crate::Code::NotAKernel), [`AbiVersion`](crate::Code::AbiVersion) or
+    /// [`Descriptor`](crate::Code::Descriptor), with the field in the message.
+    ///
+    /// # Safety
+    /// `raw` is null, or points at 12 readable bytes. If those are the magic, the version and
+    /// the size of this crate's `tf_kernel`, then they begin a descriptor that tilefold's
+    /// compiler made: its counts match its tables, its names end in a zero, its functions keep
+    /// the contract of `tf_abi.h`, and all of it stays in place, unchanged, for the rest of the
+    /// program.
+    pub unsafe fn from_raw(raw: *const sys::tf_kernel) -> Result<&'static Kernel, Error> {
+        // SAFETY: the caller's promise is the one that `check` asks for.
+        unsafe { check::kernel(raw)? };
+        // SAFETY: `check` found the pointer aligned and not null; the caller keeps the target in
+        // place for ever; `Kernel` is transparent over it.
+        Ok(unsafe { &*raw.cast::<Kernel>() })
+    }
+
+    /// Checks that the kernel was compiled from the formula whose key is given.
+    ///
+    /// # Errors
+    /// [`Key`](crate::Code::Key), naming both.
+    pub fn expect_key(&self, key: &[u8; 32]) -> Result<(), Error> {
+        if &self.0.key == key { Ok(()) } else { Err(words::key(self, key)) }
+    }
+
+    /// The name that the user gave the formula.
+    pub fn name(&self) -> &'static str {
+        // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
+        unsafe { text(self.0.name) }
+    }
+
+    /// The key: a hash of the text.
+    pub fn key(&self) -> &[u8; 32] {
+        &self.0.key
+    }
+
+    /// The key in hexadecimal digits.
+    pub fn key_hex(&self) -> String {
+        hex(&self.0.key)
+    }
+
+    /// The canonical text of the formula.
+    pub fn text(&self) -> &'static str {
+        // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
+        unsafe { text(self.0.text) }
+    }
+
+    /// The type that the kernel computes in.
+    pub fn dtype(&self) -> Dtype {
+        if self.0.dtype == sys::TF_F32 { Dtype::F32 } else { Dtype::F64 }
+    }
+
+    /// The arrays that a call passes, in order.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
+        self.read(&self.raw_values()[..self.n_inputs()])
+    }
+
+    /// The arrays that a call gives back, in order.
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
+        self.read(&self.raw_values()[self.n_inputs() + self.n_temps()..])
+    }
+
+    /// The passes, in the order that they run in.
+    pub fn stages(&'static self) -> impl ExactSizeIterator<Item = Stage> {
+        // SAFETY: `from_raw` promises `n_stages` stages at `stages`, for ever.
+        let raw = unsafe { slice::from_raw_parts(self.0.stages, self.0.n_stages as usize) };
+        raw.iter().map(move |raw| Stage { kernel: self, raw })
+    }
+
+    /// Whether the kernel has CUDA code.
+    pub fn has_image(&self) -> bool {
+        !self.0.image.is_null()
+    }
+
+    /// Whether every stage has CPU code of a level.
+    pub fn has_level(&'static self, level: Level) -> bool {
+        self.stages().all(|stage| !stage.raw.cpu[level.index()].is_null())
+    }
+
+    /// Inputs, temporaries and outputs: the order of the table that stages work on.
+    pub(crate) fn values(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
+        self.read(self.raw_values())
+    }
+
+    pub(crate) fn n_inputs(&self) -> usize {
+        self.0.n_inputs as usize
+    }
+
+    pub(crate) fn n_temps(&self) -> usize {
+        self.0.n_temps as usize
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.0.n_outputs as usize
+    }
+
+    fn raw_values(&self) -> &'static [sys::tf_value] {
+        let n = self.n_inputs() + self.n_temps() + self.n_outputs();
+        // SAFETY: `from_raw` promises that many values at `values`, for ever.
+        unsafe { slice::from_raw_parts(self.0.values, n) }
+    }
+
+    fn read(&self, raw: &'static [sys::tf_value]) -> impl ExactSizeIterator<Item = Value> + use<> {
+        let dtype = self.dtype();
+        raw.iter().map(move |raw| Value {
+            // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
+            name: unsafe { text(raw.name) },
+            axis: axis(raw.axis),
+            dim: raw.dim as usize,
+            component: match raw.kind {
+                sys::TF_INDEX => ComponentType::Index,
+                _ => ComponentType::Real(dtype),
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({} {} {})", self.name(), self.dtype(), &self.key_hex()[..12])
+    }
+}
+
+impl Stage {
+    /// The index of the results' rows; `None` is one row.
+    pub fn row_axis(self) -> Option<Axis> {
+        axis(self.raw.row_axis)
+    }
+
+    /// The index that is reduced; `None` if nothing is.
+    pub fn col_axis(self) -> Option<Axis> {
+        axis(self.raw.col_axis)
+    }
+
+    /// Fewer columns than this are an error.
+    pub fn least_cols(self) -> usize {
+        self.raw.least_cols as usize
+    }
+
+    /// Operations a pair.
+    pub fn pair_ops(self) -> f64 {
+        self.raw.pair_ops
+    }
+
+    /// Whether the row numbers of the results are read as reals.
+    pub(crate) fn uses_row_pos(self) -> bool {
+        self.raw.uses_pos & 1 != 0
+    }
+
+    /// Whether the row numbers of the reduced index are read as reals.
+    pub(crate) fn uses_col_pos(self) -> bool {
+        self.raw.uses_pos & 2 != 0
+    }
+
+    /// The code for one instruction level.
+    pub(crate) fn cpu(self, level: Level) -> Option<CpuStage> {
+        let raw = self.raw.cpu[level.index()];
+        // SAFETY: a stage pointer is null or a `tf_cpu_stage` that stays in place (`from_raw`).
+        CpuStage::new(unsafe { raw.as_ref()? }, self.kernel.dtype().size())
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |axis: Option<Axis>| axis.map_or("1".to_owned(), |a| a.to_string());
+        write!(f, "Stage({} x {})", name(self.row_axis()), name(self.col_axis()))
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn axis(raw: u32) -> Option<Axis> {
+    match raw {
+        sys::TF_AXIS_I => Some(Axis::I),
+        sys::TF_AXIS_J => Some(Axis::J),
+        _ => None,
+    }
+}
+
+/// # Safety
+/// `raw` is not null, ends in a zero, and stays in place for ever.
+unsafe fn text(raw: *const c_char) -> &'static str {
+    // SAFETY: the caller's promise. The check refuses text that is not UTF-8.
+    unsafe { CStr::from_ptr(raw) }.to_str().unwrap_or_default()
+}

@@ -1,0 +1,68 @@
+//! The CPU code of a stage. Goes in: its raw form. Comes out: functions that are there, and sizes
+//! in bytes. It never calls the functions.
+
+use std::ffi::c_void;
+
+use crate::sys;
+
+pub(crate) type Params = unsafe extern "C" fn(*const sys::tf_array, *mut c_void);
+pub(crate) type Pack =
+    unsafe extern "C" fn(*const sys::tf_array, *const c_void, i64, i64, *mut c_void);
+pub(crate) type Init = unsafe extern "C" fn(*mut c_void);
+pub(crate) type Block =
+    unsafe extern "C" fn(*const c_void, *const c_void, *const c_void, i64, i64, i64, *mut c_void);
+pub(crate) type Merge = unsafe extern "C" fn(*mut c_void, *const c_void);
+pub(crate) type Finish = unsafe extern "C" fn(
+    *const sys::tf_array,
+    *const c_void,
+    *const c_void,
+    *const c_void,
+    i64,
+    i64,
+);
+
+/// The CPU code of a stage, with its sizes in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct CpuStage {
+    pub lanes: usize,
+    /// A packed block of `lanes` rows.
+    pub row_bytes: usize,
+    /// A packed column.
+    pub col_bytes: usize,
+    pub param_bytes: usize,
+    pub state_bytes: usize,
+    pub params: Params,
+    pub rows: Pack,
+    pub finish: Finish,
+    /// Absent when nothing is reduced.
+    pub fold: Option<Fold>,
+}
+
+/// The part of a stage's code that reduces.
+#[derive(Clone, Copy)]
+pub(crate) struct Fold {
+    pub cols: Pack,
+    pub init: Init,
+    pub block: Block,
+    pub merge: Merge,
+}
+
+impl CpuStage {
+    pub(super) fn new(raw: &sys::tf_cpu_stage, word: usize) -> Option<CpuStage> {
+        let fold = || {
+            Some(Fold { cols: raw.cols?, init: raw.init?, block: raw.block?, merge: raw.merge? })
+        };
+        let lanes = raw.lanes as usize;
+        Some(CpuStage {
+            lanes,
+            row_bytes: (raw.row_words as usize).checked_mul(lanes)?.checked_mul(word)?,
+            col_bytes: (raw.col_words as usize).checked_mul(word)?,
+            param_bytes: (raw.param_words as usize).checked_mul(word)?,
+            state_bytes: usize::try_from(raw.state_bytes).ok()?,
+            params: raw.params?,
+            rows: raw.rows?,
+            finish: raw.finish?,
+            fold: fold(),
+        })
+    }
+}

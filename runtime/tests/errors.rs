@@ -1,0 +1,428 @@
+//! One test a refusal: the code, the names in the message, and the remedy.
+
+mod fake;
+
+use ndarray::{Array1, Array2, ArrayView2, s};
+use tilefold::{Call, Code, Error, Kernel, Operand, Options, OutputMut, Policy, run, sys};
+
+use fake::{I, J, ONE, Spec};
+
+/// The error has the code, and its print has every word.
+#[track_caller]
+fn check(error: Error, code: Code, words: &[&str]) {
+    let text = error.to_string();
+    assert_eq!(error.code(), code, "{text}");
+    assert!(text.starts_with(&format!("error[{code}]: ")), "{text}");
+    assert!(text.contains("\n  = help: "), "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in:\n{text}");
+    }
+}
+
+fn ones(rows: usize, cols: usize) -> Array2<f32> {
+    Array2::ones((rows, cols))
+}
+
+/// A call of `dot` with arrays of the given shapes.
+fn dot(x: (usize, usize), y: (usize, usize)) -> Result<(), Error> {
+    let (x, y) = (ones(x.0, x.1), ones(y.0, y.1));
+    let call = Call::new(fake::dot::<f32>()).arg("x", &x).arg("y", &y).arg("gamma", &1.0_f32);
+    call.run().map(drop)
+}
+
+/// A call of `dot` with one more argument in the place of `x`.
+fn dot_x<'a>(x: impl Into<Operand<'a>>) -> Error {
+    let y = ones(4, 2);
+    let call = Call::new(fake::dot::<f32>()).arg("x", x).arg("y", &y).arg("gamma", &1.0_f32);
+    call.run().unwrap_err()
+}
+
+#[test]
+fn names_are_checked() {
+    let x = ones(3, 2);
+    let kernel = fake::dot::<f32>();
+    let error = Call::new(kernel).arg("X", &x).run().unwrap_err();
+    check(error, Code::UnknownArgument, &["dot: there is no argument `X`", "did you mean `x`?"]);
+    let error = Call::new(kernel).arg("gammma", &x).run().unwrap_err();
+    check(error, Code::UnknownArgument, &["did you mean `gamma`?"]);
+    let error = Call::new(kernel).arg("points", &x).run().unwrap_err();
+    check(error, Code::UnknownArgument, &["the arguments are `x`, `y` and `gamma`"]);
+    let error = Call::new(kernel).arg("x", &x).run().unwrap_err();
+    check(error, Code::MissingArgument, &["for `y` and `gamma`", "add .arg(\"y\", ...)"]);
+    let error = Call::new(kernel).arg("x", &x).arg("x", &x).arg("z", &x).run().unwrap_err();
+    check(error, Code::Repeated, &["`x` was passed twice"]);
+
+    let call = || Call::new(kernel).arg("x", &x).arg("y", &x).arg("gamma", &1.0_f32);
+    let (mut a, mut b) = (ones(3, 1), ones(3, 1));
+    let error = call().out("b", &mut a).run_into().unwrap_err();
+    check(error, Code::UnknownOutput, &["there is no output `b`", "the outputs are `a`"]);
+    check(call().run_into().unwrap_err(), Code::MissingOutput, &["output `a`", ".out(\"a\""]);
+    let error = call().out("a", &mut a).out("a", &mut b).run_into().unwrap_err();
+    check(error, Code::Repeated, &["`a` was passed twice"]);
+    let error = call().out("a", &mut a).run().unwrap_err();
+    check(error, Code::Repeated, &["output `a`", "run_into()"]);
+
+    let mut outputs = call().run().unwrap();
+    check(outputs.take::<f32>("b").unwrap_err(), Code::UnknownOutput, &["the outputs are `a`"]);
+    let error = outputs.take::<f64>("a").unwrap_err();
+    check(error, Code::Dtype, &["output `a` holds f32, not f64", "take::<f32>(\"a\")"]);
+    outputs.take::<f32>("a").unwrap();
+    check(outputs.take::<f32>("a").unwrap_err(), Code::MissingOutput, &["`a` was already taken"]);
+}
+
+#[test]
+fn counts_are_checked() {
+    let x = ones(3, 2);
+    let error = run(fake::dot::<f32>(), &[(&x).into()], [], None, &Options::new()).unwrap_err();
+    check(error, Code::Count, &["1 arguments were passed, but it has 3", "`x`, `y` and `gamma`"]);
+    let inputs = [(&x).into(), (&x).into(), (&1.0_f32).into()];
+    let error = run(fake::dot::<f32>(), &inputs, [], None, &Options::new()).unwrap_err();
+    check(error, Code::Count, &["0 outputs were passed, but it has 1", "pass `a`"]);
+}
+
+#[test]
+fn dtypes_are_checked() {
+    let x = Array2::<f64>::ones((3, 2));
+    let words = ["dot: `x` holds f64, but the formula was compiled for f32", "as f32", "for f64"];
+    check(dot_x(&x), Code::Dtype, &words);
+    let (x, y) = (ones(3, 1), ones(3, 1));
+    let (mut dist, mut nearest) = (ones(3, 1), ones(3, 1));
+    let call = Call::new(fake::argmin::<f32>()).arg("x", &x).arg("y", &y);
+    let call = call.out("dist", &mut dist).out("nearest", &mut nearest);
+    let words = ["`nearest` holds f32, but the formula was compiled for i64", "row numbers"];
+    check(call.run_into().unwrap_err(), Code::Dtype, &words);
+}
+
+#[test]
+fn shapes_are_checked() {
+    for cols in [0, 1, 3] {
+        let words = [&*format!("`y` has {cols} column"), "compiled for 2", "of 2 columns"];
+        check(dot((3, 2), (4, cols)).unwrap_err(), Code::Columns, &words);
+    }
+    check(dot_x(&Array1::<f32>::ones(3)), Code::Rank, &["`x` is 1-d", "of shape (M, 2)"]);
+    check(dot_x(&1.0_f32), Code::Rank, &["`x` is a scalar", "an i-variable of 2 columns"]);
+    let (x, y, gamma) = (ones(3, 2), ones(3, 2), ones(2, 1));
+    let call = || Call::new(fake::dot::<f32>()).arg("x", &x).arg("y", &y);
+    let error = call().arg("gamma", &gamma).run().unwrap_err();
+    check(error, Code::ParameterRows, &["`gamma` is a parameter of 1 row, but has 2 rows"]);
+    let error = call().arg("gamma", gamma.column(0)).run().unwrap_err();
+    check(error, Code::Columns, &["`gamma` has 2 columns"]);
+}
+
+#[test]
+fn rows_are_checked() {
+    let parts: [&[_]; 3] =
+        [&[("x", I, 1, 0), ("y", J, 1, 0), ("w", J, 1, 0)], &[], &[("a", I, 1, 0)]];
+    let code = fake::code::Product::<f32, 0, 1, 3, 0, 1>::cpu();
+    let kernel = Spec::new::<f32>("weighted", parts).stage((I, J), &[3], code).kernel();
+    let (x, y, w) = (ones(3, 1), ones(5, 1), ones(4, 1));
+    let error = Call::new(kernel).arg("x", &x).arg("y", &y).arg("w", &w).run().unwrap_err();
+    let words = ["weighted: `y` has 5 rows, but `w` has 4 rows", "both are j-variables"];
+    check(error, Code::Rows, &words);
+
+    let call = || Call::new(kernel).arg("x", &x).arg("y", &y).arg("w", &y);
+    call().rows(3, 5).run().unwrap();
+    let error = call().rows(3, 6).run().unwrap_err();
+    check(error, Code::Rows, &["`y` has 5 rows, but the call says N = 6"]);
+
+    let error = Call::new(fake::positions::<f32>()).run().unwrap_err();
+    check(error, Code::RowsUnknown, &["no argument is an i-variable, so M is open", ".rows(m, n)"]);
+}
+
+#[test]
+fn addresses_and_strides_are_checked() {
+    let data = [0.0_f32; 64];
+    let start = data.as_ptr();
+    // SAFETY: never read: each of these is refused.
+    let operand = |data, shape, strides| unsafe { Operand::from_raw_parts(data, shape, strides) };
+    let odd = start.cast::<u8>().wrapping_add(1).cast();
+    check(dot_x(operand(odd, (2, 2), (2, 1))), Code::Layout, &["`x` lies at 0x", "to 4 bytes"]);
+    let null = std::ptr::null();
+    check(dot_x(operand(null, (2, 2), (2, 1))), Code::Layout, &["`x` lies at 0x0"]);
+    for strides in [(isize::MAX, 1), (isize::MIN, 1), (0, isize::MAX), (-(1 << 62), 1)] {
+        let words = ["`x`: strides (", "reach outside of memory"];
+        check(dot_x(operand(start, (1 << 40, 2), strides)), Code::Layout, &words);
+    }
+}
+
+#[test]
+fn empty_reductions_without_a_neutral_result_are_refused() {
+    let (x, y) = (ones(3, 1), ones(0, 1));
+    let error = Call::new(fake::argmin::<f32>()).arg("x", &x).arg("y", &y).run().unwrap_err();
+    let words = ["nearest_point: the reduction over j is empty (N = 0)", "at least 1 row"];
+    check(error, Code::TooFewColumns, &words);
+    // Without rows there is no result to miss.
+    let outputs = Call::new(fake::argmin::<f32>()).arg("x", &y).arg("y", &y).run();
+    assert_eq!(outputs.unwrap().take::<i64>("nearest").unwrap().dim(), (0, 1));
+
+    let mut spec = fake::dot_spec::<f32>();
+    spec.stages[0].least_cols = 5;
+    let (x, y) = (ones(3, 2), ones(4, 2));
+    let call = Call::new(spec.kernel()).arg("x", &x).arg("y", &y).arg("gamma", &1.0_f32);
+    check(call.run().unwrap_err(), Code::TooFewColumns, &["picks 5 of N = 4", "at least 5 rows"]);
+}
+
+#[test]
+fn positions_must_be_exact() {
+    let kernel = fake::positions::<f32>();
+    let exact = (1 << 24) + 1;
+    let error = Call::new(kernel).rows(1, exact + 1).run().unwrap_err();
+    let words = ["reads pos(j) as f32", "exact for 16777217 rows, but N = 16777218", "for f64"];
+    check(error, Code::Positions, &words);
+    let error = Call::new(kernel).rows(exact + 1, 1).run().unwrap_err();
+    check(error, Code::Positions, &["pos(i)", "M = 16777218"]);
+    Call::new(kernel).rows(1, exact).run().unwrap();
+    Call::new(fake::positions::<f64>()).rows(1, exact + 1).run().unwrap();
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let kernel = fake::positions::<f64>();
+    let run = |m, n| Call::new(kernel).rows(m, n).run().unwrap_err();
+    check(run(1 << 40, 1 << 30), Code::Overflow, &["1099511627776 x 1073741824 pairs"]);
+    check(run(usize::MAX, 1), Code::Overflow, &["M = 18446744073709551615", "63 bits"]);
+    check(run(1 << 52, 1), Code::OutOfMemory, &["positions: no memory for", "output `a`"]);
+    let row = ones(1, 2);
+    let (cell, far) = (ones(1, 1), fake::argmin::<f32>());
+    let tall = cell.broadcast((1 << 60, 1)).unwrap();
+    let error = Call::new(far).arg("x", tall).arg("y", &cell).run().unwrap_err();
+    check(error, Code::Overflow, &["`nearest` of 1152921504606846976 x 1 i64 does not fit"]);
+    let wide = row.broadcast((1 << 60, 2)).unwrap();
+    check(dot_x(wide), Code::OutOfMemory, &["dot: no memory for 4611686018427387904 bytes"]);
+}
+
+#[test]
+fn temporaries_and_packed_columns_may_not_fit() {
+    let (x, y) = (ones(1, 2), ones(1, 2));
+    let wide = y.broadcast((1 << 50, 2)).unwrap();
+    let call = Call::new(fake::dot::<f32>()).arg("x", &x).arg("y", wide).arg("gamma", &1.0_f32);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        // Columns come in panels, so that a number of them that no memory holds still runs.
+        let error = call.options(Options::new().cancel(&stop)).run().unwrap_err();
+        check(error, Code::Cancelled, &["dot: the run was cancelled"]);
+    });
+    let column = ones(1, 1);
+    let wide = column.broadcast((1 << 50, 1)).unwrap();
+    let call = Call::new(fake::chain::<f32>()).arg("x", &column).arg("y", wide);
+    let error = call.arg("gamma", &1.0_f32).run().unwrap_err();
+    check(error, Code::OutOfMemory, &["chain: no memory for 4503599627370496 bytes of temp"]);
+}
+
+#[test]
+fn outputs_are_checked() {
+    let (x, y) = (ones(3, 2), ones(4, 2));
+    let into = |output: OutputMut| {
+        let call = Call::new(fake::dot::<f32>()).arg("x", &x).arg("y", &y).arg("gamma", &1.0_f32);
+        call.out("a", output).run_into().unwrap_err()
+    };
+    for shape in [(2, 1), (4, 1), (3, 2), (3, 0), (1, 3)] {
+        let words = [&*format!("`a` has shape {shape:?}"), "the result has (3, 1)"];
+        check(into((&mut Array2::<f32>::ones(shape)).into()), Code::OutputShape, &words);
+    }
+    let words = ["has shape (2, 1), but the result has (3, 1)"];
+    check(into((&mut Array1::<f32>::ones(2)).into()), Code::OutputShape, &words);
+    let mut wide = ones(6, 2);
+    let gaps = wide.slice_mut(s![..3, ..1]);
+    check(into(gaps.into()), Code::OutputLayout, &["`a` has strides (2, 1), but needs (1, 1)"]);
+    let backwards = wide.slice_mut(s![..3;-1, ..1]);
+    check(into(backwards.into()), Code::OutputLayout, &["`a` has strides (-2, 1)"]);
+}
+
+#[test]
+fn outputs_may_not_share_memory() {
+    let mut data = [1.0_f32; 64];
+    let start = data.as_mut_ptr();
+    let y = ones(4, 2);
+    let overlaps = |x_first: usize, strides: (isize, isize), a_first: usize| {
+        // SAFETY: all inside of `data`; where they overlap, the call is refused unread.
+        let (x, a) = unsafe {
+            let x = Operand::from_raw_parts::<f32>(start.add(x_first), (3, 2), strides);
+            (x, OutputMut::from_raw_parts(start.add(a_first), (3, 1)))
+        };
+        let call = Call::new(fake::dot::<f32>()).arg("x", x).arg("y", &y).arg("gamma", &1.0_f32);
+        match call.out("a", a).run_into() {
+            Ok(_) => false,
+            Err(error) => {
+                let words = ["dot: output `a` shares memory with `x`", "another array for `a`"];
+                check(error, Code::Overlap, &words);
+                true
+            }
+        }
+    };
+    assert!(overlaps(0, (2, 1), 0));
+    assert!(overlaps(0, (2, 1), 5));
+    assert!(!overlaps(0, (2, 1), 6));
+    assert!(overlaps(3, (2, 1), 1));
+    assert!(!overlaps(3, (2, 1), 0));
+    assert!(overlaps(20, (-10, 1), 0), "a negative stride reaches down");
+    assert!(!overlaps(20, (-8, 1), 0));
+    assert!(overlaps(0, (1, 20), 20), "a column stride reaches up");
+    assert!(!overlaps(0, (0, 1), 2), "a stride of zero stays");
+
+    // Two outputs may not share memory either.
+    let (x, y) = (ones(3, 1), ones(3, 1));
+    let mut memory = [0_i64; 8];
+    let start = memory.as_mut_ptr();
+    // SAFETY: inside of `memory`; the call is refused.
+    let (dist, nearest) = unsafe {
+        let dist = OutputMut::from_raw_parts(start.cast::<f32>(), (3, 1));
+        (dist, OutputMut::from_raw_parts(start.add(1), (3, 1)))
+    };
+    let call = Call::new(fake::argmin::<f32>()).arg("x", &x).arg("y", &y);
+    let error = call.out("dist", dist).out("nearest", nearest).run_into().unwrap_err();
+    check(error, Code::Overlap, &["output `nearest` shares memory with `dist`"]);
+}
+
+#[test]
+fn cuda_without_a_device_is_an_error_and_auto_is_not() {
+    let (x, y) = (ones(3, 2), ones(4, 2));
+    let call = |policy| {
+        let call = Call::new(fake::dot::<f32>()).arg("x", &x).arg("y", &y).arg("gamma", &1.0_f32);
+        call.options(Options::new().executor(policy)).run()
+    };
+    let error = call(Policy::Cuda).unwrap_err();
+    assert!([Code::NoDevice, Code::NoImage].contains(&error.code()), "{error}");
+    assert!(error.to_string().contains("Policy::Auto"), "{error}");
+    let outputs = call(Policy::Auto).unwrap();
+    assert!(outputs.report().note.is_some(), "{}", outputs.report());
+    assert_eq!(call(Policy::Cpu).unwrap().report().note, None);
+}
+
+#[test]
+fn views_of_other_lifetimes_do() {
+    // An operand lives as long as its data, not as the view that it was made from.
+    let data = ones(3, 2);
+    let operand = {
+        let view: ArrayView2<f32> = data.view();
+        Operand::from(view)
+    };
+    let call = Call::new(fake::dot::<f32>()).arg("x", operand).arg("y", operand);
+    call.arg("gamma", &1.0_f32).run().unwrap();
+}
+
+/// A change of a good descriptor, and words of the error that it must give.
+type Spoil = (fn(&mut Spec), Code, &'static str);
+
+#[test]
+fn every_field_of_a_descriptor_is_checked() {
+    let cases: &[Spoil] = &[
+        (|s| s.kernel.magic = 0, Code::NotAKernel, "it begins with 0x00000000"),
+        (
+            |s| s.kernel.abi_version = 9,
+            Code::AbiVersion,
+            "has ABI version 9, but this runtime has 1",
+        ),
+        (|s| s.kernel.size = 100, Code::Descriptor, "`size` is 100 bytes"),
+        (|s| s.kernel.dtype = 2, Code::Descriptor, "`dtype` is 2"),
+        (|s| s.kernel.name = std::ptr::null(), Code::Descriptor, "`name` is null"),
+        (|s| s.kernel.name = c"".as_ptr(), Code::Descriptor, "`name` is empty"),
+        (|s| s.kernel.name = c"\xff".as_ptr(), Code::Descriptor, "`name` is not UTF-8"),
+        (|s| s.kernel.text = std::ptr::null(), Code::Descriptor, "dot: the descriptor is damaged"),
+        (|s| s.kernel.n_outputs = 0, Code::Descriptor, "`n_outputs` is 0"),
+        (|s| s.kernel.n_stages = 0, Code::Descriptor, "`n_stages` is 0"),
+        (|s| s.kernel.n_temps = u32::MAX, Code::Descriptor, "it has 4294967299 values"),
+        (|s| s.kernel.image_bytes = 3, Code::Descriptor, "`image` does not fit `image_bytes` = 3"),
+        (|s| s.values[1].name = std::ptr::null(), Code::Descriptor, "the name of value 1 is null"),
+        (|s| s.values[1].name = c"x".as_ptr(), Code::Descriptor, "two values are called `x`"),
+        (|s| s.values[0].axis = 3, Code::Descriptor, "`x` has axis 3"),
+        (|s| s.values[0].dim = 0, Code::Descriptor, "`x` has 0 columns"),
+        (|s| s.values[0].kind = 1, Code::Descriptor, "`x` has kind 1"),
+        (|s| s.values[3].kind = 2, Code::Descriptor, "`a` has kind 2"),
+        (|s| s.stages[0].row_axis = 5, Code::Descriptor, "stage 0: axes 5 and 1"),
+        (|s| s.stages[0].col_axis = I, Code::Descriptor, "its rows are the reduced index"),
+        (|s| s.stages[0].row_axis = ONE, Code::Descriptor, "whose rows have another axis"),
+        (|s| s.stages[0].pair_ops = f64::NAN, Code::Descriptor, "`pair_ops` is NaN"),
+        (|s| s.stages[0].pair_ops = -1.0, Code::Descriptor, "`pair_ops` is -1"),
+        (|s| s.stages[0].n_writes = 0, Code::Descriptor, "`n_writes` is 0"),
+        (|s| s.stages[0].writes = std::ptr::null(), Code::Descriptor, "`writes` is 0x0"),
+        (|s| s.stages[0].writes = &2, Code::Descriptor, "it writes value 2"),
+        (|s| s.stages[0].writes = &4, Code::Descriptor, "outputs are 3..4"),
+        (|s| s.stages.push(s.stages[0]), Code::Descriptor, "stage 1: value 3 is written twice"),
+        (|s| spoil_cpu(s, |c| c.lanes = 0), Code::Descriptor, "level 0: `lanes` is 0"),
+        (|s| spoil_cpu(s, |c| c.lanes = 1 << 20), Code::Descriptor, "`lanes` is 1048576"),
+        (|s| spoil_cpu(s, |c| c.state_bytes = 63), Code::Descriptor, "not a multiple of 64"),
+        (|s| spoil_cpu(s, |c| c.state_bytes = 0), Code::Descriptor, "`state_bytes` is 0"),
+        (|s| spoil_cpu(s, |c| c.params = None), Code::Descriptor, "`params`, `rows` or `finish`"),
+        (|s| spoil_cpu(s, |c| c.merge = None), Code::Descriptor, "or `merge` is null"),
+    ];
+    for (spoil, code, words) in cases {
+        let mut spec = fake::dot_spec::<f32>();
+        spoil(&mut spec);
+        spec.kernel.n_stages = spec.kernel.n_stages.min(1) * spec.stages.len() as u32;
+        // SAFETY: counts and pointers are right, or the check must see that they are not.
+        check(unsafe { Kernel::from_raw(spec.leak()) }.unwrap_err(), *code, &[words]);
+    }
+    let mut spec = fake::dot_spec::<f32>();
+    (spec.kernel.n_temps, spec.kernel.n_outputs) = (1, 1);
+    spec.values.push(sys::tf_value { name: c"t".as_ptr(), axis: I, dim: 1, kind: 0 });
+    // SAFETY: as above.
+    let error = unsafe { Kernel::from_raw(spec.leak()) }.unwrap_err();
+    check(error, Code::Descriptor, &["no stage writes value 4"]);
+}
+
+fn spoil_cpu(spec: &mut Spec, spoil: fn(&mut sys::tf_cpu_stage)) {
+    // SAFETY: the stage's code was leaked by `Spec::stage`.
+    let mut code = unsafe { *spec.stages[0].cpu[0] };
+    spoil(&mut code);
+    spec.stages[0].cpu[0] = Box::leak(Box::new(code));
+}
+
+#[test]
+fn launch_facts_are_checked_where_there_is_an_image() {
+    type Spoil = (fn(&mut sys::tf_cuda_stage), &'static str);
+    let cases: &[Spoil] = &[
+        (|c| c.finish_entry = std::ptr::null(), "`finish_entry` is null"),
+        (|c| c.rows_entry = std::ptr::null(), "`rows_entry` must be there exactly if"),
+        (|c| c.rows_entry = c"".as_ptr(), "`rows_entry` is empty"),
+        (|c| c.threads = 0, "`threads` is 0"),
+        (|c| c.threads = 1025, "`threads` is 1025"),
+        (|c| c.rows_per_block = 0, "`rows_per_block` or `tile_cols` is 0"),
+        (|c| c.tile_cols = 0, "`rows_per_block` or `tile_cols` is 0"),
+    ];
+    for (spoil, words) in cases {
+        let mut spec = fake::dot_spec::<f32>();
+        spoil(&mut spec.stages[0].cuda);
+        // SAFETY: made by `fake`; without an image the launch facts are not read.
+        unsafe { Kernel::from_raw(spec.clone().leak()) }.unwrap();
+        (spec.kernel.image, spec.kernel.image_bytes) = (c"image".as_ptr().cast(), 5);
+        // SAFETY: as above.
+        let error = unsafe { Kernel::from_raw(spec.leak()) }.unwrap_err();
+        check(error, Code::Descriptor, &["dot: ", "stage 0", words]);
+    }
+}
+
+#[test]
+fn other_addresses_are_no_kernels() {
+    let null = std::ptr::null();
+    // SAFETY: null is allowed.
+    check(unsafe { Kernel::from_raw(null) }.unwrap_err(), Code::NotAKernel, &["is null"]);
+    let words = [0_u64; 32];
+    let odd = words.as_ptr().cast::<u8>().wrapping_add(4).cast();
+    // SAFETY: the bytes are readable, and are no descriptor.
+    check(unsafe { Kernel::from_raw(odd) }.unwrap_err(), Code::NotAKernel, &["multiple of 8"]);
+}
+
+#[test]
+fn keys_are_compared() {
+    let kernel = fake::dot::<f32>();
+    kernel.expect_key(&[7; 32]).unwrap();
+    let error = kernel.expect_key(&[8; 32]).unwrap_err();
+    check(error, Code::Key, &[&"07".repeat(32), &"08".repeat(32), "cargo xtask build-formulas"]);
+}
+
+#[test]
+fn a_kernel_says_what_it_is() {
+    let kernel = fake::chain::<f64>();
+    assert_eq!((kernel.name(), kernel.text()), ("chain", "text of the formula"));
+    assert_eq!(kernel.key_hex(), "07".repeat(32));
+    assert_eq!(format!("{kernel:?}"), "Kernel(chain f64 070707070707)");
+    assert_eq!(kernel.inputs().map(|v| v.name).collect::<Vec<_>>(), ["x", "y", "gamma"]);
+    assert_eq!(kernel.outputs().map(|v| v.name).collect::<Vec<_>>(), ["a", "s", "twice"]);
+    let stages: Vec<String> = kernel.stages().map(|stage| format!("{stage:?}")).collect();
+    assert_eq!(stages, ["Stage(j x i)", "Stage(i x j)", "Stage(1 x j)", "Stage(i x 1)"]);
+}
