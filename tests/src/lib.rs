@@ -1,1 +1,17 @@
-//! placeholder
+//! The harness of the tests that cross crates.
+//!
+//! A [`problem::Problem`] is a formula with arrays. It can be answered by the [`oracle`] (which
+//! knows nothing of the compiler's tables), by `ir::eval`, by compiled CPU code ([`native`]), by
+//! compiled CPU code driven piece by piece ([`pieces`]), and by CUDA code that runs on the CPU
+//! ([`emulated`]). [`compare`] says how far two answers are apart.
+
+pub mod compare;
+pub mod emulated;
+pub mod finite;
+pub mod native;
+pub mod oracle;
+pub mod pieces;
+pub mod problem;
+pub mod rng;
+mod table;
+pub mod toolchain;

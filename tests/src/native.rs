@@ -1,0 +1,212 @@
+//! Formulas compiled for the CPU by the C++ compiler, loaded and run.
+
+use libloading::Library;
+use ndarray::Array2;
+use tilefold::{Call, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, sys};
+use tilefold_compiler::emit::{self, KernelText};
+use tilefold_compiler::ir::eval::Matrix;
+use tilefold_compiler::ir::{Dtype, Formula, Kind};
+
+use crate::problem::Problem;
+use crate::toolchain::{self, Product, Source};
+
+/// Instruction levels that this machine can run, the best one last.
+pub fn levels() -> Vec<Level> {
+    Level::ALL.iter().copied().filter(|level| level.is_supported()).collect()
+}
+
+/// The best instruction level of this machine.
+pub fn best() -> Level {
+    *levels().last().expect("some level runs on every machine that tilefold knows")
+}
+
+/// A shared library of compiled formulas. It stays loaded for ever, as kernels do.
+pub struct Native {
+    library: &'static Library,
+    symbols: Vec<String>,
+}
+
+impl Native {
+    /// Compiles every formula for every dtype and level.
+    ///
+    /// # Panics
+    /// When a formula cannot be emitted or compiled.
+    pub fn build(formulas: &[Formula], dtypes: &[Dtype], levels: &[Level]) -> Native {
+        let texts = texts(formulas);
+        let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
+        let mut sources = Vec::new();
+        for text in distinct(&texts) {
+            for &dtype in dtypes {
+                sources.push(descriptor(text, dtype, levels));
+                sources.extend(levels.iter().map(|&level| code(text, dtype, level)));
+            }
+        }
+        let path = toolchain::build(Product::Library, &sources, &[]);
+        Native { library: load(&path), symbols }
+    }
+
+    /// The descriptor of formula `n`.
+    pub fn raw(&self, n: usize, dtype: Dtype) -> *const sys::tf_kernel {
+        descriptor_of(self.library, &self.symbols[n], dtype)
+    }
+
+    /// Formula `n`, checked by the runtime.
+    ///
+    /// # Panics
+    /// When the runtime refuses the descriptor.
+    pub fn kernel(&self, n: usize, dtype: Dtype) -> &'static Kernel {
+        // SAFETY: the descriptor was emitted by the compiler and compiled as it asks for; its
+        // library stays loaded.
+        let kernel = unsafe { Kernel::from_raw(self.raw(n, dtype)) };
+        kernel.unwrap_or_else(|e| panic!("{}: {e}", self.symbols[n]))
+    }
+
+    /// Runs formula `n`, which has to be the problem's, through the runtime.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn run(
+        &self,
+        n: usize,
+        dtype: Dtype,
+        level: Level,
+        problem: &Problem,
+    ) -> Result<Vec<Matrix>, Error> {
+        match dtype {
+            Dtype::F32 => run::<f32>(self.kernel(n, dtype), level, problem),
+            Dtype::F64 => run::<f64>(self.kernel(n, dtype), level, problem),
+        }
+    }
+}
+
+/// The text of every formula.
+pub(crate) fn texts(formulas: &[Formula]) -> Vec<KernelText> {
+    toolchain::parallel(formulas, |f| {
+        emit::kernel(f, &f.name, "a test").unwrap_or_else(|e| panic!("{}: {e}", f.name))
+    })
+}
+
+/// Each text once: equal formulas have equal symbols.
+pub(crate) fn distinct(texts: &[KernelText]) -> Vec<&KernelText> {
+    let mut all: Vec<&KernelText> = texts.iter().collect();
+    all.sort_by(|a, b| a.symbol.cmp(&b.symbol));
+    all.dedup_by(|a, b| a.symbol == b.symbol);
+    all
+}
+
+pub(crate) fn load(path: &std::path::Path) -> &'static Library {
+    // SAFETY: the library has no constructors.
+    let library = unsafe { Library::new(path) };
+    Box::leak(Box::new(library.unwrap_or_else(|e| panic!("{}: {e}", path.display()))))
+}
+
+pub(crate) fn descriptor_of(
+    library: &'static Library,
+    symbol: &str,
+    dtype: Dtype,
+) -> *const sys::tf_kernel {
+    let name = format!("{symbol}_{}\0", dtype.name());
+    // SAFETY: the symbol is a descriptor; only its address is taken.
+    let found = unsafe { library.get::<*const sys::tf_kernel>(name.as_bytes()) };
+    *found.unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The C descriptor, for the levels that are linked beside it.
+pub(crate) fn descriptor(text: &KernelText, dtype: Dtype, levels: &[Level]) -> Source {
+    let mut flags = vec!["-O1".into(), "-fPIC".into(), include(&toolchain::headers())];
+    flags.push(format!("-DTF_DOUBLE={}", u8::from(dtype == Dtype::F64)));
+    flags.extend(levels.iter().map(|&l| format!("-DTF_HAS_{}", words(l).0)));
+    Source { name: text.symbol.clone(), language: "c", text: text.desc.clone(), flags }
+}
+
+fn code(text: &KernelText, dtype: Dtype, level: Level) -> Source {
+    let (_, architecture, bytes) = words(level);
+    let fixed = "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+                 -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror";
+    let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
+    flags.push(format!("-march={architecture}"));
+    flags.push(format!("-DTF_VB={bytes}"));
+    flags.push(format!("-DTF_REAL_T={}", real(dtype)));
+    flags.push(include(&toolchain::headers()));
+    Source { name: text.canonical.clone(), language: "cpp", text: text.cpp.clone(), flags }
+}
+
+/// The name of the C type.
+pub(crate) fn real(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "float",
+        Dtype::F64 => "double",
+    }
+}
+
+pub(crate) fn include(folder: &std::path::Path) -> String {
+    format!("-I{}", folder.display())
+}
+
+/// Suffix of the macro, `-march`, bytes of a vector.
+fn words(level: Level) -> (&'static str, &'static str, u32) {
+    match level {
+        Level::V2 => ("V2", "x86-64-v2", 16),
+        Level::V3 => ("V3", "x86-64-v3", 32),
+        Level::V4 => ("V4", "x86-64-v4", 64),
+        Level::Neon => ("NEON", "armv8-a", 16),
+        other => panic!("no flags are known for {other}"),
+    }
+}
+
+/// A scalar that arrays of float64 convert to and from.
+trait Scalar: Element {
+    fn from_f64(x: f64) -> Self;
+    fn to_f64(self) -> f64;
+}
+
+impl Scalar for f32 {
+    fn from_f64(x: f64) -> f32 {
+        x as f32
+    }
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Scalar for f64 {
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+fn run<T: Scalar>(
+    kernel: &'static Kernel,
+    level: Level,
+    problem: &Problem,
+) -> Result<Vec<Matrix>, Error> {
+    let convert = |m: &Matrix| {
+        Array2::from_shape_fn((m.rows, m.cols), |(r, c)| T::from_f64(m.data[r * m.cols + c]))
+    };
+    let arrays: Vec<Array2<T>> = problem.inputs.iter().map(convert).collect();
+    let options = Options::new().executor(Policy::Cpu).level(level);
+    let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
+    for (input, array) in problem.formula.inputs.iter().zip(&arrays) {
+        call = call.arg(&input.name, array);
+    }
+    let mut results = call.run()?;
+    let f = &problem.formula;
+    let take = |o: &tilefold_compiler::ir::Output| match f.kind(o.expr) {
+        Kind::Real => matrix(&mut results, &o.name, T::to_f64),
+        Kind::Index => matrix(&mut results, &o.name, |row: i64| row as f64),
+    };
+    f.outputs.iter().map(take).collect()
+}
+
+fn matrix<T: Component>(
+    results: &mut Outputs,
+    name: &str,
+    convert: impl Fn(T) -> f64,
+) -> Result<Matrix, Error> {
+    let array = results.take::<T>(name)?;
+    let (rows, cols) = array.dim();
+    Ok(Matrix { rows, cols, data: array.into_iter().map(convert).collect() })
+}

@@ -1,0 +1,148 @@
+//! The table of arrays that every function of a descriptor works on.
+
+use std::slice;
+
+use tilefold::sys;
+use tilefold_compiler::ir::Dtype;
+use tilefold_compiler::ir::eval::Matrix;
+
+use crate::problem::Problem;
+
+/// One array of the table; its numbers are stored as the kernel's scalars or as int64.
+pub struct Value {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub cols: usize,
+    /// The numbers.
+    pub data: Numbers,
+}
+
+/// The scalars of one array.
+pub enum Numbers {
+    /// float32
+    F32(Vec<f32>),
+    /// float64
+    F64(Vec<f64>),
+    /// Row numbers.
+    Index(Vec<i64>),
+}
+
+impl Numbers {
+    fn address(&mut self) -> *mut std::ffi::c_void {
+        match self {
+            Numbers::F32(v) => v.as_mut_ptr().cast(),
+            Numbers::F64(v) => v.as_mut_ptr().cast(),
+            Numbers::Index(v) => v.as_mut_ptr().cast(),
+        }
+    }
+
+    /// The bytes, as the machine stores them.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Numbers::F32(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            Numbers::F64(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            Numbers::Index(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+        }
+    }
+
+    fn to_f64(&self) -> Vec<f64> {
+        match self {
+            Numbers::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
+            Numbers::F64(v) => v.clone(),
+            Numbers::Index(v) => v.iter().map(|&x| x as f64).collect(),
+        }
+    }
+}
+
+/// Arrays for every value of a kernel. What is not an input starts as NaN, or as -2.
+pub struct Table {
+    /// Inputs, temporaries, outputs.
+    pub values: Vec<Value>,
+    sizes: [usize; 3],
+    outputs: usize,
+}
+
+impl Table {
+    /// Arrays for a problem, of the dtype of `kernel`.
+    pub fn new(kernel: &sys::tf_kernel, problem: &Problem) -> Table {
+        let count = kernel.n_inputs + kernel.n_temps + kernel.n_outputs;
+        // SAFETY: a descriptor has that many values, which stay in place.
+        let raw = unsafe { slice::from_raw_parts(kernel.values, count as usize) };
+        let sizes = [problem.m, problem.n, 1];
+        let dtype = if kernel.dtype == sys::TF_F64 { Dtype::F64 } else { Dtype::F32 };
+        let value = |(n, raw): (usize, &sys::tf_value)| {
+            let (rows, cols) = (sizes[raw.axis as usize], raw.dim as usize);
+            let data = match problem.inputs.get(n).filter(|_| n < kernel.n_inputs as usize) {
+                Some(input) => numbers(dtype, input.data.clone()),
+                None if raw.kind == sys::TF_INDEX => Numbers::Index(vec![-2; rows * cols]),
+                None => numbers(dtype, vec![f64::NAN; rows * cols]),
+            };
+            Value { rows, cols, data }
+        };
+        let values = raw.iter().enumerate().map(value).collect();
+        Table { values, sizes, outputs: kernel.n_outputs as usize }
+    }
+
+    /// Rows along an axis of the ABI.
+    pub fn size(&self, axis: u32) -> usize {
+        self.sizes[axis as usize]
+    }
+
+    /// The arrays as a kernel takes them. They are valid while the table is not moved or dropped.
+    pub fn raw(&mut self) -> Vec<sys::tf_array> {
+        let array = |value: &mut Value| sys::tf_array {
+            data: value.data.address(),
+            rows: value.rows as i64,
+            row_stride: value.cols as i64,
+            col_stride: 1,
+        };
+        self.values.iter_mut().map(array).collect()
+    }
+
+    /// The outputs, as float64.
+    pub fn outputs(&self) -> Vec<Matrix> {
+        let matrix =
+            |v: &Value| Matrix { rows: v.rows, cols: v.cols, data: v.data.to_f64() };
+        self.values[self.values.len() - self.outputs..].iter().map(matrix).collect()
+    }
+}
+
+fn numbers(dtype: Dtype, data: Vec<f64>) -> Numbers {
+    match dtype {
+        Dtype::F32 => Numbers::F32(data.into_iter().map(|x| x as f32).collect()),
+        Dtype::F64 => Numbers::F64(data),
+    }
+}
+
+/// The stages of a kernel.
+pub fn stages(kernel: &sys::tf_kernel) -> &[sys::tf_stage] {
+    // SAFETY: a descriptor has that many stages, which stay in place.
+    unsafe { slice::from_raw_parts(kernel.stages, kernel.n_stages as usize) }
+}
+
+/// Memory that is aligned as states and packed values ask for.
+#[derive(Clone)]
+pub struct Memory(Vec<Line>);
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([u8; 64]);
+
+impl Memory {
+    /// At least `bytes` bytes, all ones: NaN, or -1.
+    pub fn new(bytes: usize) -> Memory {
+        Memory(vec![Line([0xff; 64]); bytes.div_ceil(64)])
+    }
+
+    /// Where it starts.
+    pub fn address(&mut self) -> *mut std::ffi::c_void {
+        self.0.as_mut_ptr().cast()
+    }
+
+    /// The byte `offset` from its start.
+    pub fn offset(&mut self, offset: usize) -> *mut std::ffi::c_void {
+        assert!(offset <= 64 * self.0.len(), "within the memory");
+        self.address().wrapping_byte_add(offset)
+    }
+}

@@ -1,0 +1,193 @@
+//! Starts the C++ compiler, and remembers what it made.
+//!
+//! Objects and libraries lie under cargo's target directory and are named by a hash of everything
+//! that goes into them, so a second run of the tests compiles nothing.
+
+use std::collections::hash_map::DefaultHasher;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, id};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock};
+use std::thread;
+
+use tilefold_templates::HEADERS;
+
+/// One source file and how it is compiled.
+#[derive(Clone, Debug, Hash)]
+pub struct Source {
+    /// What to call it in messages.
+    pub name: String,
+    /// `c` or `cpp`, the language.
+    pub language: &'static str,
+    /// Its text.
+    pub text: String,
+    /// Flags of the compiler.
+    pub flags: Vec<String>,
+}
+
+/// What objects are linked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Product {
+    /// A shared library.
+    Library,
+    /// A program.
+    Program,
+}
+
+/// Compiles sources, as many at a time as there are cores, and links them.
+///
+/// # Panics
+/// When the compiler is missing or refuses a source, with its words.
+pub fn build(product: Product, sources: &[Source], link_flags: &[String]) -> PathBuf {
+    let folder = folder();
+    let objects = parallel(sources, |source| object(source, &folder));
+    let made = folder.join(format!("{:016x}", hash(&(&objects, product, link_flags))));
+    if !made.exists() {
+        let mut command = Command::new(compiler("cpp"));
+        if product == Product::Library {
+            command.arg("-shared");
+        }
+        command.args(&objects).args(link_flags);
+        run(command, &made, "linking");
+    }
+    made
+}
+
+/// The folder of tilefold's headers, written there first.
+pub fn headers() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let write = || {
+        let folder = folder().join(format!("include-{:016x}", hash(&HEADERS)));
+        fs::create_dir_all(&folder).expect("the target directory is writable");
+        for (name, text) in HEADERS {
+            put(&folder.join(name), text);
+        }
+        folder
+    };
+    FOLDER.get_or_init(write).clone()
+}
+
+/// The headers that let g++ run CUDA text, see tests/emulation.
+pub fn emulation() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("emulation")
+}
+
+/// The text of every header of the emulation, which objects depend on.
+pub fn emulation_text() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        let names = ["fiber.h", "block.h", "tf_emulate.h"];
+        let read = |name| fs::read_to_string(emulation().join(name)).expect("a committed header");
+        names.map(read).concat()
+    })
+}
+
+fn object(source: &Source, folder: &Path) -> PathBuf {
+    let compiler = compiler(source.language);
+    let key = hash(&(source, &compiler, HEADERS, emulation_text()));
+    let made = folder.join(format!("{key:016x}.o"));
+    if !made.exists() {
+        let file = made.with_extension(source.language);
+        put(&file, &source.text);
+        let mut command = Command::new(compiler);
+        command.args(&source.flags).arg("-c").arg(&file);
+        run(command, &made, &source.name);
+    }
+    made
+}
+
+/// Runs a command that makes a file, which appears whole or not at all.
+fn run(mut command: Command, made: &Path, what: &str) {
+    let partial = unique(made);
+    command.arg("-o").arg(&partial);
+    let _slot = Slot::take();
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {command:?}\n{words}");
+    fs::rename(&partial, made).expect("the target directory is writable");
+}
+
+fn put(file: &Path, text: &str) {
+    let partial = unique(file);
+    fs::write(&partial, text).expect("the target directory is writable");
+    fs::rename(&partial, file).expect("the target directory is writable");
+}
+
+/// A name beside `file` that no other thread or process uses.
+fn unique(file: &Path) -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    file.with_extension(format!("{}-{n}", id()))
+}
+
+fn compiler(language: &str) -> OsString {
+    let (variable, default) = if language == "c" { ("CC", "cc") } else { ("CXX", "c++") };
+    env::var_os(variable).unwrap_or_else(|| default.into())
+}
+
+/// `<target>/<profile>/tilefold-tests`: test programs lie in `<target>/<profile>/deps`.
+fn folder() -> PathBuf {
+    let program = env::current_exe().expect("a test knows its own path");
+    let profile = program.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    let folder = profile.join("tilefold-tests");
+    fs::create_dir_all(&folder).expect("the target directory is writable");
+    folder
+}
+
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// Applies `work` to every item on as many threads as there are cores.
+pub fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(n) else { return done };
+            done.push((n, work(item)));
+        }
+    };
+    let mut all: Vec<(usize, R)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores()).map(|_| scope.spawn(worker)).collect();
+        let join = |t: thread::ScopedJoinHandle<'_, _>| {
+            t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().flat_map(join).collect()
+    });
+    all.sort_by_key(|(n, _)| *n);
+    all.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A place among the compilers that run at a time, in all threads together.
+struct Slot;
+
+static BUSY: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+impl Slot {
+    fn take() -> Slot {
+        let free = |busy: &mut usize| *busy >= cores();
+        let lock = BUSY.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut busy = BUSY.1.wait_while(lock, free).unwrap_or_else(|e| e.into_inner());
+        *busy += 1;
+        Slot
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *BUSY.0.lock().unwrap_or_else(|e| e.into_inner()) -= 1;
+        BUSY.1.notify_one();
+    }
+}
