@@ -8,7 +8,7 @@
  * -march=x86-64-v4 goes with TF_VB=64, v3 with 32, v2 and aarch64 with 16; TF_REAL_T is float or
  * double. The program prints one line a function (largest error in units in the last place, where
  * it occurs, the bound) and exits with 1 if a bound is broken. A processor without the level is
- * said so, with exit 0. An argument is the number of random points a function (default 200000).
+ * said so, with exit 0. An argument is the number of random points a function (default 1000000).
  */
 #include "tf_cpu.h"
 
@@ -361,5 +361,5 @@ int main(int argc, char **argv) {
     std::printf("skipped: this processor lacks instruction level %d\n", TF_LEVEL);
     return 0;
   }
-  return Harness(argc > 1 ? std::atoi(argv[1]) : 200000).run();
+  return Harness(argc > 1 ? std::atoi(argv[1]) : 1000000).run();
 }
