@@ -70,6 +70,9 @@ mod words;
 #[path = "../tests/fake/mod.rs"]
 mod fake;
 
+/// The arrays of generated wrappers, so that their users need not depend on ndarray themselves.
+pub use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+
 pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
