@@ -333,15 +333,22 @@ impl<'a> Lowering<'a> {
             }
         };
         for (place, id) in places.iter().zip(results) {
-            if let Some(axis) = place.axis {
-                self.evaluator.rows(axis, place.name.span)?;
-            }
-            let built = self.evaluator.formula.output(&place.name.text, place.axis, id);
-            self.define(&place.name, built.is_ok().then_some(Value::Expr(id)))?;
-            built.map_err(|e| misplaced(&e, place, value))?;
-            if let Some(output) = self.evaluator.formula.outputs.last_mut() {
-                output.doc = doc.into();
-            }
+            let result = self.target(doc, place, id, value);
+            self.define(&place.name, result.is_ok().then_some(Value::Expr(id)))?;
+            result?;
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, doc: &str, place: &Place, id: ExprId, value: &Expr) -> Result<()> {
+        if let Some(axis) = place.axis {
+            self.evaluator.rows(axis, place.name.span)?;
+        }
+        let formula = &mut self.evaluator.formula;
+        let built = formula.output(&place.name.text, place.axis, id);
+        built.map_err(|e| misplaced(&e, place, value))?;
+        if let Some(output) = formula.outputs.last_mut() {
+            output.doc = doc.into();
         }
         Ok(())
     }

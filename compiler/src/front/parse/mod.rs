@@ -17,9 +17,8 @@ use super::ast::{
     Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members, Place, Size,
     Space, Statement,
 };
+use super::names::MAX_NAME;
 
-/// Longest name, in bytes.
-pub const MAX_NAME: usize = 64;
 /// The version of the language that this compiler reads.
 const VERSION: u64 = 1;
 
