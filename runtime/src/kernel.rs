@@ -3,6 +3,8 @@
 
 mod check;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod gpu;
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -14,6 +16,8 @@ use crate::level::Level;
 use crate::{sys, words};
 
 pub(crate) use self::cpu::{CpuStage, Fold};
+#[cfg(feature = "cuda")]
+pub(crate) use self::gpu::CudaStage;
 
 // SAFETY: a descriptor is constant data for the whole life of the program (the contract of
 // `Kernel::from_raw` and `Instance::new`), so that threads can only read it.

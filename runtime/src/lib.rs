@@ -1,10 +1,59 @@
-//! Runs compiled reductions of symbolic matrices on arrays.
+//! Runs reductions of symbolic matrices that tilefold compiled ahead of time: for every target
+//! `i`, a fold of a formula over all sources `j`, without the M x N matrix.
+//!
+//! The program that uses this crate needs no compiler and no CUDA toolkit. Plain arrays go in
+//! (views of `ndarray` with any strides, without a copy; slices on a CUDA device), and arrays
+//! come out:
+//!
+//! ```
+//! use ndarray::{Array2, ArrayView2};
+//! use tilefold::{Call, Error, Kernel, Options};
+//!
+//! fn convolve(
+//!     kernel: &'static Kernel,
+//!     x: ArrayView2<f32>,
+//!     y: ArrayView2<f32>,
+//!     b: ArrayView2<f32>,
+//! ) -> Result<Array2<f32>, Error> {
+//!     let mut outputs = Call::new(kernel)
+//!         .arg("x", x)
+//!         .arg("y", y)
+//!         .arg("b", b)
+//!         .arg("gamma", &0.5_f32)
+//!         .options(Options::new().threads(4))
+//!         .run()?;
+//!     println!("{}", outputs.report());
+//!     outputs.take("a")
+//! }
+//! ```
+//!
+//! Generated crates wrap this in one typed function a formula ([`select`] finds the instance for
+//! the dimensions at hand); [`Call`] is the way by names, [`run`](run()) the way by position, and
+//! [`cuda`] the way on a stream of one's own.
+//!
+//! What is promised:
+//! - shapes, types, strides, addresses, sizes, the descriptor and its key are checked before a
+//!   kernel starts, and a refusal is an [`Error`] that names both sides and the remedy;
+//! - CPU results are the same, bit for bit, for any number of threads, and CUDA results from run
+//!   to run on one kind of device;
+//! - memory grows with M + N, never with M x N;
+//! - user input never causes a panic.
+//!
+//! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
+//! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
+//! `call` and `formula` are the ways in, and `words` has every error message. Only `sys`,
+//! `kernel`, `host` and `cuda` do unsafe things; `operand` and `formula` offer unsafe
+//! constructors whose promises these rely on.
 
 #[cfg(test)]
 extern crate self as tilefold;
 
+pub mod sys;
+
 mod bind;
 mod call;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod element;
 mod error;
 mod formula;
@@ -15,20 +64,22 @@ mod operand;
 mod options;
 mod report;
 mod run;
-pub mod sys;
 mod words;
 
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
 mod fake;
 
-pub use call::{Call, Outputs};
-pub use element::{Component, ComponentType, Dtype, Element};
-pub use error::{Code, Error};
-pub use formula::{Dim, Formula, Instance, select};
-pub use kernel::{Axis, Kernel, Stage, Value};
-pub use level::Level;
-pub use operand::{Operand, OutputMut};
-pub use options::{Options, Policy};
-pub use report::{Executor, Report, StageReport};
-pub use run::run;
+/// The arrays of generated wrappers, so that their users need not depend on ndarray themselves.
+pub use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+
+pub use self::call::{Call, Outputs};
+pub use self::element::{Component, ComponentType, Dtype, Element};
+pub use self::error::{Code, Error};
+pub use self::formula::{Dim, Formula, Instance, select};
+pub use self::kernel::{Axis, Kernel, Stage, Value};
+pub use self::level::Level;
+pub use self::operand::{Operand, OutputMut};
+pub use self::options::{Options, Policy};
+pub use self::report::{Executor, Report, StageReport};
+pub use self::run::run;

@@ -2,12 +2,17 @@
 //! Comes out: filled outputs and a report. It never computes.
 
 use crate::bind::Bound;
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::error::Error;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Stage};
 use crate::operand::{Operand, OutputMut, RawArray};
 use crate::options::{Options, Policy};
 use crate::report::Report;
-use crate::{host, words};
+use crate::{host, level, words};
+
+/// Under [`Policy::Auto`], calls of fewer operations are not worth the way to a device.
+const WORTH_OPS: f64 = 1e9;
 
 /// Runs a kernel on arrays given in the order of its inputs and outputs.
 ///
@@ -56,15 +61,50 @@ pub(crate) fn execute(
     }
     match options.policy {
         Policy::Cpu => host::run(kernel, bound, options),
-        Policy::Cuda => Err(no_cuda(kernel)),
-        Policy::Auto => {
-            let note = no_cuda(kernel).message().to_owned();
-            let report = host::run(kernel, bound, options)?;
-            Ok(Report { note: Some(note), ..report })
-        }
+        Policy::Cuda => cuda::prepare(kernel, &bound, options)?.run(bound, options),
+        Policy::Auto => match prepare_if_worth(kernel, &bound, options) {
+            Ok(prepared) => prepared.run(bound, options),
+            Err(note) => Ok(Report { note: Some(note), ..host::run(kernel, bound, options)? }),
+        },
     }
 }
 
-fn no_cuda(kernel: &Kernel) -> Error {
-    words::no_device(kernel.name(), "this program was built without the feature `cuda`")
+/// A call on a device, or why it goes to the CPU.
+fn prepare_if_worth(
+    kernel: &'static Kernel,
+    bound: &Bound,
+    options: &Options,
+) -> Result<cuda::Prepared, String> {
+    let ops: f64 = kernel.stages().map(|stage| ops(stage, bound)).sum();
+    if kernel.has_image() && ops < WORTH_OPS && level::choose(kernel, options.level).is_ok() {
+        return Err("the call is small".to_owned());
+    }
+    cuda::prepare(kernel, bound, options).map_err(|why| why.message().to_owned())
+}
+
+fn ops(stage: Stage, bound: &Bound) -> f64 {
+    let size = |axis| bound.sizes.of(axis) as f64;
+    size(stage.row_axis()) * size(stage.col_axis()) * stage.pair_ops()
+}
+
+/// The place of the CUDA executor in a program built without it.
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use super::{Bound, Error, Kernel, Options, Report, words};
+
+    pub(super) enum Prepared {}
+
+    impl Prepared {
+        pub fn run(self, _: Bound, _: &Options) -> Result<Report, Error> {
+            match self {}
+        }
+    }
+
+    pub(super) fn prepare(
+        kernel: &'static Kernel,
+        _: &Bound,
+        _: &Options,
+    ) -> Result<Prepared, Error> {
+        Err(words::no_device(kernel.name(), "this program was built without the feature `cuda`"))
+    }
 }

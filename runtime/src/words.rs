@@ -355,3 +355,28 @@ pub(crate) fn no_device(name: &str, why: impl std::fmt::Display) -> Error {
     Error::new(Code::NoDevice, format!("{name}: cannot run on CUDA: {why}"))
         .help("use Policy::Auto or Policy::Cpu to run on the CPU")
 }
+
+#[cfg(feature = "cuda")]
+pub(crate) fn no_image(kernel: &Kernel) -> Error {
+    new(Code::NoImage, kernel, "it was compiled without CUDA code")
+        .help("install nvcc, and run cargo xtask build-formulas")
+        .help("or use Policy::Auto or Policy::Cpu to run on the CPU")
+}
+
+#[cfg(feature = "cuda")]
+pub(crate) fn unusable_image(kernel: &Kernel, device: &str, why: impl std::fmt::Debug) -> Error {
+    new(Code::NoImage, kernel, format!("its CUDA code does not load on {device}: {why:?}"))
+        .help("compile the formula for that device: cargo xtask build-formulas")
+        .help("or use Policy::Auto or Policy::Cpu to run on the CPU")
+}
+
+#[cfg(feature = "cuda")]
+pub(crate) fn driver(name: &str, doing: &str, why: impl std::fmt::Debug) -> Error {
+    Error::new(Code::Device, format!("{name}: the CUDA driver failed at {doing}: {why:?}"))
+        .help("look for an earlier failure on this device; the process may need a restart")
+}
+
+#[cfg(feature = "cuda")]
+pub(crate) fn device_argument(name: &str, why: impl std::fmt::Display, help: &str) -> Error {
+    Error::new(Code::DeviceArgument, format!("{name}: {why}")).help(help)
+}

@@ -20,6 +20,13 @@
 #define TF_LOGD(x) __builtin_log(x)
 #define TF_EXPD(x) __builtin_exp(x)
 #endif
+/* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need it
+ * inlined. */
+#if defined(__CUDACC__) || defined(TF_EMULATED)
+#define TF_RARE TF_FN
+#else
+#define TF_RARE static __attribute__((noinline, cold, unused))
+#endif
 #if defined(__CUDACC__)
 #define TF_ROWS(r) _Pragma("unroll") for (int r = 0; r < R; ++r)
 #else
@@ -181,7 +188,7 @@ template <int E, int K, int R> struct tf_kmin {
     for (int e = 0; e < E; ++e) TF_ROWS(r) load(s, e, r);
   }
   /* Ties stay behind the entries that are there, which have lower rows. */
-  TF_FN void insert(State &s, int e, int lane, T x, i64 j) {
+  TF_RARE void insert(State &s, int e, int lane, T x, i64 j) {
     int k = K - 1;
     for (; k > 0; --k) {
       T before = s.best[e][k - 1][lane];
@@ -279,14 +286,15 @@ template <int E, int R> struct tf_shifted_exp {
       for (int e = 0; e <= E; ++e) s.total[e][l] = s.total[e][l] * a + o.total[e][l] * b;
     }
   }
-  /* Field 0: log of the sum of weight e (of the plain sum when there is no weight); field 1: the
-   * shifted plain sum, or the mean of weight e. */
+  /* Field 0: log of the plain sum; 1: the plain sum; 2: log of the sum of weight e; 3: the mean of
+   * weight e. */
   TF_FN V value(const State &s, int field, int e, int r) {
     V v = tf_c(0.0);
     TF_LANES(l) {
       int n = r * W + l;
-      double sum = s.total[E > 0 ? 1 + e : 0][n], plain = s.total[0][n];
-      double out = field == 0 ? (double)s.shift[n] + TF_LOGD(sum) : E > 0 ? sum / plain : plain;
+      double plain = s.total[0][n], sum = s.total[field < 2 ? 0 : 1 + e][n], out = sum;
+      if (field == 0 || field == 2) out = (double)s.shift[n] + TF_LOGD(sum);
+      if (field == 3) out = sum / plain;
       tf_set_lane(v, l, (T)out);
     }
     return v;

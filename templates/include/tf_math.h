@@ -178,7 +178,7 @@ TF_FN V tf_small_real(VI v, double offset) {
 
 /* x = 2^e m, m between sqrt(1/2) and sqrt(2), for finite x > 0. */
 TF_FN void tf_split(V x, V &m, V &e) {
-  typedef TF_K(unsigned, unsigned long) bits __attribute__((vector_size(TF_VB)));
+  typedef TF_K(__UINT32_TYPE__, __UINT64_TYPE__) bits __attribute__((vector_size(TF_VB)));
   const M tiny = x < tf_c(TF_K(0x1p-126, 0x1p-1022));
   const VI v = (VI)(tiny ? x * tf_c(TF_K(0x1p24, 0x1p53)) : x);
   const VI one = (VI)tf_c(1), root = (VI)tf_c(TF_K(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
@@ -410,9 +410,7 @@ TF_FN V tf_pow_positive(V a, V y) {
   p = p * z + 0x1.ec709dc53c6bep-1;
   p = p * z + 0x1.71547652b8251p1;
   p = p * s + __builtin_convertvector(e, tf_wide);
-  const tf_wide product = __builtin_convertvector(y, tf_wide) * p;
-  const tf_wide far = (tf_wide){} + 200, low = product < -far ? -far : product;
-  const tf_wide t = low > far ? far : low;
+  const tf_wide t = __builtin_convertvector(y, tf_wide) * p;
   const tf_wide k = t + 0x1.8p52, f = t - (k - 0x1.8p52);
   tf_wide q = f * 0x1.fd0886a82cdd6p-17 + 0x1.445d8920f3196p-13;
   q = q * f + 0x1.5d8b5ce6357cdp-10;
@@ -422,7 +420,8 @@ TF_FN V tf_pow_positive(V a, V y) {
   q = q * f + 0x1.62e42ff18ada3p-1;
   q = q * f + 1;
   const tf_wide scaled = (tf_wide)((tf_wide_int)q + ((tf_wide_int)k << 52));
-  return __builtin_convertvector(scaled, V);
+  const V size = __builtin_convertvector(t, V), r = __builtin_convertvector(scaled, V);
+  return size > (T)200 ? tf_c(TF_INF) : size < (T)-200 ? tf_c(0) : r;
 }
 
 #elif TF_FMA

@@ -1,9 +1,10 @@
 //! Expressions to lines of C++: the only place that spells expressions.
 //!
-//! One [`Body`] writes one function of a stage (one [`Place`]). A value is written component by
-//! component as `V t3[R]; TF_ROWS(r) t3[r] = ...;`: each operation for all vectors of rows before
-//! the next operation, which is what keeps the pipes busy. Long values become loops. The same text
-//! serves the CPU and CUDA. User names never appear.
+//! One [`Body`] writes one function of a stage (one [`Place`]). The function of pairs is *staged*: a
+//! component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
+//! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
+//! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
+//! loops. The same text serves the CPU and CUDA. User names never appear.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -119,13 +120,28 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A new array of R vectors holding one component.
+    /// Writes one statement for every vector of rows.
+    pub fn per_row(&mut self, text: &str) {
+        let staged = if self.is_staged() { "TF_ROWS(r) " } else { "" };
+        self.line(&format!("{staged}{text}"));
+    }
+
+    /// A new variable holding one component; the text that reads it.
     pub fn bind(&mut self, value: &str) -> String {
         let name = format!("t{}", self.temps);
         self.temps += 1;
-        self.line(&format!("V {name}[R];"));
-        self.line(&format!("TF_ROWS(r) {name}[r] = {value};"));
-        name
+        if self.is_staged() {
+            self.line(&format!("V {name}[R];"));
+            self.line(&format!("TF_ROWS(r) {name}[r] = {value};"));
+            format!("{name}[r]")
+        } else {
+            self.line(&format!("V {name} = {value};"));
+            name
+        }
+    }
+
+    fn is_staged(&self) -> bool {
+        self.place == Place::Pair
     }
 
     /// The C++ expression of one component, for vector `r` of rows.
@@ -299,9 +315,9 @@ impl<'a> Body<'a> {
         self.repeat(arg, dim, |body, index| {
             let value = body.component(arg, index);
             body.count(1.0);
-            body.line(&format!("TF_ROWS(r) {total}[r] = {total}[r] + {value};"));
+            body.per_row(&format!("{total} = {total} + {value};"));
         });
-        format!("{total}[r]")
+        total
     }
 
     /// All components at once, by the operation's own rule.
@@ -346,8 +362,7 @@ impl<'a> Body<'a> {
             rest = &rest[at + 2..];
         }
         out.push_str(rest);
-        let name = self.bind(&out);
-        format!("{name}[r]")
+        self.bind(&out)
     }
 
     /// Counts operations for reports.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::ir::{ExprId, Formula, Kind};
 use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction,
+    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
 };
 
 use super::body::{Body, Index, number};
@@ -101,14 +101,12 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         states,
-        launch: pack(body(Place::Launch), &places, |at, v| {
-            format!("TF_ROWS(r) p[{at}] = tf_lane({v}, 0);")
-        }),
+        launch: pack(body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);")),
         row: pack(body(Place::Row), &places, |at, v| {
-            format!("TF_ROWS(r) tf_store(x + (({at}) * R + r) * W, {v});")
+            format!("tf_store(x + (({at}) * R + r) * W, {v});")
         }),
         col: pack(body(Place::Col), &places, |at, v| {
-            format!("TF_ROWS(r) tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
+            format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
         }),
         pair,
         finish: finish(plan, stage, &places, body(Place::Finish)),
@@ -131,15 +129,13 @@ pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     let bytes = |group: &Vec<ExprId>| {
         let r = reduction(f, group[0]);
         let e = f.dim(r.args[0]) * rows;
-        let weights = r.args.get(1).map_or(0, |&w| f.dim(w));
+        let weights = weight(f, group).map_or(0, |w| f.dim(w));
         match state_kind(f, group) {
             StateKind::Sum => 8 * e,
             StateKind::Min | StateKind::Max => reals(e),
             StateKind::ArgMin | StateKind::ArgMax => reals(e) + 8 * e,
             StateKind::KMin => reals(e * r.k) + 8 * e * r.k,
-            StateKind::ShiftedExp | StateKind::ShiftedExpWeight => {
-                reals(rows) + 8 * (1 + weights) * rows
-            }
+            StateKind::ShiftedExp => reals(rows) + 8 * (1 + weights) * rows,
         }
     };
     let total: usize = accumulators(f, stage).iter().map(bytes).sum();
@@ -182,7 +178,7 @@ fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> Stri
 fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
     let r = reduction(f, group[0]);
     let e = f.dim(r.args[0]);
-    let weights = r.args.get(1).map_or(0, |&w| f.dim(w));
+    let weights = weight(f, group).map_or(0, |w| f.dim(w));
     let masked = r.mask.is_some();
     let type_ = match state_kind(f, group) {
         StateKind::Sum => format!("tf_sum<{e}, R>"),
@@ -191,9 +187,7 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
-        StateKind::ShiftedExp | StateKind::ShiftedExpWeight => {
-            format!("tf_shifted_exp<{weights}, R>")
-        }
+        StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R>"),
     };
     StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
 }
@@ -212,12 +206,12 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
         let mask = r.mask.map(|m| body.component(m, Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
-            StateKind::ShiftedExp | StateKind::ShiftedExpWeight => {
-                shifted_exp(&mut body, n, &r.args, mask.as_deref());
+            StateKind::ShiftedExp => {
+                shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref());
             }
             _ => body.each(r.args[0], |body, index, value| {
                 body.count(1.0);
-                body.line(&format!("TF_ROWS(r) {}", add(kind, n, index, &value, mask.as_deref())));
+                body.per_row(&add(kind, n, index, &value, mask.as_deref()));
             }),
         }
     }
@@ -244,24 +238,31 @@ fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>)
     }
 }
 
-fn shifted_exp(body: &mut Body<'_>, n: usize, args: &[ExprId], mask: Option<&str>) {
-    let score = body.component(args[0], Index::at(0));
+fn shifted_exp(
+    body: &mut Body<'_>,
+    n: usize,
+    score: ExprId,
+    weight: Option<ExprId>,
+    mask: Option<&str>,
+) {
+    let score = body.component(score, Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,
     };
     let terms = body.bind(&score);
+    let all = terms.trim_end_matches("[r]");
     body.count(12.0);
-    body.line(&format!("a.a{n}.terms(s.a{n}, {terms});"));
-    let Some(&weight) = args.get(1) else { return };
+    body.line(&format!("a.a{n}.terms(s.a{n}, {all});"));
+    let Some(weight) = weight else { return };
     body.each(weight, |body, index, value| {
         body.count(2.0);
-        let product = format!("{terms}[r] * {value}");
+        let product = format!("{terms} * {value}");
         let product = match mask {
             Some(m) => format!("tf_where({m}, {product}, {})", number(0.0)),
             None => product,
         };
-        body.line(&format!("TF_ROWS(r) a.a{n}.add({index}, r, {product});"));
+        body.per_row(&format!("a.a{n}.add({index}, r, {product});"));
     });
 }
 
@@ -270,15 +271,13 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
     for &(value, id) in &stage.writes {
         match plan.formula.kind(id) {
             Kind::Real => body.each(id, |body, index, v| {
-                body.line(&format!(
-                    "TF_ROWS(r) tf_write(v[{value}], {index}, i0, i1, step, r, {v});"
-                ));
+                body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Index => {
                 let (n, _) = places.result(&plan.formula, id);
                 let dim = plan.formula.dim(id);
                 body.line(&format!(
-                    "for (int k = 0; k < {dim}; ++k) TF_ROWS(r) \
+                    "for (int k = 0; k < {dim}; ++k) \
                      tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"
                 ));
             }

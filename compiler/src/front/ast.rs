@@ -147,8 +147,8 @@ pub enum NodeKind {
     List,
     /// `-f`
     Minus(NodeId),
-    /// `f * g`
-    Infix(Infix, NodeId, NodeId),
+    /// `f * g`, and where the operator stands.
+    Infix(Infix, Span, NodeId, NodeId),
     /// `f(a, b)`
     Call(Ident, Vec<NodeId>),
     /// `x[1]`
@@ -195,4 +195,34 @@ pub enum Infix {
     Mul,
     Div,
     Power,
+}
+
+impl Infix {
+    /// How each is written.
+    const SYMBOLS: &[(Infix, &str)] = &[
+        (Infix::Or, "||"),
+        (Infix::And, "&&"),
+        (Infix::Eq, "=="),
+        (Infix::Ne, "!="),
+        (Infix::Lt, "<"),
+        (Infix::Le, "<="),
+        (Infix::Gt, ">"),
+        (Infix::Ge, ">="),
+        (Infix::Bar, "|"),
+        (Infix::Add, "+"),
+        (Infix::Sub, "-"),
+        (Infix::Mul, "*"),
+        (Infix::Div, "/"),
+        (Infix::Power, "**"),
+    ];
+
+    /// The operator of a symbol.
+    pub fn of(symbol: &str) -> Option<Infix> {
+        Infix::SYMBOLS.iter().find(|(_, s)| *s == symbol).map(|&(infix, _)| infix)
+    }
+
+    /// How it is written.
+    pub fn symbol(self) -> &'static str {
+        Infix::SYMBOLS.iter().find(|(infix, _)| *infix == self).map_or("", |(_, s)| s)
+    }
 }

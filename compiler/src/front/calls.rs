@@ -14,6 +14,9 @@ use super::instances::Dims;
 use super::value::{Done, Evaluator, MAX_CALLS, Scope, Value};
 use super::{Result, keops, names};
 
+/// Most calls that an error inside functions points at, from the inside out.
+const MAX_TRACE: usize = 4;
+
 /// What KeOps has and the table of operations has not.
 const NOT_YET: &[&str] = &[
     "TensorDot",
@@ -236,7 +239,7 @@ impl Evaluator<'_> {
         let value = self.value(&function.body, &scope);
         self.calls -= 1;
         value.map_err(|mut errors| {
-            for error in &mut errors.0 {
+            for error in errors.0.iter_mut().filter(|error| error.related.len() < MAX_TRACE) {
                 error
                     .related
                     .push((call.span.into(), format!("in this call of `{}`", call.name.text)));
@@ -274,7 +277,7 @@ impl Evaluator<'_> {
         let params: Vec<i64> =
             (def.arity..found).map(|n| call.integer(n)).collect::<Result<_>>()?;
         let built = self.formula.op(op, &args, &params);
-        Ok(Value::Expr(self.built(built, call.done, &call.args[..def.arity], call.span)?))
+        Ok(Value::Expr(self.built(built, call.done, &call.args[..def.arity])?))
     }
 
     fn wrong_arity(&self, call: &Call<'_>, op: Op) -> Diagnostic {

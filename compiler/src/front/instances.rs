@@ -77,6 +77,7 @@ fn members(generic: &GenericDef) -> Result<Vec<usize>> {
         for value in first..=last {
             if !seen.insert(value) {
                 return Diagnostic::new(code::DUPLICATE, format!("{value} is listed twice"), span)
+                    .label("already listed")
                     .fail();
             }
             values.push(value as usize);
@@ -105,18 +106,22 @@ pub fn choices(def: &FormulaDef, generics: &[Generic]) -> Result<Vec<Vec<usize>>
     let mut passed = Vec::new();
     let mut refused = None;
     for choice in choices {
-        match failed_assertion(def, &Dims::new(generics, &choice))? {
-            Some(span) => refused = Some(span),
-            None => passed.push(choice),
+        let dims = Dims::new(generics, &choice);
+        match failed_assertion(def, &dims)? {
+            Some(span) => refused = Some((span, dims.describe())),
+            None => passed.push(choice.clone()),
         }
     }
     match (passed.is_empty(), refused) {
-        (true, Some(span)) => Diagnostic::new(
+        (true, Some((span, instance))) => Diagnostic::new(
             code::ASSERT,
             format!("no instance of `{}` passes its assertions", def.name.text),
             span,
         )
-        .label("never true")
+        .label(match instance.as_str() {
+            "" => String::from("not true"),
+            _ => format!("not true for {instance}"),
+        })
         .help("list members for which it holds, or delete it")
         .note("an assertion keeps the instances for which it holds and drops the others")
         .fail(),

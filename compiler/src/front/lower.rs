@@ -9,7 +9,7 @@ use crate::diag::{Diagnostic, Diagnostics, Span, code};
 use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind, Node};
 use crate::reduce::ReduceGrad;
 
-use super::ast::{Expr, Field, File, FormulaDef, Ident, Place, Space, Statement};
+use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
 use super::instances::{self, Dims};
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
@@ -194,7 +194,7 @@ impl<'a> Lowering<'a> {
         }
         let instance = self.evaluator.dims.describe();
         if !instance.is_empty() {
-            for error in &mut self.errors {
+            for error in self.errors.iter_mut().filter(|error| depends_on_dims(error.code)) {
                 error.notes.push(format!("in the instance {instance}"));
             }
         }
@@ -338,7 +338,7 @@ impl<'a> Lowering<'a> {
             }
             let built = self.evaluator.formula.output(&place.name.text, place.axis, id);
             self.define(&place.name, built.is_ok().then_some(Value::Expr(id)))?;
-            built.map_err(|e| misplaced(&e, place, value.span()))?;
+            built.map_err(|e| misplaced(&e, place, value))?;
             if let Some(output) = self.evaluator.formula.outputs.last_mut() {
                 output.doc = doc.into();
             }
@@ -360,13 +360,13 @@ impl<'a> Lowering<'a> {
         else {
             let message = format!("{} targets for one value", places.len());
             return Diagnostic::new(code::TARGETS, message, span)
-                .help("only argmin, argmax, kmin and argkmin give two: the values and the rows")
+                .note("only argmin, argmax, kmin and argkmin give two: the values and the rows")
                 .help("write one statement for each output")
                 .fail();
         };
         let formula = &mut self.evaluator.formula;
-        let mut reduce = |r| formula.reduce(r).map_err(|e| misfit(&e, span));
-        Ok(vec![reduce(values)?, reduce(rows)?])
+        let both = [values, rows].map(|r| formula.reduce(r).map_err(|e| misfit(&e, span).into()));
+        both.into_iter().collect()
     }
 
     /// Checks that there is an output and that every input takes part in one.
@@ -486,20 +486,32 @@ impl<'a> Lowering<'a> {
     }
 }
 
+/// Whether an error may be there in one instance and not in another.
+fn depends_on_dims(code: &str) -> bool {
+    code.starts_with("E03") || code.starts_with("E05")
+}
+
 fn too_large(error: &BuildError, span: Span) -> Diagnostic {
     Diagnostic::new(code::DIM_LIMIT, error.to_string(), span)
 }
 
 /// The error of an output whose value varies along an index that is not its own.
-fn misplaced(error: &BuildError, place: &Place, span: Span) -> Diagnostic {
+fn misplaced(error: &BuildError, place: &Place, value: &Expr) -> Diagnostic {
     let name = &place.name;
-    let diagnostic = Diagnostic::new(code::PLACE, error.to_string(), span);
+    let diagnostic = Diagnostic::new(code::PLACE, error.to_string(), value.span());
     let label = match place.axis {
         Some(Axis::I) => "one row for each i",
         Some(Axis::J) => "one row for each j",
         None => "a single row",
     };
     let diagnostic = diagnostic.related(name.span, label);
+    let root = value.nodes.last().map(|node| &node.kind);
+    let sum = matches!(root, Some(NodeKind::Infix(Infix::Add | Infix::Sub, ..)));
+    if sum && value.nodes.iter().any(|node| matches!(node.kind, NodeKind::Fold(..))) {
+        return diagnostic
+            .note("a reduction ends before `+` and `-`")
+            .help("put its operand in parentheses, as in `sum[j] (a + b)`");
+    }
     match place.axis {
         None => {
             diagnostic.help(format!("to name a part of the formula, write `let {} = …`", name.text))

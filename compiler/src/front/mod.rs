@@ -13,9 +13,13 @@ mod instances;
 mod keops;
 mod lower;
 mod names;
+mod operators;
 mod parse;
 mod scan;
 mod value;
+
+#[cfg(test)]
+mod tests;
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::ir::{Dtype, Formula};

@@ -53,9 +53,12 @@ pub fn check_formula(name: &Ident) -> Result<()> {
 
 /// The candidate that a misspelt name most likely meant.
 pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.len() / 3).max(1);
-    let measured = candidates.into_iter().map(|c| (distance(name, c), c));
-    measured.filter(|&(d, c)| d <= limit && c != name).min().map(|(_, c)| c)
+    // A name of one letter is close to every other one, so only its case may be wrong.
+    let limit = if name.len() < 2 { 0 } else { (name.len() / 3).max(1) };
+    let capital = |text: &str| text.starts_with(|c: char| c.is_ascii_uppercase());
+    let measured =
+        candidates.into_iter().map(|c| (distance(name, c), capital(name) != capital(c), c));
+    measured.filter(|&(d, _, c)| d <= limit && c != name).min().map(|(.., c)| c)
 }
 
 /// A help that names the closest candidate, where one is close.
@@ -108,5 +111,8 @@ mod tests {
         assert_eq!(closest("gama", ["gamma", "x", "y"]), Some("gamma"));
         assert_eq!(closest("q", ["gamma", "alpha"]), None);
         assert_eq!(closest("X", ["x"]), Some("x"));
+        assert_eq!(closest("y", ["x"]), None);
+        assert_eq!(closest("sqdits", ["SqDist", "sqdist"]), Some("sqdist"));
+        assert_eq!(closest("SqDits", ["SqDist", "sqdist"]), Some("SqDist"));
     }
 }

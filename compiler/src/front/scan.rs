@@ -6,6 +6,8 @@
 
 use crate::diag::{Diagnostic, Span, code};
 
+use super::Result;
+
 /// Longest text of one formula file, in bytes.
 pub const MAX_TEXT: usize = 256 << 10;
 /// Deepest nesting of brackets, and of calls of functions.
@@ -28,13 +30,13 @@ const LOOKALIKES: &[(char, &str)] = &[
 ];
 
 /// Checks the characters, the brackets and the length of a text.
-pub fn scan(text: &str) -> Result<(), Diagnostic> {
+pub fn scan(text: &str) -> Result<()> {
     if text.len() > MAX_TEXT {
         let message =
             format!("the text has {} bytes, but a formula file has at most {MAX_TEXT}", text.len());
-        return Err(
-            Diagnostic::global(code::TEXT_LIMIT, message).help("split it into several files")
-        );
+        return Diagnostic::global(code::TEXT_LIMIT, message)
+            .help("split it into several files")
+            .fail();
     }
     let mut brackets = Brackets::default();
     let mut comment = false;
@@ -53,13 +55,7 @@ pub fn scan(text: &str) -> Result<(), Diagnostic> {
 }
 
 /// Refuses characters that mislead a reader, and everything but ASCII outside comments.
-fn character(
-    text: &str,
-    at: usize,
-    c: char,
-    next: Option<char>,
-    comment: bool,
-) -> Result<(), Diagnostic> {
+fn character(text: &str, at: usize, c: char, next: Option<char>, comment: bool) -> Result<()> {
     if c.is_ascii_graphic() || matches!(c, ' ' | '\t' | '\n') {
         return Ok(());
     }
@@ -68,21 +64,23 @@ fn character(
     match c {
         '\r' if next == Some('\n') => Ok(()),
         '\u{FEFF}' if at == 0 => Ok(()),
-        '\r' => Err(Diagnostic::new(
+        '\r' => Diagnostic::new(
             code::CHARACTER,
             "a carriage return without a line feed hides what follows it",
             span,
         )
-        .help("end lines with a line feed")),
-        _ if misleads(c) => Err(Diagnostic::new(
+        .help("end lines with a line feed")
+        .fail(),
+        _ if misleads(c) => Diagnostic::new(
             code::CHARACTER,
             format!("the control character U+{number:04X} can make text look like other text"),
             span,
         )
         .label("not visible")
-        .help("delete it; it is not allowed in comments either")),
+        .help("delete it; it is not allowed in comments either")
+        .fail(),
         _ if comment => Ok(()),
-        _ => Err(foreign(text, at, c)),
+        _ => foreign(text, at, c).fail(),
     }
 }
 
@@ -123,46 +121,50 @@ struct Brackets {
 }
 
 impl Brackets {
-    fn step(&mut self, c: char, at: usize) -> Result<(), Diagnostic> {
+    fn step(&mut self, c: char, at: usize) -> Result<()> {
         match c {
             '(' | '[' | '{' => {
                 self.open.push((c, at));
                 match self.open.len() {
                     0..=MAX_NESTING => Ok(()),
-                    _ => Err(too_deep(byte(at))),
+                    _ => too_deep(byte(at)).fail(),
                 }
             }
             ')' | ']' | '}' => self.close(c, at),
             ';' => match self.open.last() {
-                Some(&('(', start)) => Err(unclosed('(', start).related(byte(at), "expected `)`")),
+                Some(&('(', start)) => {
+                    unclosed('(', start).related(byte(at), "expected `)`").fail()
+                }
                 _ => Ok(()),
             },
             _ => Ok(()),
         }
     }
 
-    fn close(&mut self, c: char, at: usize) -> Result<(), Diagnostic> {
+    fn close(&mut self, c: char, at: usize) -> Result<()> {
         match self.open.pop() {
             Some((open, _)) if partner(open) == c => Ok(()),
             Some((open @ ('(' | '['), start)) if c == '}' => {
                 let expected = format!("expected `{}` before this", partner(open));
-                Err(unclosed(open, start).related(byte(at), expected))
+                unclosed(open, start).related(byte(at), expected).fail()
             }
-            Some((open @ ('(' | '['), start)) => Err(Diagnostic::new(
+            Some((open @ ('(' | '['), start)) => Diagnostic::new(
                 code::BRACKET,
                 format!("expected `{}`, found `{c}`", partner(open)),
                 byte(at),
             )
             .label(format!("expected `{}`", partner(open)))
-            .related(byte(start), "opened here")),
-            _ => Err(Diagnostic::new(code::BRACKET, format!("`{c}` closes nothing"), byte(at))
-                .label("no bracket is open here")),
+            .related(byte(start), "opened here")
+            .fail(),
+            _ => Diagnostic::new(code::BRACKET, format!("`{c}` closes nothing"), byte(at))
+                .label("no bracket is open here")
+                .fail(),
         }
     }
 
-    fn finish(&self) -> Result<(), Diagnostic> {
+    fn finish(&self) -> Result<()> {
         match self.open.last() {
-            Some(&(open, start)) => Err(unclosed(open, start)),
+            Some(&(open, start)) => unclosed(open, start).fail(),
             None => Ok(()),
         }
     }

@@ -1,18 +1,17 @@
 //! Expressions to nodes of a formula.
 //!
 //! In go the flat nodes of an [`Expr`] and the names in scope; out comes a [`Value`]. Shapes are
-//! checked by [`crate::ir`]; this module says where in the text the misfit is. Operators are
-//! spelled as the operations they stand for (`x > y` is `lt(y, x)`, `x**2` is `square(x)`), and
-//! nothing else is rewritten.
+//! checked by [`crate::ir`]; this module says where in the text the misfit is. What operators and
+//! reductions mean is in [`super::operators`], what calls mean in [`super::calls`].
 
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, BuildError, ExprId, Formula, Node as IrNode, Reduction};
+use crate::ir::{Axis, BuildError, ExprId, Formula, Kind, Node as IrNode, Reduction};
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
-use super::ast::{Expr, Fold, Infix, NodeId, NodeKind, Number, Size};
+use super::ast::{Expr, NodeId, NodeKind, Number};
 use super::functions::Functions;
 use super::instances::Dims;
 use super::{Result, calls, names};
@@ -92,9 +91,9 @@ impl<'a> Evaluator<'a> {
                 NodeKind::Pos(axis) => self.pos(*axis, node.span)?,
                 NodeKind::List => Value::List,
                 NodeKind::Minus(a) => self.minus(&done, *a)?,
-                NodeKind::Infix(infix, a, b) => self.infix(*infix, &done, *a, *b, node.span)?,
+                NodeKind::Infix(infix, _, a, b) => self.infix(*infix, &done, *a, *b)?,
                 NodeKind::Call(name, args) => self.call(name, &done, args, node.span)?,
-                NodeKind::Elem(a, at) => self.elem(&done, *a, at, node.span)?,
+                NodeKind::Elem(a, at) => self.elem(&done, *a, at)?,
                 NodeKind::Slice(a, start, stop) => {
                     self.slice(&done, *a, (start.as_ref(), stop.as_ref()), node.span)?
                 }
@@ -199,205 +198,21 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn node(&mut self, done: &Done<'_>, id: NodeId) -> Result<ExprId> {
+    /// The node of an operand.
+    pub fn node(&mut self, done: &Done<'_>, id: NodeId) -> Result<ExprId> {
         self.expr(done.value(id), done.span(id))
     }
 
-    fn minus(&mut self, done: &Done<'_>, a: NodeId) -> Result<Value> {
-        let weight = match done.value(a) {
-            Value::Number(n) => {
-                let integer = n.integer.map(|i| -i).filter(|&i| i != 0);
-                return Ok(Value::Number(Number { value: negative(n.value), integer }));
-            }
-            Value::Softmax { score, weight } => Some((*score, *weight)),
-            _ => None,
-        };
-        let Some((score, weight)) = weight else {
-            let arg = self.node(done, a)?;
-            return Ok(Value::Expr(self.op(Op::Neg, &[arg], done, &[a], done.span(a))?));
-        };
-        let weight = match weight {
-            Some(w) => self.op(Op::Neg, &[w], done, &[a], done.span(a))?,
-            None => self.formula.constant(-1.0),
-        };
-        Ok(Value::Softmax { score, weight: Some(weight) })
-    }
-
-    fn infix(
-        &mut self,
-        infix: Infix,
-        done: &Done<'_>,
-        a: NodeId,
-        b: NodeId,
-        span: Span,
-    ) -> Result<Value> {
-        if let Some(value) = self.softmax_factor(infix, done, a, b, span)? {
-            return Ok(value);
-        }
-        if infix == Infix::Power {
-            return self.power(done, a, b, span);
-        }
-        let one = matches!(done.value(a), Value::Number(n) if n.value == 1.0);
-        if infix == Infix::Div && one {
-            let arg = self.node(done, b)?;
-            return Ok(Value::Expr(self.op(Op::Inv, &[arg], done, &[b], span)?));
-        }
-        let (op, a, b) = match infix {
-            Infix::Or => (Op::Or, a, b),
-            Infix::And => (Op::And, a, b),
-            Infix::Eq => (Op::Eq, a, b),
-            Infix::Ne => (Op::Ne, a, b),
-            Infix::Lt => (Op::Lt, a, b),
-            Infix::Le => (Op::Le, a, b),
-            Infix::Gt => (Op::Lt, b, a),
-            Infix::Ge => (Op::Le, b, a),
-            Infix::Bar => (Op::Dot, a, b),
-            Infix::Add => (Op::Add, a, b),
-            Infix::Sub => (Op::Sub, a, b),
-            Infix::Mul => (Op::Mul, a, b),
-            Infix::Div | Infix::Power => (Op::Div, a, b),
-        };
-        let args = [self.node(done, a)?, self.node(done, b)?];
-        Ok(Value::Expr(self.op(op, &args, done, &[a, b], span)?))
-    }
-
-    /// The product of a softmax and something else, if it is one.
-    fn softmax_factor(
-        &mut self,
-        infix: Infix,
-        done: &Done<'_>,
-        a: NodeId,
-        b: NodeId,
-        span: Span,
-    ) -> Result<Option<Value>> {
-        let (score, weight) = match (infix, done.value(a), done.value(b)) {
-            (Infix::Mul, Value::Softmax { .. }, Value::Softmax { .. }) => {
-                return Diagnostic::new(code::SOFTMAX, "two softmax factors in one sum", span)
-                    .help("a sum has one softmax; `softmax(s + t)` multiplies the exponentials")
-                    .fail();
-            }
-            (Infix::Mul, Value::Softmax { score, weight }, _) => {
-                let factor = self.node(done, b)?;
-                let weight = match *weight {
-                    Some(w) => self.op(Op::Mul, &[w, factor], done, &[a, b], span)?,
-                    None => factor,
-                };
-                (*score, weight)
-            }
-            (Infix::Mul, _, Value::Softmax { score, weight }) => {
-                let factor = self.node(done, a)?;
-                let weight = match *weight {
-                    Some(w) => self.op(Op::Mul, &[factor, w], done, &[a, b], span)?,
-                    None => factor,
-                };
-                (*score, weight)
-            }
-            (Infix::Div, Value::Softmax { score, weight }, _) => {
-                let divisor = self.node(done, b)?;
-                let weight = match *weight {
-                    Some(w) => self.op(Op::Div, &[w, divisor], done, &[a, b], span)?,
-                    None => self.op(Op::Inv, &[divisor], done, &[b], span)?,
-                };
-                (*score, weight)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(Value::Softmax { score, weight: Some(weight) }))
-    }
-
-    fn power(&mut self, done: &Done<'_>, a: NodeId, b: NodeId, span: Span) -> Result<Value> {
-        let base = self.node(done, a)?;
-        let exponent = match done.value(b) {
-            Value::Number(n) => n.integer.or(whole(n.value)),
-            _ => None,
-        };
-        let id = match exponent {
-            Some(1) => base,
-            Some(2) => self.op(Op::Square, &[base], done, &[a], span)?,
-            Some(n) => {
-                let built = self.formula.op(Op::Pow, &[base], &[n]);
-                self.built(built, done, &[a], span)?
-            }
-            None => {
-                let exponent = self.node(done, b)?;
-                self.op(Op::Powf, &[base, exponent], done, &[a, b], span)?
-            }
-        };
-        Ok(Value::Expr(id))
-    }
-
-    fn elem(&mut self, done: &Done<'_>, a: NodeId, at: &Size, span: Span) -> Result<Value> {
-        let base = self.node(done, a)?;
-        let (index, dim) = (self.dims.value(at)?, self.formula.dim(base));
-        if index < 0 || index >= dim as i64 {
-            return Diagnostic::new(
-                code::SUBSCRIPT,
-                format!("component {index} of a vector of {dim} does not exist"),
-                at.span,
-            )
-            .label(format!("0 to {} exist", dim - 1))
-            .fail();
-        }
-        let built = self.formula.op(Op::Elem, &[base], &[index]);
-        Ok(Value::Expr(self.built(built, done, &[a], span)?))
-    }
-
-    fn slice(
-        &mut self,
-        done: &Done<'_>,
-        a: NodeId,
-        ends: (Option<&Size>, Option<&Size>),
-        span: Span,
-    ) -> Result<Value> {
-        let base = self.node(done, a)?;
-        let dim = self.formula.dim(base) as i64;
-        let start = ends.0.map_or(Ok(0), |size| self.dims.value(size))?;
-        let stop = ends.1.map_or(Ok(dim), |size| self.dims.value(size))?;
-        if start < 0 || start >= stop || stop > dim {
-            return Diagnostic::new(
-                code::SUBSCRIPT,
-                format!("components {start} to {stop} of a vector of {dim} do not exist"),
-                span,
-            )
-            .label(format!("a slice `start:stop` needs 0 <= start < stop <= {dim}"))
-            .fail();
-        }
-        let built = self.formula.op(Op::Extract, &[base], &[start, stop - start]);
-        Ok(Value::Expr(self.built(built, done, &[a], span)?))
-    }
-
-    fn fold(&mut self, fold: &Fold, done: &Done<'_>, a: NodeId, span: Span) -> Result<Value> {
-        self.rows(fold.axis, fold.name.span)?;
-        let (args, reducer) = match (done.value(a), fold.name.text.as_str()) {
-            (Value::Softmax { score, weight }, "sum") => {
-                let weight = weight.unwrap_or_else(|| self.formula.constant(1.0));
-                (vec![*score, weight], Some(Reducer::SoftMaxSum))
-            }
-            (Value::Pair(score, weight), name) => (vec![*score, *weight], calls::reducer(name, 2)),
-            (_, name) => (vec![self.node(done, a)?], calls::reducer(name, 1)),
-        };
-        let reducer = match reducer {
-            Some(reducer) => reducer,
-            None => return calls::no_reducer(fold, args.len(), span).fail(),
-        };
-        let k = calls::entries(fold, reducer, self.dims)?;
-        let mask = fold.mask.map(|mask| self.node(done, mask)).transpose()?;
-        let reduction = Reduction { reducer, axis: fold.axis, args, mask, k };
-        let built = self.formula.reduce(reduction);
-        Ok(Value::Expr(self.built(built, done, &[a], span)?))
-    }
-
     /// Applies an operation to values that stand at some nodes of the text.
-    fn op(
+    pub fn op(
         &mut self,
         op: Op,
         args: &[ExprId],
         done: &Done<'_>,
         at: &[NodeId],
-        span: Span,
     ) -> Result<ExprId> {
         let built = self.formula.op(op, args, &[]);
-        self.built(built, done, at, span)
+        self.built(built, done, at)
     }
 
     /// Says where in the text an operation does not fit.
@@ -406,19 +221,33 @@ impl<'a> Evaluator<'a> {
         built: std::result::Result<ExprId, BuildError>,
         done: &Done<'_>,
         at: &[NodeId],
-        span: Span,
     ) -> Result<ExprId> {
         let error = match built {
             Ok(id) => return Ok(id),
             Err(error) => error,
         };
-        let diagnostic = misfit(&error, span);
-        let wrong_shape = matches!(error, BuildError::Shape(_));
-        let shapes = at.iter().filter(|_| wrong_shape).filter_map(|&id| {
-            let shape = self.shape(done.value(id))?;
-            Some((done.span(id), shape))
-        });
-        shapes.fold(diagnostic, |d, (span, shape)| d.related(span, shape)).fail()
+        let (name, focus) = done.focus();
+        let mut diagnostic = misfit(&error, focus);
+        if let BuildError::Place(_) = error {
+            let rows = at.iter().filter(|&&id| self.is_index(done.value(id)));
+            let label = String::from("row numbers");
+            diagnostic.related.extend(rows.map(|&id| (done.span(id).into(), label.clone())));
+        }
+        if let BuildError::Shape(_) = error {
+            // The table says `add: why`, the text says `+`.
+            if let Some((_, why)) = diagnostic.message.split_once(": ") {
+                diagnostic.message = format!("`{name}`: {why}");
+            }
+            for &id in at {
+                let shape = self.shape(done.value(id));
+                diagnostic.related.extend(shape.map(|shape| (done.span(id).into(), shape)));
+            }
+        }
+        diagnostic.fail()
+    }
+
+    fn is_index(&self, value: &Value) -> bool {
+        matches!(value, Value::Expr(id) if self.formula.kind(*id) == Kind::Index)
     }
 
     fn shape(&self, value: &Value) -> Option<String> {
@@ -463,6 +292,23 @@ impl<'a> Done<'a> {
     pub fn span(&self, id: NodeId) -> Span {
         self.expr.nodes[id].span
     }
+
+    /// What the node is.
+    pub fn kind(&self, id: NodeId) -> &'a NodeKind {
+        &self.expr.nodes[id].kind
+    }
+
+    /// How the node that is being evaluated is called in the text, and where its name stands.
+    fn focus(&self) -> (&'a str, Span) {
+        let node = &self.expr.nodes[self.values.len()];
+        match &node.kind {
+            NodeKind::Infix(infix, place, ..) => (infix.symbol(), *place),
+            NodeKind::Call(name, _) => (&name.text, name.span),
+            NodeKind::Fold(fold, _) => (&fold.name.text, fold.name.span),
+            NodeKind::Minus(_) => ("-", node.span),
+            _ => ("[]", node.span),
+        }
+    }
 }
 
 /// The diagnostic of something that cannot be built.
@@ -473,15 +319,4 @@ pub fn misfit(error: &BuildError, span: Span) -> Diagnostic {
         BuildError::Place(why) => Diagnostic::new(code::ROW_NUMBER, why.as_str(), span),
         BuildError::Limit(why) => Diagnostic::new(code::SIZE_LIMIT, why.as_str(), span),
     }
-}
-
-/// The integer that a float is, if it is one and small enough for an exponent.
-fn whole(value: f64) -> Option<i64> {
-    let integer = value as i64;
-    (integer as f64 == value && integer.unsigned_abs() < 1 << 31).then_some(integer)
-}
-
-/// The negative of a constant; NaN has no sign here, so that it stays one constant.
-fn negative(value: f64) -> f64 {
-    if value.is_nan() { value } else { -value }
 }

@@ -74,7 +74,7 @@ pub const LOG_SUM_EXP_WEIGHT: ReduceDef = ReduceDef {
         let product = f.mul(weight, r.args[1]);
         vec![Some(f.sum_components(product)), Some(weight)]
     }),
-    emit: ReduceEmit { state: StateKind::ShiftedExpWeight, field: 0 },
+    emit: ReduceEmit { state: StateKind::ShiftedExp, field: 2 },
 };
 
 /// `sum exp(x) w / sum exp(x)`.
@@ -103,7 +103,7 @@ pub const SOFT_MAX_SUM: ReduceDef = ReduceDef {
         let product = f.mul(weight, gap);
         vec![Some(f.sum_components(product)), Some(weight)]
     }),
-    emit: ReduceEmit { state: StateKind::ShiftedExpWeight, field: 1 },
+    emit: ReduceEmit { state: StateKind::ShiftedExp, field: 3 },
 };
 
 /// `sum exp(x - max x)`.

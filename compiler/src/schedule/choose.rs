@@ -1,9 +1,9 @@
 //! Sizes of the inner loops, from a few facts of the stage. Numbers were measured; see
 //! `benchmarks/` for how.
 
-use crate::ir::Formula;
+use crate::ir::{ExprId, Formula};
 
-use super::{Stage, places::accumulators};
+use super::{Stage, accumulators, reduction, weight};
 
 /// What the code is emitted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub fn choose(f: &Formula, stage: &Stage, target: Target) -> Choice {
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
-            Choice { rows_wide, rows_narrow, tile: 256, unroll: 16, threads: 1 }
+            Choice { rows_wide, rows_narrow, tile: 256, unroll: 8, threads: 1 }
         }
         Target::Cuda => {
             let rows = match held {
@@ -55,10 +55,9 @@ pub fn choose(f: &Formula, stage: &Stage, target: Target) -> Choice {
 
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {
-    let states = accumulators(f, stage);
-    states
-        .iter()
-        .flat_map(|group| super::reduction(f, group[0]).args.iter())
-        .map(|&a| f.dim(a))
-        .sum()
+    let held = |group: &Vec<ExprId>| {
+        let value = f.dim(reduction(f, group[0]).args[0]);
+        value + weight(f, group).map_or(0, |w| f.dim(w))
+    };
+    accumulators(f, stage).iter().map(held).sum()
 }

@@ -13,7 +13,7 @@ use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 
 pub use choose::{Choice, Target, choose};
 pub use explain::explain;
-pub use places::{Place, Places, Slot, accumulators, is_transparent};
+pub use places::{Place, Places, Slot, accumulators, is_transparent, weight};
 
 /// A formula cut into stages.
 #[derive(Clone, Debug)]

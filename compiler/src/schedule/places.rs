@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ir::{Axis, ExprId, Formula, Node, Stratum};
+use crate::ir::{Axis, ExprId, Formula, Node, Reduction, Stratum};
 use crate::ops::{Emit, Op};
 
 use super::{Plan, Stage, reduction};
@@ -196,12 +196,13 @@ fn place(stage: &Stage, s: Stratum) -> Place {
     }
 }
 
-/// Reductions of a stage that share one accumulator: same state, arguments, mask and k.
+/// Reductions of a stage that share one accumulator: same state, value, mask and k, and no two
+/// different weights.
 pub fn accumulators(f: &Formula, stage: &Stage) -> Vec<Vec<ExprId>> {
     let mut groups: Vec<Vec<ExprId>> = Vec::new();
     for &id in &stage.reductions {
-        let same = |g: &Vec<ExprId>| share(f, g[0], id);
-        match groups.iter_mut().find(|g| same(g)) {
+        let fits = |group: &Vec<ExprId>| group.iter().all(|&other| share(f, other, id));
+        match groups.iter_mut().find(|g| fits(g)) {
             Some(group) => group.push(id),
             None => groups.push(vec![id]),
         }
@@ -211,6 +212,16 @@ pub fn accumulators(f: &Formula, stage: &Stage) -> Vec<Vec<ExprId>> {
 
 fn share(f: &Formula, a: ExprId, b: ExprId) -> bool {
     let (ra, rb) = (reduction(f, a), reduction(f, b));
-    let state = |r: &crate::ir::Reduction| r.reducer.def().emit.state.family();
-    state(ra) == state(rb) && ra.args == rb.args && ra.mask == rb.mask && ra.k == rb.k
+    let state = |r: &Reduction| r.reducer.def().emit.state.family();
+    let weights = match (ra.args.get(1), rb.args.get(1)) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    };
+    let same = ra.args[0] == rb.args[0] && ra.mask == rb.mask && ra.k == rb.k;
+    state(ra) == state(rb) && same && weights
+}
+
+/// The weight of a group of reductions, if any of them has one.
+pub fn weight(f: &Formula, group: &[ExprId]) -> Option<ExprId> {
+    group.iter().find_map(|&id| reduction(f, id).args.get(1).copied())
 }

@@ -3,6 +3,7 @@
 
 mod canvas;
 mod data;
+#[cfg(test)]
 mod dense;
 mod font;
 mod neighbours;

@@ -83,7 +83,14 @@ fn words(positives: &[Rule]) -> Vec<&'static str> {
         positives.iter().filter_map(|&r| word(r)).collect();
     ranked.sort();
     ranked.dedup();
-    ranked.into_iter().map(|(_, word)| word).collect()
+    let mut words: Vec<&str> = ranked.into_iter().map(|(_, word)| word).collect();
+    // What an expression starts or goes on with needs no list of brackets.
+    match words.first() {
+        Some(&"an expression") => words.retain(|w| !matches!(*w, "a name" | "`(`" | "`[`")),
+        Some(&"an operator") => words.retain(|w| !matches!(*w, "`(`" | "`[`")),
+        _ => {}
+    }
+    words
 }
 
 /// What a rule is called, and its place in a list of alternatives.

@@ -2,13 +2,18 @@
 //!
 //! The precedence is Python's, with two additions: `&&` and `||` are the loosest, and a reduction
 //! takes everything to its right that a multiplication takes. The two stacks of the shunting-yard
-//! method hold what waits, so only brackets recurse.
+//! method hold what waits inside one bracket, and a stack of levels holds the brackets, so nothing
+//! here recurs.
 
-use pest::iterators::Pair;
+use std::vec;
+
+use pest::iterators::{Pair, Pairs};
 
 use crate::diag::{Diagnostic, Span, code};
 
-use super::super::ast::{Expr, Fold, Infix, Node, NodeId, NodeKind, Number};
+use crate::ir::Axis;
+
+use super::super::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
 use super::{Result, Rule, axis, ident, next, size, span};
 
 /// Largest integer literal: every integer up to it is exact in float64.
@@ -16,10 +21,70 @@ const MAX_INTEGER: u64 = 1 << 53;
 
 /// Builds an expression. `inside` says whether `|` may stand at its top.
 pub fn expression(pair: Pair<'_, Rule>, inside: bool) -> Result<Expr> {
-    let mut expr = Expr::default();
-    let root = Builder { expr: &mut expr }.expression(pair, inside)?;
-    debug_assert_eq!(root + 1, expr.nodes.len(), "the value is the last node");
-    Ok(expr)
+    let mut builder = Builder { expr: Expr::default() };
+    let mut levels = vec![Level::new(pair, inside)];
+    while let Some(level) = levels.last_mut() {
+        if let Some(bracket) = &mut level.open {
+            match bracket.exprs.next() {
+                Some(pair) => {
+                    let inside = !matches!(bracket.kind, BracketKind::Fold(_));
+                    levels.push(Level::new(pair, inside));
+                }
+                None => builder.close(level),
+            }
+        } else if let Some(part) = level.parts.next() {
+            builder.part(level, part)?;
+        } else {
+            let node = builder.finish(&mut level.yard);
+            levels.pop();
+            let outer = levels.last_mut().and_then(|level| level.open.as_mut());
+            outer.into_iter().for_each(|bracket| bracket.members.push(node));
+        }
+    }
+    Ok(builder.expr)
+}
+
+/// One expression that is being read.
+struct Level<'t> {
+    parts: Pairs<'t, Rule>,
+    yard: Yard,
+    /// Whether it stands in parentheses.
+    inside: bool,
+    /// The bracket that is being read inside it.
+    open: Option<Bracket<'t>>,
+}
+
+impl<'t> Level<'t> {
+    fn new(pair: Pair<'t, Rule>, inside: bool) -> Level<'t> {
+        Level { parts: pair.into_inner(), yard: Yard::default(), inside, open: None }
+    }
+}
+
+/// A bracket with expressions inside.
+struct Bracket<'t> {
+    kind: BracketKind,
+    span: Span,
+    /// The expressions that are still to be read, and those that were.
+    exprs: vec::IntoIter<Pair<'t, Rule>>,
+    members: Vec<NodeId>,
+}
+
+impl<'t> Bracket<'t> {
+    fn new(
+        kind: BracketKind,
+        span: Span,
+        parts: impl Iterator<Item = Pair<'t, Rule>>,
+    ) -> Bracket<'t> {
+        let exprs: Vec<Pair<'t, Rule>> = parts.filter(|p| p.as_rule() == Rule::expr).collect();
+        Bracket { kind, span, exprs: exprs.into_iter(), members: Vec::new() }
+    }
+}
+
+enum BracketKind {
+    Group,
+    Call(Ident),
+    /// The expression is the condition.
+    Fold(Fold),
 }
 
 /// What waits for its right operand.
@@ -69,11 +134,11 @@ struct Yard {
     called: Option<Span>,
 }
 
-struct Builder<'e> {
-    expr: &'e mut Expr,
+struct Builder {
+    expr: Expr,
 }
 
-impl Builder<'_> {
+impl Builder {
     fn push(&mut self, kind: NodeKind, span: Span) -> NodeId {
         self.expr.nodes.push(Node { kind, span });
         self.expr.nodes.len() - 1
@@ -83,34 +148,88 @@ impl Builder<'_> {
         self.expr.nodes[id].span
     }
 
-    fn expression(&mut self, pair: Pair<'_, Rule>, inside: bool) -> Result<NodeId> {
-        let mut yard = Yard::default();
-        for part in pair.into_inner() {
-            let place = span(&part);
-            match part.as_rule() {
-                Rule::minus => yard.operators.push((Operator::Minus, place)),
-                Rule::fold => {
-                    let fold = self.fold(part)?;
-                    yard.operators.push((Operator::Fold(fold), place));
+    /// Reads one operator or operand, or opens a bracket.
+    fn part<'t>(&mut self, level: &mut Level<'t>, part: Pair<'t, Rule>) -> Result<()> {
+        let place = span(&part);
+        let yard = &mut level.yard;
+        match part.as_rule() {
+            Rule::minus => yard.operators.push((Operator::Minus, place)),
+            Rule::infix => self.infix(yard, operator(part.as_str()), place, level.inside)?,
+            Rule::subscript => self.subscript(yard, part)?,
+            Rule::number => self.leaf(yard, NodeKind::Number(number(&part)?), place),
+            Rule::name => self.leaf(yard, NodeKind::Name(ident(&part)?.text), place),
+            Rule::position => self.leaf(yard, NodeKind::Pos(position(part)), place),
+            Rule::list => self.leaf(yard, NodeKind::List, place),
+            Rule::fold => level.open = Some(fold(part)?),
+            Rule::call => {
+                let mut parts = part.into_inner();
+                let name = ident(&next(&mut parts))?;
+                level.open = Some(Bracket::new(BracketKind::Call(name), place, parts));
+            }
+            _ => level.open = Some(Bracket::new(BracketKind::Group, place, part.into_inner())),
+        }
+        Ok(())
+    }
+
+    /// Ends the bracket of a level, whose expressions were read.
+    fn close(&mut self, level: &mut Level<'_>) {
+        let Some(bracket) = level.open.take() else { return };
+        let (place, yard) = (bracket.span, &mut level.yard);
+        match (bracket.kind, &bracket.members[..]) {
+            (BracketKind::Call(name), members) => {
+                let kind = NodeKind::Call(name, members.to_vec());
+                self.leaf(yard, kind, place);
+            }
+            (BracketKind::Fold(fold), members) => {
+                let fold = Fold { mask: members.first().copied(), ..fold };
+                yard.operators.push((Operator::Fold(fold), place));
+            }
+            (BracketKind::Group, &[first, second]) => {
+                let node = self.push(NodeKind::Pair(first, second), place);
+                self.operand(yard, node);
+                if matches!(yard.operators.last(), Some((Operator::Fold(_), _))) {
+                    // `logsumexp[j](s, w)` takes its two operands and nothing more.
+                    self.apply(yard);
                 }
-                Rule::infix => self.infix(&mut yard, infix(part.as_str()), place, inside)?,
-                Rule::subscript => self.subscript(&mut yard, part)?,
-                _ => self.operand(&mut yard, part)?,
+            }
+            (BracketKind::Group, members) => {
+                let node = members.first().copied().unwrap_or_default();
+                self.expr.nodes[node].span = place;
+                self.operand(yard, node);
+                let touches = |(top, head): &(Operator, Span)| {
+                    matches!(top, Operator::Fold(_)) && head.end == place.start
+                };
+                yard.called = yard.operators.last().is_some_and(touches).then_some(place);
             }
         }
-        while self.apply(&mut yard).is_some() {}
-        Ok(yard.operands.pop().unwrap_or_else(|| panic!("internal: an empty expression")))
+    }
+
+    fn leaf(&mut self, yard: &mut Yard, kind: NodeKind, place: Span) {
+        let node = self.push(kind, place);
+        self.operand(yard, node);
+    }
+
+    fn operand(&mut self, yard: &mut Yard, node: NodeId) {
+        yard.called = None;
+        yard.operands.push(node);
+    }
+
+    /// Applies what still waits; gives the value.
+    fn finish(&mut self, yard: &mut Yard) -> NodeId {
+        while self.apply(yard).is_some() {}
+        yard.operands.pop().unwrap_or_else(|| panic!("internal: an empty expression"))
     }
 
     fn infix(&mut self, yard: &mut Yard, infix: Infix, place: Span, inside: bool) -> Result<()> {
         if infix == Infix::Bar && !inside {
-            return Err(Diagnostic::new(
+            return Diagnostic::new(
                 code::BAR,
                 "the inner product `|` stands outside parentheses",
                 place,
             )
             .help("write `(x | y)` or `dot(x, y)`")
-            .note("`|` binds looser than `+`, so `x | y + z` would be `x | (y + z)`"));
+            .note("`|` binds looser than `+`, so `x | y + z` would be `x | (y + z)`")
+            .fail();
         }
         self.ambiguous(yard, infix, place)?;
         while yard.operators.last().is_some_and(|(top, _)| left(infix) < top.right()) {
@@ -118,9 +237,10 @@ impl Builder<'_> {
                 && compares(*before)
                 && compares(infix)
             {
-                return Err(Diagnostic::new(code::CHAIN, "comparisons do not chain", place)
+                return Diagnostic::new(code::CHAIN, "comparisons do not chain", place)
                     .related(*first, "the first comparison")
-                    .help("write `a < b && b < c`"));
+                    .help("write `a < b && b < c`")
+                    .fail();
             }
             self.apply(yard);
         }
@@ -139,7 +259,7 @@ impl Builder<'_> {
         let (name, axis) = (&fold.name.text, fold.axis);
         match infix {
             Infix::Mul | Infix::Div if name == "sum" => Ok(()),
-            Infix::Mul | Infix::Div | Infix::Power => Err(Diagnostic::new(
+            Infix::Mul | Infix::Div | Infix::Power => Diagnostic::new(
                 code::AMBIGUOUS,
                 format!("does this factor belong inside `{name}[{axis}]`?"),
                 place,
@@ -149,7 +269,8 @@ impl Builder<'_> {
             .help(format!(
                 "write `({name}[{axis}] …) …` to apply it to the result, \
                  or `{name}[{axis}] (… …)` to apply it to every row"
-            ))),
+            ))
+            .fail(),
             _ => Ok(()),
         }
     }
@@ -165,93 +286,24 @@ impl Builder<'_> {
             }
             Operator::Infix(infix) => {
                 let left = yard.operands.pop()?;
-                let place = self.span(left).to(self.span(right));
-                self.push(NodeKind::Infix(infix, left, right), place)
+                let whole = self.span(left).to(self.span(right));
+                self.push(NodeKind::Infix(infix, place, left, right), whole)
             }
         };
         yard.operands.push(node);
         Some(())
     }
 
-    fn operand(&mut self, yard: &mut Yard, pair: Pair<'_, Rule>) -> Result<()> {
-        let place = span(&pair);
-        let group = pair.as_rule() == Rule::paren;
-        let node = self.primary(pair)?;
-        yard.operands.push(node);
-        yard.called = None;
-        let head = yard.operators.last().filter(|(top, _)| matches!(top, Operator::Fold(_)));
-        if let Some((_, head)) = head {
-            if matches!(self.expr.nodes[node].kind, NodeKind::Pair(..)) {
-                // `logsumexp[j](s, w)` takes its two operands and nothing more.
-                self.apply(yard);
-            } else if group && head.end == place.start {
-                yard.called = Some(place);
-            }
-        }
-        Ok(())
-    }
-
-    fn primary(&mut self, pair: Pair<'_, Rule>) -> Result<NodeId> {
-        let place = span(&pair);
-        let kind = match pair.as_rule() {
-            Rule::number => NodeKind::Number(number(&pair)?),
-            Rule::name => NodeKind::Name(ident(&pair)?.text),
-            Rule::position => {
-                let index = pair.into_inner().find(|p| p.as_rule() == Rule::axis);
-                NodeKind::Pos(axis(&index.unwrap_or_else(|| panic!("internal: pos of nothing"))))
-            }
-            Rule::list => NodeKind::List,
-            Rule::call => self.call(pair)?,
-            _ => return self.paren(pair, place),
+    fn indexed(&self, yard: &Yard, axis: &str, place: Span) -> Diagnostic {
+        let base = yard.operands.last().map(|&id| &self.expr.nodes[id].kind);
+        let help = match base {
+            Some(NodeKind::Name(name)) => format!("write `{name}`"),
+            _ => String::from("delete it"),
         };
-        Ok(self.push(kind, place))
-    }
-
-    fn call(&mut self, pair: Pair<'_, Rule>) -> Result<NodeKind> {
-        let mut parts = pair.into_inner();
-        let name = ident(&next(&mut parts))?;
-        let mut args = Vec::new();
-        for part in parts.filter(|p| p.as_rule() == Rule::expr) {
-            args.push(self.expression(part, true)?);
-        }
-        Ok(NodeKind::Call(name, args))
-    }
-
-    fn paren(&mut self, pair: Pair<'_, Rule>, place: Span) -> Result<NodeId> {
-        let mut members = Vec::with_capacity(2);
-        for part in pair.into_inner().filter(|p| p.as_rule() == Rule::expr) {
-            members.push(self.expression(part, true)?);
-        }
-        match members[..] {
-            [first, second] => Ok(self.push(NodeKind::Pair(first, second), place)),
-            _ => {
-                self.expr.nodes[members[0]].span = place;
-                Ok(members[0])
-            }
-        }
-    }
-
-    fn fold(&mut self, pair: Pair<'_, Rule>) -> Result<Fold> {
-        let mut parts = pair.into_inner();
-        let name = ident(&next(&mut parts))?;
-        let (mut index, mut keep, mut mask) = (None, None, None);
-        for part in parts {
-            match part.as_rule() {
-                Rule::axis => index = Some(axis(&part)),
-                Rule::keep => {
-                    let part = part.into_inner().find(|p| p.as_rule() == Rule::size);
-                    keep = part.map(size).transpose()?;
-                }
-                Rule::mask => {
-                    for part in part.into_inner().filter(|p| p.as_rule() == Rule::expr) {
-                        mask = Some(self.expression(part, false)?);
-                    }
-                }
-                _ => {}
-            }
-        }
-        let axis = index.unwrap_or_else(|| panic!("internal: a reduction without an index"));
-        Ok(Fold { name, axis, keep, mask })
+        let message = format!("`[{axis}]` does not belong in an expression");
+        Diagnostic::new(code::INDEX, message, place)
+            .note("an input is used by its name alone; its index was given where it was declared")
+            .help(help)
     }
 
     fn subscript(&mut self, yard: &mut Yard, pair: Pair<'_, Rule>) -> Result<()> {
@@ -260,7 +312,7 @@ impl Builder<'_> {
         let (mut before, mut after, mut colon) = (None, None, false);
         for part in pair.into_inner() {
             match part.as_rule() {
-                Rule::axis => return Err(indexed(part.as_str(), place)),
+                Rule::axis => return self.indexed(yard, part.as_str(), place).fail(),
                 Rule::colon => colon = true,
                 Rule::size if colon => after = Some(size(part)?),
                 Rule::size => before = Some(size(part)?),
@@ -279,34 +331,40 @@ impl Builder<'_> {
     }
 }
 
-fn indexed(axis: &str, place: Span) -> Diagnostic {
-    Diagnostic::new(code::INDEX, format!("`[{axis}]` does not belong in an expression"), place)
-        .help("an input is used by its name alone; its index was given where it was declared")
+fn operator(text: &str) -> Infix {
+    Infix::of(text).unwrap_or_else(|| panic!("internal: `{text}` is no operator"))
 }
 
-fn infix(text: &str) -> Infix {
-    match text {
-        "||" => Infix::Or,
-        "&&" => Infix::And,
-        "==" => Infix::Eq,
-        "!=" => Infix::Ne,
-        "<" => Infix::Lt,
-        "<=" => Infix::Le,
-        ">" => Infix::Gt,
-        ">=" => Infix::Ge,
-        "|" => Infix::Bar,
-        "+" => Infix::Add,
-        "-" => Infix::Sub,
-        "*" => Infix::Mul,
-        "/" => Infix::Div,
-        _ => Infix::Power,
+fn position(pair: Pair<'_, Rule>) -> Axis {
+    let index = pair.into_inner().find(|p| p.as_rule() == Rule::axis);
+    axis(&index.unwrap_or_else(|| panic!("internal: a position without an index")))
+}
+
+/// The head of a reduction; its condition is still to be read.
+fn fold(pair: Pair<'_, Rule>) -> Result<Bracket<'_>> {
+    let place = span(&pair);
+    let mut parts = pair.into_inner();
+    let name = ident(&next(&mut parts))?;
+    let (mut index, mut keep, mut condition) = (Axis::J, None, None);
+    for part in parts {
+        match part.as_rule() {
+            Rule::axis => index = axis(&part),
+            Rule::keep => {
+                let part = part.into_inner().find(|p| p.as_rule() == Rule::size);
+                keep = part.map(size).transpose()?;
+            }
+            Rule::mask => condition = Some(part.into_inner()),
+            _ => {}
+        }
     }
+    let kind = BracketKind::Fold(Fold { name, axis: index, keep, mask: None });
+    Ok(Bracket::new(kind, place, condition.into_iter().flatten()))
 }
 
 fn number(pair: &Pair<'_, Rule>) -> Result<Number> {
     let text = pair.as_str();
     let wrong = |message: &str, label: String| {
-        Err(Diagnostic::new(code::LITERAL, message, span(pair)).label(label))
+        Diagnostic::new(code::LITERAL, message, span(pair)).label(label).fail()
     };
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse::<u64>() {

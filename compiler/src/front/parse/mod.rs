@@ -12,6 +12,7 @@ use pest::iterators::{Pair, Pairs};
 use crate::diag::{Diagnostic, Span, code};
 use crate::ir::Axis;
 
+use super::Result;
 use super::ast::{
     Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members, Place, Size,
     Space, Statement,
@@ -25,8 +26,6 @@ const VERSION: u64 = 1;
 #[derive(pest_derive::Parser)]
 #[grammar = "front/parse/formula.pest"]
 struct Grammar;
-
-type Result<T> = std::result::Result<T, Diagnostic>;
 
 /// Parses a formula file.
 pub fn file(text: &str) -> Result<File> {
@@ -70,13 +69,14 @@ fn version(pair: Pair<'_, Rule>) -> Result<()> {
     let Some(number) = number else { return Ok(()) };
     match number.as_str().parse() {
         Ok(VERSION) => Ok(()),
-        _ => Err(Diagnostic::new(
+        _ => Diagnostic::new(
             code::VERSION,
             format!("version {} of the formula language is not known", number.as_str()),
             span(&number),
         )
         .label(format!("this compiler reads version {VERSION}"))
-        .help("update tilefold, or write `tilefold 1;`")),
+        .help("update tilefold, or write `tilefold 1;`")
+        .fail(),
     }
 }
 
@@ -270,20 +270,22 @@ fn ident(pair: &Pair<'_, Rule>) -> Result<Ident> {
     let text = pair.as_str();
     match text.len() {
         0..=MAX_NAME => Ok(Ident { text: text.into(), span: span(pair) }),
-        length => Err(Diagnostic::new(
+        length => Diagnostic::new(
             code::BAD_NAME,
             format!("a name of {length} characters is too long"),
             span(pair),
         )
-        .label(format!("at most {MAX_NAME} characters"))),
+        .label(format!("at most {MAX_NAME} characters"))
+        .fail(),
     }
 }
 
 fn natural(pair: &Pair<'_, Rule>) -> Result<u64> {
-    pair.as_str().parse().map_err(|_| {
+    let wrong = |_| {
         Diagnostic::new(code::LITERAL, "this integer is too large", span(pair))
             .label(format!("the largest integer is {}", u64::MAX))
-    })
+    };
+    Ok(pair.as_str().parse().map_err(wrong)?)
 }
 
 /// The text of `///` lines.

@@ -1,0 +1,297 @@
+//! What expressions mean, what is accepted, and that no text makes the parser fall over.
+
+use crate::diag::{Diagnostics, code};
+use crate::ir::{Axis, canonical_text};
+
+use super::{Spec, Variable, keops, parse};
+
+/// The canonical text of `a = sum[j] e` with a few inputs in scope.
+fn meaning(expression: &str) -> String {
+    let text = format!(
+        "tilefold 1;\nformula f {{\n  x[j], y[j], b[j] : R;\n  u[j], v[j] : R^3;\n  g, h : R;\n  \
+         let _ = x; let _ = y; let _ = b; let _ = u; let _ = v; let _ = g; let _ = h;\n  \
+         a = {expression};\n}}\n"
+    );
+    let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+    canonical_text(&units[0].instances[0].formula)
+}
+
+/// Each row: what a user writes, and the calls it stands for.
+const MEANINGS: &[(&str, &str)] = &[
+    // Python's precedence
+    ("sum[j] -x**2", "sum[j] neg(square(x))"),
+    ("sum[j] (-x)**2", "sum[j] square(neg(x))"),
+    ("sum[j] x**-1", "sum[j] pow(x, -1)"),
+    ("sum[j] x**-y**2", "sum[j] powf(x, neg(square(y)))"),
+    ("sum[j] x**y**g", "sum[j] powf(x, powf(y, g))"),
+    ("sum[j] 2**-1 * x", "sum[j] mul(pow(2, -1), x)"),
+    ("sum[j] -x*y", "sum[j] mul(neg(x), y)"),
+    ("sum[j] (x - y - b)", "sum[j] sub(sub(x, y), b)"),
+    ("sum[j] x / y / b", "sum[j] div(div(x, y), b)"),
+    ("sum[j] x * y / b * x", "sum[j] mul(div(mul(x, y), b), x)"),
+    ("sum[j] - - x", "sum[j] neg(neg(x))"),
+    ("sum[j] x * -y", "sum[j] mul(x, neg(y))"),
+    ("sum[j] (u | v - u)", "sum[j] dot(u, sub(v, u))"),
+    ("sum[j] exp(u | v)", "sum[j] exp(dot(u, v))"),
+    ("sum[j] ((u | v) < x)", "sum[j] lt(dot(u, v), x)"),
+    ("sum[j] (u | v < x)", "sum[j] lt(dot(u, v), x)"),
+    (
+        "sum[j] (x + y < b && x > y || x == b)",
+        "sum[j] or(and(lt(add(x, y), b), lt(y, x)), eq(x, b))",
+    ),
+    ("sum[j] (x >= y)", "sum[j] le(y, x)"),
+    ("sum[j] (x != y)", "sum[j] ne(x, y)"),
+    // powers and quotients
+    ("sum[j] x**1", "sum[j] x"),
+    ("sum[j] x**2.0", "sum[j] square(x)"),
+    ("sum[j] x**0.5", "sum[j] powf(x, 0.5)"),
+    ("sum[j] x**3", "sum[j] pow(x, 3)"),
+    ("sum[j] 1/x", "sum[j] inv(x)"),
+    ("sum[j] x/3", "sum[j] div(x, 3)"),
+    // constants keep their sign
+    ("sum[j] -2 * x", "sum[j] mul(-2, x)"),
+    ("sum[j] x * -inf", "sum[j] mul(x, -inf)"),
+    ("sum[j] -(-3) * x", "sum[j] mul(3, x)"),
+    ("sum[j] -IntCst(2) * x", "sum[j] mul(-2.0, x)"),
+    // reductions bind like a product
+    ("sum[j] x * y + 1", "add(sum[j] mul(x, y), 1)"),
+    ("-g * logsumexp[j] x * y", "mul(neg(g), logsumexp[j] mul(x, y))"),
+    ("g / sum[j] x", "div(g, sum[j] x)"),
+    ("-sum[j] -x * y", "neg(sum[j] mul(neg(x), y))"),
+    ("sum[j](x) / g", "sum[j] div(x, g)"),
+    ("logsumexp[j](x, u)[1] * g", "mul(elem(logsumexp[j](x, u), 1), g)"),
+    ("max[j] (x - y) * b", "max[j] mul(sub(x, y), b)"),
+    ("sum[j where x < y && pos(j) > 0] b", "sum[j where and(lt(x, y), lt(0, pos(j)))] b"),
+    ("kmin[j; 2 + 1 where x < 0] x * y", "kmin[j; 3 where lt(x, 0)] mul(x, y)"),
+    ("sum[j] sum[j] x", "sum[j] (sum[j] x)"),
+    // softmax is a factor of a sum
+    ("sum[j] softmax(x) * u", "softmaxsum[j](x, u)"),
+    ("sum[j] g * softmax(x) * u / h", "softmaxsum[j](x, div(mul(g, u), h))"),
+    ("sum[j] -softmax(x)", "softmaxsum[j](x, -1)"),
+    ("sum[j] softmax(x)", "softmaxsum[j](x, 1)"),
+    ("sum[j where x < 0] u * softmax(y)", "softmaxsum[j where lt(x, 0)](y, u)"),
+    // components
+    ("sum[j] u[0] * v[1:3]", "sum[j] mul(elem(u, 0), extract(v, 1, 2))"),
+    ("sum[j] u[:2]", "sum[j] extract(u, 0, 2)"),
+    // KeOps' spellings
+    ("sum[j] Exp(-g*SqDist(u,v))*b", "sum[j] mul(exp(mul(neg(g), sqdist(u, v))), b)"),
+    ("sum[j] Var(0,1,1) * Vj(3,3) * Pm(5,1)", "sum[j] mul(mul(x, u), g)"),
+    ("sum[j] IntInv(4) * x + RatCst(3,2)", "add(sum[j] mul(0.25, x), 1.5)"),
+    ("sum[j] (Zero(3) + u)", "sum[j] add(sum_t(0, 3), u)"),
+    ("Sum_Reduction(x*y, 0)", "sum[j] mul(x, y)"),
+    ("KMin_Reduction(x, 3, 0)", "kmin[j; 3] x"),
+    ("LogSumExp_Reduction(x, 0, u)", "logsumexp[j](x, u)"),
+    ("SumSoftMaxWeight_Reduction(x, 0, u)", "softmaxsum[j](x, u)"),
+];
+
+#[test]
+fn expressions_stand_for_the_calls_of_the_table() {
+    for (written, calls) in MEANINGS {
+        assert_eq!(meaning(written), meaning(calls), "`{written}` is not `{calls}`");
+    }
+}
+
+#[test]
+fn functions_are_expanded() {
+    let text = "tilefold 1;
+        fn gauss(r2, g) = exp(-g * r2);
+        fn twice(z) = 2 * half(z);
+        fn half(z) = z / 2;
+        formula f { x[j] : R^2; g : R; a = sum[j] gauss(sqnorm2(twice(x)), g); }
+        formula g { x[j] : R^2; g : R; a = sum[j] exp(-g * sqnorm2(2 * (x / 2))); }";
+    let units = parse("test", text).unwrap_or_else(|e| panic!("{}", e.render("test", text)));
+    let texts = units.iter().map(|unit| canonical_text(&unit.instances[0].formula));
+    let texts: Vec<String> = texts.collect();
+    assert_eq!(texts[0], texts[1]);
+}
+
+#[test]
+fn units_carry_what_the_file_says() {
+    let text = "//! A file.\ntilefold 1;\n\n/// Line one.\n///\n///   Line three.\n\
+        formula f<D: {1..=3, 8}, E: 1..=2> dtype f64 {\n  assert D == 2*E + 1 - 1;\n  \
+        /// points\n  x[i], y[i] : R^(D, E);\n  /// the sum\n  s = sum[i] x * y;\n  \
+        grad s wrt y;\n}\n";
+    let units = parse("dir/f.fold", text).unwrap_or_else(|e| panic!("{}", e.render("f", text)));
+    let unit = &units[0];
+    assert_eq!((unit.file.as_str(), unit.span_line), ("dir/f.fold", 7));
+    assert_eq!(unit.doc, "Line one.\n\n  Line three.");
+    assert_eq!(unit.generics[0].values, [1, 2, 3, 8]);
+    let dims: Vec<&[usize]> = unit.instances.iter().map(|i| i.dims.as_slice()).collect();
+    assert_eq!(dims, [[2, 1]]);
+    let formula = &unit.instances[0].formula;
+    assert_eq!((formula.inputs[1].dim, formula.inputs[1].doc.as_str()), (2, "points"));
+    assert_eq!(formula.outputs[0].doc, "the sum");
+    assert_eq!(unit.instances[0].grads[0].wrt, ["y"]);
+}
+
+#[test]
+fn two_targets_are_two_reductions_of_one_value() {
+    let pairs = [("argmin", "min", "argmin"), ("argmax", "max", "argmax")];
+    for (written, values, rows) in pairs {
+        let of = |body: String| {
+            let text = format!("tilefold 1; formula f {{ x[i], y[j] : R; {body} }}");
+            let units = parse("test", &text).unwrap_or_else(|e| panic!("{e}"));
+            canonical_text(&units[0].instances[0].formula)
+        };
+        let both = of(format!("d[i], l[i] = {written}[j where x < y] x * y;"));
+        let apart = of(format!(
+            "d[i] = {values}[j where x < y] x * y; l[i] = {rows}[j where x < y] x * y;"
+        ));
+        assert_eq!(both, apart);
+    }
+    let of = |body: &str| {
+        let text = format!("tilefold 1; formula f {{ x[i], y[j] : R; {body} }}");
+        canonical_text(
+            &parse("test", &text).unwrap_or_else(|e| panic!("{e}"))[0].instances[0].formula,
+        )
+    };
+    let apart = of("d[i] = kmin[j; 3] x * y; l[i] = argkmin[j; 3] x * y;");
+    assert_eq!(of("d[i], l[i] = kmin[j; 3] x * y;"), apart);
+    assert_eq!(of("d[i], l[i] = argkmin[j; 3] x * y;"), apart);
+    assert_eq!(of("d[i], l[i] = KMin_ArgKMin_Reduction(x * y, 3, 0);"), apart);
+}
+
+#[test]
+fn hostile_names_are_names() {
+    let names = "i j R C int let grad jvp assert formula fn where wrt dtype acc dyn tilefold pos sum \
+        exp softmax class template operator typename namespace nullptr __global__ __shared__ \
+        threadIdx blockIdx printf main type match mut impl dyn async await yield macro_rules T V";
+    for name in names.split_whitespace() {
+        let text = format!(
+            "tilefold 1; formula {} {{ {name}[j] : R^2; a = sum[j] {name}[0] * {name}; }}",
+            name.to_ascii_lowercase().trim_start_matches('_')
+        );
+        let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+        assert_eq!(units[0].instances[0].formula.inputs[0].name, name);
+    }
+}
+
+/// The code of the first error of an expression of `x[j]`.
+fn refusal(expression: &str) -> &'static str {
+    let text = format!("tilefold 1; formula f {{ x[j] : R; a = sum[j] {expression}; }}");
+    match parse("test", &text) {
+        Ok(_) => "accepted",
+        Err(errors) => {
+            assert!(!errors.render("test", &text).is_empty());
+            errors.0[0].code
+        }
+    }
+}
+
+#[test]
+fn long_texts_neither_recur_nor_explode() {
+    let nested = |n: usize, open: &str, close: &str| {
+        refusal(&format!("{}x{}", open.repeat(n), close.repeat(n)))
+    };
+    assert_eq!(nested(200, "(", ")"), "accepted");
+    assert_eq!(nested(200, "exp(", ")"), "accepted");
+    assert_eq!(nested(100_000, "(", ")"), code::NESTING_LIMIT);
+    assert_eq!(nested(100_000, "(", ""), code::NESTING_LIMIT);
+    assert_eq!(nested(10_000, "-", ""), "accepted");
+    assert_eq!(nested(200_000, "-", ""), code::SIZE_LIMIT);
+    assert_eq!(nested(20_000, "sum[j] ", ""), code::SIZE_LIMIT);
+    assert_eq!(nested(60_000, "x + ", ""), code::SIZE_LIMIT);
+    assert_eq!(nested(40_000, "x ** ", ""), code::SIZE_LIMIT);
+    assert_eq!(nested(40_000, "x < ", ""), code::CHAIN);
+    assert_eq!(nested(60_000, "", "[0]"), "accepted");
+    assert_eq!(nested(10_000, "x[j where x] ", ""), code::UNEXPECTED);
+}
+
+#[test]
+fn deep_texts_do_not_overflow_a_small_stack() {
+    for (open, close) in [("(", ")"), ("exp(", ")"), ("sum[j where ", "] x"), ("(1, ", ")")] {
+        for depth in [8, 64, 128, 192, 250] {
+            let text = format!("{}x{}", open.repeat(depth), close.repeat(depth));
+            let parsed =
+                std::thread::Builder::new().stack_size(256 << 10).spawn(move || refusal(&text));
+            let outcome = parsed.expect("a thread").join().expect("no overflow");
+            // Unoptimised frames are too large for the deepest ones, which is an error then.
+            let refused = [code::NESTING_LIMIT, code::PAIR];
+            assert!(outcome == "accepted" || refused.contains(&outcome), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn no_change_of_a_text_makes_the_parser_panic() {
+    let text = "tilefold 1;\n/// Doc.\nfn g(r) = exp(-r**2);\nformula f<D: {1, 2}> dtype f32 {\n  \
+        x[i], y[j] : R^D; e : R;\n  let k : R = g(norm2(x - y)) / e;\n  \
+        d[i], l[i] = argmin[j where k < 1] (x | y)[0];\n  \
+        o[i] = e * sum[j] softmax(k) * y[:1];\n  grad o wrt x;\n}\n";
+    assert!(parse("test", text).is_ok());
+    let pieces =
+        ["", "(", ")", "]", "}", ";", "i", "0", "[j]", "**", "|", ",", "=", "sum[j] ", "\u{e9}"];
+    for at in (0..text.len()).filter(|&at| text.is_char_boundary(at)) {
+        for (n, piece) in pieces.iter().enumerate() {
+            // Every third position for each piece keeps the test quick.
+            if (at + n) % 3 == 0 {
+                let changed = format!("{}{piece}{}", &text[..at], &text[at + 1..]);
+                if let Err(errors) = parse("test", &changed) {
+                    assert!(!errors.0.is_empty(), "an error without a reason: {changed}");
+                    assert!(!errors.render("test", &changed).is_empty());
+                }
+            }
+        }
+    }
+}
+
+fn variables() -> Vec<Variable> {
+    let var = |name: &str, axis, dim| Variable { name: name.into(), axis, dim };
+    vec![var("x", Some(Axis::I), 3), var("y", Some(Axis::J), 3), var("b", Some(Axis::J), 2)]
+}
+
+fn spec(name: &str) -> Spec<'_> {
+    let k = name.contains("KMin").then_some(4);
+    let weight = matches!(name, "LogSumExpWeight" | "SumSoftMaxWeight").then_some("2*b");
+    Spec { name, over: Axis::J, k, weight }
+}
+
+#[test]
+fn keops_reductions_have_their_outputs() {
+    let outputs = |name: &str| -> Vec<(String, usize)> {
+        let formula = keops("SqDist(x,y)", &variables(), &spec(name));
+        let formula = formula.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let dim = |o: &crate::ir::Output| (o.name.clone(), formula.dim(o.expr));
+        formula.outputs.iter().map(dim).collect()
+    };
+    let named = |list: &[(&str, usize)]| -> Vec<(String, usize)> {
+        list.iter().map(|&(name, dim)| (name.to_owned(), dim)).collect()
+    };
+    for name in ["Sum", "Min", "Max", "ArgMin", "ArgMax", "LogSumExp"] {
+        assert_eq!(outputs(name), named(&[("out", 1)]), "{name}");
+    }
+    assert_eq!(outputs("KMin"), named(&[("out", 4)]));
+    assert_eq!(outputs("ArgKMin"), named(&[("out", 4)]));
+    assert_eq!(outputs("Min_ArgMin"), named(&[("out", 1), ("index", 1)]));
+    assert_eq!(outputs("KMin_ArgKMin"), named(&[("out", 4), ("index", 4)]));
+    assert_eq!(outputs("LogSumExpWeight"), named(&[("out", 2)]));
+    assert_eq!(outputs("SumSoftMaxWeight"), named(&[("out", 2)]));
+    assert_eq!(outputs("Max_SumShiftExp"), named(&[("max", 1), ("sum", 1)]));
+}
+
+#[test]
+fn keops_variables_may_be_declared_on_the_spot() {
+    let formula = keops("SqDist(x,y)*Var(3,1,2) + Vj(4,1) + x|y", &variables(), &spec("Sum"));
+    let formula = formula.unwrap_or_else(|e| panic!("{e}"));
+    let inputs: Vec<(&str, Option<Axis>)> =
+        formula.inputs.iter().map(|input| (input.name.as_str(), input.axis)).collect();
+    assert_eq!(inputs[3..], [("var3", None), ("var4", Some(Axis::J))]);
+}
+
+#[test]
+fn keops_errors_point_into_the_string() {
+    let fail = |expr: &str, spec: Spec<'_>| -> Diagnostics {
+        keops(expr, &variables(), &spec).expect_err(expr)
+    };
+    let errors = fail("Exp(-SqDits(x,y))", spec("Sum"));
+    assert_eq!(errors.0[0].span, Some(5..11));
+    assert_eq!(errors.0[0].helps, ["did you mean `SqDist`?"]);
+    assert_eq!(fail("x+b", spec("Sum")).0[0].code, code::SHAPE);
+    assert_eq!(fail("x", spec("Summ")).0[0].code, code::UNKNOWN_REDUCTION);
+    assert_eq!(fail("x", Spec { k: Some(3), ..spec("Sum") }).0[0].code, code::ARITY);
+    assert_eq!(fail("x", Spec { k: None, ..spec("KMin") }).0[0].code, code::ARITY);
+    assert_eq!(fail("x[0]", Spec { weight: Some("b+x"), ..spec("LogSumExp") }).0[0].span, None);
+    assert_eq!(fail("__import__('os')", spec("Sum")).0[0].code, code::UNEXPECTED);
+    assert_eq!(fail("Grad(x,y,b)", spec("Sum")).0[0].code, code::OPERATION);
+    assert_eq!(fail("x; formula g {}", spec("Sum")).0[0].code, code::UNEXPECTED);
+}

@@ -1,0 +1,322 @@
+//! Runs on the caller's stream. Goes in: device arrays, a workspace and a stream. Comes out:
+//! launches in order. It never waits for the device and never allocates on it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DevicePtr, DevicePtrMut};
+use cudarc::driver::{SyncOnDrop, result};
+
+use super::module::{CudaKernel, LoadedStage};
+use super::plan::{ALIGN, Arguments, Plan, StageGrid, extent};
+use crate::bind::Bound;
+use crate::element::{Component, Element};
+use crate::error::Error;
+use crate::kernel::Stage;
+use crate::operand::RawArray;
+use crate::words;
+
+/// An array on a device that a kernel reads: dense, row after row.
+pub struct DeviceArray<'a> {
+    memory: Memory<'a>,
+    array: RawArray,
+}
+
+/// An array on a device that a kernel writes: dense, row after row.
+pub struct DeviceArrayMut<'a> {
+    memory: MemoryMut<'a>,
+    array: RawArray,
+}
+
+enum Memory<'a> {
+    Slice(Box<dyn Source + 'a>),
+    Raw(CUdeviceptr),
+}
+
+enum MemoryMut<'a> {
+    Slice(Box<dyn Target + 'a>),
+    Raw(CUdeviceptr),
+}
+
+/// A `DevicePtr<T>` whose type is forgotten.
+trait Source {
+    fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>);
+    fn context(&self) -> &Arc<CudaContext>;
+}
+
+/// A `DevicePtrMut<T>` whose type is forgotten.
+trait Target {
+    fn pointer<'s>(&'s mut self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>);
+    fn context(&self) -> &Arc<CudaContext>;
+}
+
+struct Typed<'a, D, T>(&'a D, std::marker::PhantomData<T>);
+
+struct TypedMut<'a, D, T>(&'a mut D, std::marker::PhantomData<T>);
+
+impl<T, D: DevicePtr<T>> Source for Typed<'_, D, T> {
+    fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>) {
+        self.0.device_ptr(stream)
+    }
+    fn context(&self) -> &Arc<CudaContext> {
+        self.0.stream().context()
+    }
+}
+
+impl<T, D: DevicePtrMut<T>> Target for TypedMut<'_, D, T> {
+    fn pointer<'s>(&'s mut self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>) {
+        self.0.device_ptr_mut(stream)
+    }
+    fn context(&self) -> &Arc<CudaContext> {
+        self.0.stream().context()
+    }
+}
+
+impl<'a> DeviceArray<'a> {
+    /// A slice or a view as an array of the given shape.
+    ///
+    /// # Errors
+    /// [`DeviceArgument`](crate::Code::DeviceArgument) if it has too few elements.
+    pub fn new<T: Element, D: DevicePtr<T>>(
+        slice: &'a D,
+        shape: (usize, usize),
+    ) -> Result<DeviceArray<'a>, Error> {
+        fits(slice.len(), shape)?;
+        let array = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        let memory = Memory::Slice(Box::new(Typed(slice, std::marker::PhantomData)));
+        Ok(DeviceArray { memory, array })
+    }
+
+    /// An array by device address, with strides in elements.
+    ///
+    /// # Safety
+    /// Until the work on the stream is done, every element that shape and strides reach must be
+    /// readable in the stream's context, and no other work may write it.
+    pub unsafe fn from_raw_parts<T: Element>(
+        data: CUdeviceptr,
+        shape: (usize, usize),
+        strides: (isize, isize),
+    ) -> DeviceArray<'a> {
+        let dense = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        let array = RawArray { row_stride: strides.0, col_stride: strides.1, ..dense };
+        DeviceArray { memory: Memory::Raw(data), array }
+    }
+}
+
+impl<'a> DeviceArrayMut<'a> {
+    /// A slice or a view as an array of the given shape.
+    ///
+    /// # Errors
+    /// [`DeviceArgument`](crate::Code::DeviceArgument) if it has too few elements.
+    pub fn new<T: Component, D: DevicePtrMut<T>>(
+        slice: &'a mut D,
+        shape: (usize, usize),
+    ) -> Result<DeviceArrayMut<'a>, Error> {
+        fits(slice.len(), shape)?;
+        let array = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        let memory = MemoryMut::Slice(Box::new(TypedMut(slice, std::marker::PhantomData)));
+        Ok(DeviceArrayMut { memory, array })
+    }
+
+    /// A dense array by device address.
+    ///
+    /// # Safety
+    /// Until the work on the stream is done, `shape.0 * shape.1` elements must be writable in
+    /// the stream's context, and no other work may read or write them.
+    pub unsafe fn from_raw_parts<T: Component>(
+        data: CUdeviceptr,
+        shape: (usize, usize),
+    ) -> DeviceArrayMut<'a> {
+        let array = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        DeviceArrayMut { memory: MemoryMut::Raw(data), array }
+    }
+}
+
+impl fmt::Debug for DeviceArray<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceArray({} x {} {})", self.array.rows, self.array.cols, self.array.component)
+    }
+}
+
+impl fmt::Debug for DeviceArrayMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RawArray { rows, cols, component, .. } = self.array;
+        write!(f, "DeviceArrayMut({rows} x {cols} {component})")
+    }
+}
+
+impl CudaKernel {
+    /// Queues a run on a stream and returns at once. Arrays come in the order of the formula.
+    ///
+    /// Nothing is allocated on the device: `workspace` has at least
+    /// [`workspace_bytes`](CudaKernel::workspace_bytes) bytes, and may be used again by later
+    /// work on the same stream. `rows` is as in [`run`](crate::run()).
+    ///
+    /// # Errors
+    /// As [`run`](crate::run()) for arrays that do not fit;
+    /// [`DeviceArgument`](crate::Code::DeviceArgument) for arrays of another context or a small
+    /// workspace; [`Device`](crate::Code::Device) for what the driver reports. Failures on the
+    /// device come out of a later call, when the stream gets there.
+    pub fn run_on_stream<W: DevicePtrMut<u8>>(
+        &self,
+        stream: &CudaStream,
+        inputs: &[DeviceArray<'_>],
+        outputs: &mut [DeviceArrayMut<'_>],
+        rows: Option<(usize, usize)>,
+        workspace: &mut W,
+    ) -> Result<(), Error> {
+        let name = self.kernel.name();
+        self.same_context(stream.context(), "the stream")?;
+        self.same_context(workspace.stream().context(), "the workspace")?;
+        // Dropping a guard tells cudarc that the stream uses the slice up to that point.
+        let mut guards = Vec::with_capacity(inputs.len() + outputs.len() + 1);
+        let mut placed = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            placed.push(self.place(input, stream, &mut guards)?);
+        }
+        let mut bound = Bound::inputs(self.kernel, &placed, rows)?;
+        placed.clear();
+        for output in outputs {
+            placed.push(self.place_mut(output, stream, &mut guards)?);
+        }
+        bound.outputs(self.kernel, &placed)?;
+        let plan = self.plan(bound.sizes)?;
+        let bytes = workspace.len();
+        let (address, guard) = workspace.device_ptr_mut(stream);
+        guards.push(guard);
+        if bytes < plan.bytes {
+            let why = format!("the workspace has {bytes} bytes, but needs {}", plan.bytes);
+            return Err(words::device_argument(name, why, "ask workspace_bytes for the size"));
+        }
+        if plan.bytes > 0 && !address.is_multiple_of(ALIGN as u64) {
+            let why = format!("the workspace lies at {address:#x}");
+            return Err(words::device_argument(name, why, "align it to 256 bytes"));
+        }
+        for (index, data) in plan.temp_addresses(address) {
+            bound.place_temp(index, data);
+        }
+        self.steps(&plan).try_for_each(|step| self.launch(stream, &step, &bound, &plan, address))
+    }
+
+    fn place<'s>(
+        &self,
+        input: &'s DeviceArray<'_>,
+        stream: &'s CudaStream,
+        guards: &mut Vec<SyncOnDrop<'s>>,
+    ) -> Result<RawArray, Error> {
+        let address = match &input.memory {
+            Memory::Raw(address) => *address,
+            Memory::Slice(slice) => {
+                self.same_context(slice.context(), "an argument")?;
+                let (address, guard) = slice.pointer(stream);
+                guards.push(guard);
+                address
+            }
+        };
+        Ok(RawArray { data: address as usize as *mut _, ..input.array })
+    }
+
+    fn place_mut<'s>(
+        &self,
+        output: &'s mut DeviceArrayMut<'_>,
+        stream: &'s CudaStream,
+        guards: &mut Vec<SyncOnDrop<'s>>,
+    ) -> Result<RawArray, Error> {
+        let address = match &mut output.memory {
+            MemoryMut::Raw(address) => *address,
+            MemoryMut::Slice(slice) => {
+                self.same_context(slice.context(), "an output")?;
+                let (address, guard) = slice.pointer(stream);
+                guards.push(guard);
+                address
+            }
+        };
+        Ok(RawArray { data: address as usize as *mut _, ..output.array })
+    }
+
+    fn same_context(&self, other: &Arc<CudaContext>, what: &str) -> Result<(), Error> {
+        if other.cu_ctx() == self.context.cu_ctx() {
+            return Ok(());
+        }
+        let (here, there) = (self.context.ordinal(), other.ordinal());
+        let why = format!("the kernel is loaded on cuda:{here}, but {what} is on cuda:{there}");
+        let help = "load the kernel into the context of the arrays, and use one context";
+        Err(words::device_argument(self.kernel.name(), why, help))
+    }
+
+    /// The stages with their grids, in order.
+    pub(super) fn steps<'s>(&'s self, plan: &'s Plan) -> impl Iterator<Item = Step<'s>> {
+        let stages = self.kernel.stages().zip(&self.stages).zip(&plan.grids);
+        stages.map(|((stage, loaded), grid)| Step { stage, loaded, grid })
+    }
+
+    /// Queues one stage. The arrays of `bound` are valid on the device, and `workspace` has the
+    /// plan's bytes.
+    pub(super) fn launch(
+        &self,
+        stream: &CudaStream,
+        step: &Step,
+        bound: &Bound,
+        plan: &Plan,
+        workspace: CUdeviceptr,
+    ) -> Result<(), Error> {
+        let Step { stage, loaded, grid } = step;
+        if grid.row_blocks == 0 {
+            return Ok(());
+        }
+        // This also gives back what cudarc noted when it could not make the stream wait.
+        let bind = stream.context().bind_to_thread();
+        bind.map_err(|why| words::driver(self.kernel.name(), "choosing its context", why.0))?;
+        let size = extent(*stage, bound.sizes);
+        let states = workspace + plan.states as u64;
+        let arguments = Arguments::new(&bound.values, size, grid, states);
+        let facts = &loaded.facts;
+        if let Some(rows) = &loaded.rows {
+            let blocks = (grid.row_blocks, grid.splits);
+            self.call(stream, rows, blocks, (facts.threads, facts.shared_bytes), &arguments)?;
+        }
+        self.call(stream, &loaded.finish, (grid.row_blocks, 1), (facts.threads, 0), &arguments)
+    }
+
+    fn call(
+        &self,
+        stream: &CudaStream,
+        entry: &CudaFunction,
+        (row_blocks, splits): (u32, u32),
+        (threads, shared): (u32, u32),
+        arguments: &Arguments,
+    ) -> Result<(), Error> {
+        let mut pointers = arguments.pointers();
+        // SAFETY: the entry takes these arguments (`tf_cuda_stage`); `arguments` outlives the
+        // call, which copies them; the arrays were checked by `Bound`, and lie on this device.
+        unsafe {
+            result::launch_kernel(
+                entry.cu_function(),
+                (row_blocks, splits, 1),
+                (threads, 1, 1),
+                shared,
+                stream.cu_stream(),
+                &mut pointers,
+            )
+        }
+        .map_err(|why| words::driver(self.kernel.name(), "a launch", why.0))
+    }
+}
+
+/// A stage with its entries and its grid.
+pub(super) struct Step<'a> {
+    pub stage: Stage,
+    loaded: &'a LoadedStage,
+    grid: &'a StageGrid,
+}
+
+fn fits(len: usize, shape: (usize, usize)) -> Result<(), Error> {
+    match shape.0.checked_mul(shape.1) {
+        Some(needed) if needed <= len => Ok(()),
+        _ => {
+            let why = format!("{len} elements were passed as an array of shape {shape:?}");
+            Err(words::device_argument("device array", why, "pass a longer slice"))
+        }
+    }
+}

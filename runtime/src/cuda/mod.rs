@@ -1,0 +1,49 @@
+//! The CUDA executor. Goes in: a kernel with a CUDA image and arrays of the host or of a device.
+//! Comes out: launches on a stream, or filled outputs. It never panics without a driver, never
+//! takes device memory behind the caller's back in [`CudaKernel::run_on_stream`], and never
+//! waits there.
+//!
+//! How far it was tested: grids, splits, workspace, argument addresses and host copies have
+//! tests that run everywhere. The calls of the driver were written against its documentation and
+//! tried with a stand-in for the driver on a machine without a GPU; no device has run them yet.
+//!
+//! ```no_run
+//! use tilefold::Kernel;
+//! use tilefold::cuda::{CudaKernel, DeviceArray, DeviceArrayMut, cudarc::driver::CudaContext};
+//!
+//! # fn kernel() -> &'static Kernel { unimplemented!() }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! if let Some(why) = tilefold::cuda::unavailable() {
+//!     return Err(why.into());
+//! }
+//! let context = CudaContext::new(0)?;
+//! let stream = context.new_stream()?;
+//! let (m, n) = (1000, 2000);
+//! let x = stream.clone_htod(&vec![0.5_f32; m * 3])?;
+//! let y = stream.clone_htod(&vec![0.25_f32; n * 3])?;
+//! let mut a = stream.alloc_zeros::<f32>(m)?;
+//!
+//! let kernel = CudaKernel::load(&context, kernel())?;
+//! let mut workspace = stream.alloc_zeros::<u8>(kernel.workspace_bytes(m, n)?)?;
+//! let inputs = [DeviceArray::new(&x, (m, 3))?, DeviceArray::new(&y, (n, 3))?];
+//! let mut outputs = [DeviceArrayMut::new(&mut a, (m, 1))?];
+//! kernel.run_on_stream(&stream, &inputs, &mut outputs, None, &mut workspace)?;
+//! drop((inputs, outputs));
+//! let a = stream.clone_dtoh(&a)?;
+//! # drop(a);
+//! # Ok(())
+//! # }
+//! ```
+
+mod device;
+mod host;
+mod launch;
+mod module;
+mod plan;
+
+pub use cudarc;
+
+pub use self::device::{DeviceInfo, devices, unavailable};
+pub(crate) use self::host::{Prepared, prepare};
+pub use self::launch::{DeviceArray, DeviceArrayMut};
+pub use self::module::CudaKernel;
