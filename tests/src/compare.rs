@@ -24,7 +24,10 @@ pub struct Gap {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Gap { output, at: (row, col), expected, found, off } = self;
-        write!(f, "{output}[{row}, {col}]: expected {expected:?}, found {found:?}, off by {off:.1e}")
+        write!(
+            f,
+            "{output}[{row}, {col}]: expected {expected:?}, found {found:?}, off by {off:.1e}"
+        )
     }
 }
 
@@ -80,6 +83,7 @@ pub fn array(
 /// 53) and the smallest subnormal number `tiny`.
 pub fn ulps(digits: i32, tiny: f64, expected: f64, found: f64) -> f64 {
     let exponent = expected.abs().log2().floor();
-    let ulp = if expected == 0.0 { tiny } else { (exponent - f64::from(digits - 1)).exp2().max(tiny) };
+    let ulp =
+        if expected == 0.0 { tiny } else { (exponent - f64::from(digits - 1)).exp2().max(tiny) };
     distance(expected, found) / ulp
 }

@@ -5,6 +5,7 @@
 //! compiled CPU code driven piece by piece ([`pieces`]), and by CUDA code that runs on the CPU
 //! ([`emulated`]). [`compare`] says how far two answers are apart.
 
+pub mod calls;
 pub mod compare;
 pub mod emulated;
 pub mod finite;
@@ -13,5 +14,6 @@ pub mod oracle;
 pub mod pieces;
 pub mod problem;
 pub mod rng;
+pub mod sheet;
 mod table;
 pub mod toolchain;

@@ -37,7 +37,14 @@ impl Problem {
     }
 
     /// Fills every input with numbers between two bounds.
-    pub fn between(formula: Formula, m: usize, n: usize, rng: &mut Rng, low: f64, high: f64) -> Problem {
+    pub fn between(
+        formula: Formula,
+        m: usize,
+        n: usize,
+        rng: &mut Rng,
+        low: f64,
+        high: f64,
+    ) -> Problem {
         Problem::new(formula, m, n, |_, _| rng.between(low, high))
     }
 

@@ -102,8 +102,7 @@ impl Table {
 
     /// The outputs, as float64.
     pub fn outputs(&self) -> Vec<Matrix> {
-        let matrix =
-            |v: &Value| Matrix { rows: v.rows, cols: v.cols, data: v.data.to_f64() };
+        let matrix = |v: &Value| Matrix { rows: v.rows, cols: v.cols, data: v.data.to_f64() };
         self.values[self.values.len() - self.outputs..].iter().map(matrix).collect()
     }
 }

@@ -28,7 +28,9 @@ pub enum Sanitizer {
 impl Sanitizer {
     fn flags(self) -> Vec<&'static str> {
         match self {
-            Sanitizer::Memory => vec!["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+            Sanitizer::Memory => {
+                vec!["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+            }
             Sanitizer::Races => vec!["-g", "-fsanitize=thread"],
         }
     }
@@ -79,7 +81,7 @@ fn driver(kernels: &Source) -> Source {
 
 /// Writes one problem in the form that the driver reads.
 fn write(to: &mut Vec<u8>, table: &Table, launches: &[Launch]) {
-    let mut number = |to: &mut Vec<u8>, n: u64| to.extend(n.to_ne_bytes());
+    let number = |to: &mut Vec<u8>, n: u64| to.extend(n.to_ne_bytes());
     number(to, table.values.len() as u64);
     for value in &table.values {
         let bytes = value.data.bytes();

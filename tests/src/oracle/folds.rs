@@ -23,17 +23,13 @@ pub fn fold(reducer: Reducer, rows: &[Row], dim: usize, weights: usize, k: usize
     match reducer {
         Reducer::Sum => each(&|list| list.iter().map(|e| e.0).sum()),
         Reducer::Min => each(&|list| sorted(list, 1.0).first().map_or(f64::INFINITY, |e| e.0)),
-        Reducer::Max => {
-            each(&|list| sorted(list, -1.0).first().map_or(f64::NEG_INFINITY, |e| e.0))
-        }
+        Reducer::Max => each(&|list| sorted(list, -1.0).first().map_or(f64::NEG_INFINITY, |e| e.0)),
         Reducer::ArgMin => each(&|list| number(sorted(list, 1.0).first())),
         Reducer::ArgMax => each(&|list| number(sorted(list, -1.0).first())),
         Reducer::KMin => entries(rows, dim, k, |e| e.map_or(f64::INFINITY, |e| e.0)),
         Reducer::ArgKMin => entries(rows, dim, k, number),
         Reducer::LogSumExp => vec![log_sum(&scores, &vec![1.0; rows.len()])],
-        Reducer::LogSumExpWeight => {
-            (0..weights).map(|c| log_sum(&scores, &weight(c))).collect()
-        }
+        Reducer::LogSumExpWeight => (0..weights).map(|c| log_sum(&scores, &weight(c))).collect(),
         Reducer::SoftMaxSum => {
             let total = shifted(&scores, &vec![1.0; rows.len()]);
             (0..weights).map(|c| shifted(&scores, &weight(c)) / total).collect()
@@ -47,7 +43,10 @@ fn sorted(mut list: Vec<(f64, usize)>, sign: f64) -> Vec<(f64, usize)> {
     list.sort_by(|a, b| {
         let rank = |e: &(f64, usize)| if e.0.is_nan() { 0 } else { 1 };
         let by_value = (sign * a.0).partial_cmp(&(sign * b.0));
-        rank(a).cmp(&rank(b)).then(by_value.unwrap_or(std::cmp::Ordering::Equal)).then(a.1.cmp(&b.1))
+        rank(a)
+            .cmp(&rank(b))
+            .then(by_value.unwrap_or(std::cmp::Ordering::Equal))
+            .then(a.1.cmp(&b.1))
     });
     list
 }

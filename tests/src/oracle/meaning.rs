@@ -21,9 +21,7 @@ pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
     let components = 0..dim;
     match args {
         [a] if is_unary(name) => components.map(|k| unary(name, at(a, k), params)).collect(),
-        [a, b] if is_binary(name) => {
-            components.map(|k| binary(name, at(a, k), at(b, k))).collect()
-        }
+        [a, b] if is_binary(name) => components.map(|k| binary(name, at(a, k), at(b, k))).collect(),
         [a, b, c] if is_ternary(name) => {
             components.map(|k| ternary(name, at(a, k), at(b, k), at(c, k))).collect()
         }
@@ -74,7 +72,13 @@ fn unary(name: &str, x: f64, p: &[i64]) -> f64 {
         "sign" | "step" | "relu" | "clamp_int" if x.is_nan() => x,
         "sign" => or_at_zero(0.0, x.signum()),
         "step" => or_at_zero(1.0, truth(x > 0.0)),
-        "relu" => if x < 0.0 { 0.0 } else { x },
+        "relu" => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x
+            }
+        }
         "clamp_int" => x.max(p[0] as f64).min(p[1] as f64),
         other => unreachable!("`{other}` is not unary"),
     }
@@ -105,8 +109,20 @@ fn ternary(name: &str, a: f64, b: f64, c: f64) -> f64 {
         "clamp" if a < b => b,
         "clamp" if a > c => c,
         "clamp" => a,
-        "ifelse" => if a >= 0.0 { b } else { c },
-        "where" => if a == 0.0 { c } else { b },
+        "ifelse" => {
+            if a >= 0.0 {
+                b
+            } else {
+                c
+            }
+        }
+        "where" => {
+            if a == 0.0 {
+                c
+            } else {
+                b
+            }
+        }
         other => unreachable!("`{other}` is not ternary"),
     }
 }

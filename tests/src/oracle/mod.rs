@@ -110,7 +110,9 @@ impl Oracle<'_> {
                 let rows = along(axis, matrix.rows);
                 Dense { rows, dim: matrix.cols, data: matrix.data.clone() }
             }
-            Node::Const(c) => Dense { rows: [1, 1], dim: 1, data: vec![self.precision.round(c.get())] },
+            Node::Const(c) => {
+                Dense { rows: [1, 1], dim: 1, data: vec![self.precision.round(c.get())] }
+            }
             Node::Pos(axis) => {
                 let count = self.sizes[*axis as usize];
                 let data = (0..count).map(|row| row as f64).collect();
@@ -146,15 +148,22 @@ impl Oracle<'_> {
         let weights = args.get(1).map_or(0, |w| w.dim);
         let mut data = Vec::new();
         for row in 0..count {
-            let taken: Vec<Row> = (0..self.sizes[r.axis as usize])
-                .map(|folded| if r.axis == Axis::J { (folded, row, folded) } else { (folded, folded, row) })
-                .filter(|&(_, i, j)| mask.is_none_or(|m| m.at(i, j)[0] != 0.0))
-                .map(|(number, i, j)| Row {
-                    number,
-                    value: args[0].at(i, j).to_vec(),
-                    weight: args.get(1).map_or(Vec::new(), |w| w.at(i, j).to_vec()),
-                })
-                .collect();
+            let taken: Vec<Row> =
+                (0..self.sizes[r.axis as usize])
+                    .map(|folded| {
+                        if r.axis == Axis::J {
+                            (folded, row, folded)
+                        } else {
+                            (folded, folded, row)
+                        }
+                    })
+                    .filter(|&(_, i, j)| mask.is_none_or(|m| m.at(i, j)[0] != 0.0))
+                    .map(|(number, i, j)| Row {
+                        number,
+                        value: args[0].at(i, j).to_vec(),
+                        weight: args.get(1).map_or(Vec::new(), |w| w.at(i, j).to_vec()),
+                    })
+                    .collect();
             let out = folds::fold(r.reducer, &taken, args[0].dim, weights, r.k);
             data.extend(out.into_iter().map(|x| self.precision.round(x)));
         }

@@ -1,0 +1,159 @@
+//! Calls of every operation: dims and literal parameters that fit it, and numbers to call it with.
+
+use tilefold_compiler::ops::Op;
+
+use crate::rng::Rng;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The operation.
+    pub op: Op,
+    /// Length of each argument.
+    pub dims: Vec<usize>,
+    /// Literal parameters.
+    pub params: Vec<i64>,
+}
+
+type Shapes = &'static [(&'static [usize], &'static [i64])];
+
+/// Some calls of an operation, among them those that broadcast.
+pub fn calls(op: Op) -> Vec<Call> {
+    let make = |(dims, params): &(&[usize], &[i64])| Call {
+        op,
+        dims: dims.to_vec(),
+        params: params.to_vec(),
+    };
+    shapes(op).iter().map(make).collect()
+}
+
+fn shapes(op: Op) -> Shapes {
+    match op.def().name {
+        "pow" => &[
+            (&[1], &[0]),
+            (&[2], &[1]),
+            (&[3], &[2]),
+            (&[1], &[3]),
+            (&[1], &[-1]),
+            (&[2], &[-2]),
+            (&[1], &[7]),
+        ],
+        "round" => &[(&[3], &[0]), (&[1], &[2]), (&[1], &[-1])],
+        "clamp_int" | "diff_clamp_int" => &[(&[1], &[-1, 1]), (&[3], &[0, 1])],
+        "sum_t" => &[(&[1], &[1]), (&[1], &[4])],
+        "elem" => &[(&[1], &[0]), (&[4], &[2])],
+        "elem_t" => &[(&[1], &[1, 0]), (&[1], &[3, 1])],
+        "extract" => &[(&[4], &[1, 2]), (&[3], &[0, 3])],
+        "extract_t" => &[(&[2], &[1, 4]), (&[3], &[0, 3])],
+        "concat" => &[(&[1, 1], &[]), (&[2, 3], &[])],
+        "one_hot" => &[(&[1], &[1]), (&[1], &[4])],
+        "matvecmult" => &[(&[6, 3], &[]), (&[3, 1], &[]), (&[3, 3], &[])],
+        "vecmatmult" => &[(&[2, 6], &[]), (&[1, 3], &[])],
+        "tensorprod" => &[(&[2, 3], &[]), (&[1, 3], &[])],
+        "dot" | "sqdist" => &[(&[3, 3], &[]), (&[1, 3], &[]), (&[1, 1], &[])],
+        "sqnormiso" => &[(&[1, 3], &[])],
+        "sqnormdiag" => &[(&[3, 3], &[])],
+        "symsqnorm" => &[(&[4, 2], &[]), (&[9, 3], &[])],
+        "weightedsqnorm" => &[(&[1, 3], &[]), (&[3, 3], &[]), (&[4, 2], &[]), (&[1, 1], &[])],
+        "weightedsqdist" => &[(&[1, 2, 2], &[]), (&[2, 2, 1], &[]), (&[4, 2, 2], &[])],
+        "sum" | "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => &[(&[1], &[]), (&[4], &[])],
+        _ => match op.def().arity {
+            1 => &[(&[1], &[]), (&[3], &[])],
+            2 => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[]), (&[3, 1], &[])],
+            _ => &[(&[1, 1, 1], &[]), (&[3, 3, 3], &[]), (&[3, 1, 1], &[]), (&[1, 3, 1], &[])],
+        },
+    }
+}
+
+/// Numbers from the operation's domain, one vector an argument.
+pub fn sample(call: &Call, rng: &mut Rng) -> Vec<Vec<f64>> {
+    let domain = call.op.def().domain;
+    let vector = |(&dim, &(low, high)): (&usize, &(f64, f64))| {
+        (0..dim).map(|_| rng.between(low, high)).collect()
+    };
+    call.dims.iter().zip(domain).map(vector).collect()
+}
+
+/// Numbers from the domain at which the operation is smooth within `margin` of every component.
+pub fn smooth_sample(call: &Call, rng: &mut Rng, margin: f64) -> Vec<Vec<f64>> {
+    loop {
+        let args = sample(call, rng);
+        if distance_to_kink(call, &args) > margin {
+            return args;
+        }
+    }
+}
+
+/// How far the arguments are from where the operation jumps or bends.
+fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
+    let least = |all: &mut dyn Iterator<Item = f64>| all.fold(f64::INFINITY, f64::min);
+    let to_integer = |x: f64| (x - x.round()).abs();
+    let bounds = |p: &[i64], x: f64| least(&mut p.iter().map(|&b| (x - b as f64).abs()));
+    let dim = args.iter().map(Vec::len).max().unwrap_or(1);
+    let at = |n: usize, k: usize| args[n][if args[n].len() == 1 { 0 } else { k }];
+    let gap = |(a, b): (usize, usize)| (args[0][a] - args[0][b]).abs();
+    match call.op.def().name {
+        "clamp" => least(
+            &mut (0..dim).map(|k| (at(0, k) - at(1, k)).abs().min((at(0, k) - at(2, k)).abs())),
+        ),
+        "clamp_int" | "diff_clamp_int" => {
+            least(&mut args[0].iter().map(|&x| bounds(&call.params, x)))
+        }
+        "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => {
+            least(&mut (0..dim).flat_map(|a| (0..a).map(move |b| (a, b))).map(gap))
+        }
+        "one_hot" => to_integer(args[0][0] + 0.5),
+        // The quotient moves by up to three steps where each of the three numbers moves by one.
+        "mod" => least(&mut (0..dim).map(|k| to_integer((at(0, k) - at(2, k)) / at(1, k)) / 3.0)),
+        "round" => {
+            let unit = 10f64.powi(call.params[0] as i32);
+            least(&mut args[0].iter().map(|x| to_integer(x * unit + 0.5) / unit))
+        }
+        _ => f64::INFINITY,
+    }
+}
+
+/// Numbers at the edges of float32: NaN, infinities, signed zeros, halves, subnormals.
+pub const EDGES: &[f64] = &[
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    3.0,
+    -7.25,
+    1e30,
+    -1e30,
+    3e38,
+    1e-30,
+    F32_LEAST_NORMAL,
+    F32_SUBNORMAL,
+    -F32_SUBNORMAL,
+];
+
+/// The numbers of [`EDGES`] whose squares and products are numbers of float32 too.
+pub const MILD_EDGES: &[f64] =
+    &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -7.25];
+
+const F32_LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
+const F32_SUBNORMAL: f64 = 1e-40f32 as f64;
+
+/// Every combination of `edges` for the arguments, component by component: argument n of row r.
+/// Components of vectors take the edges that follow, so that they differ.
+pub fn edge_rows(call: &Call, edges: &[f64]) -> Vec<Vec<Vec<f64>>> {
+    let count = edges.len().pow(call.dims.len().min(3) as u32);
+    let row = |row: usize| {
+        let vector = |(n, &dim): (usize, &usize)| {
+            let start = row / edges.len().pow(n as u32);
+            (0..dim).map(|k| edges[(start + 5 * k) % edges.len()]).collect()
+        };
+        call.dims.iter().enumerate().map(vector).collect()
+    };
+    (0..count).map(row).collect()
+}
