@@ -1,7 +1,8 @@
 //! What expressions mean, what is accepted, and that no text makes the parser fall over.
 
 use crate::diag::{Diagnostics, code};
-use crate::ir::{Axis, canonical_text};
+use crate::ir::{Axis, Node, canonical_text};
+use crate::reduce::Reducer;
 
 use super::{Spec, Variable, keops, parse};
 
@@ -165,7 +166,8 @@ fn two_targets_are_two_reductions_of_one_value() {
 
 #[test]
 fn hostile_names_are_names() {
-    let names = "i j R C int let grad jvp assert formula fn where wrt dtype acc dyn tilefold pos sum \
+    let names = "i j R C int let \
+        grad jvp assert formula fn where wrt dtype acc dyn tilefold pos sum \
         exp softmax class template operator typename namespace nullptr __global__ __shared__ \
         threadIdx blockIdx printf main type match mut impl dyn async await yield macro_rules T V";
     for name in names.split_whitespace() {
@@ -314,4 +316,24 @@ fn keops_errors_point_into_the_string() {
     assert_eq!(fail("__import__('os')", spec("Sum")).0[0].code, code::UNEXPECTED);
     assert_eq!(fail("Grad(x,y,b)", spec("Sum")).0[0].code, code::OPERATION);
     assert_eq!(fail("x; formula g {}", spec("Sum")).0[0].code, code::UNEXPECTED);
+}
+
+#[test]
+fn every_reduction_of_the_table_has_a_place_in_the_grammar() {
+    for reducer in Reducer::ALL {
+        let def = reducer.def();
+        let k = if def.takes_k { "; 2" } else { "" };
+        let operand = if def.arity == 2 { "(x, y)" } else { "-x" };
+        let text = format!(
+            "tilefold 1; formula f {{ x[j], y[j] : R; let _ = y; a = {}[j{k}] {operand}; }}",
+            def.name
+        );
+        let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+        let formula = &units[0].instances[0].formula;
+        let found = match formula.node(formula.outputs[0].expr) {
+            Node::Reduce(reduction) => Some(reduction.reducer),
+            _ => None,
+        };
+        assert_eq!(found, Some(*reducer));
+    }
 }

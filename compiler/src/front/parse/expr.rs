@@ -10,10 +10,9 @@ use std::vec;
 use pest::iterators::{Pair, Pairs};
 
 use crate::diag::{Diagnostic, Span, code};
-
+use crate::front::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
 use crate::ir::Axis;
 
-use super::super::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
 use super::{Result, Rule, axis, ident, next, size, span};
 
 /// Largest integer literal: every integer up to it is exact in float64.
@@ -130,7 +129,7 @@ fn compares(infix: Infix) -> bool {
 struct Yard {
     operands: Vec<NodeId>,
     operators: Vec<(Operator, Span)>,
-    /// The reduction whose operand is the group just read, as in `max[j](x)`.
+    /// The group just read, where a reduction touches it and looks like a function, as `max[j](x)`.
     called: Option<Span>,
 }
 

@@ -1,6 +1,6 @@
 //! Text to syntax tree. Nothing outside this folder knows pest.
 //!
-//! In goes text that [`super::scan`] has passed; out comes an [`ast::File`] or an [`Expr`], or
+//! In goes text that [`super::scan`] has passed; out comes a [`File`] or an [`Expr`], or
 //! the first error in words. No name is looked up here and no shape is known.
 
 mod error;
