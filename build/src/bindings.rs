@@ -1,8 +1,8 @@
 //! Rust declarations of the C headers.
 //!
-//! In: headers, and the declarations made last time. Out: declarations. The text records the hash of
-//! the headers it was made from: while they stay the same the old text is kept and libclang is not
-//! needed. It never reads or writes files.
+//! In: headers, and the declarations made last time. Out: declarations. The text records the hash
+//! of the headers it was made from: while they stay the same the old text is kept and libclang is
+//! not needed. It never reads or writes files.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,25 @@ const HELP: &str = "install libclang (Debian: `apt install libclang-dev`, anywhe
                     `cargo xtask build-formulas --fetch-toolchain`";
 
 /// What to declare.
-pub struct Headers<'a> {
+#[derive(Clone, Debug)]
+pub struct Headers {
     /// Name and text. Headers may include each other by these names.
-    pub texts: &'a BTreeMap<String, String>,
-    /// The Rust path that already has the types (`tilefold::sys`); with it, only functions and
-    /// constants of kernels are declared.
-    pub types_from: Option<&'a str>,
+    pub texts: BTreeMap<String, String>,
+    /// Rust text before the declarations: the module's documentation and attributes.
+    pub head: String,
 }
 
-impl Headers<'_> {
+impl Headers {
+    /// Whether a text was made from these headers, and not changed since.
+    pub fn is_current(&self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix(BANNER) else { return false };
+        let body = rest.splitn(3, '\n').nth(2).unwrap_or_default();
+        rest.starts_with(&record(&self.hash(), body))
+    }
+
     /// The declarations: `old` if it was made from the same headers, else new ones.
     pub fn declare(&self, old: Option<&str>) -> Result<String, Error> {
-        let hash = self.hash();
-        if let Some(old) = old.filter(|old| is_made_from(old, &hash)) {
+        if let Some(old) = old.filter(|old| self.is_current(old)) {
             return Ok(old.to_string());
         }
         clang_sys::load().map_err(|problem| {
@@ -45,17 +51,14 @@ impl Headers<'_> {
                 help: HELP.into(),
             }
         })?;
-        let body = self.generate()?;
-        Ok(format!("{BANNER}{}{body}", record(&hash, &body)))
+        let body = format!("{}{}", self.head, self.generate()?);
+        Ok(format!("{BANNER}{}{body}", record(&self.hash(), &body)))
     }
 
     fn hash(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        let types_from = self.types_from.unwrap_or_default();
-        for part in [OPTIONS, types_from]
-            .into_iter()
-            .chain(self.texts.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]))
-        {
+        let texts = self.texts.iter().flat_map(|(name, text)| [name, text]);
+        for part in [OPTIONS, &self.head].into_iter().chain(texts.map(String::as_str)) {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         hasher.finalize().to_hex().to_string()
@@ -77,11 +80,7 @@ impl Headers<'_> {
             .clang_arg("--target=x86_64-unknown-linux-gnu")
             .rust_target(RustTarget::stable(85, 0).map_err(|e| failed(&e.to_string()))?)
             .rust_edition(bindgen::RustEdition::Edition2024);
-        if let Some(types) = self.types_from {
-            builder = builder.blocklist_type("tf_.*").raw_line(format!("use {types}::*;"));
-            builder = builder.blocklist_item("TF_.*");
-        }
-        for (name, text) in self.texts {
+        for (name, text) in &self.texts {
             builder = builder.header_contents(name, text);
         }
         let bindings = builder.generate().map_err(|e| failed(&e.to_string()))?;
@@ -101,46 +100,37 @@ fn record(headers: &str, body: &str) -> String {
     format!("// headers {headers}\n// declarations {}\n", blake3::hash(body.as_bytes()).to_hex())
 }
 
-/// Whether a text was made from headers of this hash, and not changed since.
-fn is_made_from(text: &str, headers: &str) -> bool {
-    let Some(rest) = text.strip_prefix(BANNER) else { return false };
-    let body = rest.splitn(3, '\n').nth(2).unwrap_or_default();
-    rest.starts_with(&record(headers, body))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers() -> BTreeMap<String, String> {
+    fn headers() -> Headers {
         let abi = include_str!("../../templates/include/tf_abi.h");
         let kernels = "#include \"tf_abi.h\"\n/** Gauss. */\nextern const tf_kernel tf_01_f32;\n";
-        [("tf_abi.h", abi), ("tf_kernels.h", kernels)]
-            .map(|(n, t)| (n.to_string(), t.to_string()))
-            .into()
+        let texts = [("tf_abi.h", abi), ("tf_kernels.h", kernels)];
+        let texts = texts.map(|(n, t)| (n.to_string(), t.to_string())).into();
+        Headers { texts, head: "//! Declarations.\n\n".into() }
     }
 
     #[test]
     fn unchanged_headers_keep_the_old_text() {
-        let texts = headers();
-        let headers = Headers { texts: &texts, types_from: None };
+        let headers = headers();
         let body = "pub struct A;\n";
         let old = format!("{BANNER}{}{body}", record(&headers.hash(), body));
         assert_eq!(headers.declare(Some(&old)).unwrap(), old);
-        assert!(!is_made_from(&old.replace("struct A", "struct B"), &headers.hash()));
-        let other = Headers { texts: &texts, types_from: Some("tilefold::sys") };
-        assert!(!is_made_from(&old, &other.hash()));
-        let mut changed = texts.clone();
-        changed.insert("tf_abi.h".into(), "int x;".into());
-        let changed = Headers { texts: &changed, types_from: None };
-        assert!(!is_made_from(&old, &changed.hash()));
+        assert!(!headers.is_current(&old.replace("struct A", "struct B")));
+        assert!(!headers.is_current(""));
+        let changed = Headers { head: "//! Other.\n".into(), ..headers.clone() };
+        assert!(!changed.is_current(&old));
+        let mut changed = headers;
+        changed.texts.insert("tf_abi.h".into(), "int x;".into());
+        assert!(!changed.is_current(&old));
     }
 
     #[test]
     fn declares_kernels_or_says_how_to_get_libclang() {
-        let texts = headers();
-        let all = Headers { texts: &texts, types_from: None };
-        let text = match all.declare(None) {
+        let headers = headers();
+        let text = match headers.declare(None) {
             Ok(text) => text,
             Err(e) if clang_sys::load().is_err() => {
                 let message = e.to_string();
@@ -151,15 +141,16 @@ mod tests {
             }
             Err(e) => panic!("{e}"),
         };
-        for part in ["pub struct tf_kernel {", "pub static tf_01_f32: tf_kernel;", "TF_ABI_VERSION"]
-        {
+        for part in [
+            "\n//! Declarations.\n\n",
+            "pub struct tf_kernel {",
+            "pub static tf_01_f32: tf_kernel;",
+            "TF_ABI_VERSION",
+            "#[doc = \" Gauss.\"]",
+        ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
-        assert_eq!(all.declare(None).unwrap(), text);
-        assert_eq!(all.declare(Some(&text)).unwrap(), text);
-        let kernels = Headers { texts: &texts, types_from: Some("tilefold::sys") };
-        let text = kernels.declare(None).unwrap();
-        assert!(text.contains("use tilefold::sys::*;") && !text.contains("struct"), "{text}");
-        assert!(text.contains("pub static tf_01_f32: tf_kernel;"), "{text}");
+        assert_eq!(headers.declare(None).unwrap(), text);
+        assert_eq!(headers.declare(Some(&text)).unwrap(), text);
     }
 }

@@ -76,7 +76,7 @@ impl Config {
                     wrappers.push_str(&format!("include!(\"{wrapper}\");\n"));
                 }
                 Err(diagnostics) => {
-                    rendered.push_str(&diagnostics);
+                    rendered.push_str(&format!("{}\n\n", diagnostics.trim_end()));
                     count += 1;
                 }
             }
@@ -123,7 +123,7 @@ fn headers() -> std::collections::BTreeMap<String, String> {
 fn compile(source: &Source) -> Result<(Text, String), String> {
     let Source { name, text, .. } = source;
     let units = front::parse(name, text).map_err(|d| d.render(name, text))?;
-    let artifact = emit::artifact(&units, name).map_err(|e| format!("error: {name}: {e}\n"))?;
+    let artifact = emit::artifact(&units, name).map_err(|e| format!("error: {name}: {e}"))?;
     let libraries = artifact.libraries.into_iter().map(library).collect();
     Ok((Text::new(artifact.files, libraries), artifact.wrapper))
 }

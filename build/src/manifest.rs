@@ -1,8 +1,8 @@
 //! What a generated folder holds: its libraries, and the hash of every text.
 //!
-//! In and out: `manifest.toml`, a small subset of TOML that is written and read line by line, sorted
-//! and without dates or paths of a machine. The manifest is written last: a folder whose texts
-//! match it is whole. It never names a path outside its folder.
+//! In and out: `manifest.toml`, a small subset of TOML that is written and read line by line,
+//! sorted and without dates or paths of a machine. The manifest is written last: a folder whose
+//! texts match it is whole. It never names a path outside its folder.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

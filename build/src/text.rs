@@ -1,8 +1,8 @@
 //! A folder of generated text, kept equal to what the formulas say.
 //!
-//! In: every text of a build. Out: the same texts on disk, the manifest last. Only files that differ
-//! are written; files that an earlier manifest lists and this build lacks are removed. It never
-//! touches a file that it did not make.
+//! In: every text of a build. Out: the same texts on disk, the manifest last. Only files that
+//! differ are written; files that an earlier manifest lists and this build lacks are removed. It
+//! never touches a file that it did not make.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -143,6 +143,11 @@ pub fn write(dir: &Path, text: &Text, progress: &dyn Progress) -> Result<Changes
     }
     files::remove(&dir.join(PENDING))?;
     Ok(changes)
+}
+
+/// Puts a text that is not in a generated folder at `path`, whole; says whether it was another.
+pub fn write_file(path: &Path, text: &str) -> Result<bool, Error> {
+    files::write_if_changed(path, text.as_bytes())
 }
 
 /// An error that lists what differs between `dir` and these texts. Writes nothing.

@@ -56,7 +56,8 @@ fn images_are_linked_with_their_length() {
 
 /// The image that a program finds in the descriptor of the f64 kernel.
 fn image_of(dir: &Path, place: &Place, archive: &Path) -> Vec<u8> {
-    let main = "#include \"tf_abi.h\"\n#include <stdio.h>\nextern const tf_kernel tf_gauss_0123_f64;\n\
+    let main = "#include \"tf_abi.h\"\n#include <stdio.h>\n\
+                extern const tf_kernel tf_gauss_0123_f64;\n\
                 int main(void) { const tf_kernel *k = &tf_gauss_0123_f64;\n\
                 return fwrite(k->image, 1, k->image_bytes, stdout) != k->image_bytes ||\n\
                        (uintptr_t)k->image % 64; }\n";

@@ -214,11 +214,19 @@ struct Harness {
   }
 
   void trigonometry() {
-    const double near = TF_K(1e5, 1e8);
+    const double near = TF_FAR;
     unary("sin", 2, -near, near, [](V x) { return tf_sin(x); }, [](Ref x) { return std::sin(x); });
     unary("sin near 0", 2, -7, 7, [](V x) { return tf_sin(x); }, [](Ref x) { return std::sin(x); });
     unary("cos", 2, -near, near, [](V x) { return tf_cos(x); }, [](Ref x) { return std::cos(x); });
     unary("cos near 0", 2, -7, 7, [](V x) { return tf_cos(x); }, [](Ref x) { return std::cos(x); });
+    /* where the reduction of the argument cancels most */
+    Points turns;
+    for (int i = 0; i < count; i++)
+      turns.push_back((T)(std::floor(random.between(0, near * 0.63)) * 1.57079632679489661923L));
+    check(report, "sin at pi/2 n", 2, turns, {}, [](V x, V) { return tf_sin(x); },
+          [](Ref x, Ref) { return std::sin(x); });
+    check(report, "cos at pi/2 n", 2, turns, {}, [](V x, V) { return tf_cos(x); },
+          [](Ref x, Ref) { return std::cos(x); });
     unary("sinxdivx", 3, -9, 9, [](V x) { return tf_sinxdivx(x); }, sinxdivx);
     check(report, "sinxdivx_prime", 4, points(-4, 4), {},
           [](V x, V) { return tf_sinxdivx_prime(x); }, [](Ref x, Ref) { return sinxdivx_prime(x); },

@@ -100,6 +100,18 @@ fn every_code_has_a_fixture() {
 }
 
 #[test]
+fn every_snapshot_has_a_fixture() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(root.join("snapshots")).expect("the folder of snapshots") {
+        let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let fixture = file.strip_prefix("errors@").and_then(|name| name.strip_suffix(".snap"));
+        if let Some(fixture) = fixture {
+            assert!(root.join("errors").join(fixture).exists(), "{file} has no fixture");
+        }
+    }
+}
+
+#[test]
 fn codes_are_in_order_and_unique() {
     let ids: Vec<&str> = CODES.iter().map(|(id, _)| *id).collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");

@@ -1,2 +1,41 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the commands of this repository. Each command is one file.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use xtask::{build_formulas, demo, doctor, test};
+
+/// Development tasks of tilefold.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    BuildFormulas(build_formulas::Arguments),
+    Demo(demo::Arguments),
+    Test(test::Arguments),
+    Doctor(doctor::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::BuildFormulas(arguments) => build_formulas::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Diagnostics of formulas come with a head of their own.
+            let head = if message.starts_with("error") { "" } else { "error: " };
+            eprintln!("{head}{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The objects of a build, and how each is made.
 //!
-//! In: libraries and their texts. Out: one checked object a (kernel, dtype, level), one a CUDA image
-//! and one a descriptor. It never runs a compiler for something that is in the cache.
+//! In: libraries and their texts. Out: one checked object a (kernel, dtype, level), one a CUDA
+//! image and one a descriptor. It never runs a compiler for something that is in the cache.
 
 use std::ffi::OsStr;
 use std::fs;

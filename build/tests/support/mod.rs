@@ -58,7 +58,8 @@ extern const uint8_t STAGES(_image)[];
 #define IMAGE 0, 0
 #endif
 const tf_kernel PASTE(SYMBOL, DTYPE) = {
-    TF_MAGIC, TF_ABI_VERSION, sizeof(tf_kernel), TF_DOUBLE, {0}, NAME, 0, 0, 0, 0, 1, 0, stages, IMAGE};
+    TF_MAGIC, TF_ABI_VERSION, sizeof(tf_kernel), TF_DOUBLE, {0}, NAME, 0,
+    0, 0, 0, 1, 0, stages, IMAGE};
 "#;
 
 const CU: &str =

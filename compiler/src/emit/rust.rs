@@ -65,6 +65,7 @@ struct CallView {
     params_c: String,
     forward: String,
     table: String,
+    count: usize,
     formula: String,
     file: String,
     generics: String,
@@ -260,7 +261,8 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
         params: with(""),
         params_c: with("'c "),
         forward: cotangent.as_ref().map_or("args".into(), |d| format!("args, {d}")),
-        table: format!("{}_FORMULA", fn_.to_uppercase()),
+        table: fn_.to_uppercase(),
+        count: unit.instances.len() * unit.dtypes.len(),
         formula,
         file: source.into(),
         generics: unit

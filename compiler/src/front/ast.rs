@@ -1,8 +1,8 @@
 //! What a formula file says, before any name or shape is resolved.
 //!
-//! Built by [`super::parse`] and read by [`super::lower`]; every part knows where it stands in
-//! the text. An expression is a flat list of nodes in which operands come before operators, so
-//! nothing that walks or drops one recurses, however long the expression is.
+//! Built by [`super::parse`](mod@super::parse) and read by [`super::lower`]; every part knows where
+//! it stands in the text. An expression is a flat list of nodes in which operands come before
+//! operators, so nothing that walks or drops one recurs, however long the expression is.
 
 use crate::diag::Span;
 use crate::ir::Axis;

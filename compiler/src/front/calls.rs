@@ -59,6 +59,11 @@ pub fn is_known(name: &str) -> bool {
     name == "softmax" || keops::is_form(name) || Op::by_name(name).is_some()
 }
 
+/// Whether a name is a reduction.
+pub fn is_reduction(name: &str) -> bool {
+    reducer_names().any(|known| known == name)
+}
+
 /// Checks that a name can be called, without looking at the arguments.
 pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     let text = name.text.as_str();
@@ -80,7 +85,7 @@ pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     }
     let diagnostic =
         Diagnostic::new(code::UNKNOWN_FUNCTION, format!("unknown function `{text}`"), name.span);
-    if reducer_names().any(|known| known == text) {
+    if is_reduction(text) {
         return diagnostic
             .label("a reduction needs an index")
             .help(format!("write `{text}[j] …` to reduce over j"))
@@ -104,7 +109,7 @@ fn reducer_names() -> impl Iterator<Item = &'static str> {
 /// Why no reduction fits.
 pub fn no_reducer(fold: &Fold, found: usize, span: Span) -> Diagnostic {
     let name = fold.name.text.as_str();
-    if !reducer_names().any(|known| known == name) {
+    if !is_reduction(name) {
         let message = format!("unknown reduction `{name}`");
         let diagnostic = Diagnostic::new(code::UNKNOWN_REDUCTION, message, fold.name.span);
         let mut known: Vec<&str> = reducer_names().collect();

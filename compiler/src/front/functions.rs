@@ -51,8 +51,8 @@ impl<'a> Functions<'a> {
     fn declare(&mut self, function: &'a Function) -> Result<()> {
         let name = &function.name;
         names::check(name)?;
-        if calls::is_known(&name.text) {
-            let message = format!("`{}` is already a function of the language", name.text);
+        if calls::is_known(&name.text) || calls::is_reduction(&name.text) {
+            let message = format!("`{}` is already part of the language", name.text);
             return Diagnostic::new(code::DUPLICATE, message, name.span)
                 .help("choose another name")
                 .fail();

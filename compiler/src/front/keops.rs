@@ -16,7 +16,7 @@ use super::calls::Call;
 use super::functions::Functions;
 use super::instances::Dims;
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
-use super::{Result, parse, scan};
+use super::{Result, names, parse, scan};
 
 /// A variable of a KeOps formula: `Vi`, `Vj` or `Pm` with its dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,12 @@ pub fn keops(
     };
     let vars = with_slots(vars, &tree)?;
     let mut scope = Scope::default();
-    for var in &vars {
+    for (n, var) in vars.iter().enumerate() {
+        names::check_foreign(&var.name)?;
+        if vars[..n].iter().any(|other| other.name == var.name) {
+            let message = format!("the variable `{}` is listed twice", var.name);
+            return Diagnostic::global(code::DUPLICATE, message).fail();
+        }
         let value = evaluator.variable(var)?;
         scope.define(&var.name, Some(Value::Expr(value)));
     }
@@ -361,5 +366,5 @@ fn unknown_reduction(name: &str, span: Span) -> Diagnostic {
         Diagnostic::new(code::UNKNOWN_REDUCTION, format!("unknown reduction `{name}`"), span);
     let known: Vec<&str> = REDUCTIONS.iter().map(|(name, _)| *name).collect();
     let list = known.join(", ");
-    super::names::suggest(diagnostic, name, known).note(format!("the reductions are {list}"))
+    names::suggest(diagnostic, name, known).note(format!("the reductions are {list}"))
 }

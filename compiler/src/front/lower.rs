@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind, Node};
-use crate::reduce::ReduceGrad;
+use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
+use super::gradients::{Facts, Request};
 use super::instances::{self, Dims};
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
 use super::{GradRequest, Instance, Result, Unit, names};
@@ -123,8 +123,8 @@ struct Lowering<'a> {
     scope: Scope<'a>,
     /// Where each name is defined.
     places: BTreeMap<&'a str, Span>,
-    /// Inputs in order, with the names that `let _ = x` marks as unused on purpose.
     inputs: Vec<(&'a Ident, ExprId)>,
+    /// What `let _ = x` keeps on purpose.
     kept: Vec<ExprId>,
     errors: Vec<Diagnostic>,
 }
@@ -184,7 +184,12 @@ impl<'a> Lowering<'a> {
             self.collect(result);
             for statement in &self.def.statements {
                 if let Statement::Grad { output, wrt, span } = statement {
-                    let result = self.gradient(output, wrt, *span, &grads);
+                    let request = Request { output, wrt, span: *span, before: &grads };
+                    let result = request.check(Facts {
+                        formula: &self.evaluator.formula,
+                        inputs: &self.inputs,
+                        places: &self.places,
+                    });
                     grads.extend(self.collect(result));
                 }
             }
@@ -206,6 +211,7 @@ impl<'a> Lowering<'a> {
             Ok(value) => Some(value),
             Err(Diagnostics(errors)) => {
                 self.errors.extend(errors);
+                assert!(!self.errors.is_empty(), "internal: an error without a reason");
                 None
             }
         }
@@ -239,25 +245,37 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
-        let dim = self.dim(space);
+        let dim = match self.dim(space) {
+            Ok(dim) => dim,
+            Err(error) => return self.poison(places, error),
+        };
         for place in places {
-            let dim = match &dim {
-                Ok(dim) => *dim,
-                Err(_) => {
-                    self.define(&place.name, None)?;
-                    continue;
-                }
-            };
-            let built = self.evaluator.formula.input(&place.name.text, place.axis, dim);
-            let value = built.map_err(|e| too_large(&e, space.span))?;
-            if let Some(input) = self.evaluator.formula.inputs.last_mut() {
-                input.doc = doc.into();
-            }
-            self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
-            self.inputs.push((&place.name, value));
-            self.define(&place.name, Some(Value::Expr(value)))?;
+            let value = self.array(doc, place, dim, space.span);
+            let known = value.as_ref().ok().map(|&id| Value::Expr(id));
+            self.define(&place.name, known)?;
+            value?;
         }
-        dim.map(|_| ())
+        Ok(())
+    }
+
+    /// Defines names whose value has an error, so that their uses are not reported too.
+    fn poison(&mut self, places: &'a [Place], error: Diagnostics) -> Result<()> {
+        for place in places {
+            self.define(&place.name, None)?;
+        }
+        Err(error)
+    }
+
+    fn array(&mut self, doc: &str, place: &'a Place, dim: usize, span: Span) -> Result<ExprId> {
+        let formula = &mut self.evaluator.formula;
+        let built = formula.input(&place.name.text, place.axis, dim);
+        let value = built.map_err(|e| Diagnostic::new(code::DIM_LIMIT, e.to_string(), span))?;
+        if let Some(input) = formula.inputs.last_mut() {
+            input.doc = doc.into();
+        }
+        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
+        self.inputs.push((&place.name, value));
+        Ok(value)
     }
 
     /// The dimension of a space of reals.
@@ -322,26 +340,27 @@ impl<'a> Lowering<'a> {
     }
 
     fn output(&mut self, doc: &str, places: &'a [Place], value: &Expr, span: Span) -> Result<()> {
-        let results = self.results(places, value, span);
-        let results = match results {
+        let results = match self.results(places, value, span) {
             Ok(results) => results,
-            Err(error) => {
-                for place in places {
-                    self.define(&place.name, None)?;
-                }
-                return Err(error);
-            }
+            Err(error) => return self.poison(places, error),
         };
         for (place, id) in places.iter().zip(results) {
-            if let Some(axis) = place.axis {
-                self.evaluator.rows(axis, place.name.span)?;
-            }
-            let built = self.evaluator.formula.output(&place.name.text, place.axis, id);
-            self.define(&place.name, built.is_ok().then_some(Value::Expr(id)))?;
-            built.map_err(|e| misplaced(&e, place, value))?;
-            if let Some(output) = self.evaluator.formula.outputs.last_mut() {
-                output.doc = doc.into();
-            }
+            let result = self.target(doc, place, id, value);
+            self.define(&place.name, result.is_ok().then_some(Value::Expr(id)))?;
+            result?;
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, doc: &str, place: &Place, id: ExprId, value: &Expr) -> Result<()> {
+        if let Some(axis) = place.axis {
+            self.evaluator.rows(axis, place.name.span)?;
+        }
+        let formula = &mut self.evaluator.formula;
+        let built = formula.output(&place.name.text, place.axis, id);
+        built.map_err(|e| misplaced(&e, place, value))?;
+        if let Some(output) = formula.outputs.last_mut() {
+            output.doc = doc.into();
         }
         Ok(())
     }
@@ -393,106 +412,11 @@ impl<'a> Lowering<'a> {
             errors => Err(Diagnostics(errors)),
         }
     }
-
-    /// Checks that a gradient exists and that its names are free.
-    fn gradient(
-        &self,
-        output: &Ident,
-        wrt: &[Ident],
-        span: Span,
-        before: &[GradRequest],
-    ) -> Result<GradRequest> {
-        let formula = &self.evaluator.formula;
-        let Some(target) = formula.outputs.iter().find(|o| o.name == output.text) else {
-            let outputs = formula.outputs.iter().map(|o| o.name.as_str());
-            let message = format!("`{}` is not an output", output.text);
-            let diagnostic = Diagnostic::new(code::GRADIENT_NAME, message, output.span);
-            return names::suggest(diagnostic, &output.text, outputs).fail();
-        };
-        if formula.kind(target.expr) == Kind::Index {
-            let message = format!("`{}` holds row numbers, which have no gradient", output.text);
-            return Diagnostic::new(code::NO_GRADIENT, message, output.span).fail();
-        }
-        let reachable = formula.reachable([target.expr]);
-        let mut sources = Vec::new();
-        for (n, name) in wrt.iter().enumerate() {
-            sources.push(self.source(name, output, &reachable)?);
-            let earlier = before.iter().filter(|g| g.output == output.text);
-            let asked = earlier.flat_map(|g| &g.wrt).any(|w| *w == name.text);
-            if asked || wrt[..n].iter().any(|w| w.text == name.text) {
-                let message =
-                    format!("the gradient with respect to `{}` is asked twice", name.text);
-                return Diagnostic::new(code::DUPLICATE, message, name.span).fail();
-            }
-            self.free(&format!("d_{}", name.text), name.span)?;
-        }
-        self.free(&format!("d_{}", output.text), output.span)?;
-        self.differentiable(target.expr, &sources, span)?;
-        let wrt = wrt.iter().map(|w| w.text.clone()).collect();
-        Ok(GradRequest { output: output.text.clone(), wrt })
-    }
-
-    /// The input that a gradient is taken with respect to.
-    fn source(&self, name: &Ident, output: &Ident, reachable: &[bool]) -> Result<ExprId> {
-        let Some((_, id)) = self.inputs.iter().find(|(input, _)| input.text == name.text) else {
-            let message = format!("`{}` is not an input", name.text);
-            let diagnostic = Diagnostic::new(code::GRADIENT_NAME, message, name.span);
-            let inputs = self.inputs.iter().map(|(input, _)| input.text.as_str());
-            return names::suggest(diagnostic, &name.text, inputs).fail();
-        };
-        if reachable[id.index()] {
-            return Ok(*id);
-        }
-        let message = format!("`{}` does not depend on `{}`", output.text, name.text);
-        Diagnostic::new(code::GRADIENT_NAME, message, name.span)
-            .label("the gradient would be zero")
-            .help("delete it from the list")
-            .fail()
-    }
-
-    /// Checks that a name that a gradient introduces is not taken.
-    fn free(&self, name: &str, span: Span) -> Result<()> {
-        match self.places.get(name) {
-            None => Ok(()),
-            Some(place) => Diagnostic::new(
-                code::DUPLICATE,
-                format!("the gradient introduces the name `{name}`, which is taken"),
-                span,
-            )
-            .related(*place, "defined here")
-            .help("rename it")
-            .fail(),
-        }
-    }
-
-    /// Checks that no reduction on the way from the inputs to the output lacks a gradient.
-    fn differentiable(&self, root: ExprId, sources: &[ExprId], span: Span) -> Result<()> {
-        let formula = &self.evaluator.formula;
-        let reachable = formula.reachable([root]);
-        let mut varies = vec![false; formula.len()];
-        for id in formula.ids().filter(|id| reachable[id.index()]) {
-            let node = formula.node(id);
-            varies[id.index()] =
-                sources.contains(&id) || node.args().any(|arg| varies[arg.index()]);
-            if let Node::Reduce(r) = node
-                && let ReduceGrad::None(instead) = r.reducer.def().grad
-                && r.args.iter().any(|arg| varies[arg.index()])
-            {
-                let message = format!("`{}` has no gradient", r.reducer.def().name);
-                return Diagnostic::new(code::NO_GRADIENT, message, span).help(instead).fail();
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Whether an error may be there in one instance and not in another.
 fn depends_on_dims(code: &str) -> bool {
     code.starts_with("E03") || code.starts_with("E05")
-}
-
-fn too_large(error: &BuildError, span: Span) -> Diagnostic {
-    Diagnostic::new(code::DIM_LIMIT, error.to_string(), span)
 }
 
 /// The error of an output whose value varies along an index that is not its own.

@@ -1,14 +1,15 @@
 //! Formula files and KeOps strings to formulas.
 //!
 //! In goes text, from strangers too; out come checked formulas, one for each member of each set
-//! of dimensions, or diagnostics that point into the text. The way is: [`scan`] the characters,
-//! [`parse`](mod@parse) them into an [`ast`], resolve the [`functions`], then [`lower`] each
-//! formula for each of its [`instances`]. Time and memory are bounded by the limits named in
-//! these modules. Nothing here reads files, simplifies, differentiates or emits.
+//! of dimensions, or diagnostics that point into the text. The way is: `scan` the characters,
+//! `parse` them into an `ast`, check the `functions`, then `lower` each formula for each of its
+//! `instances`, and check the `gradients` it asks for. Time and memory are bounded by the limits
+//! named in these modules. Nothing here reads files, simplifies, differentiates or emits.
 
 mod ast;
 mod calls;
 mod functions;
+mod gradients;
 mod instances;
 mod keops;
 mod lower;

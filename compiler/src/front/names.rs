@@ -1,9 +1,12 @@
 //! Names: which may be declared, what the constants are, and what a misspelt one meant.
 
-use crate::diag::{Diagnostic, code};
+use crate::diag::{Diagnostic, Span, code};
 
 use super::Result;
 use super::ast::Ident;
+
+/// Longest name, in bytes.
+pub const MAX_NAME: usize = 64;
 
 /// Names that stand for numbers.
 pub const CONSTANTS: &[(&str, f64)] =
@@ -32,6 +35,22 @@ pub fn check(name: &Ident) -> Result<()> {
             .fail();
     }
     Ok(())
+}
+
+/// Checks that a name that was not parsed is an identifier that may be declared.
+pub fn check_foreign(text: &str) -> Result<()> {
+    let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !starts || !text.bytes().all(letter) || text.len() > MAX_NAME {
+        let message = format!("{text:?} cannot be the name of a variable");
+        return Diagnostic::global(code::BAD_NAME, message)
+            .help("names are made of the letters a to z and A to Z, digits and `_`")
+            .fail();
+    }
+    check(&Ident { text: text.into(), span: Span::default() }).map_err(|mut errors| {
+        errors.0.iter_mut().for_each(|error| error.span = None);
+        errors
+    })
 }
 
 /// Checks that a name may be a formula's: it becomes a file name, a symbol and a Rust function.

@@ -5,9 +5,9 @@
 use pest::error::{Error, ErrorVariant, InputLocation};
 
 use crate::diag::{Diagnostic, Span, code};
+use crate::front::scan::MAX_NESTING;
 
 use super::Rule;
-use crate::front::scan::MAX_NESTING;
 
 /// What to write instead of things that other languages have.
 const HABITS: &[(&str, &str)] = &[

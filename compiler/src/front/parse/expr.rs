@@ -10,10 +10,9 @@ use std::vec;
 use pest::iterators::{Pair, Pairs};
 
 use crate::diag::{Diagnostic, Span, code};
-
+use crate::front::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
 use crate::ir::Axis;
 
-use super::super::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
 use super::{Result, Rule, axis, ident, next, size, span};
 
 /// Largest integer literal: every integer up to it is exact in float64.
@@ -130,7 +129,7 @@ fn compares(infix: Infix) -> bool {
 struct Yard {
     operands: Vec<NodeId>,
     operators: Vec<(Operator, Span)>,
-    /// The reduction whose operand is the group just read, as in `max[j](x)`.
+    /// The group just read, where a reduction touches it and looks like a function, as `max[j](x)`.
     called: Option<Span>,
 }
 
@@ -231,7 +230,7 @@ impl Builder {
             .note("`|` binds looser than `+`, so `x | y + z` would be `x | (y + z)`")
             .fail();
         }
-        self.ambiguous(yard, infix, place)?;
+        factor(yard, infix, place)?;
         while yard.operators.last().is_some_and(|(top, _)| left(infix) < top.right()) {
             if let Some((Operator::Infix(before), first)) = yard.operators.last()
                 && compares(*before)
@@ -246,33 +245,6 @@ impl Builder {
         }
         yard.operators.push((Operator::Infix(infix), place));
         Ok(())
-    }
-
-    /// Refuses `max[j](x) * y`, which looks like a call but means `max[j] (x * y)`. A factor may
-    /// leave a sum, so `sum[j](x) * y` means the same either way.
-    fn ambiguous(&self, yard: &mut Yard, infix: Infix, place: Span) -> Result<()> {
-        let (Some(group), Some((Operator::Fold(fold), _))) =
-            (yard.called.take(), yard.operators.last())
-        else {
-            return Ok(());
-        };
-        let (name, axis) = (&fold.name.text, fold.axis);
-        match infix {
-            Infix::Mul | Infix::Div if name == "sum" => Ok(()),
-            Infix::Mul | Infix::Div | Infix::Power => Diagnostic::new(
-                code::AMBIGUOUS,
-                format!("does this factor belong inside `{name}[{axis}]`?"),
-                place,
-            )
-            .label("inside or outside")
-            .related(group, "looks like the only operand")
-            .help(format!(
-                "write `({name}[{axis}] …) …` to apply it to the result, \
-                 or `{name}[{axis}] (… …)` to apply it to every row"
-            ))
-            .fail(),
-            _ => Ok(()),
-        }
     }
 
     /// Applies the top operator; `None` when none is left.
@@ -307,8 +279,13 @@ impl Builder {
     }
 
     fn subscript(&mut self, yard: &mut Yard, pair: Pair<'_, Rule>) -> Result<()> {
-        yard.called = None;
         let place = span(&pair);
+        if let (Some(group), Some((Operator::Fold(fold), _))) =
+            (yard.called.take(), yard.operators.last())
+            && fold.keep.is_some()
+        {
+            return ambiguous(fold, group, place).fail();
+        }
         let (mut before, mut after, mut colon) = (None, None, false);
         for part in pair.into_inner() {
             match part.as_rule() {
@@ -329,6 +306,32 @@ impl Builder {
         yard.operands.push(node);
         Ok(())
     }
+}
+
+/// Refuses `max[j](x) * y`, which looks like a call but means `max[j] (x * y)`. A factor may
+/// leave a sum, so `sum[j](x) * y` means the same either way.
+fn factor(yard: &mut Yard, infix: Infix, place: Span) -> Result<()> {
+    let (Some(group), Some((Operator::Fold(fold), _))) =
+        (yard.called.take(), yard.operators.last())
+    else {
+        return Ok(());
+    };
+    match infix {
+        Infix::Mul | Infix::Div if fold.name.text == "sum" => Ok(()),
+        Infix::Mul | Infix::Div | Infix::Power => ambiguous(fold, group, place).fail(),
+        _ => Ok(()),
+    }
+}
+
+fn ambiguous(fold: &Fold, group: Span, place: Span) -> Diagnostic {
+    let (name, axis) = (&fold.name.text, fold.axis);
+    Diagnostic::new(code::AMBIGUOUS, format!("does this belong inside `{name}[{axis}]`?"), place)
+        .label("inside or outside")
+        .related(group, "looks like the only operand")
+        .help(format!(
+            "write `({name}[{axis}] …) …` to apply it to the result, \
+             or `{name}[{axis}] (… …)` to apply it to every row"
+        ))
 }
 
 fn operator(text: &str) -> Infix {

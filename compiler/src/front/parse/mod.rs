@@ -1,6 +1,6 @@
 //! Text to syntax tree. Nothing outside this folder knows pest.
 //!
-//! In goes text that [`super::scan`] has passed; out comes an [`ast::File`] or an [`Expr`], or
+//! In goes text that [`super::scan`] has passed; out comes a [`File`] or an [`Expr`], or
 //! the first error in words. No name is looked up here and no shape is known.
 
 mod error;
@@ -17,9 +17,8 @@ use super::ast::{
     Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members, Place, Size,
     Space, Statement,
 };
+use super::names::MAX_NAME;
 
-/// Longest name, in bytes.
-pub const MAX_NAME: usize = 64;
 /// The version of the language that this compiler reads.
 const VERSION: u64 = 1;
 

@@ -1,0 +1,87 @@
+/* The CUDA loop of the `rows` family: a thread owns R rows, a block shares a tile of packed
+ * columns, word by word, and every thread of a warp reads the same column at the same time.
+ *
+ * S is a stage, the same text as on the CPU. Blocks (x, y): x is the block of rows, y the split of
+ * the columns. The rows entry leaves one State a thread and split in the workspace; the finish
+ * entry merges the splits in order and writes the results, so results do not depend on timing.
+ */
+#ifndef TF_CUDA_ROWS_CUH
+#define TF_CUDA_ROWS_CUH
+#include "kernel.h"
+
+#define TF_FENCE()
+
+template <class S, int BYTES> struct tf_cuda_rows {
+  static_assert(sizeof(typename S::State) <= BYTES, "the descriptor promises enough workspace");
+  enum {
+    PARAMS = S::PARAM_WORDS > 0 ? S::PARAM_WORDS : 1,
+    ROWS = S::ROW_WORDS > 0 ? S::ROW_WORDS * S::R : 1,
+    TILE_WORDS = S::COL_WORDS > 0 ? S::COL_WORDS * S::TILE : 1
+  };
+
+  /* This thread's state of one split in the workspace. */
+  TF_FN typename S::State *home(void *workspace, i64 split) {
+    i64 n = (split * tf_grid_x() + tf_block_x()) * S::THREADS + tf_thread();
+    return (typename S::State *)((char *)workspace + n * BYTES);
+  }
+  TF_FN i64 first_row() { return (i64)tf_block_x() * S::THREADS * S::R + tf_thread(); }
+
+  TF_FN void rows(const tf_array *v, i64 n_rows, i64 n_cols, i64 cols_per_split, T *tile,
+                  void *workspace) {
+    T p[PARAMS], x[ROWS];
+    S::launch(v, p);
+    S::row(v, p, first_row(), n_rows, S::THREADS, x);
+    typename S::State s;
+    S::init(s);
+    const i64 split = tf_block_y();
+    const i64 j0 = split * cols_per_split;
+    const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
+    for (i64 at = j0; at < j1; at += S::TILE) {
+      const int n = j1 - at < S::TILE ? (int)(j1 - at) : (int)S::TILE;
+      tf_sync();
+      for (int jj = tf_thread(); jj < n; jj += S::THREADS)
+        S::col(v, p, at + jj, j1, 1, tile + jj, 1, S::TILE);
+      tf_sync();
+      typename S::Acc a;
+      S::open(a, s);
+      int jj = 0;
+      for (; jj + 4 <= n; jj += 4) {
+        TF_UNROLL
+        for (int q = 0; q < 4; ++q)
+          S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q);
+      }
+      for (; jj < n; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj);
+      S::close(a, s, at);
+    }
+    *home(workspace, split) = s;
+  }
+
+  TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace) {
+    T p[PARAMS], x[ROWS];
+    S::launch(v, p);
+    S::row(v, p, first_row(), n_rows, S::THREADS, x);
+    typename S::State s;
+    S::init(s);
+    for (int split = 0; split < splits; ++split)
+      S::merge(s, *home(workspace, split));
+    S::finish(v, p, x, s, first_row(), n_rows, S::THREADS);
+  }
+};
+
+#define TF_ROWS_ENTRY(symbol, S, f32, f64)                                                                  \
+  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
+      TF_ENTRY_NAME(symbol, S, _rows)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,     \
+                                      int splits, void *workspace) {                               \
+    TF_UNUSED(splits);                                                                             \
+    TF_SHARED(T, tile, tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>::TILE_WORDS);                                               \
+    tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>::rows(v.v, n_rows, n_cols, cols_per_split, tile, workspace);                   \
+  }
+
+#define TF_FINISH_ENTRY(symbol, S, f32, f64)                                                                \
+  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
+      TF_ENTRY_NAME(symbol, S, _finish)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,   \
+                                        int splits, void *workspace) {                             \
+    TF_UNUSED(n_cols, cols_per_split);                                                             \
+    tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>::finish(v.v, n_rows, splits, workspace);                                       \
+  }
+#endif

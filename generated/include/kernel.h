@@ -1,0 +1,109 @@
+/* What the code of every stage uses to read its arrays and to hand values from one place to the
+ * next. Included after a prelude; real C++ that does not depend on any formula.
+ *
+ * A block of rows is R vectors of W lanes; lane l of vector r is row i0 + (r * W + l) * step. On
+ * the CPU step is 1; on CUDA a thread owns R rows that lie `threads` apart.
+ */
+#ifndef TF_KERNEL_H
+#define TF_KERNEL_H
+#include "tf_abi.h"
+#include "reduce.h"
+
+/* Vectors of rows a block: the first where there are 32 vector registers (or a GPU), the second
+ * where there are 16. */
+#if defined(TF_LEVEL) && (TF_LEVEL == 2 || TF_LEVEL == 3)
+#define TF_R(wide, narrow) (narrow)
+#else
+#define TF_R(wide, narrow) (wide)
+#endif
+
+/* Loops over the components of long values stay loops. */
+#if defined(__CUDACC__)
+#define TF_LOOP _Pragma("unroll 4")
+#else
+#define TF_LOOP _Pragma("GCC unroll 2")
+#endif
+
+template <class... A> TF_FN void TF_UNUSED(const A &...) {}
+
+#define TF_JOIN_(a, b) a##b
+#define TF_JOIN(a, b) TF_JOIN_(a, b)
+#ifndef TF_DOUBLE
+#define TF_DOUBLE_float 0
+#define TF_DOUBLE_double 1
+#define TF_DOUBLE TF_JOIN(TF_DOUBLE_, TF_REAL_T)
+#endif
+#if TF_DOUBLE
+#define TF_DTYPE_ _f64
+#else
+#define TF_DTYPE_ _f32
+#endif
+#if !defined(TF_LEVEL)
+#define TF_LEVEL_ _
+#elif TF_LEVEL == 2
+#define TF_LEVEL_ _v2
+#elif TF_LEVEL == 3
+#define TF_LEVEL_ _v3
+#elif TF_LEVEL == 4
+#define TF_LEVEL_ _v4
+#else
+#define TF_LEVEL_ _neon
+#endif
+/* tf_<hash>_f32_v4 */
+#define TF_STAGES(symbol) TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), TF_LEVEL_)
+/* tf_<hash>_f32_s0_rows */
+#define TF_ENTRY_NAME(symbol, S, kind) TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)
+
+/* One packed column: on the CPU its words are neighbours; in a CUDA tile they lie a tile apart. */
+struct tf_col {
+  const T *at_;
+  int stride;
+  TF_METHOD V at(int word) const { return tf_splat(at_[(i64)word * stride]); }
+};
+
+/* Column c of lane rows; rows past the end repeat the last one. */
+TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  const T *base = (const T *)a.data + c * a.col_stride;
+  V v = tf_c(0.0);
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    tf_set_lane(v, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
+  }
+  return v;
+}
+
+/* Column c of the only row. */
+TF_FN V tf_read_param(const tf_array &a, int c) {
+  return tf_splat(((const T *)a.data)[c * a.col_stride]);
+}
+
+/* Row numbers as reals. */
+TF_FN V tf_pos(i64 i0, i64 step, int r) {
+  V v = tf_c(0.0);
+  TF_LANES(l) tf_set_lane(v, l, (T)(i0 + (i64)(r * W + l) * step));
+  return v;
+}
+
+/* Packs one word of W columns; `n` of them exist. */
+TF_FN void tf_pack(T *to, i64 lane_stride, int n, V v) {
+  for (int l = 0; l < n; ++l) to[l * lane_stride] = tf_lane(v, l);
+}
+
+/* Writes column c of lane rows; rows past the end are left alone. */
+TF_FN void tf_write(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    if (i < i1) ((T *)a.data)[i * a.row_stride + c] = tf_lane(v, l);
+  }
+}
+
+/* Writes row numbers. */
+template <class A>
+TF_FN void tf_write_index(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r,
+                          const typename A::State &s) {
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    if (i < i1) ((i64 *)a.data)[i * a.row_stride + c] = A::index(s, c, r * W + l);
+  }
+}
+#endif

@@ -1,0 +1,303 @@
+/* The states of reductions: neutral element, fold, merge, finished value.
+ *
+ * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is merged
+ * and finished. The accumulator itself lives in registers for one tile of columns: `open` reads
+ * what it needs from the state, `add` folds one column into R vectors of rows, `close` flushes
+ * into the state. The same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
+ *
+ * Included after a prelude (tf_cpu.h or tf_cuda.cuh). Row numbers are i64; ties go to the lowest
+ * row; NaN comes before every number.
+ */
+#ifndef TF_REDUCE_H
+#define TF_REDUCE_H
+
+#if defined(__CUDACC__)
+#define TF_METHOD __device__ __forceinline__
+#define TF_LOGD(x) log(x)
+#define TF_EXPD(x) exp(x)
+#else
+#define TF_METHOD inline __attribute__((always_inline))
+#define TF_LOGD(x) __builtin_log(x)
+#define TF_EXPD(x) __builtin_exp(x)
+#endif
+/* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need it
+ * inlined. */
+#if defined(__CUDACC__) || defined(TF_EMULATED)
+#define TF_RARE TF_FN
+#else
+#define TF_RARE static __attribute__((noinline, cold, unused))
+#endif
+#if defined(__CUDACC__)
+#define TF_ROWS(r) _Pragma("unroll") for (int r = 0; r < R; ++r)
+#else
+#define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
+#endif
+#define TF_LANES(l) for (int l = 0; l < W; ++l)
+
+/* dst[l] *= (double)c[l] */
+TF_FN void tf_widen_scale(double *dst, V c) {
+  TF_LANES(l) dst[l] *= (double)tf_lane(c, l);
+}
+
+/* Sums, component by component: partial sums of one tile in T, totals in double, so that the
+ * error does not grow with the number of columns. */
+template <int E, int R> struct tf_sum {
+  struct State {
+    double total[E][R * W];
+  };
+  V part[E][R];
+
+  TF_FN void init(State &s) {
+    for (int e = 0; e < E; ++e)
+      for (int l = 0; l < R * W; ++l) s.total[e][l] = 0.0;
+  }
+  TF_METHOD void open(const State &) {
+    for (int e = 0; e < E; ++e) TF_ROWS(r) part[e][r] = tf_c(0.0);
+  }
+  TF_METHOD void add(int e, int r, V x) { part[e][r] = part[e][r] + x; }
+  TF_METHOD void close(State &s, i64) {
+    for (int e = 0; e < E; ++e) TF_ROWS(r) tf_widen_add(&s.total[e][r * W], part[e][r]);
+  }
+  TF_FN void merge(State &s, const State &o) {
+    for (int e = 0; e < E; ++e)
+      for (int l = 0; l < R * W; ++l) s.total[e][l] += o.total[e][l];
+  }
+  TF_FN V value(const State &s, int, int e, int r) {
+    V v = tf_c(0.0);
+    TF_LANES(l) tf_set_lane(v, l, (T)s.total[e][r * W + l]);
+    return v;
+  }
+};
+
+/* Smallest (S = 1) or largest (S = -1) value; NaN if any value is NaN. */
+template <int E, int R, int S> struct tf_extremum {
+  struct State {
+    T best[E][R * W];
+  };
+  V best[E][R];
+
+  TF_FN V pick(V a, V b) { return S > 0 ? tf_min(a, b) : tf_max(a, b); }
+  TF_FN void init(State &s) {
+    for (int e = 0; e < E; ++e)
+      for (int l = 0; l < R * W; ++l) s.best[e][l] = (T)(S * TF_INF);
+  }
+  TF_METHOD void open(const State &s) {
+    for (int e = 0; e < E; ++e) TF_ROWS(r) best[e][r] = tf_load(&s.best[e][r * W]);
+  }
+  TF_METHOD void add(int e, int r, V x) { best[e][r] = pick(best[e][r], x); }
+  TF_METHOD void close(State &s, i64) {
+    for (int e = 0; e < E; ++e) TF_ROWS(r) tf_store(&s.best[e][r * W], best[e][r]);
+  }
+  TF_FN void merge(State &s, const State &o) {
+    for (int e = 0; e < E; ++e)
+      TF_ROWS(r) tf_store(&s.best[e][r * W], pick(tf_load(&s.best[e][r * W]), tf_load(&o.best[e][r * W])));
+  }
+  TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
+};
+
+/* Whether a comes before b: NaN first, then the smaller (S = 1) or larger (S = -1). */
+template <int S> TF_FN bool tf_first(T a, T b) {
+  return (S > 0 ? a < b : a > b) || (a != a && b == b);
+}
+template <int S> TF_FN M tf_firsts(V a, V b) {
+  return tf_or_m(S > 0 ? a < b : a > b, tf_and_m(a != a, b == b));
+}
+
+/* Smallest or largest value and its row. MASKED: some pairs are left out (`add_if`), so a row may
+ * have no candidate at all; its row number is then -1. */
+template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
+  struct State {
+    T best[E][R * W];
+    i64 at[E][R * W];
+  };
+  V best[E][R];
+  VI at[E][R];   /* column within the tile, -1: none in this tile */
+  VI none[E][R]; /* MASKED: -1 while the row has no candidate yet */
+
+  TF_FN void init(State &s) {
+    for (int e = 0; e < E; ++e)
+      for (int l = 0; l < R * W; ++l) s.best[e][l] = (T)(S * TF_INF), s.at[e][l] = -1;
+  }
+  TF_METHOD void open(const State &s) {
+    for (int e = 0; e < E; ++e)
+      TF_ROWS(r) {
+        best[e][r] = tf_load(&s.best[e][r * W]);
+        at[e][r] = tf_splat_i(-1);
+        if (MASKED) TF_LANES(l) tf_set_lane_i(none[e][r], l, s.at[e][r * W + l] < 0 ? -1 : 0);
+      }
+  }
+  TF_METHOD void add(int e, int r, V x, int jj) {
+    M first = tf_firsts<S>(x, best[e][r]);
+    best[e][r] = tf_sel(first, x, best[e][r]);
+    at[e][r] = tf_sel_i(first, tf_splat_i(jj), at[e][r]);
+  }
+  TF_METHOD void add_if(int e, int r, V x, V mask, int jj) {
+    M first = tf_or_m(tf_firsts<S>(x, best[e][r]), none[e][r] != tf_splat_i(0));
+    first = tf_and_m(mask != tf_c(0.0), first);
+    best[e][r] = tf_sel(first, x, best[e][r]);
+    at[e][r] = tf_sel_i(first, tf_splat_i(jj), at[e][r]);
+    none[e][r] = tf_sel_i(first, tf_splat_i(0), none[e][r]);
+  }
+  TF_METHOD void close(State &s, i64 tile) {
+    for (int e = 0; e < E; ++e)
+      TF_ROWS(r) {
+        tf_store(&s.best[e][r * W], best[e][r]);
+        TF_LANES(l) {
+          i64 &to = s.at[e][r * W + l];
+          i64 jj = (i64)tf_lane_i(at[e][r], l);
+          if (jj >= 0) to = tile + jj;
+          /* Nothing came before the neutral element: every value so far equals it. */
+          if (!MASKED && to < 0) to = tile;
+        }
+      }
+  }
+  TF_FN void merge(State &s, const State &o) {
+    for (int e = 0; e < E; ++e)
+      for (int l = 0; l < R * W; ++l) {
+        bool empty = s.at[e][l] < 0;
+        if (o.at[e][l] >= 0 && (empty || tf_first<S>(o.best[e][l], s.best[e][l]))) {
+          s.best[e][l] = o.best[e][l];
+          s.at[e][l] = o.at[e][l];
+        }
+      }
+  }
+  TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
+  TF_FN i64 index(const State &s, int e, int lane) { return s.at[e][lane]; }
+};
+
+/* The K smallest values and their rows, sorted. A row is compared with its K-th value only;
+ * insertion is rare, about K ln(N / K) times a row. Missing entries are (+inf, -1). */
+template <int E, int K, int R> struct tf_kmin {
+  struct State {
+    T best[E][K][R * W];
+    i64 at[E][K][R * W];
+  };
+  V last[E][R];
+  VI open_[E][R]; /* -1 while the row has fewer than K entries */
+
+  TF_FN void init(State &s) {
+    for (int e = 0; e < E; ++e)
+      for (int k = 0; k < K; ++k)
+        for (int l = 0; l < R * W; ++l) s.best[e][k][l] = (T)TF_INF, s.at[e][k][l] = -1;
+  }
+  TF_METHOD void load(const State &s, int e, int r) {
+    last[e][r] = tf_load(&s.best[e][K - 1][r * W]);
+    TF_LANES(l) tf_set_lane_i(open_[e][r], l, s.at[e][K - 1][r * W + l] < 0 ? -1 : 0);
+  }
+  TF_METHOD void open(const State &s) {
+    for (int e = 0; e < E; ++e) TF_ROWS(r) load(s, e, r);
+  }
+  /* Ties stay behind the entries that are there, which have lower rows. */
+  TF_RARE void insert(State &s, int e, int lane, T x, i64 j) {
+    int k = K - 1;
+    for (; k > 0; --k) {
+      T before = s.best[e][k - 1][lane];
+      i64 row = s.at[e][k - 1][lane];
+      if (row >= 0 && !tf_first<1>(x, before)) break;
+      s.best[e][k][lane] = before;
+      s.at[e][k][lane] = row;
+    }
+    s.best[e][k][lane] = x;
+    s.at[e][k][lane] = j;
+  }
+  TF_METHOD void enter(State &s, int e, int r, V x, i64 j, M wanted) {
+    TF_LANES(l) if (tf_lane_m(wanted, l)) insert(s, e, r * W + l, tf_lane(x, l), j);
+    load(s, e, r);
+  }
+  TF_METHOD void add(State &s, int e, int r, V x, i64 j) {
+    M wanted = tf_or_m(tf_firsts<1>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
+    if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
+  }
+  TF_METHOD void add_if(State &s, int e, int r, V x, V mask, i64 j) {
+    M wanted = tf_or_m(tf_firsts<1>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
+    wanted = tf_and_m(mask != tf_c(0.0), wanted);
+    if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
+  }
+  TF_METHOD void close(State &, i64) {}
+  TF_FN void merge(State &s, const State &o) {
+    for (int e = 0; e < E; ++e)
+      for (int l = 0; l < R * W; ++l)
+        for (int k = 0; k < K; ++k) {
+          i64 j = o.at[e][k][l];
+          T x = o.best[e][k][l];
+          bool full = s.at[e][K - 1][l] >= 0;
+          if (j < 0 || (full && !tf_first<1>(x, s.best[e][K - 1][l]))) break;
+          insert(s, e, l, x, j);
+        }
+  }
+  /* Component e * dim + c of the result is entry e of component c. */
+  TF_FN V value(const State &s, int, int n, int r) { return tf_load(&s.best[n % E][n / E][r * W]); }
+  TF_FN i64 index(const State &s, int n, int lane) { return s.at[n % E][n / E][lane]; }
+};
+
+/* Sums of exp(x) and of exp(x) w for E weights, relative to a running maximum m: no term
+ * overflows, and the largest is 1. m stays finite, so x - m is never inf - inf: rows of -inf
+ * give 0, a +inf gives +inf. */
+template <int E, int R> struct tf_shifted_exp {
+  struct State {
+    T shift[R * W];
+    double total[1 + E][R * W];
+  };
+  V shift_[R];
+  V part[1 + E][R];
+
+  TF_FN void init(State &s) {
+    for (int l = 0; l < R * W; ++l) s.shift[l] = (T)-TF_MAX;
+    for (int e = 0; e <= E; ++e)
+      for (int l = 0; l < R * W; ++l) s.total[e][l] = 0.0;
+  }
+  TF_METHOD void open(const State &s) {
+    TF_ROWS(r) shift_[r] = tf_load(&s.shift[r * W]);
+    for (int e = 0; e <= E; ++e) TF_ROWS(r) part[e][r] = tf_c(0.0);
+  }
+  /* Raises the maxima to the scores q and rescales what was summed. */
+  TF_METHOD void raise(State &s, const V (&q)[R]) {
+    TF_ROWS(r) {
+      M higher = q[r] > shift_[r];
+      V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift_[r]);
+      V scale = tf_sel(higher, tf_exp(shift_[r] - to), tf_c(1.0));
+      shift_[r] = to;
+      for (int e = 0; e <= E; ++e) {
+        part[e][r] = part[e][r] * scale;
+        tf_widen_scale(&s.total[e][r * W], scale);
+      }
+    }
+  }
+  /* Replaces the scores q by the terms exp(q - m) and sums them. */
+  TF_METHOD void terms(State &s, V (&q)[R]) {
+    M higher = q[0] > shift_[0];
+    TF_ROWS(r) higher = tf_or_m(higher, q[r] > shift_[r]);
+    if (__builtin_expect(tf_any(higher), 0)) raise(s, q);
+    TF_ROWS(r) q[r] = tf_exp(q[r] - shift_[r]);
+    TF_ROWS(r) part[0][r] = part[0][r] + q[r];
+  }
+  TF_METHOD void add(int e, int r, V x) { part[1 + e][r] = part[1 + e][r] + x; }
+  TF_METHOD void close(State &s, i64) {
+    TF_ROWS(r) tf_store(&s.shift[r * W], shift_[r]);
+    for (int e = 0; e <= E; ++e) TF_ROWS(r) tf_widen_add(&s.total[e][r * W], part[e][r]);
+  }
+  /* exp(a - b) for a <= b, where both may be the neutral -TF_MAX. */
+  TF_FN double scale(T a, T b) { return a == b ? 1.0 : TF_EXPD((double)a - (double)b); }
+  TF_FN void merge(State &s, const State &o) {
+    for (int l = 0; l < R * W; ++l) {
+      T m = s.shift[l] < o.shift[l] ? o.shift[l] : s.shift[l];
+      double a = scale(s.shift[l], m), b = scale(o.shift[l], m);
+      s.shift[l] = m;
+      for (int e = 0; e <= E; ++e) s.total[e][l] = s.total[e][l] * a + o.total[e][l] * b;
+    }
+  }
+  /* Field 0: log of the plain sum; 1: the plain sum; 2: log of the sum of weight e; 3: the mean of
+   * weight e. */
+  TF_FN V value(const State &s, int field, int e, int r) {
+    V v = tf_c(0.0);
+    TF_LANES(l) {
+      int n = r * W + l;
+      double plain = s.total[0][n], sum = s.total[field < 2 ? 0 : 1 + e][n], out = sum;
+      if (field == 0 || field == 2) out = (double)s.shift[n] + TF_LOGD(sum);
+      if (field == 3) out = sum / plain;
+      tf_set_lane(v, l, (T)out);
+    }
+    return v;
+  }
+};
+#endif

@@ -1,0 +1,111 @@
+/* The descriptor of a compiled formula: what a generated library exports and the runtime reads.
+ *
+ * One `tf_kernel` a formula and dtype. It is constant data; every function is reentrant, keeps no
+ * state between calls, allocates nothing and never unwinds. Only <stdint.h> is included, so that
+ * bindgen needs no compiler headers.
+ *
+ * Values. A kernel works on a table of 2-d arrays, one entry a value: first the inputs, then the
+ * temporaries (results that one stage leaves for a later one), then the outputs. Every function
+ * takes the whole table. The caller has checked rows, columns and strides before any call.
+ */
+#ifndef TF_ABI_H
+#define TF_ABI_H
+#include <stdint.h>
+
+#define TF_ABI_VERSION 1u
+#define TF_MAGIC 0x444c4f46u /* "FOLD" */
+
+/* Axis of the rows of a value, or of a stage. */
+enum { TF_AXIS_I = 0, TF_AXIS_J = 1, TF_AXIS_NONE = 2 };
+
+/* Components: reals of the kernel's dtype, or int64 row numbers (-1: none). */
+enum { TF_REAL = 0, TF_INDEX = 1 };
+
+enum { TF_F32 = 0, TF_F64 = 1 };
+
+/* Instruction levels of CPU code, in increasing order; a kernel may lack some. */
+enum { TF_LEVEL_V2 = 0, TF_LEVEL_V3 = 1, TF_LEVEL_V4 = 2, TF_LEVEL_NEON = 3, TF_LEVELS = 4 };
+
+/* Element (r, c) is at data + r * row_stride + c * col_stride, strides counted in elements.
+ * Outputs and temporaries are dense: row_stride is the dim, col_stride is 1. */
+typedef struct tf_array {
+  void *data;
+  int64_t rows;
+  int64_t row_stride;
+  int64_t col_stride;
+} tf_array;
+
+typedef struct tf_value {
+  const char *name;
+  uint32_t axis; /* TF_AXIS_*; TF_AXIS_NONE is one row */
+  uint32_t dim;  /* columns */
+  uint32_t kind; /* TF_REAL or TF_INDEX */
+} tf_value;
+
+/* The CPU code of one stage at one instruction level. Rows are worked on in blocks of `lanes`;
+ * packed rows, packed columns and states are private layouts, aligned to 64 bytes. */
+typedef struct tf_cpu_stage {
+  uint32_t lanes;       /* rows a block */
+  uint32_t row_words;   /* scalars a row in a packed block (block: row_words * lanes) */
+  uint32_t col_words;   /* scalars a packed column */
+  uint32_t param_words; /* scalars a launch */
+  uint64_t state_bytes; /* accumulator of a block, a multiple of 64 */
+  /* Computes the values known once a launch. */
+  void (*params)(const tf_array *values, void *params);
+  /* Packs rows [i0, i1), i1 - i0 <= lanes; missing rows repeat row i1 - 1. */
+  void (*rows)(const tf_array *values, const void *params, int64_t i0, int64_t i1, void *rows);
+  /* Packs columns [j0, j1) to `cols`, whose first entry is column j0. */
+  void (*cols)(const tf_array *values, const void *params, int64_t j0, int64_t j1, void *cols);
+  /* Neutral element. */
+  void (*init)(void *state);
+  /* Folds columns [j0, j1) into the state; `cols` points at packed column j0. i0 is the first row
+   * of the block. */
+  void (*block)(const void *params, const void *rows, const void *cols, int64_t i0, int64_t j0,
+                int64_t j1, void *state);
+  /* state = state followed by other, where other folded later columns. */
+  void (*merge)(void *state, const void *other);
+  /* Writes rows [i0, i1) of the stage's results. */
+  void (*finish)(const tf_array *values, const void *params, const void *rows, const void *state,
+                 int64_t i0, int64_t i1);
+} tf_cpu_stage;
+
+/* How to launch one stage on a GPU. Both entries take (tf_array values[n_values] by value,
+ * int64 n_rows, int64 n_cols, int64 cols_per_split, int32 splits, void *workspace). */
+typedef struct tf_cuda_stage {
+  const char *rows_entry;   /* grid (row blocks, splits); null when nothing is reduced */
+  const char *finish_entry; /* grid (row blocks): merges the splits, writes the results */
+  uint32_t threads;         /* a block */
+  uint32_t rows_per_block;
+  uint32_t tile_cols;    /* cols_per_split is a multiple of it */
+  uint32_t shared_bytes; /* dynamic shared memory of rows_entry */
+  uint64_t state_bytes;  /* workspace: state_bytes * threads * row blocks * splits */
+} tf_cuda_stage;
+
+typedef struct tf_stage {
+  uint32_t row_axis;  /* TF_AXIS_*; TF_AXIS_NONE is one row */
+  uint32_t col_axis;  /* the reduced axis, or TF_AXIS_NONE when nothing is reduced */
+  uint32_t least_cols; /* fewer columns are an error: the result would not exist */
+  uint32_t uses_pos;  /* bit 0: pos of the row axis is read as a real, bit 1: of the column axis */
+  uint32_t n_writes;
+  const uint32_t *writes; /* values that `finish` writes */
+  double pair_ops;        /* operations a pair, for reports */
+  const tf_cpu_stage *cpu[TF_LEVELS]; /* null: no code for that level */
+  tf_cuda_stage cuda;
+} tf_stage;
+
+typedef struct tf_kernel {
+  uint32_t magic;       /* TF_MAGIC */
+  uint32_t abi_version; /* TF_ABI_VERSION */
+  uint32_t size;        /* sizeof(tf_kernel) */
+  uint32_t dtype;       /* TF_F32 or TF_F64 */
+  uint8_t key[32];      /* hash of `text` */
+  const char *name;     /* the user's name of the formula */
+  const char *text;     /* canonical text */
+  uint32_t n_inputs, n_temps, n_outputs, n_stages;
+  const tf_value *values; /* inputs, temporaries, outputs */
+  const tf_stage *stages; /* in order */
+  const uint8_t *image;   /* CUDA fatbin, or null */
+  uint64_t image_bytes;
+} tf_kernel;
+
+#endif

@@ -1,0 +1,238 @@
+/* The scalar language of emitted CUDA kernels: the counterpart of tf_cpu.h with one lane a thread.
+ *
+ * What goes in: the macro TF_REAL_T, float or double. What comes out: the types T, V, VI and M and
+ * the tf_ functions that emitted bodies use. nvcc compiles this for the GPU. On a CPU the emulation
+ * header, included first, defines TF_EMULATED and its own words of section 1; nothing else here
+ * depends on which of the two it is. It never uses fast-math forms: no flush of subnormals, exact
+ * division and square root, functions within 4 units in the last place at their worst (pow).
+ */
+#ifndef TF_CUDA_CUH
+#define TF_CUDA_CUH
+#include "tf_abi.h"
+
+#ifndef TF_REAL_T
+#error "define TF_REAL_T as float or double before tf_cuda.cuh"
+#endif
+
+/* ---- 1. Kernels, threads, shared memory ---- */
+
+#ifndef TF_EMULATED
+
+#define TF_FN static __device__ __forceinline__
+#define TF_GLOBAL extern "C" __global__
+/* Between `void` and the kernel's name: threads a block, at most. */
+#define TF_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
+#define TF_UNROLL _Pragma("unroll")
+#define TF_NO_UNROLL _Pragma("unroll 1")
+
+/* TF_SHARED(type, name, count) declares an array that the threads of a block share. The count may
+ * hold commas. */
+#define TF_SHARED(type, name, ...) __shared__ __align__(16) type name[__VA_ARGS__]
+/* Declares a pointer to the shared memory whose size the launch sets; aligned to 16 bytes. */
+#define TF_DYN_SHARED(type, name)                                         \
+  extern __shared__ __align__(16) unsigned char tf_dynamic_shared_bytes[]; \
+  type *const name = reinterpret_cast<type *>(tf_dynamic_shared_bytes)
+
+TF_FN int tf_thread() { return static_cast<int>(threadIdx.x); }
+TF_FN int tf_block_x() { return static_cast<int>(blockIdx.x); }
+TF_FN int tf_block_y() { return static_cast<int>(blockIdx.y); }
+TF_FN int tf_grid_x() { return static_cast<int>(gridDim.x); }
+/* Waits for all threads of the block; every thread has to come to the same call. */
+TF_FN void tf_sync() { __syncthreads(); }
+
+#endif
+
+/* ---- 2. Types ---- */
+
+/* TF_DOUBLE: 1 if T is double, else 0, for the preprocessor too. */
+#define TF_REAL_IS_DOUBLE_float 0
+#define TF_REAL_IS_DOUBLE_double 1
+#define TF_REAL_IS_DOUBLE_(real) TF_REAL_IS_DOUBLE_##real
+#define TF_REAL_IS_DOUBLE(real) TF_REAL_IS_DOUBLE_(real)
+#define TF_DOUBLE TF_REAL_IS_DOUBLE(TF_REAL_T)
+
+typedef int64_t i64;
+typedef TF_REAL_T T;
+typedef T V;
+typedef bool M;
+/* Integers as wide as T. */
+#if TF_DOUBLE
+typedef int64_t VI;
+#else
+typedef int32_t VI;
+#endif
+
+enum { W = 1 };
+
+#define TF_INF __builtin_inf()
+#define TF_NAN __builtin_nan("")
+/* The greatest finite T. */
+#if TF_DOUBLE
+#define TF_MAX 0x1.fffffffffffffp1023
+#else
+#define TF_MAX 0x1.fffffep127
+#endif
+
+/* 16 bytes of neighbouring scalars, which one instruction moves: 4 floats or 2 doubles. */
+enum { TF_VEC4 = 16 / sizeof(T) };
+struct alignas(16) TfVec4 {
+  T at[TF_VEC4];
+};
+
+/* ---- 3. Lanes, loads, stores, selection ---- */
+
+TF_FN V tf_c(double value) { return static_cast<T>(value); }
+TF_FN V tf_splat(T value) { return value; }
+TF_FN VI tf_splat_i(i64 value) { return static_cast<VI>(value); }
+TF_FN V tf_load(const T *from) { return *from; }
+TF_FN void tf_store(T *to, V value) { *to = value; }
+/* Lane l reads from[l * stride]. */
+TF_FN V tf_gather(const T *from, i64 stride) { return (void)stride, *from; }
+/* `from` is aligned to 16 bytes. */
+TF_FN TfVec4 tf_load4(const T *from) { return *reinterpret_cast<const TfVec4 *>(from); }
+TF_FN void tf_store4(T *to, TfVec4 value) { *reinterpret_cast<TfVec4 *>(to) = value; }
+TF_FN T tf_lane(V value, int lane) { return (void)lane, value; }
+TF_FN void tf_set_lane(V &value, int lane, T scalar) { (void)lane, value = scalar; }
+TF_FN i64 tf_lane_i(VI value, int lane) { return (void)lane, value; }
+TF_FN void tf_set_lane_i(VI &value, int lane, i64 scalar) {
+  (void)lane, value = static_cast<VI>(scalar);
+}
+TF_FN bool tf_lane_m(M m, int lane) { return (void)lane, m; }
+/* dst[lane] += value[lane], in float64. */
+TF_FN void tf_widen_add(double *dst, V value) { *dst += static_cast<double>(value); }
+
+TF_FN V tf_sel(M m, V a, V b) { return m ? a : b; }
+TF_FN VI tf_sel_i(M m, VI a, VI b) { return m ? a : b; }
+TF_FN bool tf_any(M m) { return m; }
+TF_FN M tf_and_m(M a, M b) { return a && b; }
+TF_FN M tf_or_m(M a, M b) { return a || b; }
+TF_FN M tf_not_m(M m) { return !m; }
+TF_FN M tf_isnan(V x) { return x != x; }
+
+/* ---- 4. Functions of the C library ----
+ * Named by type, since which overloads of `exp` and the like are in scope differs between nvcc,
+ * NVRTC and g++. Greatest errors that the CUDA programming guide states, in units in the last
+ * place, float / double: exp 1/1, exp2 2/1, log 1/1, sin and cos 2/2, asin, acos and atan 2/2,
+ * atan2 3/2, pow 4/2, rsqrt 2/1. */
+
+#define TF_FUNCTION(name, of_float, of_double)        \
+  TF_FN float name(float x) { return of_float(x); }   \
+  TF_FN double name(double x) { return of_double(x); }
+#define TF_FUNCTION2(name, of_float, of_double)                    \
+  TF_FN float name(float x, float y) { return of_float(x, y); }    \
+  TF_FN double name(double x, double y) { return of_double(x, y); }
+
+TF_FUNCTION(tf_abs, fabsf, fabs)
+TF_FUNCTION(tf_floor, floorf, floor)
+TF_FUNCTION(tf_trunc, truncf, trunc)
+TF_FUNCTION(tf_round_half_away, roundf, round)
+TF_FUNCTION(tf_sqrt, sqrtf, sqrt)
+TF_FUNCTION(tf_exp, expf, exp)
+TF_FUNCTION(tf_exp2, exp2f, exp2)
+TF_FUNCTION(tf_log, logf, log)
+TF_FUNCTION(tf_sin, sinf, sin)
+TF_FUNCTION(tf_cos, cosf, cos)
+TF_FUNCTION(tf_asin, asinf, asin)
+TF_FUNCTION(tf_acos, acosf, acos)
+TF_FUNCTION(tf_atan, atanf, atan)
+TF_FUNCTION2(tf_atan2, atan2f, atan2)
+TF_FUNCTION2(tf_pow, powf, pow)
+
+#undef TF_FUNCTION
+#undef TF_FUNCTION2
+
+/* rsqrt is no function of the C library. */
+#ifdef TF_EMULATED
+TF_FN double tf_rsqrt_nonzero(double x) { return 1.0 / sqrt(x); }
+TF_FN float tf_rsqrt_nonzero(float x) {
+  return static_cast<float>(tf_rsqrt_nonzero(static_cast<double>(x)));
+}
+#else
+TF_FN float tf_rsqrt_nonzero(float x) { return rsqrtf(x); }
+TF_FN double tf_rsqrt_nonzero(double x) { return rsqrt(x); }
+#endif
+
+/* NaN if either is NaN, unlike fmin and fmax. In float the GPU has one instruction for it. */
+TF_FN double tf_min(double a, double b) { return a < b || a != a ? a : b; }
+TF_FN double tf_max(double a, double b) { return a > b || a != a ? a : b; }
+#ifdef TF_EMULATED
+TF_FN float tf_min(float a, float b) { return a < b || a != a ? a : b; }
+TF_FN float tf_max(float a, float b) { return a > b || a != a ? a : b; }
+#else
+TF_FN float tf_min(float a, float b) {
+  float least;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(least) : "f"(a), "f"(b));
+  return least;
+}
+TF_FN float tf_max(float a, float b) {
+  float greatest;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(greatest) : "f"(a), "f"(b));
+  return greatest;
+}
+#endif
+
+/* ---- 5. Functions of the op table, on top of those ---- */
+
+/* 1.0 or 0.0. */
+TF_FN V tf_truth(M m) { return m ? T(1) : T(0); }
+
+TF_FN V tf_inv(V x) { return T(1) / x; }
+TF_FN V tf_rsqrt(V x) { return x == T(0) ? T(0) : tf_rsqrt_nonzero(x); }
+TF_FN V tf_xlogx(V x) { return x == T(0) ? T(0) : x * tf_log(x); }
+TF_FN V tf_sinxdivx(V x) { return x == T(0) ? T(1) : tf_sin(x) / x; }
+
+/* (cos x - sin x / x) / x. That difference cancels near 0, where the alternating power series
+ * -x/3 (1 - x^2/10 (1 - x^2/28 (1 - x^2/54 ...))) with divisors 2k (2k + 3) is exact instead. */
+TF_FN V tf_sinxdivx_prime(V x) {
+  const int terms = sizeof(T) == 4 ? 6 : 11;
+  const V square = x * x;
+  if (square < T(2.25)) {
+    V series = T(1);
+    TF_UNROLL
+    for (int k = terms - 1; k >= 1; --k)
+      series = T(1) - square * T(1.0 / (2 * k * (2 * k + 3))) * series;
+    return x * T(-1.0 / 3.0) * series;
+  }
+  return (tf_cos(x) - tf_sin(x) / x) / x;
+}
+
+/* By repeated squaring; `n` is a literal in emitted code, so that no loop is left. */
+TF_FN V tf_powi(V x, int n) {
+  V power = T(1), square = x;
+  TF_UNROLL
+  for (unsigned rest = n < 0 ? 0u - static_cast<unsigned>(n) : static_cast<unsigned>(n); rest != 0;
+       rest >>= 1) {
+    if (rest & 1u) power = power * square;
+    square = square * square;
+  }
+  return n < 0 ? T(1) / power : power;
+}
+
+/* To `digits` decimals, halves away from zero; a value too large to have decimals stays. */
+TF_FN V tf_round(V x, int digits) {
+  double ten = 1.0;
+  TF_UNROLL
+  for (int k = 0; k < (digits < 0 ? -digits : digits); ++k) ten *= 10.0;
+  const T scale = static_cast<T>(ten);
+  const V scaled = digits < 0 ? x / scale : x * scale;
+  const V whole = tf_round_half_away(scaled);
+  return tf_isnan(scaled - scaled) ? x : digits < 0 ? whole * scale : whole / scale;
+}
+
+TF_FN V tf_sign(V x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x; }
+TF_FN V tf_step(V x) { return x < T(0) ? T(0) : tf_isnan(x) ? x : T(1); }
+TF_FN V tf_relu(V x) { return x < T(0) ? T(0) : x; }
+TF_FN V tf_mod(V a, V m, V d) { return a - m * tf_floor((a - d) / m); }
+TF_FN V tf_clamp(V x, V a, V b) { return x < a ? a : x > b ? b : x; }
+TF_FN V tf_inside(V x, V a, V b) { return tf_truth(a <= x && x <= b); }
+TF_FN V tf_ifelse(V f, V g, V h) { return f >= T(0) ? g : h; }
+TF_FN V tf_where(V condition, V a, V b) { return condition != T(0) ? a : b; }
+TF_FN V tf_eq(V a, V b) { return tf_truth(a == b); }
+TF_FN V tf_ne(V a, V b) { return tf_truth(a != b); }
+TF_FN V tf_lt(V a, V b) { return tf_truth(a < b); }
+TF_FN V tf_le(V a, V b) { return tf_truth(a <= b); }
+TF_FN V tf_and(V a, V b) { return tf_truth(a != T(0) && b != T(0)); }
+TF_FN V tf_or(V a, V b) { return tf_truth(a != T(0) || b != T(0)); }
+TF_FN V tf_onehot(V x, V k) { return tf_truth(k == tf_trunc(x + T(0.5))); }
+
+#endif
