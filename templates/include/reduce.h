@@ -34,6 +34,10 @@
 #endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
 
+/* States differ between dtypes and instruction levels though their names do not, and all are linked
+ * into one library: no function of this file may be shared between files. */
+namespace {
+
 /* dst[l] *= (double)c[l] */
 TF_FN void tf_widen_scale(double *dst, V c) {
   TF_LANES(l) dst[l] *= (double)tf_lane(c, l);
@@ -123,6 +127,7 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
       TF_ROWS(r) {
         best[e][r] = tf_load(&s.best[e][r * W]);
         at[e][r] = tf_splat_i(-1);
+        none[e][r] = tf_splat_i(0);
         if (MASKED) TF_LANES(l) tf_set_lane_i(none[e][r], l, s.at[e][r * W + l] < 0 ? -1 : 0);
       }
   }
@@ -182,7 +187,9 @@ template <int E, int K, int R> struct tf_kmin {
   }
   TF_METHOD void load(const State &s, int e, int r) {
     last[e][r] = tf_load(&s.best[e][K - 1][r * W]);
-    TF_LANES(l) tf_set_lane_i(open_[e][r], l, s.at[e][K - 1][r * W + l] < 0 ? -1 : 0);
+    VI open = tf_splat_i(0);
+    TF_LANES(l) tf_set_lane_i(open, l, s.at[e][K - 1][r * W + l] < 0 ? -1 : 0);
+    open_[e][r] = open;
   }
   TF_METHOD void open(const State &s) {
     for (int e = 0; e < E; ++e) TF_ROWS(r) load(s, e, r);
@@ -300,4 +307,6 @@ template <int E, int R> struct tf_shifted_exp {
     return v;
   }
 };
+
+} // namespace
 #endif

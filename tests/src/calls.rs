@@ -143,17 +143,3 @@ pub const MILD_EDGES: &[f64] =
 
 const F32_LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
 const F32_SUBNORMAL: f64 = 1e-40f32 as f64;
-
-/// Every combination of `edges` for the arguments, component by component: argument n of row r.
-/// Components of vectors take the edges that follow, so that they differ.
-pub fn edge_rows(call: &Call, edges: &[f64]) -> Vec<Vec<Vec<f64>>> {
-    let count = edges.len().pow(call.dims.len().min(3) as u32);
-    let row = |row: usize| {
-        let vector = |(n, &dim): (usize, &usize)| {
-            let start = row / edges.len().pow(n as u32);
-            (0..dim).map(|k| edges[(start + 5 * k) % edges.len()]).collect()
-        };
-        call.dims.iter().enumerate().map(vector).collect()
-    };
-    (0..count).map(row).collect()
-}

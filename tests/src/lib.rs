@@ -9,6 +9,7 @@ pub mod calls;
 pub mod compare;
 pub mod emulated;
 pub mod finite;
+pub mod folds;
 pub mod native;
 pub mod oracle;
 pub mod pieces;

@@ -61,8 +61,11 @@ fn argument(f: &mut Formula, form: Form, place: usize, dim: usize) -> ExprId {
     input(f, &name(place, dim), axis, dim)
 }
 
+/// What the names of arguments begin with.
+const PLACES: [&str; 3] = ["a", "b", "c"];
+
 fn name(place: usize, dim: usize) -> String {
-    format!("{}{dim}", ["a", "b", "c"][place])
+    format!("{}{dim}", PLACES[place])
 }
 
 fn input(f: &mut Formula, name: &str, axis: Option<Axis>, dim: usize) -> ExprId {
@@ -73,26 +76,32 @@ fn input(f: &mut Formula, name: &str, axis: Option<Axis>, dim: usize) -> ExprId 
 }
 
 impl Sheet {
-    /// The problem in which call `n` gets `rows` as its arguments. In pair form all but the first
-    /// argument come from the first row, so the answers are those of [`Sheet::met`].
-    pub fn problem(&self, n: usize, rows: &[Vec<Vec<f64>>]) -> Problem {
-        let call = &self.calls[n];
-        let cols = if self.form == Form::Row { rows.len() } else { 1 };
-        let place = |input: &str| (0..call.dims.len()).find(|&k| name(k, call.dims[k]) == input);
-        let places: Vec<Option<usize>> =
-            self.formula.inputs.iter().map(|i| place(&i.name)).collect();
-        let zero = |k: usize| self.formula.inputs[k].name == "zero";
-        Problem::new(self.formula.clone(), rows.len(), cols, |k, entry| match places[k] {
-            Some(at) => rows[entry / call.dims[at]][at][entry % call.dims[at]],
-            None if zero(k) => 0.0,
-            None => 0.75,
+    /// A problem with `rows` rows of i, and as many of j in row form or one in pair form. Component
+    /// `k` of row `r` of the arrays that stand at place `p` in calls is `draw(p, r, k)`.
+    pub fn problem(
+        &self,
+        rows: usize,
+        mut draw: impl FnMut(usize, usize, usize) -> f64,
+    ) -> Problem {
+        let cols = if self.form == Form::Row { rows } else { 1 };
+        let inputs = self.formula.inputs.clone();
+        Problem::new(self.formula.clone(), rows, cols, |n, entry| {
+            let place = PLACES.iter().position(|&p| inputs[n].name.starts_with(p));
+            let dim = inputs[n].dim;
+            // Adding -0 changes nothing, not even the sign of a zero.
+            place.map_or(-0.0, |p| draw(p, entry / dim, entry % dim))
         })
     }
 
-    /// The arguments that row `n` of [`Sheet::problem`] meets.
-    pub fn met<'a>(&self, rows: &'a [Vec<Vec<f64>>], n: usize) -> Vec<&'a [f64]> {
-        let other = if self.form == Form::Row { n } else { 0 };
-        let pick = |k: usize| rows[if k == 0 { n } else { other }][k].as_slice();
-        (0..rows[n].len()).map(pick).collect()
+    /// The arguments of call `n` at row `row` of a problem of this sheet.
+    pub fn args<'a>(&self, problem: &'a Problem, n: usize, row: usize) -> Vec<&'a [f64]> {
+        let value = |(place, &dim): (usize, &usize)| {
+            let called = name(place, dim);
+            let at = self.formula.inputs.iter().position(|i| i.name == called);
+            let array = &problem.inputs[at.expect("the sheet has the arguments of its calls")];
+            let row = if array.rows == 1 { 0 } else { row };
+            &array.data[row * dim..][..dim]
+        };
+        self.calls[n].dims.iter().enumerate().map(value).collect()
     }
 }

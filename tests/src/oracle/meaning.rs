@@ -18,36 +18,22 @@ fn truth(yes: bool) -> f64 {
 /// When the name is unknown here: a new operation needs a meaning of its own.
 pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
     let dim = args.iter().map(|a| a.len()).max().unwrap_or(1);
-    let components = 0..dim;
-    match args {
-        [a] if is_unary(name) => components.map(|k| unary(name, at(a, k), params)).collect(),
-        [a, b] if is_binary(name) => components.map(|k| binary(name, at(a, k), at(b, k))).collect(),
-        [a, b, c] if is_ternary(name) => {
-            components.map(|k| ternary(name, at(a, k), at(b, k), at(c, k))).collect()
-        }
-        _ => super::vectors::apply(name, args, params)
-            .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`")),
-    }
+    let scalar = |k: usize| match args {
+        [a] => unary(name, at(a, k), params),
+        [a, b] => binary(name, at(a, k), at(b, k)),
+        [a, b, c] => ternary(name, at(a, k), at(b, k), at(c, k)),
+        _ => None,
+    };
+    (0..dim)
+        .map(scalar)
+        .collect::<Option<Vec<f64>>>()
+        .or_else(|| super::vectors::apply(name, args, params))
+        .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`"))
 }
 
-fn is_unary(name: &str) -> bool {
-    let plain = "neg inv square pow sqrt rsqrt exp exp2 log xlogx sin cos sinxdivx sinxdivx_prime \
-                 asin acos atan abs sign step relu floor round clamp_int diff_clamp_int";
-    plain.split_whitespace().any(|known| known == name)
-}
-
-fn is_binary(name: &str) -> bool {
-    let plain = "add sub mul div powf atan2 eq ne lt le and or";
-    plain.split_whitespace().any(|known| known == name)
-}
-
-fn is_ternary(name: &str) -> bool {
-    matches!(name, "mod" | "clamp" | "ifelse" | "where")
-}
-
-fn unary(name: &str, x: f64, p: &[i64]) -> f64 {
+fn unary(name: &str, x: f64, p: &[i64]) -> Option<f64> {
     let or_at_zero = |value: f64, general: f64| if x == 0.0 { value } else { general };
-    match name {
+    Some(match name {
         "neg" => -x,
         "inv" => 1.0 / x,
         "square" => x * x,
@@ -80,12 +66,12 @@ fn unary(name: &str, x: f64, p: &[i64]) -> f64 {
             }
         }
         "clamp_int" => x.max(p[0] as f64).min(p[1] as f64),
-        other => unreachable!("`{other}` is not unary"),
-    }
+        _ => return None,
+    })
 }
 
-fn binary(name: &str, a: f64, b: f64) -> f64 {
-    match name {
+fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
+    Some(match name {
         "add" => a + b,
         "sub" => a - b,
         "mul" => a * b,
@@ -98,12 +84,12 @@ fn binary(name: &str, a: f64, b: f64) -> f64 {
         "le" => truth(a <= b),
         "and" => truth(a != 0.0 && b != 0.0),
         "or" => truth(a != 0.0 || b != 0.0),
-        other => unreachable!("`{other}` is not binary"),
-    }
+        _ => return None,
+    })
 }
 
-fn ternary(name: &str, a: f64, b: f64, c: f64) -> f64 {
-    match name {
+fn ternary(name: &str, a: f64, b: f64, c: f64) -> Option<f64> {
+    Some(match name {
         // f - m * floor((f - d) / m)
         "mod" => a - b * ((a - c) / b).floor(),
         "clamp" if a < b => b,
@@ -123,8 +109,8 @@ fn ternary(name: &str, a: f64, b: f64, c: f64) -> f64 {
                 b
             }
         }
-        other => unreachable!("`{other}` is not ternary"),
-    }
+        _ => return None,
+    })
 }
 
 /// `(x cos x - sin x) / x^2`, which is the sum over n of `(-1)^n 2n x^(2n-1) / (2n+1)!`.

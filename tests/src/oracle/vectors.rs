@@ -71,7 +71,8 @@ fn to_one(name: &str, args: &[&[f64]]) -> Option<f64> {
         "sqnorm2" => squares(v),
         "norm2" => squares(v).sqrt(),
         "sqdist" => pairs(v, args[1]).map(|(a, b)| (a - b) * (a - b)).sum(),
-        "sqnormiso" | "sqnormdiag" | "symsqnorm" | "weightedsqnorm" => weighted(v, args[1]),
+        "sqnormiso" => v[0] * squares(args[1]),
+        "sqnormdiag" | "symsqnorm" | "weightedsqnorm" => weighted(v, args[1]),
         "weightedsqdist" => {
             let gap: Vec<f64> = pairs(args[1], args[2]).map(|(a, b)| a - b).collect();
             weighted(v, &gap)
@@ -103,22 +104,15 @@ fn first_largest(v: &[f64]) -> usize {
     v.iter().position(|&x| x == largest).unwrap_or(0)
 }
 
-/// The quadratic form of `v` whose weight is a scalar, a diagonal or a full matrix.
+/// The quadratic form of `v` whose weight is a scalar, a diagonal or a full matrix: `v . (weight v)`.
 fn weighted(weight: &[f64], v: &[f64]) -> f64 {
     let n = v.len();
-    let mut total = 0.0;
-    for k in 0..n {
-        for l in 0..n {
-            let entry = match weight.len() {
-                full if full == n * n && full > n => weight[k * n + l],
-                diagonal if diagonal == n && k == l => weight[k],
-                1 if k == l => weight[0],
-                _ => continue,
-            };
-            total += entry * v[k] * v[l];
-        }
+    if weight.len() == 1 {
+        return weight[0] * squares(v);
     }
-    total
+    let full = weight.len() > n;
+    let row = |k: usize| (0..n).map(|l| weight[k * n + l] * v[l]).sum::<f64>();
+    (0..n).map(|k| v[k] * if full { row(k) } else { weight[k] * v[k] }).sum()
 }
 
 fn normalize(v: &[f64]) -> Vec<f64> {

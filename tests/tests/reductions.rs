@@ -1,0 +1,188 @@
+//! Every reduction on numbers that break folds: ties, NaN, infinities, rows of masks that keep
+//! nothing, more columns than a tile, none at all. The oracle against `ir::eval`, compiled code of
+//! every level, and emulated CUDA code with one split and with several.
+
+use tilefold::Level;
+use tilefold_compiler::ir::eval::{self, Matrix};
+use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction};
+use tilefold_compiler::reduce::Reducer;
+use tilefold_tests::compare;
+use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::folds;
+use tilefold_tests::native::{self, Native};
+use tilefold_tests::oracle;
+use tilefold_tests::problem::Problem;
+use tilefold_tests::rng::Rng;
+
+/// Row counts beside the edges of vectors and tiles.
+const COUNTS: &[usize] = &[1, 2, 7, 127, 129, 256, 257, 700];
+
+/// Sums in float32 of up to 700 numbers, and in float64.
+fn allowed(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F32 => 2e-6,
+        Dtype::F64 => 1e-13,
+    }
+}
+
+struct Runners {
+    native: Native,
+    emulated: Emulated,
+    wrong: Vec<String>,
+}
+
+impl Runners {
+    fn new(formulas: &[Formula]) -> Runners {
+        let native = Native::build(formulas, Dtype::ALL, &native::levels());
+        let emulated = Emulated::build(formulas, Dtype::ALL);
+        Runners { native, emulated, wrong: Vec::new() }
+    }
+
+    fn check(&mut self, at: usize, what: &str, problem: &Problem) {
+        let Problem { formula, m, n, inputs } = problem;
+        let expected = oracle::evaluate(formula, *m, *n, inputs);
+        let found = eval::evaluate(formula, *m, *n, inputs).expect("the arrays fit");
+        self.compare(what, "eval", problem, 1e-13, &expected, &found);
+        for &dtype in Dtype::ALL {
+            let expected = oracle::evaluate_in(precision(dtype), formula, *m, *n, inputs);
+            for (who, found) in self.answers(at, dtype, problem) {
+                let who = format!("{who} {}", dtype.name());
+                self.compare(what, &who, problem, allowed(dtype), &expected, &found);
+            }
+        }
+    }
+
+    fn answers(&self, at: usize, dtype: Dtype, problem: &Problem) -> Vec<(String, Vec<Matrix>)> {
+        let on = |level: Level| {
+            let found = self.native.run(at, dtype, level, problem);
+            (level.name().into(), found.unwrap_or_else(|e| panic!("{e}")))
+        };
+        let mut all: Vec<(String, Vec<Matrix>)> = native::levels().into_iter().map(on).collect();
+        for (splits, seed) in [(1, 0), (3, 5)] {
+            let found = self.emulated.run(at, dtype, problem, Grid { splits, seed });
+            let found = found.unwrap_or_else(|e| panic!("{}: {e}", problem.formula.name));
+            all.push((format!("cuda with {splits} splits"), found));
+        }
+        all
+    }
+
+    fn compare(
+        &mut self,
+        what: &str,
+        who: &str,
+        problem: &Problem,
+        allowed: f64,
+        expected: &[Matrix],
+        found: &[Matrix],
+    ) {
+        if let Some(gap) = compare::worst(&problem.formula, expected, found)
+            && gap.off > allowed
+        {
+            let name = &problem.formula.name;
+            self.wrong.push(format!("{name}, {what}, {} x {}, {who}: {gap}", problem.m, problem.n));
+        }
+    }
+
+    fn finish(self) {
+        let lines: String = self.wrong.iter().take(40).map(|w| format!("\n  {w}")).collect();
+        assert!(self.wrong.is_empty(), "{} answers are wrong:{lines}", self.wrong.len());
+    }
+}
+
+fn precision(dtype: Dtype) -> oracle::Precision {
+    match dtype {
+        Dtype::F32 => oracle::Precision::Single,
+        Dtype::F64 => oracle::Precision::Double,
+    }
+}
+
+fn on_tables(axis: Axis, counts: &[usize]) {
+    let formulas = folds::formulas(axis);
+    let (mut runners, mut rng) = (Runners::new(&formulas), Rng::new(3));
+    for (at, formula) in formulas.iter().enumerate() {
+        let least = formula.ids().filter_map(|id| least_rows(formula, id)).max().unwrap_or(0);
+        for &count in counts.iter().filter(|&&count| count >= least) {
+            for (what, columns) in folds::tables(count, &mut rng) {
+                let problem = folds::on(formula, axis, 3, &columns, &mut rng);
+                runners.check(at, &what, &problem);
+            }
+        }
+    }
+    runners.finish();
+}
+
+fn least_rows(formula: &Formula, id: tilefold_compiler::ir::ExprId) -> Option<usize> {
+    match formula.node(id) {
+        tilefold_compiler::ir::Node::Reduce(r) => Some((r.reducer.def().least_rows)(r.k)),
+        _ => None,
+    }
+}
+
+#[test]
+fn tables_over_j() {
+    on_tables(Axis::J, COUNTS);
+}
+
+#[test]
+fn tables_over_i() {
+    on_tables(Axis::I, &[5, 300]);
+}
+
+fn one(reducer: Reducer, k: usize) -> Formula {
+    let mut f = Formula::new(format!("{} with k = {k}", reducer.def().name));
+    let x = f.input("x", Some(Axis::I), 1).expect("a small dim");
+    let y = f.input("y", Some(Axis::J), 1).expect("a small dim");
+    let value = f.add(x, y);
+    let args = vec![value; reducer.def().arity];
+    let fold =
+        f.reduce(Reduction { reducer, axis: Axis::J, args, mask: None, k }).expect("it fits");
+    f.output("out", Some(Axis::I), fold).expect("a row of i");
+    f
+}
+
+#[test]
+fn more_entries_than_a_tile_has_columns() {
+    let formulas = [one(Reducer::KMin, 150), one(Reducer::ArgKMin, 150)];
+    let (mut runners, mut rng) = (Runners::new(&formulas), Rng::new(4));
+    for (at, formula) in formulas.iter().enumerate() {
+        for count in [150, 400] {
+            for (what, columns) in folds::tables(count, &mut rng) {
+                let problem = folds::on(formula, Axis::J, 3, &columns, &mut rng);
+                runners.check(at, &what, &problem);
+            }
+        }
+    }
+    runners.finish();
+}
+
+#[test]
+fn no_columns_give_the_neutral_element_or_an_error() {
+    let takes_k = |r: &Reducer| if r.def().takes_k { 2 } else { 0 };
+    let formulas: Vec<Formula> = Reducer::ALL.iter().map(|r| one(*r, takes_k(r))).collect();
+    let mut runners = Runners::new(&formulas);
+    for (at, (formula, reducer)) in formulas.iter().zip(Reducer::ALL).enumerate() {
+        let problem = Problem::new(formula.clone(), 3, 0, |_, _| 1.0);
+        if (reducer.def().least_rows)(takes_k(reducer)) == 0 {
+            runners.check(at, "no columns", &problem);
+            continue;
+        }
+        let name = reducer.def().name;
+        let eval = eval::evaluate(formula, 3, 0, &problem.inputs);
+        assert!(matches!(eval, Err(eval::EvalError::Rows(_))), "{name}: {eval:?}");
+        let run = runners.native.run(at, Dtype::F32, native::best(), &problem);
+        let error = run.expect_err(name);
+        assert!(error.to_string().contains("at least"), "{name}: {error}");
+    }
+    runners.finish();
+}
+
+#[test]
+fn no_rows_give_empty_results() {
+    let formulas = [one(Reducer::Sum, 0), one(Reducer::ArgMin, 0)];
+    let mut runners = Runners::new(&formulas);
+    for (at, formula) in formulas.iter().enumerate() {
+        let problem = Problem::new(formula.clone(), 0, 3, |_, _| 1.0);
+        runners.check(at, "no rows", &problem);
+    }
+    runners.finish();
+}
