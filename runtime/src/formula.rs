@@ -24,8 +24,12 @@ use crate::{sys, words};
 /// // SAFETY: tilefold's compiler made the descriptor.
 /// static INSTANCES: [Instance; 1] =
 ///     [unsafe { Instance::new(&[3], Dtype::F32, KEY, &tf_1f2e_f32) }];
-/// static CONV: Formula =
-///     Formula { name: "conv", file: "formulas/conv.fold", generics: &["D"], instances: &INSTANCES };
+/// static CONV: Formula = Formula {
+///     name: "conv",
+///     file: "formulas/conv.fold",
+///     generics: &["D"],
+///     instances: &INSTANCES,
+/// };
 ///
 /// fn conv<T: Element>(x: ArrayView2<T>, y: ArrayView2<T>) -> Result<Array2<T>, Error> {
 ///     let kernel = select(&CONV, T::DTYPE, &[Dim::new("x", x.ncols())])?;
