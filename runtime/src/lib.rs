@@ -80,7 +80,7 @@ mod fake;
 pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
-pub use self::formula::{Dim, Formula, Instance, select};
+pub use self::formula::{Formula, Instance, select};
 pub use self::kernel::{Axis, Kernel, Stage, Value};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
