@@ -5,7 +5,7 @@ use ndarray::{Array2, array};
 use own::distance_sum::{Args, eval, vjp};
 
 /// The compiled formulas: one module each.
-#[allow(clippy::all, reason = "the modules are generated")]
+#[allow(clippy::all, dead_code, reason = "the modules are generated, and not all is called")]
 mod own {
     include!(concat!(env!("OUT_DIR"), "/formulas.rs"));
 }
