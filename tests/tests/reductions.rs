@@ -2,6 +2,9 @@
 //! nothing, more columns than a tile, none at all. The oracle against `ir::eval`, compiled code of
 //! every level, and emulated CUDA code with one split and with several.
 
+use std::iter::Cycle;
+use std::slice;
+
 use tilefold::Level;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction};
@@ -15,12 +18,12 @@ use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
 /// Row counts beside the edges of vectors and tiles.
-const COUNTS: &[usize] = &[1, 2, 7, 127, 129, 256, 257, 700];
+const COUNTS: &[usize] = &[1, 7, 129, 257, 700];
 
 /// Sums in float32 of up to 700 numbers, and in float64.
 fn allowed(dtype: Dtype) -> f64 {
     match dtype {
-        Dtype::F32 => 2e-6,
+        Dtype::F32 => 4e-6,
         Dtype::F64 => 1e-13,
     }
 }
@@ -28,14 +31,19 @@ fn allowed(dtype: Dtype) -> f64 {
 struct Runners {
     native: Native,
     emulated: Emulated,
+    /// Every problem is launched in the next way.
+    grids: Cycle<slice::Iter<'static, Grid>>,
     wrong: Vec<String>,
 }
+
+const GRIDS: &[Grid] =
+    &[Grid { splits: 1, seed: 0 }, Grid { splits: 3, seed: 5 }, Grid { splits: 64, seed: 0 }];
 
 impl Runners {
     fn new(formulas: &[Formula]) -> Runners {
         let native = Native::build(formulas, Dtype::ALL, &native::levels());
         let emulated = Emulated::build(formulas, Dtype::ALL);
-        Runners { native, emulated, wrong: Vec::new() }
+        Runners { native, emulated, grids: GRIDS.iter().cycle(), wrong: Vec::new() }
     }
 
     fn check(&mut self, at: usize, what: &str, problem: &Problem) {
@@ -52,17 +60,21 @@ impl Runners {
         }
     }
 
-    fn answers(&self, at: usize, dtype: Dtype, problem: &Problem) -> Vec<(String, Vec<Matrix>)> {
+    fn answers(
+        &mut self,
+        at: usize,
+        dtype: Dtype,
+        problem: &Problem,
+    ) -> Vec<(String, Vec<Matrix>)> {
         let on = |level: Level| {
             let found = self.native.run(at, dtype, level, problem);
             (level.name().into(), found.unwrap_or_else(|e| panic!("{e}")))
         };
         let mut all: Vec<(String, Vec<Matrix>)> = native::levels().into_iter().map(on).collect();
-        for (splits, seed) in [(1, 0), (3, 5)] {
-            let found = self.emulated.run(at, dtype, problem, Grid { splits, seed });
-            let found = found.unwrap_or_else(|e| panic!("{}: {e}", problem.formula.name));
-            all.push((format!("cuda with {splits} splits"), found));
-        }
+        let grid = *self.grids.next().expect("an endless list");
+        let found = self.emulated.run(at, dtype, problem, grid);
+        let found = found.unwrap_or_else(|e| panic!("{}: {e}", problem.formula.name));
+        all.push((format!("cuda with {} splits", grid.splits), found));
         all
     }
 
