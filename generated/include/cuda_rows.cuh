@@ -68,20 +68,23 @@ template <class S, int BYTES> struct tf_cuda_rows {
   }
 };
 
-#define TF_ROWS_ENTRY(symbol, S, f32, f64)                                                                  \
+#define TF_STAGE_CODE(S, f32, f64) tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>
+
+#define TF_ROWS_ENTRY(symbol, S, f32, f64)                                                         \
   TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
       TF_ENTRY_NAME(symbol, S, _rows)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,     \
                                       int splits, void *workspace) {                               \
     TF_UNUSED(splits);                                                                             \
-    TF_SHARED(T, tile, tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>::TILE_WORDS);                                               \
-    tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>::rows(v.v, n_rows, n_cols, cols_per_split, tile, workspace);                   \
+    typedef TF_STAGE_CODE(S, f32, f64) Code;                                                       \
+    TF_SHARED(T, tile, Code::TILE_WORDS);                                                          \
+    Code::rows(v.v, n_rows, n_cols, cols_per_split, tile, workspace);                              \
   }
 
-#define TF_FINISH_ENTRY(symbol, S, f32, f64)                                                                \
+#define TF_FINISH_ENTRY(symbol, S, f32, f64)                                                       \
   TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
       TF_ENTRY_NAME(symbol, S, _finish)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,   \
                                         int splits, void *workspace) {                             \
     TF_UNUSED(n_cols, cols_per_split);                                                             \
-    tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>::finish(v.v, n_rows, splits, workspace);                                       \
+    TF_STAGE_CODE(S, f32, f64)::finish(v.v, n_rows, splits, workspace);                            \
   }
 #endif

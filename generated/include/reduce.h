@@ -20,8 +20,8 @@
 #define TF_LOGD(x) __builtin_log(x)
 #define TF_EXPD(x) __builtin_exp(x)
 #endif
-/* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need it
- * inlined. */
+/* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need
+ * it inlined. */
 #if defined(__CUDACC__) || defined(TF_EMULATED)
 #define TF_RARE TF_FN
 #else
@@ -33,6 +33,10 @@
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
+
+/* States differ between dtypes and instruction levels though their names do not, and all are linked
+ * into one library: no function of this file may be shared between files. */
+namespace {
 
 /* dst[l] *= (double)c[l] */
 TF_FN void tf_widen_scale(double *dst, V c) {
@@ -90,7 +94,10 @@ template <int E, int R, int S> struct tf_extremum {
   }
   TF_FN void merge(State &s, const State &o) {
     for (int e = 0; e < E; ++e)
-      TF_ROWS(r) tf_store(&s.best[e][r * W], pick(tf_load(&s.best[e][r * W]), tf_load(&o.best[e][r * W])));
+      TF_ROWS(r) {
+        T *to = &s.best[e][r * W];
+        tf_store(to, pick(tf_load(to), tf_load(&o.best[e][r * W])));
+      }
   }
   TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
 };
@@ -123,6 +130,7 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
       TF_ROWS(r) {
         best[e][r] = tf_load(&s.best[e][r * W]);
         at[e][r] = tf_splat_i(-1);
+        none[e][r] = tf_splat_i(0);
         if (MASKED) TF_LANES(l) tf_set_lane_i(none[e][r], l, s.at[e][r * W + l] < 0 ? -1 : 0);
       }
   }
@@ -182,7 +190,9 @@ template <int E, int K, int R> struct tf_kmin {
   }
   TF_METHOD void load(const State &s, int e, int r) {
     last[e][r] = tf_load(&s.best[e][K - 1][r * W]);
-    TF_LANES(l) tf_set_lane_i(open_[e][r], l, s.at[e][K - 1][r * W + l] < 0 ? -1 : 0);
+    VI open = tf_splat_i(0);
+    TF_LANES(l) tf_set_lane_i(open, l, s.at[e][K - 1][r * W + l] < 0 ? -1 : 0);
+    open_[e][r] = open;
   }
   TF_METHOD void open(const State &s) {
     for (int e = 0; e < E; ++e) TF_ROWS(r) load(s, e, r);
@@ -300,4 +310,6 @@ template <int E, int R> struct tf_shifted_exp {
     return v;
   }
 };
+
+} // namespace
 #endif

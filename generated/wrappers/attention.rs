@@ -2,10 +2,11 @@
 
 /// Scaled dot-product attention and its log-partition, in one pass:
 /// `o_i = sum_j softmax_j(scale q_i . k_j) v_j`.
+#[allow(dead_code, reason = "not every program calls everything")]
 pub mod attention {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
     use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
-    use tilefold::{Call, Dim, Dtype, Element, Error, Formula, Instance, Options, Report};
+    use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
     /// Arguments. Views may have any strides; nothing is copied.
@@ -70,7 +71,7 @@ pub mod attention {
     }
 
     fn eval_call<'c, T: Element>(args: &'c Args<'_, T>) -> Result<Call<'c>, Error> {
-        let kernel = select(&EVAL_FORMULA, T::DTYPE, &[Dim::new("q", args.q.ncols()), Dim::new("q", args.q.ncols())])?;
+        let kernel = select(&EVAL_FORMULA, T::DTYPE, &[("q", args.q.ncols()), ("q", args.q.ncols())])?;
         Ok(Call::new(kernel)
             .arg("q", args.q)
             .arg("k", args.k)
@@ -133,7 +134,7 @@ pub mod attention {
     }
 
     fn vjp_call<'c, T: Element>(args: &'c Args<'_, T>, d_o: ArrayView2<'c, T>) -> Result<Call<'c>, Error> {
-        let kernel = select(&VJP_FORMULA, T::DTYPE, &[Dim::new("q", args.q.ncols()), Dim::new("q", args.q.ncols())])?;
+        let kernel = select(&VJP_FORMULA, T::DTYPE, &[("q", args.q.ncols()), ("q", args.q.ncols())])?;
         Ok(Call::new(kernel)
             .arg("q", args.q)
             .arg("k", args.k)

@@ -3,10 +3,11 @@
 /// Gaussian convolution, `a_i = sum_j exp(-gamma |x_i - y_j|^2) b_j`.
 ///
 /// `gamma` is `1 / (2 sigma^2)` for a Gaussian of standard deviation sigma.
+#[allow(dead_code, reason = "not every program calls everything")]
 pub mod gaussian_conv {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
     use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
-    use tilefold::{Call, Dim, Dtype, Element, Error, Formula, Instance, Options, Report};
+    use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
     /// Arguments. Views may have any strides; nothing is copied.
@@ -66,7 +67,7 @@ pub mod gaussian_conv {
     }
 
     fn eval_call<'c, T: Element>(args: &'c Args<'_, T>) -> Result<Call<'c>, Error> {
-        let kernel = select(&EVAL_FORMULA, T::DTYPE, &[Dim::new("x", args.x.ncols()), Dim::new("b", args.b.ncols())])?;
+        let kernel = select(&EVAL_FORMULA, T::DTYPE, &[("x", args.x.ncols()), ("b", args.b.ncols())])?;
         Ok(Call::new(kernel)
             .arg("x", args.x)
             .arg("y", args.y)
@@ -134,7 +135,7 @@ pub mod gaussian_conv {
     }
 
     fn vjp_call<'c, T: Element>(args: &'c Args<'_, T>, d_a: ArrayView2<'c, T>) -> Result<Call<'c>, Error> {
-        let kernel = select(&VJP_FORMULA, T::DTYPE, &[Dim::new("x", args.x.ncols()), Dim::new("b", args.b.ncols())])?;
+        let kernel = select(&VJP_FORMULA, T::DTYPE, &[("x", args.x.ncols()), ("b", args.b.ncols())])?;
         Ok(Call::new(kernel)
             .arg("x", args.x)
             .arg("y", args.y)

@@ -2,10 +2,11 @@
 
 /// Soft c-transform for the cost `|x - y|^2 / 2`:
 /// `f_i = -eps log sum_j exp(logb_j + (g_j - |x_i - y_j|^2 / 2) / eps)`.
+#[allow(dead_code, reason = "not every program calls everything")]
 pub mod softmin {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
     use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
-    use tilefold::{Call, Dim, Dtype, Element, Error, Formula, Instance, Options, Report};
+    use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
     /// Arguments. Views may have any strides; nothing is copied.
@@ -67,7 +68,7 @@ pub mod softmin {
     }
 
     fn eval_call<'c, T: Element>(args: &'c Args<'_, T>) -> Result<Call<'c>, Error> {
-        let kernel = select(&EVAL_FORMULA, T::DTYPE, &[Dim::new("x", args.x.ncols())])?;
+        let kernel = select(&EVAL_FORMULA, T::DTYPE, &[("x", args.x.ncols())])?;
         Ok(Call::new(kernel)
             .arg("x", args.x)
             .arg("y", args.y)
@@ -126,7 +127,7 @@ pub mod softmin {
     }
 
     fn vjp_call<'c, T: Element>(args: &'c Args<'_, T>, d_f: ArrayView2<'c, T>) -> Result<Call<'c>, Error> {
-        let kernel = select(&VJP_FORMULA, T::DTYPE, &[Dim::new("x", args.x.ncols())])?;
+        let kernel = select(&VJP_FORMULA, T::DTYPE, &[("x", args.x.ncols())])?;
         Ok(Call::new(kernel)
             .arg("x", args.x)
             .arg("y", args.y)

@@ -49,6 +49,8 @@
 #[cfg(test)]
 extern crate self as tilefold;
 
+// Written by bindgen and its formatter.
+#[rustfmt::skip]
 pub mod sys;
 
 mod bind;

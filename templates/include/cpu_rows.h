@@ -49,7 +49,8 @@ template <class S> struct tf_cpu_rows {
     S::merge(*(typename S::State *)s, *(const typename S::State *)o);
   }
 
-  static void finish(const tf_array *v, const void *p, const void *x, const void *s, i64 i0, i64 i1) {
+  static void finish(const tf_array *v, const void *p, const void *x, const void *s, i64 i0,
+                     i64 i1) {
     S::finish(v, (const T *)p, (const T *)x, *(const typename S::State *)s, i0, i1, 1);
   }
 };

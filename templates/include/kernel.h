@@ -52,7 +52,8 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 /* tf_<hash>_f32_v4 */
 #define TF_STAGES(symbol) TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), TF_LEVEL_)
 /* tf_<hash>_f32_s0_rows */
-#define TF_ENTRY_NAME(symbol, S, kind) TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)
+#define TF_ENTRY_NAME(symbol, S, kind)                                                             \
+  TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)
 
 /* One packed column: on the CPU its words are neighbours; in a CUDA tile they lie a tile apart. */
 struct tf_col {

@@ -20,8 +20,8 @@
 #define TF_LOGD(x) __builtin_log(x)
 #define TF_EXPD(x) __builtin_exp(x)
 #endif
-/* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need it
- * inlined. */
+/* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need
+ * it inlined. */
 #if defined(__CUDACC__) || defined(TF_EMULATED)
 #define TF_RARE TF_FN
 #else
@@ -94,7 +94,10 @@ template <int E, int R, int S> struct tf_extremum {
   }
   TF_FN void merge(State &s, const State &o) {
     for (int e = 0; e < E; ++e)
-      TF_ROWS(r) tf_store(&s.best[e][r * W], pick(tf_load(&s.best[e][r * W]), tf_load(&o.best[e][r * W])));
+      TF_ROWS(r) {
+        T *to = &s.best[e][r * W];
+        tf_store(to, pick(tf_load(to), tf_load(&o.best[e][r * W])));
+      }
   }
   TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
 };

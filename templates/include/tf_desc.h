@@ -58,5 +58,6 @@
 #define TF_IMAGE(symbol) 0
 #define TF_IMAGE_BYTES 0
 #endif
-#define TF_CPU_LEVELS(symbol, n) {TF_V2_(symbol, n), TF_V3_(symbol, n), TF_V4_(symbol, n), TF_NEON_(symbol, n)}
+#define TF_CPU_LEVELS(symbol, n)                                                                   \
+  {TF_V2_(symbol, n), TF_V3_(symbol, n), TF_V4_(symbol, n), TF_NEON_(symbol, n)}
 #endif

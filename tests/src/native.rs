@@ -46,8 +46,9 @@ impl Native {
     }
 
     /// The descriptor of formula `n`.
-    pub fn raw(&self, n: usize, dtype: Dtype) -> *const sys::tf_kernel {
-        descriptor_of(self.library, &self.symbols[n], dtype)
+    pub fn raw(&self, n: usize, dtype: Dtype) -> &'static sys::tf_kernel {
+        // SAFETY: a descriptor of a library that stays loaded.
+        unsafe { &*descriptor_of(self.library, &self.symbols[n], dtype) }
     }
 
     /// Formula `n`, checked by the runtime.

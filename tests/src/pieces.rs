@@ -28,13 +28,11 @@ pub enum Cut<'a> {
 /// # Panics
 /// When the kernel lacks the level or has too few columns.
 pub fn run(
-    kernel: *const sys::tf_kernel,
+    kernel: &sys::tf_kernel,
     level: Level,
     problem: &Problem,
     mut cut: Cut<'_>,
 ) -> Vec<Matrix> {
-    // SAFETY: callers pass descriptors of loaded libraries.
-    let kernel = unsafe { &*kernel };
     let mut table = Table::new(kernel, problem);
     let values = table.raw();
     for stage in stages(kernel) {
@@ -96,7 +94,7 @@ impl<'a> Stage<'a> {
     }
 
     fn fold(&mut self, i0: usize, x: *mut c_void, cut: &mut Cut<'_>) -> Memory {
-        let whole = vec![vec![0, self.cols]];
+        let whole = [vec![0, self.cols]];
         match cut {
             Cut::Whole => self.part(i0, x, &whole[0]),
             Cut::WithNeutral => {

@@ -1,7 +1,7 @@
 //! Expressions to lines of C++: the only place that spells expressions.
 //!
-//! One [`Body`] writes one function of a stage (one [`Place`]). The function of pairs is *staged*: a
-//! component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
+//! One [`Body`] writes one function of a stage (one [`Place`]). The function of pairs is *staged*:
+//! a component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
 //! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
 //! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
 //! loops. The same text serves the CPU and CUDA. User names never appear.

@@ -44,7 +44,7 @@ struct StageDesc {
     n_writes: usize,
     writes: String,
     pair_ops: String,
-    folds: bool,
+    rows_entry: String,
     cuda: CudaDesc,
 }
 
@@ -87,7 +87,7 @@ pub fn view<'a>(
         n_temps: plan.n_temps,
         n_outputs: plan.values.len() - plan.n_inputs - plan.n_temps,
         n_stages: plan.stages.len(),
-        stages: (0..plan.stages.len()).map(|n| stage(plan, n, pair_ops[n])).collect(),
+        stages: (0..plan.stages.len()).map(|n| stage(plan, symbol, n, pair_ops[n])).collect(),
     }
 }
 
@@ -97,7 +97,7 @@ pub fn bytes(digits: &str) -> String {
     (0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().join(", ")
 }
 
-fn stage(plan: &Plan, n: usize, pair_ops: f64) -> StageDesc {
+fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
     let stage = &plan.stages[n];
     let choice = cuda_choice(plan, n);
     let writes: Vec<String> = stage.writes.iter().map(|(v, _)| v.to_string()).collect();
@@ -111,7 +111,10 @@ fn stage(plan: &Plan, n: usize, pair_ops: f64) -> StageDesc {
         n_writes: writes.len(),
         writes: writes.join(", "),
         pair_ops: format!("{pair_ops:?}"),
-        folds: stage.cols.is_some(),
+        rows_entry: match stage.cols {
+            Some(_) => format!("TF_ENTRY(\"{symbol}\", \"s{n}_rows\")"),
+            None => "0".into(),
+        },
         cuda: CudaDesc {
             threads: choice.threads,
             rows_per_block: choice.threads * choice.rows_wide,

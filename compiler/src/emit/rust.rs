@@ -229,7 +229,8 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
         Some(output) => {
             let suffix = if gradients == 1 { String::new() } else { format!("_{output}") };
             let doc = format!(
-                "The gradient of `sum({output} * d_{output})`, given `d_{output}` of the shape of `{output}`."
+                "The gradient of `sum({output} * d_{output})`, given `d_{output}` of the shape of \
+                 `{output}`."
             );
             let name = format!("vjp{suffix}");
             (

@@ -135,8 +135,8 @@ pub enum StateKind {
     ArgMax,
     /// The k smallest values and their rows; field 0 is the values, field 1 the rows.
     KMin,
-    /// Running maximum and shifted sums of exp(x) and, where there is a weight, of exp(x) w. Field 0:
-    /// log of the plain sum; 1: the plain sum; 2: log of the weighted sums; 3: the weighted sums
+    /// Running maximum and shifted sums of exp(x) and, where there is a weight, of exp(x) w. Field
+    /// 0: log of the plain sum; 1: the plain sum; 2: log of the weighted sums; 3: the weighted sums
     /// divided by the plain one.
     ShiftedExp,
 }
