@@ -10,6 +10,7 @@ pub mod compare;
 pub mod emulated;
 pub mod finite;
 pub mod folds;
+pub mod generate;
 pub mod native;
 pub mod oracle;
 pub mod pieces;
