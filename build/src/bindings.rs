@@ -146,7 +146,7 @@ mod tests {
             "pub struct tf_kernel {",
             "pub static tf_01_f32: tf_kernel;",
             "TF_ABI_VERSION",
-            "#[doc = \" Gauss.\"]",
+            "/// Gauss.",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -23,6 +23,32 @@ const CACHE: &str = "TILEFOLD_BUILD_CACHE";
 /// `off` leaves CUDA images out; a list of GPU generations replaces the usual one.
 const CUDA: &str = "TILEFOLD_CUDA";
 
+/// What the environment says about CUDA images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// None, though nvcc may be there.
+    Off,
+    /// For the usual GPUs that nvcc knows, if it is there.
+    Usual,
+    /// For these GPUs.
+    For(Archs),
+}
+
+impl Images {
+    /// Reads TILEFOLD_CUDA.
+    pub fn wanted() -> Result<Images, Error> {
+        Images::parse(&env::var(CUDA).unwrap_or_default())
+    }
+
+    fn parse(word: &str) -> Result<Images, Error> {
+        match word {
+            "off" | "0" => Ok(Images::Off),
+            "" | "on" | "1" => Ok(Images::Usual),
+            list => Archs::parse(list).map(Images::For),
+        }
+    }
+}
+
 /// Compiles the kernels of a generated folder and prints the lines that link them. To be called
 /// from a build script.
 ///
@@ -77,8 +103,8 @@ pub fn toolchain_folder(place: &Path) -> PathBuf {
     target_folder(place).join("toolchain")
 }
 
-/// Cargo marks the root of its target folder.
-fn target_folder(place: &Path) -> &Path {
+/// Cargo's target folder, for a program at, or that writes to, `place`: cargo marks its root.
+pub fn target_folder(place: &Path) -> &Path {
     place.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).unwrap_or(place)
 }
 
@@ -92,11 +118,10 @@ pub(crate) fn out_dir() -> Result<PathBuf, Error> {
 
 /// nvcc and the GPUs to compile for. A machine without nvcc makes libraries without images.
 fn cuda(out: &Path) -> Result<Option<Cuda>, Error> {
-    let wish = env::var(CUDA).unwrap_or_default();
-    let archs = match wish.as_str() {
-        "off" | "0" => return Ok(None),
-        "" | "on" | "1" => None,
-        list => Some(Archs::parse(list)?),
+    let archs = match Images::wanted()? {
+        Images::Off => return Ok(None),
+        Images::Usual => None,
+        Images::For(archs) => Some(archs),
     };
     match toolchain::find_nvcc(&toolchain_folder(out)) {
         Finding::Found(nvcc) => Cuda::new(nvcc, archs).map(|(cuda, _)| Some(cuda)),
@@ -108,4 +133,30 @@ fn cuda(out: &Path) -> Result<Option<Cuda>, Error> {
 fn jobs() -> usize {
     let given = env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok());
     given.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_off_usual_or_listed() {
+        assert_eq!(Images::parse("off").unwrap(), Images::Off);
+        assert_eq!(Images::parse("").unwrap(), Images::Usual);
+        assert_eq!(Images::parse("90").unwrap(), Images::For(Archs::parse("90").unwrap()));
+        assert!(Images::parse("no").unwrap_err().to_string().contains("`no` is not a GPU"));
+    }
+
+    #[test]
+    fn build_scripts_and_programs_of_one_target_folder_share_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let out = target.join("x86_64-unknown-linux-gnu/debug/build/a-1/out");
+        std::fs::create_dir_all(&out).unwrap();
+        assert_eq!(target_folder(&out), out, "not a target folder");
+        std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
+        assert_eq!(target_folder(&out), target);
+        assert_eq!(target_folder(&target.join("release/xtask")), target);
+        assert_eq!(toolchain_folder(&out), target.join("toolchain"));
+    }
 }

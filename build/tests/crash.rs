@@ -9,11 +9,12 @@ use std::process::ExitCode;
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    match args.get(1).map(String::as_str) {
-        Some("text") => linux::write_text(&args[2]),
-        Some("native") => linux::build_native(&args[2]),
-        _ => linux::all(),
+    // Arguments are cargo's: a filter, as for any test.
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    match std::env::var("TF_BUILDER").as_deref() {
+        Ok("text") => linux::write_text(&argument),
+        Ok("native") => linux::build_native(&argument),
+        _ => linux::all(argument.trim_start_matches("--nocapture")),
     }
 }
 
@@ -41,7 +42,8 @@ mod linux {
     /// More changes than any builder here makes.
     const MANY: usize = 400;
 
-    pub fn all() -> ExitCode {
+    /// Runs the tests whose name contains `filter`.
+    pub fn all(filter: &str) -> ExitCode {
         let tests: [(&str, fn()); 6] = [
             ("text_survives_death_at_every_change", text_survives_death),
             ("text_survives_a_full_disk_at_every_change", text_survives_a_full_disk),
@@ -50,7 +52,7 @@ mod linux {
             ("processes_at_once_share_the_work", processes_share_the_work),
             ("folders_that_may_not_be_written_are_named", folders_are_named),
         ];
-        for (name, test) in tests {
+        for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(filter)) {
             let start = Instant::now();
             test();
             println!("test {name} ... ok ({:?})", start.elapsed());
@@ -95,7 +97,7 @@ mod linux {
 
     fn builder(what: &str, place: &Path) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(what).arg(place);
+        command.env("TF_BUILDER", what).arg(place);
         command
     }
 
@@ -267,7 +269,7 @@ mod linux {
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         let build = || {
             let mut command = Command::new(&program);
-            command.arg("text").arg(&locked);
+            command.env("TF_BUILDER", "text").arg(&locked);
             // Permissions do not bind root.
             if is_root() {
                 command.uid(65534).gid(65534);

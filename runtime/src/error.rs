@@ -97,7 +97,8 @@ impl fmt::Display for Code {
 ///
 /// ```text
 /// error[T021]: gaussian_conv: `y` has 4 columns, but the formula was compiled for 3
-///   = help: pass an array of 3 columns, or compile the formula for 4
+///   = help: pass an array of 3 columns
+///   = help: or compile the formula for that dimension
 /// ```
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("error[{}]: {}{}", .0.code, .0.message, Helps(&.0.helps))]

@@ -14,7 +14,7 @@ use crate::{sys, words};
 ///
 /// ```no_run
 /// use ndarray::{Array2, ArrayView2};
-/// use tilefold::{Call, Dim, Dtype, Element, Error, Formula, Instance, select, sys};
+/// use tilefold::{Call, Dtype, Element, Error, Formula, Instance, select, sys};
 ///
 /// unsafe extern "C" {
 ///     static tf_1f2e_f32: sys::tf_kernel;
@@ -24,11 +24,15 @@ use crate::{sys, words};
 /// // SAFETY: tilefold's compiler made the descriptor.
 /// static INSTANCES: [Instance; 1] =
 ///     [unsafe { Instance::new(&[3], Dtype::F32, KEY, &tf_1f2e_f32) }];
-/// static CONV: Formula =
-///     Formula { name: "conv", file: "formulas/conv.fold", generics: &["D"], instances: &INSTANCES };
+/// static CONV: Formula = Formula {
+///     name: "conv",
+///     file: "formulas/conv.fold",
+///     generics: &["D"],
+///     instances: &INSTANCES,
+/// };
 ///
 /// fn conv<T: Element>(x: ArrayView2<T>, y: ArrayView2<T>) -> Result<Array2<T>, Error> {
-///     let kernel = select(&CONV, T::DTYPE, &[Dim::new("x", x.ncols())])?;
+///     let kernel = select(&CONV, T::DTYPE, &[("x", x.ncols())])?;
 ///     Call::new(kernel).arg("x", x).arg("y", y).run()?.take("a")
 /// }
 /// ```
@@ -107,29 +111,18 @@ impl Instance {
     }
 }
 
-/// The value of a generic dimension in one call, and the argument that gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dim<'a> {
-    /// The argument.
-    pub argument: &'a str,
-    /// Its number of columns.
-    pub value: usize,
-}
-
-impl<'a> Dim<'a> {
-    /// An argument and its number of columns.
-    pub const fn new(argument: &'a str, value: usize) -> Dim<'a> {
-        Dim { argument, value }
-    }
-}
-
-/// The kernel compiled for these dimensions, one for each generic, and this dtype.
+/// The kernel compiled for these dimensions and this dtype. For each generic, in order, `dims` has
+/// an argument whose columns give it, and their number.
 ///
 /// # Errors
 /// [`Instance`](crate::Code::Instance) if there is none, naming what there is; else as
 /// [`Instance::kernel`].
-pub fn select(formula: &Formula, dtype: Dtype, dims: &[Dim<'_>]) -> Result<&'static Kernel, Error> {
-    let fits = |instance: &&Instance| instance.dims.iter().eq(dims.iter().map(|dim| &dim.value));
+pub fn select(
+    formula: &Formula,
+    dtype: Dtype,
+    dims: &[(&str, usize)],
+) -> Result<&'static Kernel, Error> {
+    let fits = |instance: &&Instance| instance.dims.iter().eq(dims.iter().map(|(_, value)| value));
     let fitting = || formula.instances.iter().filter(fits);
     if let Some(instance) = fitting().find(|instance| instance.dtype == dtype) {
         return instance.kernel();
@@ -143,12 +136,12 @@ pub fn select(formula: &Formula, dtype: Dtype, dims: &[Dim<'_>]) -> Result<&'sta
 }
 
 /// Says which dimension has no instance, or that only the combination has none.
-fn no_instance(formula: &Formula, dims: &[Dim<'_>]) -> Error {
+fn no_instance(formula: &Formula, dims: &[(&str, usize)]) -> Error {
     for (index, (&generic, dim)) in formula.generics.iter().zip(dims).enumerate() {
         let compiled = formula.instances.iter().filter_map(|i| i.dims.get(index).copied());
         let compiled: BTreeSet<usize> = compiled.collect();
-        if !compiled.contains(&dim.value) {
-            return words::no_dim(formula, generic, &compiled, dim);
+        if !compiled.contains(&dim.1) {
+            return words::no_dim(formula, generic, &compiled, *dim);
         }
     }
     words::no_combination(formula, dims)

@@ -29,7 +29,7 @@
 //!
 //! Generated crates wrap this in one typed function a formula ([`select`] finds the instance for
 //! the dimensions at hand); [`Call`] is the way by names, [`run`](run()) the way by position, and
-//! [`cuda`] the way on a stream of one's own.
+//! `cuda` the way on a stream of one's own.
 //!
 //! What is promised:
 //! - shapes, types, strides, addresses, sizes, the descriptor and its key are checked before a
@@ -41,9 +41,10 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `call` and `formula` are the ways in, and `words` has every error message. Only `sys`,
-//! `kernel`, `host` and `cuda` do unsafe things; `operand` and `formula` offer unsafe
-//! constructors whose promises these rely on.
+//! `call` and `formula` are the ways in, and `words` has every error message. Unsafe code is in
+//! `kernel`, `host` and `cuda`, and in the unsafe constructors of `operand` and `formula`.
+
+#![deny(unsafe_code)]
 
 #[cfg(test)]
 extern crate self as tilefold;
@@ -53,13 +54,18 @@ pub mod sys;
 mod bind;
 mod call;
 #[cfg(feature = "cuda")]
+#[allow(unsafe_code)]
 pub mod cuda;
 mod element;
 mod error;
+#[allow(unsafe_code)]
 mod formula;
+#[allow(unsafe_code)]
 mod host;
+#[allow(unsafe_code)]
 mod kernel;
 mod level;
+#[allow(unsafe_code)]
 mod operand;
 mod options;
 mod report;
@@ -68,6 +74,7 @@ mod words;
 
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
+#[allow(unsafe_code)]
 mod fake;
 
 /// The arrays of generated wrappers, so that their users need not depend on ndarray themselves.
@@ -76,7 +83,7 @@ pub use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
-pub use self::formula::{Dim, Formula, Instance, select};
+pub use self::formula::{Formula, Instance, select};
 pub use self::kernel::{Axis, Kernel, Stage, Value};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};

@@ -93,6 +93,11 @@ pub struct Operand<'a> {
     life: PhantomData<&'a ()>,
 }
 
+// SAFETY: it is a shared borrow of floats, by another name.
+unsafe impl Send for Operand<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Operand<'_> {}
+
 impl<'a> Operand<'a> {
     fn new(raw: RawArray) -> Operand<'a> {
         Operand { raw, life: PhantomData }
@@ -163,6 +168,11 @@ pub struct OutputMut<'a> {
     pub(crate) raw: RawArray,
     life: PhantomData<&'a mut ()>,
 }
+
+// SAFETY: it is a unique borrow of numbers, by another name.
+unsafe impl Send for OutputMut<'_> {}
+// SAFETY: nothing can be done with a shared reference to it.
+unsafe impl Sync for OutputMut<'_> {}
 
 impl<'a> OutputMut<'a> {
     fn new(raw: RawArray) -> OutputMut<'a> {

@@ -22,7 +22,11 @@ const WORTH_OPS: f64 = 1e9;
 /// ```
 /// # use ndarray::{ArrayView2, ArrayViewMut2};
 /// # use tilefold::{Error, Kernel, Options, run};
-/// fn twice(kernel: &'static Kernel, x: ArrayView2<f32>, a: ArrayViewMut2<f32>) -> Result<(), Error> {
+/// fn twice(
+///     kernel: &'static Kernel,
+///     x: ArrayView2<f32>,
+///     a: ArrayViewMut2<f32>,
+/// ) -> Result<(), Error> {
 ///     let report = run(kernel, &[x.into()], [a.into()], None, &Options::new())?;
 ///     println!("{report}");
 ///     Ok(())

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::bind::shape_text;
 use crate::element::{ComponentType, Dtype};
 use crate::error::{Code, Error, count as counted, list, nearest};
-use crate::formula::{Dim, Formula};
+use crate::formula::Formula;
 use crate::kernel::{Axis, Kernel, Value, hex};
 use crate::level::Level;
 use crate::operand::Rank;
@@ -102,19 +102,20 @@ pub(crate) fn no_dim(
     formula: &Formula,
     generic: &str,
     known: &BTreeSet<usize>,
-    dim: &Dim,
+    (argument, value): (&str, usize),
 ) -> Error {
-    let (name, file, argument, value) = (formula.name, formula.file, dim.argument, dim.value);
-    let (set, columns) = (set(known), counted(value, "column"));
+    let (name, file, set) = (formula.name, formula.file, set(known));
+    let columns = counted(value, "column");
     let message =
         format!("{name} was compiled for {generic} in {set}, but `{argument}` has {columns}");
     Error::new(Code::Instance, message)
         .help(format!("add {value} to {generic} in {file} and run cargo xtask build-formulas"))
 }
 
-pub(crate) fn no_combination(formula: &Formula, dims: &[Dim<'_>]) -> Error {
-    let value = |(generic, dim): (&&str, &Dim)| format!("{generic} = {}", dim.value);
-    let asked: Vec<String> = formula.generics.iter().zip(dims).map(value).collect();
+pub(crate) fn no_combination(formula: &Formula, dims: &[(&str, usize)]) -> Error {
+    let generics = formula.generics.iter().zip(dims);
+    let asked: Vec<String> =
+        generics.map(|(name, (_, value))| format!("{name} = {value}")).collect();
     let message = format!("{} was not compiled for {}", formula.name, asked.join(", "));
     Error::new(Code::Instance, message)
         .help(format!("add it to {} and run cargo xtask build-formulas", formula.file))

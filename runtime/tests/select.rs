@@ -3,7 +3,7 @@
 mod fake;
 
 use ndarray::{Array2, ArrayView2, array};
-use tilefold::{Call, Code, Dim, Dtype, Element, Error, Formula, Instance, select};
+use tilefold::{Call, Code, Dtype, Element, Error, Formula, Instance, select};
 
 use fake::code::Real;
 
@@ -33,7 +33,7 @@ fn conv() -> Formula {
 }
 
 fn refusal(formula: &Formula, dtype: Dtype, d: usize, e: usize) -> String {
-    let error = select(formula, dtype, &[Dim::new("x", d), Dim::new("b", e)]).unwrap_err();
+    let error = select(formula, dtype, &[("x", d), ("b", e)]).unwrap_err();
     assert_eq!(error.code(), Code::Instance);
     error.to_string()
 }
@@ -41,7 +41,7 @@ fn refusal(formula: &Formula, dtype: Dtype, d: usize, e: usize) -> String {
 #[test]
 fn the_fitting_instance_is_found_once_and_for_all() {
     let conv = conv();
-    let find = |dtype| select(&conv, dtype, &[Dim::new("x", 2), Dim::new("b", 1)]).unwrap();
+    let find = |dtype| select(&conv, dtype, &[("x", 2), ("b", 1)]).unwrap();
     assert_eq!(find(Dtype::F32).dtype(), Dtype::F32);
     assert_eq!(find(Dtype::F64).dtype(), Dtype::F64);
     assert!(std::ptr::eq(find(Dtype::F32), find(Dtype::F32)));
@@ -55,7 +55,7 @@ fn a_typed_wrapper_is_thin() {
         y: ArrayView2<T>,
         gamma: T,
     ) -> Result<Array2<T>, Error> {
-        let kernel = select(formula, T::DTYPE, &[Dim::new("x", x.ncols()), Dim::new("b", 1)])?;
+        let kernel = select(formula, T::DTYPE, &[("x", x.ncols()), ("b", 1)])?;
         Call::new(kernel).arg("x", x).arg("y", y).arg("gamma", &gamma).run()?.take("a")
     }
     let a = wrapper(&conv(), array![[1.0, 2.0]].view(), array![[3.0, 4.0]].view(), 2.0);
@@ -99,7 +99,7 @@ fn long_sets_are_shortened() {
 
 #[test]
 fn a_stale_descriptor_is_refused() {
-    let dims = [Dim::new("x", 2), Dim::new("b", 1)];
+    let dims = [("x", 2), ("b", 1)];
     let stale = formula(vec![instance::<f32>(&[2, 1], [8; 32], Dtype::F32)]);
     assert_eq!(select(&stale, Dtype::F32, &dims).unwrap_err().code(), Code::Key);
     let mixed = formula(vec![instance::<f32>(&[2, 1], KEY, Dtype::F64)]);

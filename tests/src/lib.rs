@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod compare;
+pub mod conformance;
 pub mod emulated;
 pub mod finite;
 pub mod folds;

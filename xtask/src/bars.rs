@@ -42,10 +42,8 @@ impl Bars {
     }
 
     fn line(&self, text: &str) {
-        // Hidden where there is no terminal; then the line goes out by itself.
-        if self.screen.is_hidden() {
-            eprintln!("{text}");
-        } else if self.screen.println(text).is_err() {
+        // Bars are hidden where there is no terminal; then the line goes out by itself.
+        if self.screen.is_hidden() || self.screen.println(text).is_err() {
             eprintln!("{text}");
         }
     }

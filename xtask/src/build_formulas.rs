@@ -1,11 +1,13 @@
 //! `cargo xtask build-formulas`: from formula files to generated text, Rust declarations and static
 //! libraries.
 
+use std::path::Path;
+
 use tilefold_build::native::{self, Archs, Compiler, Cuda, HOST, Native};
 use tilefold_build::progress::Progress;
 use tilefold_build::text::{self, Changes};
 use tilefold_build::toolchain::{self, Finding, Kit};
-use tilefold_build::{Config, Error, cache_folder, toolchain_folder};
+use tilefold_build::{Config, Error, Images, cache_folder, toolchain_folder};
 
 use crate::bars::Bars;
 use crate::{declarations, program, root};
@@ -26,7 +28,7 @@ pub struct Arguments {
     #[arg(long)]
     pub fetch_toolchain: bool,
     /// GPU generations of the CUDA images: numbers for machine code, ptx for what drivers translate
-    /// [default: those of 80,90,100,ptx80 that nvcc knows]
+    /// [default: TILEFOLD_CUDA, or those of 80,90,100,ptx80 that nvcc knows]
     #[arg(long, value_name = "LIST")]
     pub arch: Option<String>,
     /// How many compilers run at once [default: one a core]
@@ -59,10 +61,13 @@ fn build(config: &Config, arguments: &Arguments) -> Result<(), Error> {
         }
     }
     // Before anything is written: a wrong list is a mistake in the command.
-    let archs = arguments.arch.as_deref().map(Archs::parse).transpose()?;
+    let images = match &arguments.arch {
+        Some(list) => Images::For(Archs::parse(list)?),
+        None => Images::wanted()?,
+    };
     let compiler = Compiler::find(HOST)?;
     let bars = Bars::new();
-    let cuda = cuda(toolchain::find_nvcc(&tools), archs, &bars)?;
+    let cuda = cuda(images, &tools, &bars)?;
     tell(&config.generate(&bars)?, &bars);
     declarations::update(&tools, &bars)?;
     let libraries = text::verify(&config.generated())?.libraries;
@@ -82,9 +87,17 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// nvcc for the GPUs asked for; without nvcc, a line that says what is left out.
-fn cuda(nvcc: Finding, archs: Option<Archs>, bars: &Bars) -> Result<Option<Cuda>, Error> {
-    let nvcc = match nvcc {
+/// nvcc for the GPUs asked for; a line that says so if images are left out.
+fn cuda(images: Images, tools: &Path, bars: &Bars) -> Result<Option<Cuda>, Error> {
+    let archs = match images {
+        Images::Off => {
+            bars.note("TILEFOLD_CUDA is off: CUDA images left out");
+            return Ok(None);
+        }
+        Images::Usual => None,
+        Images::For(archs) => Some(archs),
+    };
+    let nvcc = match toolchain::find_nvcc(tools) {
         Finding::Found(nvcc) => nvcc,
         // Images were asked for by name.
         missing if archs.is_some() => missing.into_tool()?,

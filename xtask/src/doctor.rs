@@ -21,12 +21,15 @@ pub struct Arguments {}
 /// Runs the command.
 pub fn run(_arguments: &Arguments) -> crate::Result {
     let tools = Toolchain::find(&toolchain_folder(&program()));
-    line("C++ compiler", &tools.cxx.to_string());
-    line("nvcc", &tools.nvcc.to_string());
-    line("libclang", &tools.libclang.to_string());
-    line("CUDA devices", &devices());
-    line("CPU", &cpu());
-    line("object cache", &cache(&cache_folder(&program())));
+    let findings = [
+        ("C++ compiler", tools.cxx.to_string()),
+        ("nvcc", tools.nvcc.to_string()),
+        ("libclang", tools.libclang.to_string()),
+        ("CUDA devices", devices()),
+        ("CPU", cpu()),
+        ("object cache", cache(&cache_folder(&program()))),
+    ];
+    print!("{}", findings.map(|(name, text)| paragraph(name, &text)).concat());
     match tools.cxx {
         Finding::Found(_) => Ok(()),
         Finding::Missing { .. } => Err("kernels cannot be built without a C++ compiler".into()),
@@ -34,12 +37,9 @@ pub fn run(_arguments: &Arguments) -> crate::Result {
 }
 
 /// One finding; its further lines are indented below.
-fn line(name: &str, text: &str) {
-    let mut lines = text.lines();
-    println!("{name:<14}{}", lines.next().unwrap_or_default());
-    for line in lines {
-        println!("{:<14}{}", "", line.trim_start());
-    }
+fn paragraph(name: &str, text: &str) -> String {
+    let heads = std::iter::once(name).chain(std::iter::repeat(""));
+    heads.zip(text.lines()).map(|(head, line)| format!("{head:<14}{}\n", line.trim())).collect()
 }
 
 /// The devices and the driver's version, as the driver's own tool tells them.
@@ -114,6 +114,12 @@ fn cache(folder: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn findings_are_paragraphs() {
+        let text = paragraph("nvcc", "nvcc is missing: why\n  help: how");
+        assert_eq!(text, "nvcc          nvcc is missing: why\n              help: how\n");
+    }
 
     #[test]
     fn devices_are_named_as_nvcc_names_them() {

@@ -5,9 +5,11 @@
 
 pub mod bars;
 pub mod build_formulas;
+pub mod conformance;
 pub mod declarations;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod test;
 pub mod tidy;
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{build_formulas, demo, doctor, test};
+use xtask::{build_formulas, conformance, demo, doctor, explain, test};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Demo(demo::Arguments),
     Test(test::Arguments),
     Doctor(doctor::Arguments),
+    Explain(explain::Arguments),
+    Conformance(conformance::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

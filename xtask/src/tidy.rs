@@ -50,8 +50,14 @@ const FUNCTION: usize = 80;
 const EXTENSIONS: &[&str] = &["rs", "h", "cuh", "hbs", "pest", "fold", "c", "cpp", "cu", "sh"];
 
 /// Folders that nobody writes by hand.
-const SKIPPED: &[&str] =
-    &["target", "generated/kernels", "generated/wrappers", "generated/include"];
+const SKIPPED: &[&str] = &[
+    "target",
+    "generated/kernels",
+    "generated/wrappers",
+    "generated/include",
+    // Bad on purpose, overlong lines and all.
+    "tests/errors",
+];
 
 impl Sources {
     /// Reads the source text below `root`.
@@ -124,7 +130,7 @@ impl Sources {
         let functions = functions.flat_map(|(_, t)| functions_of(t)).collect();
         vec![
             Budget { what: "lines of the median file", found: part(files, 50), most: 250 },
-            Budget { what: "lines of the median template", found: part(templates, 50), most: 40 },
+            Budget { what: "lines of the median template", found: part(templates, 50), most: 60 },
             Budget { what: "lines of 9 functions in 10", found: part(functions, 90), most: 35 },
         ]
     }

@@ -39,7 +39,9 @@ impl Archs {
 
     /// The generations that a toolkit knows, and the names of the others.
     fn known_to(&self, listed: &str) -> (Archs, Vec<String>) {
-        let known = |arch: &&Arch| listed.split_whitespace().any(|l| l == arch.virtual_name());
+        // Variants (90a) are not listed; who knows the generation knows them.
+        let plain = |arch: &Arch| arch.virtual_name().trim_end_matches(['a', 'f']).to_string();
+        let known = |arch: &&Arch| listed.split_whitespace().any(|l| l == plain(arch));
         let (yes, no): (Vec<_>, Vec<_>) = self.0.iter().partition(known);
         (Archs(yes.into_iter().cloned().collect()), no.iter().map(|a| a.to_string()).collect())
     }
@@ -172,6 +174,8 @@ mod tests {
         let (known, missing) = Archs::default().known_to("compute_75\ncompute_80\ncompute_90\n");
         assert_eq!(known.to_string(), "sm_80,sm_90,ptx80");
         assert_eq!(missing, ["sm_100"]);
+        let (known, _) = Archs::parse("90a,100f").unwrap().known_to("compute_90 compute_90a");
+        assert_eq!(known.to_string(), "sm_90a");
     }
 
     #[test]

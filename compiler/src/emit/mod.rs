@@ -23,7 +23,7 @@ use tilefold_templates::TEMPLATES;
 
 use crate::ir::{Formula, canonical_text, key};
 use crate::passes::optimize;
-use crate::schedule::{Plan, Target, plan};
+use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, plan};
 
 #[cfg(feature = "text")]
 pub use artifact::{Artifact, ArtifactError, KernelFiles, Library, artifact};
@@ -45,6 +45,17 @@ pub enum EmitError {
         name: String,
         /// What it would need.
         lines: usize,
+    },
+    /// A column of a pair would be too long.
+    #[error(
+        "`{name}` reads {words} numbers of each column at every pair, the limit is \
+         {MAX_SHARED_WORDS}; use smaller dimensions"
+    )]
+    TooWide {
+        /// The formula.
+        name: String,
+        /// What it would need.
+        words: usize,
     },
 }
 
@@ -95,6 +106,9 @@ fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, Emit
     let lines: usize = cpu.iter().map(StageView::lines).sum();
     if lines > MAX_LINES {
         return Err(EmitError::TooLong { name: formula.name.clone(), lines });
+    }
+    if let Some(words) = cpu.iter().map(|s| s.col_words).find(|&words| words > MAX_SHARED_WORDS) {
+        return Err(EmitError::TooWide { name: formula.name.clone(), words });
     }
     let cuda = stages(&plan, Target::Cuda);
     let pair_ops: Vec<f64> = cpu.iter().map(|s| s.pair_ops).collect();

@@ -179,7 +179,7 @@ impl Shape {
                 Some(n) => {
                     let name = &self.fields[n].ident;
                     let columns = if inputs[n].axis.is_some() { "ncols" } else { "len" };
-                    format!("Dim::new(\"{}\", args.{name}.{columns}())", inputs[n].name)
+                    format!("(\"{}\", args.{name}.{columns}())", inputs[n].name)
                 }
                 None => self.own_dim(generic),
             });
@@ -195,7 +195,7 @@ impl Shape {
         let values: Vec<String> = generic.values.iter().map(usize::to_string).collect();
         let doc = vec![format!(" `{}`: one of {}.", generic.name, values.join(", "))];
         self.fields.push(FieldView { doc, ident: name.clone(), type_: "usize".into() });
-        format!("Dim::new(\"{}\", args.{name})", generic.name)
+        format!("(\"{}\", args.{name})", generic.name)
     }
 
     /// M and N have to be said where no input has them.

@@ -81,7 +81,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let stage = &plan.stages[n];
     let f = &plan.formula;
     let places = Places::new(plan, stage);
-    let choice = choose(f, stage, target);
+    let choice = choose(plan, stage, target);
     let groups = places.accumulators();
     let states = groups.iter().enumerate().map(|(n, g)| state(f, n, g)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
@@ -116,7 +116,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
 
 /// The sizes that the descriptor needs of the CUDA variant.
 pub fn cuda_choice(plan: &Plan, n: usize) -> Choice {
-    choose(&plan.formula, &plan.stages[n], Target::Cuda)
+    choose(plan, &plan.stages[n], Target::Cuda)
 }
 
 /// Bytes that hold the states of one CUDA thread, for scalars of `t` bytes: each array of a state

@@ -125,8 +125,9 @@ pub fn keops(
     }
     let k = reduction.k.unwrap_or(0);
     let results = evaluator.fold_keops(reduction.name, &args, reduction.over, k, tree.span())?;
-    // Without rows of the other index the result is one row, as in KeOps.
-    let axis = Some(reduction.over.other()).filter(|axis| evaluator.axes.contains(axis));
+    // One row for each of the other index, also where nothing varies along it: the call says how
+    // many.
+    let axis = Some(reduction.over.other());
     for (name, value) in results {
         let output = evaluator.formula.output(name, axis, value);
         output.map_err(|e| misfit(&e, tree.span()))?;

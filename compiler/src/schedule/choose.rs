@@ -3,7 +3,7 @@
 
 use crate::ir::{ExprId, Formula};
 
-use super::{Stage, accumulators, reduction, weight};
+use super::{Places, Plan, Stage, accumulators, reduction, weight};
 
 /// What the code is emitted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Choice {
 }
 
 /// Chooses the sizes.
-pub fn choose(f: &Formula, stage: &Stage, target: Target) -> Choice {
-    let held = held_vectors(f, stage);
+pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
+    let held = held_vectors(&plan.formula, stage);
     match target {
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
@@ -48,10 +48,24 @@ pub fn choose(f: &Formula, stage: &Stage, target: Target) -> Choice {
                 3..=6 => 2,
                 _ => 1,
             };
-            Choice { rows_wide: rows, rows_narrow: rows, tile: 128, unroll: 64, threads: 128 }
+            let tile = shared_tile(Places::words(&Places::new(plan, stage).col));
+            Choice { rows_wide: rows, rows_narrow: rows, tile, unroll: 64, threads: 128 }
         }
     }
 }
+
+/// Columns of a tile in the shared memory that a block has without asking: 48 KiB, in f64.
+fn shared_tile(col_words: usize) -> usize {
+    let fits = MAX_SHARED_WORDS / col_words.max(1);
+    match fits {
+        128.. => 128,
+        0..8 => fits.max(1),
+        _ => 1 << fits.ilog2(),
+    }
+}
+
+/// Most scalars a column may hand to a pair, so that one column fits in shared memory.
+pub const MAX_SHARED_WORDS: usize = (48 << 10) / 8;
 
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {

@@ -58,8 +58,8 @@ fn places(out: &mut String, plan: &Plan, stage: &Stage) {
 }
 
 fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
-    let cpu = choose(&plan.formula, stage, Target::Cpu);
-    let cuda = choose(&plan.formula, stage, Target::Cuda);
+    let cpu = choose(plan, stage, Target::Cpu);
+    let cuda = choose(plan, stage, Target::Cuda);
     let _ = writeln!(out, "  operations a pair: {pair_ops}");
     let _ = writeln!(
         out,

@@ -11,7 +11,7 @@ mod places;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 
-pub use choose::{Choice, Target, choose};
+pub use choose::{Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
 pub use places::{Place, Places, Slot, accumulators, is_transparent, weight};
 

@@ -124,8 +124,8 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::dense;
     use crate::data::{Digits, SHIPPED};
+    use crate::dense;
     use crate::vote::Outcome;
 
     /// Pixels are whole numbers, so every sum is exact in f32 and the kernel has no rounding to

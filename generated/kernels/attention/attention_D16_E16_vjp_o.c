@@ -81,7 +81,7 @@ static const tf_stage stages[] = {
                 .finish_entry = TF_ENTRY("tf_3542f630f6173901faa122d8d0896b48", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
-                .tile_cols = 128,
+                .tile_cols = 64,
                 .shared_bytes = 0,
                 .state_bytes = TF_PICK(256, 256),
             },

@@ -681,7 +681,7 @@ struct s1 {
 struct s2 {
   enum {
     R = TF_R(1, 1),
-    TILE = 128,
+    TILE = 64,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 32,

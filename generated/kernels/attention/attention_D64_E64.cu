@@ -20,7 +20,7 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(1, 1),
-    TILE = 128,
+    TILE = 32,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 64,

@@ -20,7 +20,7 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(1, 1),
-    TILE = 128,
+    TILE = 32,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 64,
@@ -677,7 +677,7 @@ struct s0 {
 struct s1 {
   enum {
     R = TF_R(1, 1),
-    TILE = 128,
+    TILE = 32,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 193,
@@ -2169,7 +2169,7 @@ struct s1 {
 struct s2 {
   enum {
     R = TF_R(1, 1),
-    TILE = 128,
+    TILE = 16,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 128,

@@ -20,7 +20,7 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(4, 4),
-    TILE = 128,
+    TILE = 64,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 64,

@@ -31,7 +31,7 @@ static const tf_stage stages[] = {
                 .finish_entry = TF_ENTRY("tf_16edc817ef1942433a1508d715cac2e7", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
-                .tile_cols = 128,
+                .tile_cols = 64,
                 .shared_bytes = 0,
                 .state_bytes = TF_PICK(48, 64),
             },

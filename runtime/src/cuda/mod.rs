@@ -7,32 +7,30 @@
 //! tests that run everywhere. The calls of the driver were written against its documentation and
 //! tried with a stand-in for the driver on a machine without a GPU; no device has run them yet.
 //!
-//! ```no_run
+//! ```
+//! use std::error::Error;
 //! use tilefold::Kernel;
 //! use tilefold::cuda::{CudaKernel, DeviceArray, DeviceArrayMut, cudarc::driver::CudaContext};
 //!
-//! # fn kernel() -> &'static Kernel { unimplemented!() }
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! if let Some(why) = tilefold::cuda::unavailable() {
-//!     return Err(why.into());
-//! }
-//! let context = CudaContext::new(0)?;
-//! let stream = context.new_stream()?;
-//! let (m, n) = (1000, 2000);
-//! let x = stream.clone_htod(&vec![0.5_f32; m * 3])?;
-//! let y = stream.clone_htod(&vec![0.25_f32; n * 3])?;
-//! let mut a = stream.alloc_zeros::<f32>(m)?;
+//! fn on_a_stream(kernel: &'static Kernel) -> Result<Vec<f32>, Box<dyn Error>> {
+//!     if let Some(why) = tilefold::cuda::unavailable() {
+//!         return Err(why.into());
+//!     }
+//!     let context = CudaContext::new(0)?;
+//!     let stream = context.new_stream()?;
+//!     let (m, n) = (1000, 2000);
+//!     let x = stream.clone_htod(&vec![0.5_f32; m * 3])?;
+//!     let y = stream.clone_htod(&vec![0.25_f32; n * 3])?;
+//!     let mut a = stream.alloc_zeros::<f32>(m)?;
 //!
-//! let kernel = CudaKernel::load(&context, kernel())?;
-//! let mut workspace = stream.alloc_zeros::<u8>(kernel.workspace_bytes(m, n)?)?;
-//! let inputs = [DeviceArray::new(&x, (m, 3))?, DeviceArray::new(&y, (n, 3))?];
-//! let mut outputs = [DeviceArrayMut::new(&mut a, (m, 1))?];
-//! kernel.run_on_stream(&stream, &inputs, &mut outputs, None, &mut workspace)?;
-//! drop((inputs, outputs));
-//! let a = stream.clone_dtoh(&a)?;
-//! # drop(a);
-//! # Ok(())
-//! # }
+//!     let kernel = CudaKernel::load(&context, kernel)?;
+//!     let mut workspace = stream.alloc_zeros::<u8>(kernel.workspace_bytes(m, n)?)?;
+//!     let inputs = [DeviceArray::new(&x, (m, 3))?, DeviceArray::new(&y, (n, 3))?];
+//!     let mut outputs = [DeviceArrayMut::new(&mut a, (m, 1))?];
+//!     kernel.run_on_stream(&stream, &inputs, &mut outputs, None, &mut workspace)?;
+//!     drop(outputs);
+//!     Ok(stream.clone_dtoh(&a)?)
+//! }
 //! ```
 
 mod device;

@@ -10,9 +10,11 @@ pub(super) const TILE: usize = 256;
 /// A task never folds more columns than this between two looks at the cancel flag.
 pub(super) const POLL: usize = 64 * TILE;
 
-/// The limits that a grid keeps.
+/// The limits that a grid keeps, and when threads are worth their start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Stages of fewer operations run on the calling thread.
+    pub serial_ops: f64,
     /// Columns are cut until there are about this many tasks.
     pub tasks: usize,
     /// Columns are not cut finer than this.
@@ -24,8 +26,13 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub const DEFAULT: Limits =
-        Limits { tasks: 256, chunk: 32 * TILE, panel_bytes: 256 << 20, state_bytes: 256 << 20 };
+    pub const DEFAULT: Limits = Limits {
+        serial_ops: 1e6,
+        tasks: 256,
+        chunk: 32 * TILE,
+        panel_bytes: 256 << 20,
+        state_bytes: 256 << 20,
+    };
 }
 
 /// The sizes that a grid depends on.
@@ -128,8 +135,13 @@ mod tests {
         Grid::new(shape, limits)
     }
 
-    const SMALL: Limits =
-        Limits { tasks: 16, chunk: TILE, panel_bytes: 8 * 3 * TILE, state_bytes: 64 * 10 };
+    const SMALL: Limits = Limits {
+        serial_ops: 0.0,
+        tasks: 16,
+        chunk: TILE,
+        panel_bytes: 8 * 3 * TILE,
+        state_bytes: 64 * 10,
+    };
 
     #[test]
     fn many_rows_are_not_cut_along_columns() {

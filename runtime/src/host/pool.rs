@@ -55,3 +55,30 @@ fn global() -> Result<(), Error> {
         })
         .clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn pools_have_the_asked_size_and_are_kept() {
+        for threads in [2, 3] {
+            assert_eq!(install(Some(threads), rayon::current_num_threads).unwrap(), threads);
+        }
+        assert!(Arc::ptr_eq(&pool(2).unwrap(), &pool(2).unwrap()));
+        let inside = install(Some(3), || install(None, rayon::current_num_threads));
+        assert_eq!(inside.unwrap().unwrap(), 3, "a call inside of a pool stays there");
+    }
+
+    #[test]
+    fn a_failed_start_is_an_error() {
+        let failed = ThreadPoolBuilder::new()
+            .num_threads(2)
+            .spawn_handler(|_| Err(std::io::Error::other("no threads left")))
+            .build();
+        let error = words::threads(2, failed.unwrap_err());
+        assert_eq!(error.code(), Code::Threads);
+        assert!(error.message().contains("cannot start 2 threads: no threads left"), "{error}");
+    }
+}

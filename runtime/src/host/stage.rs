@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::words;
 
 /// A task folds at least this many operations, so that tasks are worth their cost.
-const TASK_OPS: f64 = 3e4;
+const TASK_OPS: f64 = 1e5;
 
 /// A stage and how to run it.
 pub(super) struct Job<'a> {

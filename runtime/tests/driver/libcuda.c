@@ -33,7 +33,9 @@ status cuDeviceGetAttribute(int *value, int which, int device) {
   *value = which == 16 ? 3 : which == 75 ? 9 : which == 115 ? 1 : 0;
   return 0;
 }
-status cuDeviceTotalMem_v2(size_t *bytes, int device) { (void)device; CALL; *bytes = 1u << 30; return 0; }
+status cuDeviceTotalMem_v2(size_t *bytes, int device) {
+  (void)device; CALL; *bytes = 1u << 30; return 0;
+}
 
 status cuDevicePrimaryCtxRetain(void **context, int device) {
   (void)device; CALL; *context = (void *)64; return 0;

@@ -1,0 +1,64 @@
+//! `cargo xtask explain`: what the compiler makes of a formula.
+
+use tilefold_build::read_formulas;
+use tilefold_compiler::front::{self, Instance, Unit};
+use tilefold_compiler::ir::Formula;
+use tilefold_compiler::{emit, passes, schedule};
+
+/// Shows where every value of a formula is computed, the sizes, and operations a pair
+///
+/// For each instance of the formula and each of its gradients: the canonical text, whose hash is
+/// the key, then stage by stage what is computed once a launch, a row, a column and a pair.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Name of a formula in formulas/
+    name: String,
+    /// Only this instance: its dimensions, as in `--dims 3,1`
+    #[arg(long, value_delimiter = ',')]
+    dims: Option<Vec<usize>>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> crate::Result {
+    let mut names = Vec::new();
+    for source in read_formulas(crate::root(), "formulas".as_ref()).map_err(text)? {
+        let units = front::parse(&source.name, &source.text)
+            .map_err(|d| d.render(&source.name, &source.text))?;
+        if let Some(unit) = units.iter().find(|u| u.name == arguments.name) {
+            return unit_text(unit, arguments.dims.as_deref());
+        }
+        names.extend(units.into_iter().map(|u| u.name));
+    }
+    Err(format!("no formula `{}` in formulas/; there are {}", arguments.name, names.join(", ")))
+}
+
+fn unit_text(unit: &Unit, dims: Option<&[usize]>) -> crate::Result {
+    let wanted = |i: &&Instance| dims.is_none_or(|dims| i.dims == dims);
+    let instances: Vec<&Instance> = unit.instances.iter().filter(wanted).collect();
+    if instances.is_empty() {
+        let all: Vec<String> = unit.instances.iter().map(|i| format!("{:?}", i.dims)).collect();
+        return Err(format!("no such instance of `{}`; there are {}", unit.name, all.join(", ")));
+    }
+    for instance in instances {
+        let names = unit.generics.iter().zip(&instance.dims);
+        let dims: Vec<String> = names.map(|(g, d)| format!("{} = {d}", g.name)).collect();
+        println!("== {} ({})", unit.name, dims.join(", "));
+        print(&instance.formula)?;
+        for grad in &instance.grads {
+            println!("-- gradient of {} with respect to {}", grad.output, grad.wrt.join(", "));
+            print(&passes::vjp(&instance.formula, &grad.output, &grad.wrt).map_err(text)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn print(formula: &Formula) -> crate::Result {
+    let kernel = emit::kernel(formula, &formula.name, "").map_err(text)?;
+    println!("{}", kernel.canonical);
+    println!("{}", schedule::explain(&kernel.plan, &kernel.pair_ops));
+    Ok(())
+}
+
+fn text(e: impl std::fmt::Display) -> String {
+    e.to_string()
+}
