@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod emulated;
 pub mod finite;
 pub mod folds;
+pub mod generate;
 pub mod native;
 pub mod oracle;
 pub mod pieces;

@@ -123,13 +123,13 @@ pub(crate) fn descriptor(text: &KernelText, dtype: Dtype, levels: &[Level]) -> S
 fn code(text: &KernelText, dtype: Dtype, level: Level) -> Source {
     let (_, architecture, bytes) = words(level);
     let fixed = "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
-                 -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror";
+                 -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror -Wno-unused-variable -Wno-unused-but-set-variable";
     let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
     flags.push(format!("-march={architecture}"));
     flags.push(format!("-DTF_VB={bytes}"));
     flags.push(format!("-DTF_REAL_T={}", real(dtype)));
     flags.push(include(&toolchain::headers()));
-    Source { name: text.canonical.clone(), language: "cpp", text: text.cpp.clone(), flags }
+    Source { name: text.symbol.clone(), language: "cpp", text: text.cpp.clone(), flags }
 }
 
 /// The name of the C type.

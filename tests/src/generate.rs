@@ -1,0 +1,276 @@
+//! Random formulas that are well defined: every operation meets numbers of its domain.
+//!
+//! Every value carries bounds of what it can be. Where they do not lie in the domain of the
+//! operation that reads it, the value is squeezed into it with a sine first; so nothing overflows,
+//! nothing leaves a domain, and derivatives stay moderate at any depth.
+
+use tilefold_compiler::ir::{Axis, ExprId, Formula, Reduction};
+use tilefold_compiler::ops::Op;
+use tilefold_compiler::reduce::Reducer;
+
+use crate::calls::{Call, calls};
+use crate::problem::Problem;
+use crate::rng::Rng;
+
+/// What may occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Everything.
+    Any,
+    /// What is differentiable, and smooth enough for differences.
+    Smooth,
+}
+
+/// Operations that bend or jump within their domain.
+const ROUGH: &[&str] = &[
+    "clamp",
+    "clamp_int",
+    "diff_clamp_int",
+    "max_of",
+    "min_of",
+    "arg_max_of",
+    "arg_min_of",
+    "one_hot",
+    "mod",
+    "round",
+];
+
+/// Most components of a value.
+const LONGEST: usize = 8;
+
+/// A value and its bounds.
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    id: ExprId,
+    low: f64,
+    high: f64,
+}
+
+struct Generator<'a> {
+    f: Formula,
+    rng: &'a mut Rng,
+    wish: Wish,
+    /// Values that may be read again.
+    pool: Vec<Value>,
+    /// Rows, which bound what a sum can be.
+    sizes: [usize; 2],
+}
+
+/// A random formula with arrays from (-2, 2). The number picks it.
+pub fn problem(number: u64, wish: Wish) -> Problem {
+    let mut rng = Rng::new(number.wrapping_mul(0x9e37_79b9) ^ 0x5eed);
+    let sizes = [1 + rng.below(6), 4 + rng.below(6)];
+    let f = Formula::new(format!("random {number}"));
+    let mut generator = Generator { f, rng: &mut rng, wish, pool: Vec::new(), sizes };
+    generator.run();
+    let formula = generator.f;
+    Problem::between(formula, sizes[0], sizes[1], &mut rng, -2.0, 2.0)
+}
+
+impl Generator<'_> {
+    fn run(&mut self) {
+        for n in 0..2 + self.rng.below(4) {
+            let axis = *self.rng.pick(&[Some(Axis::I), Some(Axis::J), None]);
+            // The first two make pairs possible.
+            let axis = [Some(Axis::I), Some(Axis::J)].get(n).copied().unwrap_or(axis);
+            let dim = 1 + self.rng.below(4);
+            let id = self.f.input(&format!("x{n}"), axis, dim).expect("a small dim");
+            self.pool.push(Value { id, low: -2.0, high: 2.0 });
+        }
+        for n in 0..1 + self.rng.below(2) {
+            self.output(&format!("out{n}"));
+        }
+    }
+
+    /// Operations, a reduction over each index that the axis lacks, and an epilogue.
+    fn output(&mut self, name: &str) {
+        let axis = *self.rng.pick(&[Some(Axis::I), Some(Axis::I), Some(Axis::J), None]);
+        let mut value = self.expression();
+        for folded in [Axis::J, Axis::I] {
+            let varies = self.f.stratum(value.id).varies(folded) && axis != Some(folded);
+            let nests = self.rng.once_in(6) && axis != Some(folded);
+            if varies || nests {
+                let last = axis.is_none() && folded == Axis::I || axis.is_some();
+                value = self.reduction(folded, value, last);
+            }
+        }
+        if self.f.kind(value.id) == tilefold_compiler::ir::Kind::Real && self.rng.once_in(2) {
+            value = self.epilogue(value);
+        }
+        self.f.output(name, axis, value.id).expect("reduced over the other index");
+    }
+
+    /// A value that usually varies with both indices.
+    fn expression(&mut self) -> Value {
+        let start = self.pool.len();
+        for _ in 0..2 + self.rng.below(5) {
+            let value = self.operation();
+            self.pool.push(value);
+        }
+        let pairs = self.pool[start..].iter().rev();
+        let pair = |v: &&Value| self.f.stratum(v.id) == tilefold_compiler::ir::Stratum::Pair;
+        pairs.clone().find(pair).copied().unwrap_or_else(|| self.joined())
+    }
+
+    /// The last value, times inputs of both indices.
+    fn joined(&mut self) -> Value {
+        let (last, x, y) = (self.pool[self.pool.len() - 1], self.pool[0], self.pool[1]);
+        let (x, y) = (self.scalar(x), self.scalar(y));
+        let factor = self.f.mul(x.id, y.id);
+        let id = self.f.mul(factor, last.id);
+        let bound = 4.0 * last.low.abs().max(last.high.abs());
+        Value { id, low: -bound, high: bound }
+    }
+
+    /// One operation on values of the pool.
+    fn operation(&mut self) -> Value {
+        loop {
+            let op = *self.rng.pick(Op::ALL);
+            if self.wish == Wish::Smooth && ROUGH.contains(&op.def().name) {
+                continue;
+            }
+            if self.rng.once_in(12) {
+                return self.leaf();
+            }
+            let options = calls(op);
+            let call = self.rng.pick(&options).clone();
+            return self.call(&call);
+        }
+    }
+
+    fn leaf(&mut self) -> Value {
+        if self.wish == Wish::Any && self.rng.once_in(2) {
+            let axis = *self.rng.pick(&[Axis::I, Axis::J]);
+            let high = self.sizes[axis as usize] as f64;
+            return Value { id: self.f.pos(axis), low: 0.0, high };
+        }
+        let value = (self.rng.between(-2.0, 2.0) * 16.0).round() / 16.0;
+        Value { id: self.f.constant(value), low: value, high: value }
+    }
+
+    fn call(&mut self, call: &Call) -> Value {
+        let domain = call.op.def().domain;
+        let mut args = Vec::new();
+        for (&dim, &(low, high)) in call.dims.iter().zip(domain) {
+            let value = *self.rng.pick(&self.pool);
+            let value = self.shaped(value, dim);
+            args.push(self.squeezed(value, low, high).id);
+        }
+        let id = self.f.op(call.op, &args, &call.params).expect("the call fits");
+        let bound = bound(call);
+        Value { id, low: -bound, high: bound }
+    }
+
+    /// A value of `dim` components.
+    fn shaped(&mut self, value: Value, dim: usize) -> Value {
+        let (found, d) = (self.f.dim(value.id), dim as i64);
+        let id = match found {
+            n if n == dim => value.id,
+            1 => self.f.apply(Op::SumT, &[value.id], &[d]),
+            n if n > dim => {
+                let start = self.rng.below(n - dim + 1) as i64;
+                self.f.apply(Op::Extract, &[value.id], &[start, d])
+            }
+            n => {
+                let scalar = self.scalar(value);
+                let rest = self.f.apply(Op::SumT, &[scalar.id], &[d - n as i64]);
+                self.f.apply(Op::Concat, &[value.id, rest], &[])
+            }
+        };
+        Value { id, ..value }
+    }
+
+    fn scalar(&mut self, value: Value) -> Value {
+        match self.f.dim(value.id) {
+            1 => value,
+            n => {
+                let at = self.rng.below(n) as i64;
+                Value { id: self.f.apply(Op::Elem, &[value.id], &[at]), ..value }
+            }
+        }
+    }
+
+    /// A value between two bounds.
+    fn squeezed(&mut self, value: Value, low: f64, high: f64) -> Value {
+        if value.low > low && value.high < high {
+            return value;
+        }
+        let (middle, half) = (0.5 * (low + high), 0.49 * (high - low));
+        let sine = self.f.apply(Op::Sin, &[value.id], &[]);
+        let scaled = self.f.scale(half, sine);
+        let middle = self.f.constant(middle);
+        Value { id: self.f.add(middle, scaled), low, high }
+    }
+
+    fn reduction(&mut self, axis: Axis, value: Value, last: bool) -> Value {
+        let all: &[Reducer] = match (self.wish, last) {
+            (Wish::Any, true) => Reducer::ALL,
+            (Wish::Any, false) => &[Reducer::Sum, Reducer::Max, Reducer::LogSumExp],
+            (Wish::Smooth, _) => &[
+                Reducer::Sum,
+                Reducer::Sum,
+                Reducer::LogSumExp,
+                Reducer::LogSumExpWeight,
+                Reducer::SoftMaxSum,
+            ],
+        };
+        let reducer = *self.rng.pick(all);
+        let def = reducer.def();
+        let bounded = self.squeezed(value, -4.0, 4.0);
+        let mut args = vec![bounded];
+        if def.arity == 2 || matches!(reducer, Reducer::LogSumExp | Reducer::SumShiftExp) {
+            args[0] = self.scalar(bounded);
+        }
+        if def.arity == 2 {
+            args.push(self.squeezed(value, 0.5, 2.0));
+        }
+        let k = if def.takes_k { 1 + self.rng.below(3) } else { 0 };
+        let enough = self.sizes[axis as usize] >= (def.least_rows)(k);
+        let masked = self.wish == Wish::Any && self.rng.once_in(4);
+        let mask = masked.then(|| self.mask()).filter(|&mask| {
+            // The result varies with the other index only where the folded value does.
+            let varies = |id: ExprId| self.f.stratum(id).varies(axis.other());
+            varies(value.id) || !varies(mask)
+        });
+        let args = args.into_iter().map(|v| v.id).collect();
+        let r = match enough {
+            true => Reduction { reducer, axis, args, mask, k },
+            false => Reduction { reducer: Reducer::Sum, axis, args, mask, k: 0 },
+        };
+        let id = self.f.reduce(r).expect("the arguments fit");
+        Value { id, low: f64::NEG_INFINITY, high: f64::INFINITY }
+    }
+
+    /// A condition that is neither always true nor always false.
+    fn mask(&mut self) -> ExprId {
+        let (a, b) = (*self.rng.pick(&self.pool), *self.rng.pick(&self.pool));
+        let (a, b) = (self.scalar(a), self.scalar(b));
+        let (a, b) = (self.squeezed(a, -1.0, 1.0), self.squeezed(b, -1.0, 1.0));
+        let half = self.f.constant(0.25);
+        let b = self.f.sub(b.id, half);
+        self.f.apply(Op::Lt, &[b, a.id], &[])
+    }
+
+    /// Operations on a finished reduction. It may be infinite where a mask left nothing, so only
+    /// what takes any number is applied.
+    fn epilogue(&mut self, value: Value) -> Value {
+        let op = *self.rng.pick(&[Op::Neg, Op::Atan, Op::Square, Op::Sum, Op::Abs]);
+        let op = if self.wish == Wish::Smooth && op == Op::Abs { Op::Neg } else { op };
+        Value { id: self.f.apply(op, &[value.id], &[]), ..value }
+    }
+}
+
+/// The largest magnitude of a result, coarsely: arguments come from the domain.
+fn bound(call: &Call) -> f64 {
+    let largest = |&(low, high): &(f64, f64)| low.abs().max(high.abs());
+    let argument = call.op.def().domain.iter().map(largest).fold(1.0, f64::max);
+    let dim = *call.dims.iter().max().expect("an argument") as f64;
+    let exponent = call.params.first().map_or(0, |n| n.unsigned_abs()).min(8) as i32;
+    match call.op.def().name {
+        "pow" => argument.powi(exponent.max(1)),
+        "exp" | "exp2" => argument.exp(),
+        "xlogx" | "powf" | "div" => 4.0,
+        "arg_max_of" | "arg_min_of" => dim,
+        _ => dim.min(LONGEST as f64).powi(2) * argument.powi(3),
+    }
+}

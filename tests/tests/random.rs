@@ -1,0 +1,143 @@
+//! Random formulas: the oracle against `ir::eval`, compiled float64 code and emulated CUDA code, and
+//! their gradients against differences of the oracle.
+
+use tilefold_compiler::ir::eval::{self, Matrix};
+use tilefold_compiler::ir::{Dtype, Formula, verify};
+use tilefold_compiler::passes::{optimize, vjp};
+use tilefold_tests::compare;
+use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::finite;
+use tilefold_tests::generate::{self, Wish};
+use tilefold_tests::native::{self, Native};
+use tilefold_tests::oracle;
+use tilefold_tests::problem::Problem;
+use tilefold_tests::rng::Rng;
+
+const ALLOWED: f64 = 1e-9;
+/// Differences are less exact than derivatives.
+const ALLOWED_OF_GRADIENTS: f64 = 1e-6;
+
+/// Answers that are too far off.
+#[derive(Default)]
+struct Wrong(Vec<String>);
+
+impl Wrong {
+    fn check(
+        &mut self,
+        who: &str,
+        allowed: f64,
+        f: &Formula,
+        expected: &[Matrix],
+        found: &[Matrix],
+    ) {
+        if let Some(gap) = compare::worst(f, expected, found)
+            && gap.off > allowed
+        {
+            self.0.push(format!(
+                "{}, {who}: {gap}\n{}",
+                f.name,
+                tilefold_compiler::ir::canonical_text(f)
+            ));
+        }
+    }
+
+    fn finish(self) {
+        let lines: String = self.0.iter().take(6).map(|w| format!("\n{w}")).collect();
+        assert!(self.0.is_empty(), "{} answers are wrong:{lines}", self.0.len());
+    }
+}
+
+fn oracle(p: &Problem) -> Vec<Matrix> {
+    oracle::evaluate(&p.formula, p.m, p.n, &p.inputs)
+}
+
+fn evaluate(p: &Problem) -> Vec<Matrix> {
+    eval::evaluate(&p.formula, p.m, p.n, &p.inputs).expect("the arrays fit")
+}
+
+fn problems(numbers: std::ops::Range<u64>, wish: Wish) -> Vec<Problem> {
+    numbers.map(|n| generate::problem(n, wish)).collect()
+}
+
+fn formulas(problems: &[Problem]) -> Vec<Formula> {
+    problems.iter().map(|p| p.formula.clone()).collect()
+}
+
+#[test]
+fn evaluation_agrees_with_the_oracle_before_and_after_the_passes() {
+    let mut wrong = Wrong::default();
+    for p in problems(0..1500, Wish::Any) {
+        verify::verify(&p.formula).expect("the generator builds valid formulas");
+        let expected = oracle(&p);
+        wrong.check("eval", ALLOWED, &p.formula, &expected, &evaluate(&p));
+        let optimized = p.with(optimize(&p.formula));
+        wrong.check("optimized", ALLOWED, &p.formula, &expected, &evaluate(&optimized));
+    }
+    wrong.finish();
+}
+
+#[test]
+fn compiled_code_agrees_with_the_oracle() {
+    let problems = problems(0..240, Wish::Any);
+    let native = Native::build(&formulas(&problems), &[Dtype::F64], &[native::best()]);
+    let mut wrong = Wrong::default();
+    for (n, p) in problems.iter().enumerate() {
+        let found = native.run(n, Dtype::F64, native::best(), p).expect("it runs");
+        wrong.check("compiled", ALLOWED, &p.formula, &oracle(p), &found);
+    }
+    wrong.finish();
+}
+
+#[test]
+fn emulated_code_agrees_with_the_oracle() {
+    let problems = problems(0..60, Wish::Any);
+    let emulated = Emulated::build(&formulas(&problems), &[Dtype::F64]);
+    let mut wrong = Wrong::default();
+    for (n, p) in problems.iter().enumerate() {
+        let found = emulated.run(n, Dtype::F64, p, Grid { splits: 2, seed: n as u64 });
+        wrong.check("cuda", ALLOWED, &p.formula, &oracle(p), &found.expect("it runs"));
+    }
+    wrong.finish();
+}
+
+/// The gradient of the first output with respect to every input, as a problem.
+fn gradient(p: &Problem, rng: &mut Rng) -> Problem {
+    let names: Vec<String> = p.formula.inputs.iter().map(|i| i.name.clone()).collect();
+    let output = &p.formula.outputs[0].name;
+    let formula =
+        vjp(&p.formula, output, &names).unwrap_or_else(|e| panic!("{}: {e}", p.formula.name));
+    let mut gradient = p.with(formula);
+    gradient.inputs.push(p.cotangent(0, rng));
+    gradient
+}
+
+#[test]
+fn gradients_agree_with_differences_of_the_oracle() {
+    let (mut rng, mut wrong) = (Rng::new(6), Wrong::default());
+    let problems = problems(0..60, Wish::Smooth);
+    let gradients: Vec<Problem> = problems.iter().map(|p| gradient(p, &mut rng)).collect();
+    let native = Native::build(&formulas(&gradients), &[Dtype::F64], &[native::best()]);
+    for (n, (p, g)) in problems.iter().zip(&gradients).enumerate() {
+        verify::verify(&g.formula).expect("a gradient is a valid formula");
+        let cotangent = g.inputs.last().expect("the cotangent");
+        let expected = finite::gradient(p, 0, cotangent);
+        let f = &g.formula;
+        wrong.check("gradient, oracle", ALLOWED_OF_GRADIENTS, f, &expected, &oracle(g));
+        let found = native.run(n, Dtype::F64, native::best(), g).expect("it runs");
+        wrong.check("gradient, compiled", ALLOWED, f, &oracle(g), &found);
+    }
+    wrong.finish();
+}
+
+#[test]
+fn gradients_of_gradients_agree_with_differences_of_the_oracle() {
+    let (mut rng, mut wrong) = (Rng::new(7), Wrong::default());
+    for p in problems(100..130, Wish::Smooth) {
+        let once = gradient(&p, &mut rng);
+        let twice = gradient(&once, &mut rng);
+        let cotangent = twice.inputs.last().expect("the cotangent");
+        let expected = finite::gradient(&once, 0, cotangent);
+        wrong.check("twice", ALLOWED_OF_GRADIENTS, &twice.formula, &expected, &oracle(&twice));
+    }
+    wrong.finish();
+}
