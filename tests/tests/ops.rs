@@ -114,9 +114,9 @@ impl Runners {
         for &dtype in Dtype::ALL {
             let problem = problem.rounded(dtype);
             for (who, found) in self.answers(at, dtype, &problem) {
-                for n in 0..found.len() {
+                for (n, found) in found.iter().enumerate() {
                     if which(n, &self.sheets[at].calls[n]) {
-                        self.compare(at, n, dtype, &who, &problem, &found[n]);
+                        self.compare(at, n, dtype, &who, &problem, found);
                     }
                 }
             }

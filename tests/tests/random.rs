@@ -2,7 +2,7 @@
 //! their gradients against differences of the oracle.
 
 use tilefold_compiler::ir::eval::{self, Matrix};
-use tilefold_compiler::ir::{Dtype, Formula, verify};
+use tilefold_compiler::ir::{Dtype, Formula, Kind, verify};
 use tilefold_compiler::passes::{optimize, vjp};
 use tilefold_tests::compare;
 use tilefold_tests::emulated::{Emulated, Grid};
@@ -55,6 +55,27 @@ fn evaluate(p: &Problem) -> Vec<Matrix> {
     eval::evaluate(&p.formula, p.m, p.n, &p.inputs).expect("the arrays fit")
 }
 
+/// Where values tie but for their last bits, the row that comes first hangs on roundings. `found`
+/// with such row numbers replaced: those that the oracle gives up when inputs move a little.
+fn without_ties(p: &Problem, expected: &[Matrix], mut found: Vec<Matrix>) -> Vec<Matrix> {
+    let mut rng = Rng::new(8);
+    for _ in 0..24 {
+        let mut moved = p.clone();
+        let numbers = moved.inputs.iter_mut().flat_map(|m| &mut m.data);
+        numbers.for_each(|x| *x *= 1.0 + rng.between(-1.0, 1.0) * 1e-12);
+        for (n, other) in oracle(&moved).iter().enumerate() {
+            if p.formula.kind(p.formula.outputs[n].expr) == Kind::Index {
+                for (at, row) in other.data.iter().enumerate() {
+                    if *row != expected[n].data[at] {
+                        found[n].data[at] = expected[n].data[at];
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
 fn problems(numbers: std::ops::Range<u64>, wish: Wish) -> Vec<Problem> {
     numbers.map(|n| generate::problem(n, wish)).collect()
 }
@@ -83,7 +104,9 @@ fn compiled_code_agrees_with_the_oracle() {
     let mut wrong = Wrong::default();
     for (n, p) in problems.iter().enumerate() {
         let found = native.run(n, Dtype::F64, native::best(), p).expect("it runs");
-        wrong.check("compiled", ALLOWED, &p.formula, &oracle(p), &found);
+        let expected = oracle(p);
+        let found = without_ties(p, &expected, found);
+        wrong.check("compiled", ALLOWED, &p.formula, &expected, &found);
     }
     wrong.finish();
 }
@@ -95,7 +118,9 @@ fn emulated_code_agrees_with_the_oracle() {
     let mut wrong = Wrong::default();
     for (n, p) in problems.iter().enumerate() {
         let found = emulated.run(n, Dtype::F64, p, Grid { splits: 2, seed: n as u64 });
-        wrong.check("cuda", ALLOWED, &p.formula, &oracle(p), &found.expect("it runs"));
+        let expected = oracle(p);
+        let found = without_ties(p, &expected, found.expect("it runs"));
+        wrong.check("cuda", ALLOWED, &p.formula, &expected, &found);
     }
     wrong.finish();
 }
