@@ -14,7 +14,7 @@ use super::rewrite::{keep, rewrite};
 
 /// See the module's text.
 pub fn exponent(formula: &Formula) -> Formula {
-    rewrite(formula, |f, node| match node {
+    rewrite(formula, |f, _, node| match node {
         Node::Op(Op::Exp, args, _) => {
             scaled(f, args[0]).unwrap_or_else(|| f.apply(Op::Exp, &args, &[]))
         }

@@ -13,7 +13,7 @@ use super::rewrite::{keep, rewrite};
 
 /// See the module's text.
 pub fn factor(formula: &Formula) -> Formula {
-    rewrite(formula, |f, node| match node {
+    rewrite(formula, |f, _, node| match node {
         Node::Reduce(r) if r.reducer == Reducer::Sum => factor_sum(f, r),
         other => keep(f, other),
     })

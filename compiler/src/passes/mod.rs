@@ -13,6 +13,7 @@ mod factor;
 mod fold;
 mod grad;
 mod products;
+mod reciprocal;
 mod rewrite;
 
 use crate::ir::{Formula, verify};
@@ -32,6 +33,11 @@ pub struct Pass {
 /// The pipeline from a built formula to one that can be scheduled.
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "fold", doc: "compute what is constant, drop exact identities", run: fold::fold },
+    Pass {
+        name: "reciprocal",
+        doc: "divide by a cheaper value by multiplying with its reciprocal",
+        run: reciprocal::reciprocal,
+    },
     // Before `exponent`, which expects the product's cheap factors side by side.
     Pass { name: "factor", doc: "move factors out of sums, group by stratum", run: factor::factor },
     Pass { name: "exponent", doc: "exp(c x) becomes exp2((c log2 e) x)", run: exponent::exponent },

@@ -28,6 +28,7 @@ impl Product {
                     todo.push((args[1], !inverse));
                     todo.push((args[0], inverse));
                 }
+                Node::Op(Op::Inv, args, _) => todo.push((args[0], !inverse)),
                 Node::Op(Op::SumT, args, _) => todo.push((args[0], inverse)),
                 Node::Op(Op::Neg, args, _) => {
                     product.negative = !product.negative;

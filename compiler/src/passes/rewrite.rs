@@ -3,8 +3,11 @@
 use crate::ir::{ExprId, Formula, Node, Reduction};
 
 /// Copies what `formula`'s outputs reach into a new formula. `rule` makes the new node for each
-/// old one; its arguments are already renamed to the new formula.
-pub fn rewrite(formula: &Formula, mut rule: impl FnMut(&mut Formula, Node) -> ExprId) -> Formula {
+/// old one, given the old id; the node's arguments are already renamed to the new formula.
+pub fn rewrite(
+    formula: &Formula,
+    mut rule: impl FnMut(&mut Formula, ExprId, Node) -> ExprId,
+) -> Formula {
     let mut new = Formula::new(formula.name.clone());
     new.doc.clone_from(&formula.doc);
     new.inputs.clone_from(&formula.inputs);
@@ -12,7 +15,7 @@ pub fn rewrite(formula: &Formula, mut rule: impl FnMut(&mut Formula, Node) -> Ex
     let mut renamed: Vec<Option<ExprId>> = vec![None; formula.len()];
     for id in formula.ids().filter(|id| live[id.index()]) {
         let node = rename(formula.node(id), &renamed);
-        renamed[id.index()] = Some(rule(&mut new, node));
+        renamed[id.index()] = Some(rule(&mut new, id, node));
     }
     for output in &formula.outputs {
         let expr = renamed[output.expr.index()].expect("outputs are live");

@@ -24,7 +24,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 28.0,
+        .pair_ops = 24.0,
         .cpu = TF_CPU_LEVELS(tf_debae4964cc617deb2aaa6af3496f452, 0),
         .cuda =
             {

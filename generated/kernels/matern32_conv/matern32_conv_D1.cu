@@ -35,8 +35,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-2.4988211106473432) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -80,7 +80,7 @@ struct s0 {
     V t2[R];
     TF_ROWS(r) t2[r] = tf_sqrt(t1[r]);
     V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] / tf_splat(p[0]);
+    TF_ROWS(r) t3[r] = t2[r] * tf_splat(p[0]);
     V t4[R];
     TF_ROWS(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
     V t5[R];

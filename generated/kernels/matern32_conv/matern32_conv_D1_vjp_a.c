@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 42.0,
+        .pair_ops = 38.0,
         .cpu = TF_CPU_LEVELS(tf_e508141bae65d1cb49e463ecd8d06b45, 0),
         .cuda =
             {
@@ -52,7 +52,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 28.0,
+        .pair_ops = 24.0,
         .cpu = TF_CPU_LEVELS(tf_e508141bae65d1cb49e463ecd8d06b45, 1),
         .cuda =
             {

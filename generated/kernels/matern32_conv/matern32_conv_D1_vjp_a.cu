@@ -22,7 +22,7 @@ struct s0 {
     R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
-    PARAM_WORDS = 3,
+    PARAM_WORDS = 2,
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
@@ -40,11 +40,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-2.4988211106473432) * t0;
     p[1] = tf_lane(t1, 0);
-    p[2] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -91,7 +90,7 @@ struct s0 {
     V t3[R];
     TF_ROWS(r) t3[r] = tf_sqrt(t2[r]);
     V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] / tf_splat(p[0]);
+    TF_ROWS(r) t4[r] = t3[r] * tf_splat(p[0]);
     V t5[R];
     TF_ROWS(r) t5[r] = tf_c(1.7320508075688772) * t4[r];
     V t6[R];
@@ -142,7 +141,7 @@ struct s0 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       tf_write(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[2]) * A0::value(s.a0, 0, 0, r);
+      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
     }
   }
@@ -172,8 +171,8 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-2.4988211106473432) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -217,7 +216,7 @@ struct s1 {
     V t2[R];
     TF_ROWS(r) t2[r] = tf_sqrt(t1[r]);
     V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] / tf_splat(p[0]);
+    TF_ROWS(r) t3[r] = t2[r] * tf_splat(p[0]);
     V t4[R];
     TF_ROWS(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
     V t5[R];
@@ -254,8 +253,8 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v41 = sum of [v38]
- * value 8 = v43
+ * v40 = sum of [v38]
+ * value 8 = v42
  */
 struct s2 {
   enum {
@@ -278,8 +277,7 @@ struct s2 {
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
     V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    V t1 = tf_inv(t0);
-    p[0] = tf_lane(t1, 0);
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -330,7 +328,7 @@ struct s2 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
       V t1 = -t0;
       tf_write(v[8], 0, i0, i1, step, r, t1);
     }

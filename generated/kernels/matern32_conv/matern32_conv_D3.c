@@ -24,7 +24,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 34.0,
+        .pair_ops = 30.0,
         .cpu = TF_CPU_LEVELS(tf_b13d08d14d66b3eb9be8b672bdbb44ec, 0),
         .cuda =
             {

@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 52.0,
+        .pair_ops = 48.0,
         .cpu = TF_CPU_LEVELS(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, 0),
         .cuda =
             {
@@ -52,7 +52,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 34.0,
+        .pair_ops = 30.0,
         .cpu = TF_CPU_LEVELS(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, 1),
         .cuda =
             {

@@ -22,7 +22,7 @@ struct s0 {
     R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
-    PARAM_WORDS = 3,
+    PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
@@ -40,11 +40,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-2.4988211106473432) * t0;
     p[1] = tf_lane(t1, 0);
-    p[2] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -107,7 +106,7 @@ struct s0 {
     V t9[R];
     TF_ROWS(r) t9[r] = tf_sqrt(t8[r]);
     V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] / tf_splat(p[0]);
+    TF_ROWS(r) t10[r] = t9[r] * tf_splat(p[0]);
     V t11[R];
     TF_ROWS(r) t11[r] = tf_c(1.7320508075688772) * t10[r];
     V t12[R];
@@ -164,11 +163,11 @@ struct s0 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       tf_write(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[2]) * A0::value(s.a0, 0, 0, r);
+      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
-      V t1 = tf_splat(p[2]) * A0::value(s.a0, 0, 1, r);
+      V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
       tf_write(v[6], 1, i0, i1, step, r, t1);
-      V t2 = tf_splat(p[2]) * A0::value(s.a0, 0, 2, r);
+      V t2 = tf_splat(p[0]) * A0::value(s.a0, 0, 2, r);
       tf_write(v[6], 2, i0, i1, step, r, t2);
     }
   }
@@ -198,8 +197,8 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-2.4988211106473432) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -259,7 +258,7 @@ struct s1 {
     V t8[R];
     TF_ROWS(r) t8[r] = tf_sqrt(t7[r]);
     V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] / tf_splat(p[0]);
+    TF_ROWS(r) t9[r] = t8[r] * tf_splat(p[0]);
     V t10[R];
     TF_ROWS(r) t10[r] = tf_c(1.7320508075688772) * t9[r];
     V t11[R];
@@ -296,8 +295,8 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v42 = sum of [v39]
- * value 8 = v44
+ * v41 = sum of [v39]
+ * value 8 = v43
  */
 struct s2 {
   enum {
@@ -320,8 +319,7 @@ struct s2 {
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
     V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    V t1 = tf_inv(t0);
-    p[0] = tf_lane(t1, 0);
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -372,7 +370,7 @@ struct s2 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
       V t1 = -t0;
       tf_write(v[8], 0, i0, i1, step, r, t1);
     }

@@ -24,7 +24,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 36.0,
+        .pair_ops = 28.0,
         .cpu = TF_CPU_LEVELS(tf_62dd55c69111e6f9a00903a17ac83dcd, 0),
         .cuda =
             {

@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v27 = sum of [v26]
- * value 4 = v27
+ * v28 = sum of [v27]
+ * value 4 = v28
  */
 struct s0 {
   enum {
@@ -31,8 +31,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-3.225964182229561) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -76,7 +76,7 @@ struct s0 {
     V t2[R];
     TF_ROWS(r) t2[r] = tf_sqrt(t1[r]);
     V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] / tf_splat(p[0]);
+    TF_ROWS(r) t3[r] = t2[r] * tf_splat(p[0]);
     V t4[R];
     TF_ROWS(r) t4[r] = tf_c(2.23606797749979) * t3[r];
     V t5[R];
@@ -86,7 +86,7 @@ struct s0 {
     V t7[R];
     TF_ROWS(r) t7[r] = tf_c(5.0) * t6[r];
     V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] / tf_c(3.0);
+    TF_ROWS(r) t8[r] = t7[r] * tf_c(0.3333333333333333);
     V t9[R];
     TF_ROWS(r) t9[r] = t5[r] + t8[r];
     V t10[R];

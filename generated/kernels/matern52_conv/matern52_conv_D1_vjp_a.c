@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 59.0,
+        .pair_ops = 47.0,
         .cpu = TF_CPU_LEVELS(tf_ffcb985239554bdaff22d43d486322cf, 0),
         .cuda =
             {
@@ -52,7 +52,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 36.0,
+        .pair_ops = 28.0,
         .cpu = TF_CPU_LEVELS(tf_ffcb985239554bdaff22d43d486322cf, 1),
         .cuda =
             {

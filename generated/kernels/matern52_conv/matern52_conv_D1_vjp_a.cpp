@@ -8,17 +8,17 @@
 namespace {
 
 /* rows i, folded over j
- * v45 = sum of [v44]
- * v49 = sum of [v48]
- * value 5 = v49
- * value 6 = v46
+ * v46 = sum of [v45]
+ * v50 = sum of [v49]
+ * value 5 = v50
+ * value 6 = v47
  */
 struct s0 {
   enum {
     R = TF_R(8, 4),
     TILE = 256,
     THREADS = 1,
-    PARAM_WORDS = 3,
+    PARAM_WORDS = 2,
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
@@ -36,11 +36,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-3.225964182229561) * t0;
     p[1] = tf_lane(t1, 0);
-    p[2] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -87,7 +86,7 @@ struct s0 {
     V t3[R];
     TF_ROWS(r) t3[r] = tf_sqrt(t2[r]);
     V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] / tf_splat(p[0]);
+    TF_ROWS(r) t4[r] = t3[r] * tf_splat(p[0]);
     V t5[R];
     TF_ROWS(r) t5[r] = tf_c(2.23606797749979) * t4[r];
     V t6[R];
@@ -97,7 +96,7 @@ struct s0 {
     V t8[R];
     TF_ROWS(r) t8[r] = tf_c(5.0) * t7[r];
     V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] / tf_c(3.0);
+    TF_ROWS(r) t9[r] = t8[r] * tf_c(0.3333333333333333);
     V t10[R];
     TF_ROWS(r) t10[r] = t6[r] + t9[r];
     V t11[R];
@@ -113,7 +112,7 @@ struct s0 {
     V t16[R];
     TF_ROWS(r) t16[r] = t0[r] * t13[r];
     V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] / tf_c(3.0);
+    TF_ROWS(r) t17[r] = t16[r] * tf_c(0.3333333333333333);
     V t18[R];
     TF_ROWS(r) t18[r] = t17[r] * tf_c(5.0);
     V t19[R];
@@ -156,15 +155,15 @@ struct s0 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       tf_write(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[2]) * A0::value(s.a0, 0, 0, r);
+      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
     }
   }
 };
 
 /* rows j, folded over i
- * v47 = sum of [v28]
- * value 7 = v47
+ * v48 = sum of [v29]
+ * value 7 = v48
  */
 struct s1 {
   enum {
@@ -186,8 +185,8 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-3.225964182229561) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -231,7 +230,7 @@ struct s1 {
     V t2[R];
     TF_ROWS(r) t2[r] = tf_sqrt(t1[r]);
     V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] / tf_splat(p[0]);
+    TF_ROWS(r) t3[r] = t2[r] * tf_splat(p[0]);
     V t4[R];
     TF_ROWS(r) t4[r] = tf_c(2.23606797749979) * t3[r];
     V t5[R];
@@ -241,7 +240,7 @@ struct s1 {
     V t7[R];
     TF_ROWS(r) t7[r] = tf_c(5.0) * t6[r];
     V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] / tf_c(3.0);
+    TF_ROWS(r) t8[r] = t7[r] * tf_c(0.3333333333333333);
     V t9[R];
     TF_ROWS(r) t9[r] = t5[r] + t8[r];
     V t10[R];
@@ -276,7 +275,7 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v52 = sum of [v49]
+ * v52 = sum of [v50]
  * value 8 = v54
  */
 struct s2 {
@@ -300,8 +299,7 @@ struct s2 {
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
     V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    V t1 = tf_inv(t0);
-    p[0] = tf_lane(t1, 0);
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -352,7 +350,7 @@ struct s2 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
       V t1 = -t0;
       tf_write(v[8], 0, i0, i1, step, r, t1);
     }

@@ -24,7 +24,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 42.0,
+        .pair_ops = 34.0,
         .cpu = TF_CPU_LEVELS(tf_bb24f5b57bc60e49e5939a0cc7787f57, 0),
         .cuda =
             {

@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v28 = sum of [v27]
- * value 4 = v28
+ * v29 = sum of [v28]
+ * value 4 = v29
  */
 struct s0 {
   enum {
@@ -31,8 +31,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-3.225964182229561) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -92,7 +92,7 @@ struct s0 {
     V t8[R];
     TF_ROWS(r) t8[r] = tf_sqrt(t7[r]);
     V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] / tf_splat(p[0]);
+    TF_ROWS(r) t9[r] = t8[r] * tf_splat(p[0]);
     V t10[R];
     TF_ROWS(r) t10[r] = tf_c(2.23606797749979) * t9[r];
     V t11[R];
@@ -102,7 +102,7 @@ struct s0 {
     V t13[R];
     TF_ROWS(r) t13[r] = tf_c(5.0) * t12[r];
     V t14[R];
-    TF_ROWS(r) t14[r] = t13[r] / tf_c(3.0);
+    TF_ROWS(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
     V t15[R];
     TF_ROWS(r) t15[r] = t11[r] + t14[r];
     V t16[R];

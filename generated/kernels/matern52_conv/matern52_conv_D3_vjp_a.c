@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 69.0,
+        .pair_ops = 57.0,
         .cpu = TF_CPU_LEVELS(tf_4487e39e0a24feaf812770ff48d9e2ad, 0),
         .cuda =
             {
@@ -52,7 +52,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 42.0,
+        .pair_ops = 34.0,
         .cpu = TF_CPU_LEVELS(tf_4487e39e0a24feaf812770ff48d9e2ad, 1),
         .cuda =
             {

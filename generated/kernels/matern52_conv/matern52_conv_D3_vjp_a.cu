@@ -12,17 +12,17 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v46 = sum of [v45]
- * v50 = sum of [v49]
- * value 5 = v50
- * value 6 = v47
+ * v47 = sum of [v46]
+ * v51 = sum of [v50]
+ * value 5 = v51
+ * value 6 = v48
  */
 struct s0 {
   enum {
     R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
-    PARAM_WORDS = 3,
+    PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
@@ -40,11 +40,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-3.225964182229561) * t0;
     p[1] = tf_lane(t1, 0);
-    p[2] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -107,7 +106,7 @@ struct s0 {
     V t9[R];
     TF_ROWS(r) t9[r] = tf_sqrt(t8[r]);
     V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] / tf_splat(p[0]);
+    TF_ROWS(r) t10[r] = t9[r] * tf_splat(p[0]);
     V t11[R];
     TF_ROWS(r) t11[r] = tf_c(2.23606797749979) * t10[r];
     V t12[R];
@@ -117,7 +116,7 @@ struct s0 {
     V t14[R];
     TF_ROWS(r) t14[r] = tf_c(5.0) * t13[r];
     V t15[R];
-    TF_ROWS(r) t15[r] = t14[r] / tf_c(3.0);
+    TF_ROWS(r) t15[r] = t14[r] * tf_c(0.3333333333333333);
     V t16[R];
     TF_ROWS(r) t16[r] = t12[r] + t15[r];
     V t17[R];
@@ -133,7 +132,7 @@ struct s0 {
     V t22[R];
     TF_ROWS(r) t22[r] = t0[r] * t19[r];
     V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] / tf_c(3.0);
+    TF_ROWS(r) t23[r] = t22[r] * tf_c(0.3333333333333333);
     V t24[R];
     TF_ROWS(r) t24[r] = t23[r] * tf_c(5.0);
     V t25[R];
@@ -182,19 +181,19 @@ struct s0 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       tf_write(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[2]) * A0::value(s.a0, 0, 0, r);
+      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
-      V t1 = tf_splat(p[2]) * A0::value(s.a0, 0, 1, r);
+      V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
       tf_write(v[6], 1, i0, i1, step, r, t1);
-      V t2 = tf_splat(p[2]) * A0::value(s.a0, 0, 2, r);
+      V t2 = tf_splat(p[0]) * A0::value(s.a0, 0, 2, r);
       tf_write(v[6], 2, i0, i1, step, r, t2);
     }
   }
 };
 
 /* rows j, folded over i
- * v48 = sum of [v29]
- * value 7 = v48
+ * v49 = sum of [v30]
+ * value 7 = v49
  */
 struct s1 {
   enum {
@@ -216,8 +215,8 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
     V t0 = tf_inv(tf_read_param(v[3], 0));
+    p[0] = tf_lane(t0, 0);
     V t1 = tf_c(-3.225964182229561) * t0;
     p[1] = tf_lane(t1, 0);
   }
@@ -277,7 +276,7 @@ struct s1 {
     V t8[R];
     TF_ROWS(r) t8[r] = tf_sqrt(t7[r]);
     V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] / tf_splat(p[0]);
+    TF_ROWS(r) t9[r] = t8[r] * tf_splat(p[0]);
     V t10[R];
     TF_ROWS(r) t10[r] = tf_c(2.23606797749979) * t9[r];
     V t11[R];
@@ -287,7 +286,7 @@ struct s1 {
     V t13[R];
     TF_ROWS(r) t13[r] = tf_c(5.0) * t12[r];
     V t14[R];
-    TF_ROWS(r) t14[r] = t13[r] / tf_c(3.0);
+    TF_ROWS(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
     V t15[R];
     TF_ROWS(r) t15[r] = t11[r] + t14[r];
     V t16[R];
@@ -322,7 +321,7 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v53 = sum of [v50]
+ * v53 = sum of [v51]
  * value 8 = v55
  */
 struct s2 {
@@ -346,8 +345,7 @@ struct s2 {
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
     V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    V t1 = tf_inv(t0);
-    p[0] = tf_lane(t1, 0);
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -398,7 +396,7 @@ struct s2 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
       V t1 = -t0;
       tf_write(v[8], 0, i0, i1, step, r, t1);
     }

@@ -25,7 +25,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 26.0,
+        .pair_ops = 18.0,
         .cpu = TF_CPU_LEVELS(tf_d9289bdc319e8fda26e59bdae834e2a0, 0),
         .cuda =
             {

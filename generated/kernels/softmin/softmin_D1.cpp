@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v13 = logsumexp of [v11]
- * value 5 = v14
+ * v14 = logsumexp of [v12]
+ * value 5 = v15
  */
 struct s0 {
   enum {
@@ -31,9 +31,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = -tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = -tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -74,11 +75,11 @@ struct s0 {
     V t1[R];
     TF_ROWS(r) t1[r] = t0[r] * t0[r];
     V t2[R];
-    TF_ROWS(r) t2[r] = t1[r] / tf_c(2.0);
+    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
     V t3[R];
     TF_ROWS(r) t3[r] = y.at(1) - t2[r];
     V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] / tf_splat(p[0]);
+    TF_ROWS(r) t4[r] = t3[r] * tf_splat(p[0]);
     V t5[R];
     TF_ROWS(r) t5[r] = y.at(2) + t4[r];
     V t6[R];

@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v12 = logsumexp of [v11]
- * value 6 = v12
+ * v13 = logsumexp of [v12]
+ * value 6 = v13
  */
 struct s0 {
   enum {
@@ -72,7 +72,7 @@ struct s0 {
     V t1[R];
     TF_ROWS(r) t1[r] = t0[r] * t0[r];
     V t2[R];
-    TF_ROWS(r) t2[r] = t1[r] / tf_c(2.0);
+    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
     V t3[R];
     TF_ROWS(r) t3[r] = y.at(1) - t2[r];
     V t4[R];
@@ -105,8 +105,8 @@ struct s0 {
 };
 
 /* rows i, folded over j
- * v21 = sum of [v20]
- * value 7 = v25
+ * v22 = sum of [v21]
+ * value 7 = v26
  */
 struct s1 {
   enum {
@@ -175,7 +175,7 @@ struct s1 {
     V t1[R];
     TF_ROWS(r) t1[r] = t0[r] * t0[r];
     V t2[R];
-    TF_ROWS(r) t2[r] = t1[r] / tf_c(2.0);
+    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
     V t3[R];
     TF_ROWS(r) t3[r] = y.at(1) - t2[r];
     V t4[R];
@@ -214,8 +214,8 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v27 = sum of [v26]
- * value 8 = v29
+ * v28 = sum of [v27]
+ * value 8 = v30
  */
 struct s2 {
   enum {
@@ -284,7 +284,7 @@ struct s2 {
     V t1[R];
     TF_ROWS(r) t1[r] = t0[r] * t0[r];
     V t2[R];
-    TF_ROWS(r) t2[r] = t1[r] / tf_c(2.0);
+    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
     V t3[R];
     TF_ROWS(r) t3[r] = tf_load(x + ((1) * R + r) * W) - t2[r];
     V t4[R];

@@ -25,7 +25,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 29.0,
+        .pair_ops = 21.0,
         .cpu = TF_CPU_LEVELS(tf_87a785c0cabcbdc4b3640ecc00e16a78, 0),
         .cuda =
             {

@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v14 = logsumexp of [v12]
- * value 5 = v15
+ * v15 = logsumexp of [v13]
+ * value 5 = v16
  */
 struct s0 {
   enum {
@@ -31,9 +31,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = -tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = -tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -82,11 +83,11 @@ struct s0 {
     V t4[R];
     TF_ROWS(r) t4[r] = t1[r] + t3[r];
     V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] / tf_c(2.0);
+    TF_ROWS(r) t5[r] = tf_c(0.5) * t4[r];
     V t6[R];
     TF_ROWS(r) t6[r] = y.at(2) - t5[r];
     V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_ROWS(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[R];
     TF_ROWS(r) t8[r] = y.at(3) + t7[r];
     V t9[R];

@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v13 = logsumexp of [v12]
- * value 6 = v13
+ * v14 = logsumexp of [v13]
+ * value 6 = v14
  */
 struct s0 {
   enum {
@@ -80,7 +80,7 @@ struct s0 {
     V t4[R];
     TF_ROWS(r) t4[r] = t1[r] + t3[r];
     V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] / tf_c(2.0);
+    TF_ROWS(r) t5[r] = tf_c(0.5) * t4[r];
     V t6[R];
     TF_ROWS(r) t6[r] = y.at(2) - t5[r];
     V t7[R];
@@ -113,8 +113,8 @@ struct s0 {
 };
 
 /* rows i, folded over j
- * v22 = sum of [v21]
- * value 7 = v26
+ * v23 = sum of [v22]
+ * value 7 = v27
  */
 struct s1 {
   enum {
@@ -191,7 +191,7 @@ struct s1 {
     V t4[R];
     TF_ROWS(r) t4[r] = t1[r] + t3[r];
     V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] / tf_c(2.0);
+    TF_ROWS(r) t5[r] = tf_c(0.5) * t4[r];
     V t6[R];
     TF_ROWS(r) t6[r] = y.at(2) - t5[r];
     V t7[R];
@@ -236,8 +236,8 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v28 = sum of [v27]
- * value 8 = v30
+ * v29 = sum of [v28]
+ * value 8 = v31
  */
 struct s2 {
   enum {
@@ -314,7 +314,7 @@ struct s2 {
     V t4[R];
     TF_ROWS(r) t4[r] = t1[r] + t3[r];
     V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] / tf_c(2.0);
+    TF_ROWS(r) t5[r] = tf_c(0.5) * t4[r];
     V t6[R];
     TF_ROWS(r) t6[r] = tf_load(x + ((2) * R + r) * W) - t5[r];
     V t7[R];

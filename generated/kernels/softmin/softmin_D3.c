@@ -25,7 +25,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 32.0,
+        .pair_ops = 24.0,
         .cpu = TF_CPU_LEVELS(tf_f0530b6a445ba115a72ad39cb5c968c0, 0),
         .cuda =
             {

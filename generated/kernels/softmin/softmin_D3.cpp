@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v14 = logsumexp of [v12]
- * value 5 = v15
+ * v15 = logsumexp of [v13]
+ * value 5 = v16
  */
 struct s0 {
   enum {
@@ -31,9 +31,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = -tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = -tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -90,11 +91,11 @@ struct s0 {
     V t7[R];
     TF_ROWS(r) t7[r] = t6[r] + t5[r];
     V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] / tf_c(2.0);
+    TF_ROWS(r) t8[r] = tf_c(0.5) * t7[r];
     V t9[R];
     TF_ROWS(r) t9[r] = y.at(3) - t8[r];
     V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] / tf_splat(p[0]);
+    TF_ROWS(r) t10[r] = t9[r] * tf_splat(p[0]);
     V t11[R];
     TF_ROWS(r) t11[r] = y.at(4) + t10[r];
     V t12[R];

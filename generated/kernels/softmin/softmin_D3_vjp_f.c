@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 32.0,
+        .pair_ops = 28.0,
         .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 0),
         .cuda =
             {
@@ -52,7 +52,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 37.0,
+        .pair_ops = 33.0,
         .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 1),
         .cuda =
             {
@@ -72,7 +72,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s2_writes,
-        .pair_ops = 33.0,
+        .pair_ops = 29.0,
         .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 2),
         .cuda =
             {

@@ -12,8 +12,8 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v13 = logsumexp of [v12]
- * value 6 = v13
+ * v14 = logsumexp of [v13]
+ * value 6 = v14
  */
 struct s0 {
   enum {
@@ -92,7 +92,7 @@ struct s0 {
     V t7[R];
     TF_ROWS(r) t7[r] = t6[r] + t5[r];
     V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] / tf_c(2.0);
+    TF_ROWS(r) t8[r] = tf_c(0.5) * t7[r];
     V t9[R];
     TF_ROWS(r) t9[r] = y.at(3) - t8[r];
     V t10[R];
@@ -125,8 +125,8 @@ struct s0 {
 };
 
 /* rows i, folded over j
- * v22 = sum of [v21]
- * value 7 = v26
+ * v23 = sum of [v22]
+ * value 7 = v27
  */
 struct s1 {
   enum {
@@ -211,7 +211,7 @@ struct s1 {
     V t7[R];
     TF_ROWS(r) t7[r] = t6[r] + t5[r];
     V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] / tf_c(2.0);
+    TF_ROWS(r) t8[r] = tf_c(0.5) * t7[r];
     V t9[R];
     TF_ROWS(r) t9[r] = y.at(3) - t8[r];
     V t10[R];
@@ -262,8 +262,8 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v28 = sum of [v27]
- * value 8 = v30
+ * v29 = sum of [v28]
+ * value 8 = v31
  */
 struct s2 {
   enum {
@@ -348,7 +348,7 @@ struct s2 {
     V t7[R];
     TF_ROWS(r) t7[r] = t6[r] + t5[r];
     V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] / tf_c(2.0);
+    TF_ROWS(r) t8[r] = tf_c(0.5) * t7[r];
     V t9[R];
     TF_ROWS(r) t9[r] = tf_load(x + ((3) * R + r) * W) - t8[r];
     V t10[R];
