@@ -29,7 +29,9 @@
 #endif
 #if defined(__CUDACC__)
 #define TF_ROWS(r) _Pragma("unroll") for (int r = 0; r < R; ++r)
+#define TF_ROLLED _Pragma("unroll 1")
 #else
+#define TF_ROLLED
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
@@ -200,6 +202,7 @@ template <int E, int K, int R> struct tf_kmin {
   /* Ties stay behind the entries that are there, which have lower rows. */
   TF_RARE void insert(State &s, int e, int lane, T x, i64 j) {
     int k = K - 1;
+    TF_ROLLED
     for (; k > 0; --k) {
       T before = s.best[e][k - 1][lane];
       i64 row = s.at[e][k - 1][lane];
@@ -227,6 +230,7 @@ template <int E, int K, int R> struct tf_kmin {
   TF_FN void merge(State &s, const State &o) {
     for (int e = 0; e < E; ++e)
       for (int l = 0; l < R * W; ++l)
+        TF_ROLLED
         for (int k = 0; k < K; ++k) {
           i64 j = o.at[e][k][l];
           T x = o.best[e][k][l];

@@ -43,13 +43,16 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             Choice { rows_wide, rows_narrow, tile: 256, unroll: 8, threads: 1 }
         }
         Target::Cuda => {
-            let rows = match held {
-                0..=2 => 4,
-                3..=6 => 2,
+            let places = Places::new(plan, stage);
+            let (row_words, col_words) = (Places::words(&places.row), Places::words(&places.col));
+            // A thread has 255 registers; a row takes its words, its accumulators and temporaries.
+            let rows = match row_words + held + listed(&plan.formula, stage) {
+                0..=6 => 4,
+                7..=16 => 2,
                 _ => 1,
             };
-            let tile = shared_tile(Places::words(&Places::new(plan, stage).col));
-            Choice { rows_wide: rows, rows_narrow: rows, tile, unroll: 64, threads: 128 }
+            let tile = shared_tile(col_words);
+            Choice { rows_wide: rows, rows_narrow: rows, tile, unroll: 12, threads: 128 }
         }
     }
 }
@@ -66,6 +69,11 @@ fn shared_tile(col_words: usize) -> usize {
 
 /// Most scalars a column may hand to a pair, so that one column fits in shared memory.
 pub const MAX_SHARED_WORDS: usize = (48 << 10) / 8;
+
+/// Entries a row that sorted lists keep.
+fn listed(f: &Formula, stage: &Stage) -> usize {
+    stage.reductions.iter().map(|&id| reduction(f, id).k).max().unwrap_or(0)
+}
 
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {

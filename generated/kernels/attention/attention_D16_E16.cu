@@ -44,22 +44,9 @@ struct s0 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
-      tf_store(x + ((3) * R + r) * W, tf_read(v[0], 3, i0, i1, step, r));
-      tf_store(x + ((4) * R + r) * W, tf_read(v[0], 4, i0, i1, step, r));
-      tf_store(x + ((5) * R + r) * W, tf_read(v[0], 5, i0, i1, step, r));
-      tf_store(x + ((6) * R + r) * W, tf_read(v[0], 6, i0, i1, step, r));
-      tf_store(x + ((7) * R + r) * W, tf_read(v[0], 7, i0, i1, step, r));
-      tf_store(x + ((8) * R + r) * W, tf_read(v[0], 8, i0, i1, step, r));
-      tf_store(x + ((9) * R + r) * W, tf_read(v[0], 9, i0, i1, step, r));
-      tf_store(x + ((10) * R + r) * W, tf_read(v[0], 10, i0, i1, step, r));
-      tf_store(x + ((11) * R + r) * W, tf_read(v[0], 11, i0, i1, step, r));
-      tf_store(x + ((12) * R + r) * W, tf_read(v[0], 12, i0, i1, step, r));
-      tf_store(x + ((13) * R + r) * W, tf_read(v[0], 13, i0, i1, step, r));
-      tf_store(x + ((14) * R + r) * W, tf_read(v[0], 14, i0, i1, step, r));
-      tf_store(x + ((15) * R + r) * W, tf_read(v[0], 15, i0, i1, step, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
+      }
     }
   }
 
@@ -70,38 +57,12 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
-    tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 3, i0, i1, step, r));
-    tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 4, i0, i1, step, r));
-    tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[2], 5, i0, i1, step, r));
-    tf_pack(y + (6) * word_stride, lane_stride, n, tf_read(v[2], 6, i0, i1, step, r));
-    tf_pack(y + (7) * word_stride, lane_stride, n, tf_read(v[2], 7, i0, i1, step, r));
-    tf_pack(y + (8) * word_stride, lane_stride, n, tf_read(v[2], 8, i0, i1, step, r));
-    tf_pack(y + (9) * word_stride, lane_stride, n, tf_read(v[2], 9, i0, i1, step, r));
-    tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 10, i0, i1, step, r));
-    tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[2], 11, i0, i1, step, r));
-    tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[2], 12, i0, i1, step, r));
-    tf_pack(y + (13) * word_stride, lane_stride, n, tf_read(v[2], 13, i0, i1, step, r));
-    tf_pack(y + (14) * word_stride, lane_stride, n, tf_read(v[2], 14, i0, i1, step, r));
-    tf_pack(y + (15) * word_stride, lane_stride, n, tf_read(v[2], 15, i0, i1, step, r));
-    tf_pack(y + (16) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (17) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (18) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
-    tf_pack(y + (19) * word_stride, lane_stride, n, tf_read(v[1], 3, i0, i1, step, r));
-    tf_pack(y + (20) * word_stride, lane_stride, n, tf_read(v[1], 4, i0, i1, step, r));
-    tf_pack(y + (21) * word_stride, lane_stride, n, tf_read(v[1], 5, i0, i1, step, r));
-    tf_pack(y + (22) * word_stride, lane_stride, n, tf_read(v[1], 6, i0, i1, step, r));
-    tf_pack(y + (23) * word_stride, lane_stride, n, tf_read(v[1], 7, i0, i1, step, r));
-    tf_pack(y + (24) * word_stride, lane_stride, n, tf_read(v[1], 8, i0, i1, step, r));
-    tf_pack(y + (25) * word_stride, lane_stride, n, tf_read(v[1], 9, i0, i1, step, r));
-    tf_pack(y + (26) * word_stride, lane_stride, n, tf_read(v[1], 10, i0, i1, step, r));
-    tf_pack(y + (27) * word_stride, lane_stride, n, tf_read(v[1], 11, i0, i1, step, r));
-    tf_pack(y + (28) * word_stride, lane_stride, n, tf_read(v[1], 12, i0, i1, step, r));
-    tf_pack(y + (29) * word_stride, lane_stride, n, tf_read(v[1], 13, i0, i1, step, r));
-    tf_pack(y + (30) * word_stride, lane_stride, n, tf_read(v[1], 14, i0, i1, step, r));
-    tf_pack(y + (31) * word_stride, lane_stride, n, tf_read(v[1], 15, i0, i1, step, r));
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[2], k0, i0, i1, step, r));
+    }
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      tf_pack(y + (k1 + 16) * word_stride, lane_stride, n, tf_read(v[1], k1, i0, i1, step, r));
+    }
   }
 
   TF_FN void init(State &s) {
@@ -118,88 +79,20 @@ struct s0 {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
     TF_UNUSED(a, s, p, x, y, tile, jj);
     V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) * y.at(16);
-    V t1[R];
-    TF_ROWS(r) t1[r] = tf_load(x + ((1) * R + r) * W) * y.at(17);
+    TF_ROWS(r) t0[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t1[R];
+      TF_ROWS(r) t1[r] = tf_load(x + ((k0) * R + r) * W) * y.at(k0 + 16);
+      TF_ROWS(r) t0[r] = t0[r] + t1[r];
+    }
     V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((2) * R + r) * W) * y.at(18);
+    TF_ROWS(r) t2[r] = tf_splat(p[0]) * t0[r];
     V t3[R];
-    TF_ROWS(r) t3[r] = tf_load(x + ((3) * R + r) * W) * y.at(19);
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((4) * R + r) * W) * y.at(20);
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_load(x + ((5) * R + r) * W) * y.at(21);
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_load(x + ((6) * R + r) * W) * y.at(22);
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_load(x + ((7) * R + r) * W) * y.at(23);
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_load(x + ((8) * R + r) * W) * y.at(24);
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_load(x + ((9) * R + r) * W) * y.at(25);
-    V t10[R];
-    TF_ROWS(r) t10[r] = tf_load(x + ((10) * R + r) * W) * y.at(26);
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_load(x + ((11) * R + r) * W) * y.at(27);
-    V t12[R];
-    TF_ROWS(r) t12[r] = tf_load(x + ((12) * R + r) * W) * y.at(28);
-    V t13[R];
-    TF_ROWS(r) t13[r] = tf_load(x + ((13) * R + r) * W) * y.at(29);
-    V t14[R];
-    TF_ROWS(r) t14[r] = tf_load(x + ((14) * R + r) * W) * y.at(30);
-    V t15[R];
-    TF_ROWS(r) t15[r] = tf_load(x + ((15) * R + r) * W) * y.at(31);
-    V t16[R];
-    TF_ROWS(r) t16[r] = t0[r] + t1[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] + t2[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = t17[r] + t3[r];
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] + t4[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t19[r] + t5[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t6[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t8[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t9[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t10[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t11[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t12[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t13[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = t28[r] + t14[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = t29[r] + t15[r];
-    V t31[R];
-    TF_ROWS(r) t31[r] = tf_splat(p[0]) * t30[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = t31[r];
-    a.a0.terms(s.a0, t32);
-    TF_ROWS(r) a.a0.add(0, r, t32[r] * y.at(0));
-    TF_ROWS(r) a.a0.add(1, r, t32[r] * y.at(1));
-    TF_ROWS(r) a.a0.add(2, r, t32[r] * y.at(2));
-    TF_ROWS(r) a.a0.add(3, r, t32[r] * y.at(3));
-    TF_ROWS(r) a.a0.add(4, r, t32[r] * y.at(4));
-    TF_ROWS(r) a.a0.add(5, r, t32[r] * y.at(5));
-    TF_ROWS(r) a.a0.add(6, r, t32[r] * y.at(6));
-    TF_ROWS(r) a.a0.add(7, r, t32[r] * y.at(7));
-    TF_ROWS(r) a.a0.add(8, r, t32[r] * y.at(8));
-    TF_ROWS(r) a.a0.add(9, r, t32[r] * y.at(9));
-    TF_ROWS(r) a.a0.add(10, r, t32[r] * y.at(10));
-    TF_ROWS(r) a.a0.add(11, r, t32[r] * y.at(11));
-    TF_ROWS(r) a.a0.add(12, r, t32[r] * y.at(12));
-    TF_ROWS(r) a.a0.add(13, r, t32[r] * y.at(13));
-    TF_ROWS(r) a.a0.add(14, r, t32[r] * y.at(14));
-    TF_ROWS(r) a.a0.add(15, r, t32[r] * y.at(15));
+    TF_ROWS(r) t3[r] = t2[r];
+    a.a0.terms(s.a0, t3);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      TF_ROWS(r) a.a0.add(k1, r, t3[r] * y.at(k1));
+    }
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -217,22 +110,9 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[4], 0, i0, i1, step, r, A0::value(s.a0, 3, 0, r));
-      tf_write(v[4], 1, i0, i1, step, r, A0::value(s.a0, 3, 1, r));
-      tf_write(v[4], 2, i0, i1, step, r, A0::value(s.a0, 3, 2, r));
-      tf_write(v[4], 3, i0, i1, step, r, A0::value(s.a0, 3, 3, r));
-      tf_write(v[4], 4, i0, i1, step, r, A0::value(s.a0, 3, 4, r));
-      tf_write(v[4], 5, i0, i1, step, r, A0::value(s.a0, 3, 5, r));
-      tf_write(v[4], 6, i0, i1, step, r, A0::value(s.a0, 3, 6, r));
-      tf_write(v[4], 7, i0, i1, step, r, A0::value(s.a0, 3, 7, r));
-      tf_write(v[4], 8, i0, i1, step, r, A0::value(s.a0, 3, 8, r));
-      tf_write(v[4], 9, i0, i1, step, r, A0::value(s.a0, 3, 9, r));
-      tf_write(v[4], 10, i0, i1, step, r, A0::value(s.a0, 3, 10, r));
-      tf_write(v[4], 11, i0, i1, step, r, A0::value(s.a0, 3, 11, r));
-      tf_write(v[4], 12, i0, i1, step, r, A0::value(s.a0, 3, 12, r));
-      tf_write(v[4], 13, i0, i1, step, r, A0::value(s.a0, 3, 13, r));
-      tf_write(v[4], 14, i0, i1, step, r, A0::value(s.a0, 3, 14, r));
-      tf_write(v[4], 15, i0, i1, step, r, A0::value(s.a0, 3, 15, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        tf_write(v[4], k0, i0, i1, step, r, A0::value(s.a0, 3, k0, r));
+      }
       tf_write(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
     }
   }

@@ -44,22 +44,9 @@ struct s0 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
-      tf_store(x + ((3) * R + r) * W, tf_read(v[0], 3, i0, i1, step, r));
-      tf_store(x + ((4) * R + r) * W, tf_read(v[0], 4, i0, i1, step, r));
-      tf_store(x + ((5) * R + r) * W, tf_read(v[0], 5, i0, i1, step, r));
-      tf_store(x + ((6) * R + r) * W, tf_read(v[0], 6, i0, i1, step, r));
-      tf_store(x + ((7) * R + r) * W, tf_read(v[0], 7, i0, i1, step, r));
-      tf_store(x + ((8) * R + r) * W, tf_read(v[0], 8, i0, i1, step, r));
-      tf_store(x + ((9) * R + r) * W, tf_read(v[0], 9, i0, i1, step, r));
-      tf_store(x + ((10) * R + r) * W, tf_read(v[0], 10, i0, i1, step, r));
-      tf_store(x + ((11) * R + r) * W, tf_read(v[0], 11, i0, i1, step, r));
-      tf_store(x + ((12) * R + r) * W, tf_read(v[0], 12, i0, i1, step, r));
-      tf_store(x + ((13) * R + r) * W, tf_read(v[0], 13, i0, i1, step, r));
-      tf_store(x + ((14) * R + r) * W, tf_read(v[0], 14, i0, i1, step, r));
-      tf_store(x + ((15) * R + r) * W, tf_read(v[0], 15, i0, i1, step, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
+      }
     }
   }
 
@@ -70,38 +57,12 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
-    tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 3, i0, i1, step, r));
-    tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 4, i0, i1, step, r));
-    tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[2], 5, i0, i1, step, r));
-    tf_pack(y + (6) * word_stride, lane_stride, n, tf_read(v[2], 6, i0, i1, step, r));
-    tf_pack(y + (7) * word_stride, lane_stride, n, tf_read(v[2], 7, i0, i1, step, r));
-    tf_pack(y + (8) * word_stride, lane_stride, n, tf_read(v[2], 8, i0, i1, step, r));
-    tf_pack(y + (9) * word_stride, lane_stride, n, tf_read(v[2], 9, i0, i1, step, r));
-    tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 10, i0, i1, step, r));
-    tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[2], 11, i0, i1, step, r));
-    tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[2], 12, i0, i1, step, r));
-    tf_pack(y + (13) * word_stride, lane_stride, n, tf_read(v[2], 13, i0, i1, step, r));
-    tf_pack(y + (14) * word_stride, lane_stride, n, tf_read(v[2], 14, i0, i1, step, r));
-    tf_pack(y + (15) * word_stride, lane_stride, n, tf_read(v[2], 15, i0, i1, step, r));
-    tf_pack(y + (16) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (17) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (18) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
-    tf_pack(y + (19) * word_stride, lane_stride, n, tf_read(v[1], 3, i0, i1, step, r));
-    tf_pack(y + (20) * word_stride, lane_stride, n, tf_read(v[1], 4, i0, i1, step, r));
-    tf_pack(y + (21) * word_stride, lane_stride, n, tf_read(v[1], 5, i0, i1, step, r));
-    tf_pack(y + (22) * word_stride, lane_stride, n, tf_read(v[1], 6, i0, i1, step, r));
-    tf_pack(y + (23) * word_stride, lane_stride, n, tf_read(v[1], 7, i0, i1, step, r));
-    tf_pack(y + (24) * word_stride, lane_stride, n, tf_read(v[1], 8, i0, i1, step, r));
-    tf_pack(y + (25) * word_stride, lane_stride, n, tf_read(v[1], 9, i0, i1, step, r));
-    tf_pack(y + (26) * word_stride, lane_stride, n, tf_read(v[1], 10, i0, i1, step, r));
-    tf_pack(y + (27) * word_stride, lane_stride, n, tf_read(v[1], 11, i0, i1, step, r));
-    tf_pack(y + (28) * word_stride, lane_stride, n, tf_read(v[1], 12, i0, i1, step, r));
-    tf_pack(y + (29) * word_stride, lane_stride, n, tf_read(v[1], 13, i0, i1, step, r));
-    tf_pack(y + (30) * word_stride, lane_stride, n, tf_read(v[1], 14, i0, i1, step, r));
-    tf_pack(y + (31) * word_stride, lane_stride, n, tf_read(v[1], 15, i0, i1, step, r));
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[2], k0, i0, i1, step, r));
+    }
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      tf_pack(y + (k1 + 16) * word_stride, lane_stride, n, tf_read(v[1], k1, i0, i1, step, r));
+    }
   }
 
   TF_FN void init(State &s) {
@@ -118,88 +79,20 @@ struct s0 {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
     TF_UNUSED(a, s, p, x, y, tile, jj);
     V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) * y.at(16);
-    V t1[R];
-    TF_ROWS(r) t1[r] = tf_load(x + ((1) * R + r) * W) * y.at(17);
+    TF_ROWS(r) t0[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t1[R];
+      TF_ROWS(r) t1[r] = tf_load(x + ((k0) * R + r) * W) * y.at(k0 + 16);
+      TF_ROWS(r) t0[r] = t0[r] + t1[r];
+    }
     V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((2) * R + r) * W) * y.at(18);
+    TF_ROWS(r) t2[r] = tf_splat(p[0]) * t0[r];
     V t3[R];
-    TF_ROWS(r) t3[r] = tf_load(x + ((3) * R + r) * W) * y.at(19);
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((4) * R + r) * W) * y.at(20);
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_load(x + ((5) * R + r) * W) * y.at(21);
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_load(x + ((6) * R + r) * W) * y.at(22);
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_load(x + ((7) * R + r) * W) * y.at(23);
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_load(x + ((8) * R + r) * W) * y.at(24);
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_load(x + ((9) * R + r) * W) * y.at(25);
-    V t10[R];
-    TF_ROWS(r) t10[r] = tf_load(x + ((10) * R + r) * W) * y.at(26);
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_load(x + ((11) * R + r) * W) * y.at(27);
-    V t12[R];
-    TF_ROWS(r) t12[r] = tf_load(x + ((12) * R + r) * W) * y.at(28);
-    V t13[R];
-    TF_ROWS(r) t13[r] = tf_load(x + ((13) * R + r) * W) * y.at(29);
-    V t14[R];
-    TF_ROWS(r) t14[r] = tf_load(x + ((14) * R + r) * W) * y.at(30);
-    V t15[R];
-    TF_ROWS(r) t15[r] = tf_load(x + ((15) * R + r) * W) * y.at(31);
-    V t16[R];
-    TF_ROWS(r) t16[r] = t0[r] + t1[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] + t2[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = t17[r] + t3[r];
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] + t4[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t19[r] + t5[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t6[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t8[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t9[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t10[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t11[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t12[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t13[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = t28[r] + t14[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = t29[r] + t15[r];
-    V t31[R];
-    TF_ROWS(r) t31[r] = tf_splat(p[0]) * t30[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = t31[r];
-    a.a0.terms(s.a0, t32);
-    TF_ROWS(r) a.a0.add(0, r, t32[r] * y.at(0));
-    TF_ROWS(r) a.a0.add(1, r, t32[r] * y.at(1));
-    TF_ROWS(r) a.a0.add(2, r, t32[r] * y.at(2));
-    TF_ROWS(r) a.a0.add(3, r, t32[r] * y.at(3));
-    TF_ROWS(r) a.a0.add(4, r, t32[r] * y.at(4));
-    TF_ROWS(r) a.a0.add(5, r, t32[r] * y.at(5));
-    TF_ROWS(r) a.a0.add(6, r, t32[r] * y.at(6));
-    TF_ROWS(r) a.a0.add(7, r, t32[r] * y.at(7));
-    TF_ROWS(r) a.a0.add(8, r, t32[r] * y.at(8));
-    TF_ROWS(r) a.a0.add(9, r, t32[r] * y.at(9));
-    TF_ROWS(r) a.a0.add(10, r, t32[r] * y.at(10));
-    TF_ROWS(r) a.a0.add(11, r, t32[r] * y.at(11));
-    TF_ROWS(r) a.a0.add(12, r, t32[r] * y.at(12));
-    TF_ROWS(r) a.a0.add(13, r, t32[r] * y.at(13));
-    TF_ROWS(r) a.a0.add(14, r, t32[r] * y.at(14));
-    TF_ROWS(r) a.a0.add(15, r, t32[r] * y.at(15));
+    TF_ROWS(r) t3[r] = t2[r];
+    a.a0.terms(s.a0, t3);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      TF_ROWS(r) a.a0.add(k1, r, t3[r] * y.at(k1));
+    }
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -217,22 +110,9 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[5], 0, i0, i1, step, r, A0::value(s.a0, 3, 0, r));
-      tf_write(v[5], 1, i0, i1, step, r, A0::value(s.a0, 3, 1, r));
-      tf_write(v[5], 2, i0, i1, step, r, A0::value(s.a0, 3, 2, r));
-      tf_write(v[5], 3, i0, i1, step, r, A0::value(s.a0, 3, 3, r));
-      tf_write(v[5], 4, i0, i1, step, r, A0::value(s.a0, 3, 4, r));
-      tf_write(v[5], 5, i0, i1, step, r, A0::value(s.a0, 3, 5, r));
-      tf_write(v[5], 6, i0, i1, step, r, A0::value(s.a0, 3, 6, r));
-      tf_write(v[5], 7, i0, i1, step, r, A0::value(s.a0, 3, 7, r));
-      tf_write(v[5], 8, i0, i1, step, r, A0::value(s.a0, 3, 8, r));
-      tf_write(v[5], 9, i0, i1, step, r, A0::value(s.a0, 3, 9, r));
-      tf_write(v[5], 10, i0, i1, step, r, A0::value(s.a0, 3, 10, r));
-      tf_write(v[5], 11, i0, i1, step, r, A0::value(s.a0, 3, 11, r));
-      tf_write(v[5], 12, i0, i1, step, r, A0::value(s.a0, 3, 12, r));
-      tf_write(v[5], 13, i0, i1, step, r, A0::value(s.a0, 3, 13, r));
-      tf_write(v[5], 14, i0, i1, step, r, A0::value(s.a0, 3, 14, r));
-      tf_write(v[5], 15, i0, i1, step, r, A0::value(s.a0, 3, 15, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        tf_write(v[5], k0, i0, i1, step, r, A0::value(s.a0, 3, k0, r));
+      }
       tf_write(v[6], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
     }
   }
@@ -269,57 +149,18 @@ struct s1 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
-      tf_store(x + ((3) * R + r) * W, tf_read(v[0], 3, i0, i1, step, r));
-      tf_store(x + ((4) * R + r) * W, tf_read(v[0], 4, i0, i1, step, r));
-      tf_store(x + ((5) * R + r) * W, tf_read(v[0], 5, i0, i1, step, r));
-      tf_store(x + ((6) * R + r) * W, tf_read(v[0], 6, i0, i1, step, r));
-      tf_store(x + ((7) * R + r) * W, tf_read(v[0], 7, i0, i1, step, r));
-      tf_store(x + ((8) * R + r) * W, tf_read(v[0], 8, i0, i1, step, r));
-      tf_store(x + ((9) * R + r) * W, tf_read(v[0], 9, i0, i1, step, r));
-      tf_store(x + ((10) * R + r) * W, tf_read(v[0], 10, i0, i1, step, r));
-      tf_store(x + ((11) * R + r) * W, tf_read(v[0], 11, i0, i1, step, r));
-      tf_store(x + ((12) * R + r) * W, tf_read(v[0], 12, i0, i1, step, r));
-      tf_store(x + ((13) * R + r) * W, tf_read(v[0], 13, i0, i1, step, r));
-      tf_store(x + ((14) * R + r) * W, tf_read(v[0], 14, i0, i1, step, r));
-      tf_store(x + ((15) * R + r) * W, tf_read(v[0], 15, i0, i1, step, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
+      }
       V t0 = tf_eq(tf_read(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
       V t1 = tf_where(t0, tf_c(0.0), tf_read(v[6], 0, i0, i1, step, r));
       tf_store(x + ((16) * R + r) * W, t1);
-      tf_store(x + ((17) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
-      tf_store(x + ((18) * R + r) * W, tf_read(v[4], 1, i0, i1, step, r));
-      tf_store(x + ((19) * R + r) * W, tf_read(v[4], 2, i0, i1, step, r));
-      tf_store(x + ((20) * R + r) * W, tf_read(v[4], 3, i0, i1, step, r));
-      tf_store(x + ((21) * R + r) * W, tf_read(v[4], 4, i0, i1, step, r));
-      tf_store(x + ((22) * R + r) * W, tf_read(v[4], 5, i0, i1, step, r));
-      tf_store(x + ((23) * R + r) * W, tf_read(v[4], 6, i0, i1, step, r));
-      tf_store(x + ((24) * R + r) * W, tf_read(v[4], 7, i0, i1, step, r));
-      tf_store(x + ((25) * R + r) * W, tf_read(v[4], 8, i0, i1, step, r));
-      tf_store(x + ((26) * R + r) * W, tf_read(v[4], 9, i0, i1, step, r));
-      tf_store(x + ((27) * R + r) * W, tf_read(v[4], 10, i0, i1, step, r));
-      tf_store(x + ((28) * R + r) * W, tf_read(v[4], 11, i0, i1, step, r));
-      tf_store(x + ((29) * R + r) * W, tf_read(v[4], 12, i0, i1, step, r));
-      tf_store(x + ((30) * R + r) * W, tf_read(v[4], 13, i0, i1, step, r));
-      tf_store(x + ((31) * R + r) * W, tf_read(v[4], 14, i0, i1, step, r));
-      tf_store(x + ((32) * R + r) * W, tf_read(v[4], 15, i0, i1, step, r));
-      tf_store(x + ((33) * R + r) * W, tf_read(v[5], 0, i0, i1, step, r));
-      tf_store(x + ((34) * R + r) * W, tf_read(v[5], 1, i0, i1, step, r));
-      tf_store(x + ((35) * R + r) * W, tf_read(v[5], 2, i0, i1, step, r));
-      tf_store(x + ((36) * R + r) * W, tf_read(v[5], 3, i0, i1, step, r));
-      tf_store(x + ((37) * R + r) * W, tf_read(v[5], 4, i0, i1, step, r));
-      tf_store(x + ((38) * R + r) * W, tf_read(v[5], 5, i0, i1, step, r));
-      tf_store(x + ((39) * R + r) * W, tf_read(v[5], 6, i0, i1, step, r));
-      tf_store(x + ((40) * R + r) * W, tf_read(v[5], 7, i0, i1, step, r));
-      tf_store(x + ((41) * R + r) * W, tf_read(v[5], 8, i0, i1, step, r));
-      tf_store(x + ((42) * R + r) * W, tf_read(v[5], 9, i0, i1, step, r));
-      tf_store(x + ((43) * R + r) * W, tf_read(v[5], 10, i0, i1, step, r));
-      tf_store(x + ((44) * R + r) * W, tf_read(v[5], 11, i0, i1, step, r));
-      tf_store(x + ((45) * R + r) * W, tf_read(v[5], 12, i0, i1, step, r));
-      tf_store(x + ((46) * R + r) * W, tf_read(v[5], 13, i0, i1, step, r));
-      tf_store(x + ((47) * R + r) * W, tf_read(v[5], 14, i0, i1, step, r));
-      tf_store(x + ((48) * R + r) * W, tf_read(v[5], 15, i0, i1, step, r));
+      TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+        tf_store(x + ((k1 + 17) * R + r) * W, tf_read(v[4], k1, i0, i1, step, r));
+      }
+      TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
+        tf_store(x + ((k2 + 33) * R + r) * W, tf_read(v[5], k2, i0, i1, step, r));
+      }
     }
   }
 
@@ -330,38 +171,12 @@ struct s1 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
-    tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[1], 3, i0, i1, step, r));
-    tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[1], 4, i0, i1, step, r));
-    tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[1], 5, i0, i1, step, r));
-    tf_pack(y + (6) * word_stride, lane_stride, n, tf_read(v[1], 6, i0, i1, step, r));
-    tf_pack(y + (7) * word_stride, lane_stride, n, tf_read(v[1], 7, i0, i1, step, r));
-    tf_pack(y + (8) * word_stride, lane_stride, n, tf_read(v[1], 8, i0, i1, step, r));
-    tf_pack(y + (9) * word_stride, lane_stride, n, tf_read(v[1], 9, i0, i1, step, r));
-    tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[1], 10, i0, i1, step, r));
-    tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[1], 11, i0, i1, step, r));
-    tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[1], 12, i0, i1, step, r));
-    tf_pack(y + (13) * word_stride, lane_stride, n, tf_read(v[1], 13, i0, i1, step, r));
-    tf_pack(y + (14) * word_stride, lane_stride, n, tf_read(v[1], 14, i0, i1, step, r));
-    tf_pack(y + (15) * word_stride, lane_stride, n, tf_read(v[1], 15, i0, i1, step, r));
-    tf_pack(y + (16) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
-    tf_pack(y + (17) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
-    tf_pack(y + (18) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
-    tf_pack(y + (19) * word_stride, lane_stride, n, tf_read(v[2], 3, i0, i1, step, r));
-    tf_pack(y + (20) * word_stride, lane_stride, n, tf_read(v[2], 4, i0, i1, step, r));
-    tf_pack(y + (21) * word_stride, lane_stride, n, tf_read(v[2], 5, i0, i1, step, r));
-    tf_pack(y + (22) * word_stride, lane_stride, n, tf_read(v[2], 6, i0, i1, step, r));
-    tf_pack(y + (23) * word_stride, lane_stride, n, tf_read(v[2], 7, i0, i1, step, r));
-    tf_pack(y + (24) * word_stride, lane_stride, n, tf_read(v[2], 8, i0, i1, step, r));
-    tf_pack(y + (25) * word_stride, lane_stride, n, tf_read(v[2], 9, i0, i1, step, r));
-    tf_pack(y + (26) * word_stride, lane_stride, n, tf_read(v[2], 10, i0, i1, step, r));
-    tf_pack(y + (27) * word_stride, lane_stride, n, tf_read(v[2], 11, i0, i1, step, r));
-    tf_pack(y + (28) * word_stride, lane_stride, n, tf_read(v[2], 12, i0, i1, step, r));
-    tf_pack(y + (29) * word_stride, lane_stride, n, tf_read(v[2], 13, i0, i1, step, r));
-    tf_pack(y + (30) * word_stride, lane_stride, n, tf_read(v[2], 14, i0, i1, step, r));
-    tf_pack(y + (31) * word_stride, lane_stride, n, tf_read(v[2], 15, i0, i1, step, r));
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[1], k0, i0, i1, step, r));
+    }
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      tf_pack(y + (k1 + 16) * word_stride, lane_stride, n, tf_read(v[2], k1, i0, i1, step, r));
+    }
   }
 
   TF_FN void init(State &s) {
@@ -378,247 +193,34 @@ struct s1 {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
     TF_UNUSED(a, s, p, x, y, tile, jj);
     V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) * y.at(0);
+    TF_ROWS(r) t0[r] = tf_c(0.0);
     V t1[R];
-    TF_ROWS(r) t1[r] = tf_load(x + ((1) * R + r) * W) * y.at(1);
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((2) * R + r) * W) * y.at(2);
+    TF_ROWS(r) t1[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t2[R];
+      TF_ROWS(r) t2[r] = tf_load(x + ((k0) * R + r) * W) * y.at(k0);
+      TF_ROWS(r) t1[r] = t1[r] + t2[r];
+    }
     V t3[R];
-    TF_ROWS(r) t3[r] = tf_load(x + ((3) * R + r) * W) * y.at(3);
+    TF_ROWS(r) t3[r] = tf_splat(p[0]) * t1[r];
     V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((4) * R + r) * W) * y.at(4);
+    TF_ROWS(r) t4[r] = t3[r] - tf_load(x + ((16) * R + r) * W);
     V t5[R];
-    TF_ROWS(r) t5[r] = tf_load(x + ((5) * R + r) * W) * y.at(5);
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_load(x + ((6) * R + r) * W) * y.at(6);
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_load(x + ((7) * R + r) * W) * y.at(7);
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_load(x + ((8) * R + r) * W) * y.at(8);
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_load(x + ((9) * R + r) * W) * y.at(9);
-    V t10[R];
-    TF_ROWS(r) t10[r] = tf_load(x + ((10) * R + r) * W) * y.at(10);
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_load(x + ((11) * R + r) * W) * y.at(11);
-    V t12[R];
-    TF_ROWS(r) t12[r] = tf_load(x + ((12) * R + r) * W) * y.at(12);
-    V t13[R];
-    TF_ROWS(r) t13[r] = tf_load(x + ((13) * R + r) * W) * y.at(13);
-    V t14[R];
-    TF_ROWS(r) t14[r] = tf_load(x + ((14) * R + r) * W) * y.at(14);
-    V t15[R];
-    TF_ROWS(r) t15[r] = tf_load(x + ((15) * R + r) * W) * y.at(15);
-    V t16[R];
-    TF_ROWS(r) t16[r] = t0[r] + t1[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] + t2[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = t17[r] + t3[r];
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] + t4[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t19[r] + t5[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t6[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t8[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t9[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t10[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t11[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t12[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t13[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = t28[r] + t14[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = t29[r] + t15[r];
-    V t31[R];
-    TF_ROWS(r) t31[r] = tf_splat(p[0]) * t30[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = t31[r] - tf_load(x + ((16) * R + r) * W);
-    V t33[R];
-    TF_ROWS(r) t33[r] = tf_exp(t32[r]);
-    V t34[R];
-    TF_ROWS(r) t34[r] = tf_load(x + ((17) * R + r) * W) * t33[r];
-    V t35[R];
-    TF_ROWS(r) t35[r] = y.at(16) - tf_load(x + ((33) * R + r) * W);
-    V t36[R];
-    TF_ROWS(r) t36[r] = t34[r] * t35[r];
-    V t37[R];
-    TF_ROWS(r) t37[r] = tf_load(x + ((18) * R + r) * W) * t33[r];
-    V t38[R];
-    TF_ROWS(r) t38[r] = y.at(17) - tf_load(x + ((34) * R + r) * W);
-    V t39[R];
-    TF_ROWS(r) t39[r] = t37[r] * t38[r];
-    V t40[R];
-    TF_ROWS(r) t40[r] = tf_load(x + ((19) * R + r) * W) * t33[r];
-    V t41[R];
-    TF_ROWS(r) t41[r] = y.at(18) - tf_load(x + ((35) * R + r) * W);
-    V t42[R];
-    TF_ROWS(r) t42[r] = t40[r] * t41[r];
-    V t43[R];
-    TF_ROWS(r) t43[r] = tf_load(x + ((20) * R + r) * W) * t33[r];
-    V t44[R];
-    TF_ROWS(r) t44[r] = y.at(19) - tf_load(x + ((36) * R + r) * W);
-    V t45[R];
-    TF_ROWS(r) t45[r] = t43[r] * t44[r];
-    V t46[R];
-    TF_ROWS(r) t46[r] = tf_load(x + ((21) * R + r) * W) * t33[r];
-    V t47[R];
-    TF_ROWS(r) t47[r] = y.at(20) - tf_load(x + ((37) * R + r) * W);
-    V t48[R];
-    TF_ROWS(r) t48[r] = t46[r] * t47[r];
-    V t49[R];
-    TF_ROWS(r) t49[r] = tf_load(x + ((22) * R + r) * W) * t33[r];
-    V t50[R];
-    TF_ROWS(r) t50[r] = y.at(21) - tf_load(x + ((38) * R + r) * W);
-    V t51[R];
-    TF_ROWS(r) t51[r] = t49[r] * t50[r];
-    V t52[R];
-    TF_ROWS(r) t52[r] = tf_load(x + ((23) * R + r) * W) * t33[r];
-    V t53[R];
-    TF_ROWS(r) t53[r] = y.at(22) - tf_load(x + ((39) * R + r) * W);
-    V t54[R];
-    TF_ROWS(r) t54[r] = t52[r] * t53[r];
-    V t55[R];
-    TF_ROWS(r) t55[r] = tf_load(x + ((24) * R + r) * W) * t33[r];
-    V t56[R];
-    TF_ROWS(r) t56[r] = y.at(23) - tf_load(x + ((40) * R + r) * W);
-    V t57[R];
-    TF_ROWS(r) t57[r] = t55[r] * t56[r];
-    V t58[R];
-    TF_ROWS(r) t58[r] = tf_load(x + ((25) * R + r) * W) * t33[r];
-    V t59[R];
-    TF_ROWS(r) t59[r] = y.at(24) - tf_load(x + ((41) * R + r) * W);
-    V t60[R];
-    TF_ROWS(r) t60[r] = t58[r] * t59[r];
-    V t61[R];
-    TF_ROWS(r) t61[r] = tf_load(x + ((26) * R + r) * W) * t33[r];
-    V t62[R];
-    TF_ROWS(r) t62[r] = y.at(25) - tf_load(x + ((42) * R + r) * W);
-    V t63[R];
-    TF_ROWS(r) t63[r] = t61[r] * t62[r];
-    V t64[R];
-    TF_ROWS(r) t64[r] = tf_load(x + ((27) * R + r) * W) * t33[r];
-    V t65[R];
-    TF_ROWS(r) t65[r] = y.at(26) - tf_load(x + ((43) * R + r) * W);
-    V t66[R];
-    TF_ROWS(r) t66[r] = t64[r] * t65[r];
-    V t67[R];
-    TF_ROWS(r) t67[r] = tf_load(x + ((28) * R + r) * W) * t33[r];
-    V t68[R];
-    TF_ROWS(r) t68[r] = y.at(27) - tf_load(x + ((44) * R + r) * W);
-    V t69[R];
-    TF_ROWS(r) t69[r] = t67[r] * t68[r];
-    V t70[R];
-    TF_ROWS(r) t70[r] = tf_load(x + ((29) * R + r) * W) * t33[r];
-    V t71[R];
-    TF_ROWS(r) t71[r] = y.at(28) - tf_load(x + ((45) * R + r) * W);
-    V t72[R];
-    TF_ROWS(r) t72[r] = t70[r] * t71[r];
-    V t73[R];
-    TF_ROWS(r) t73[r] = tf_load(x + ((30) * R + r) * W) * t33[r];
-    V t74[R];
-    TF_ROWS(r) t74[r] = y.at(29) - tf_load(x + ((46) * R + r) * W);
-    V t75[R];
-    TF_ROWS(r) t75[r] = t73[r] * t74[r];
-    V t76[R];
-    TF_ROWS(r) t76[r] = tf_load(x + ((31) * R + r) * W) * t33[r];
-    V t77[R];
-    TF_ROWS(r) t77[r] = y.at(30) - tf_load(x + ((47) * R + r) * W);
-    V t78[R];
-    TF_ROWS(r) t78[r] = t76[r] * t77[r];
-    V t79[R];
-    TF_ROWS(r) t79[r] = tf_load(x + ((32) * R + r) * W) * t33[r];
-    V t80[R];
-    TF_ROWS(r) t80[r] = y.at(31) - tf_load(x + ((48) * R + r) * W);
-    V t81[R];
-    TF_ROWS(r) t81[r] = t79[r] * t80[r];
-    V t82[R];
-    TF_ROWS(r) t82[r] = t36[r] + t39[r];
-    V t83[R];
-    TF_ROWS(r) t83[r] = t82[r] + t42[r];
-    V t84[R];
-    TF_ROWS(r) t84[r] = t83[r] + t45[r];
-    V t85[R];
-    TF_ROWS(r) t85[r] = t84[r] + t48[r];
-    V t86[R];
-    TF_ROWS(r) t86[r] = t85[r] + t51[r];
-    V t87[R];
-    TF_ROWS(r) t87[r] = t86[r] + t54[r];
-    V t88[R];
-    TF_ROWS(r) t88[r] = t87[r] + t57[r];
-    V t89[R];
-    TF_ROWS(r) t89[r] = t88[r] + t60[r];
-    V t90[R];
-    TF_ROWS(r) t90[r] = t89[r] + t63[r];
-    V t91[R];
-    TF_ROWS(r) t91[r] = t90[r] + t66[r];
-    V t92[R];
-    TF_ROWS(r) t92[r] = t91[r] + t69[r];
-    V t93[R];
-    TF_ROWS(r) t93[r] = t92[r] + t72[r];
-    V t94[R];
-    TF_ROWS(r) t94[r] = t93[r] + t75[r];
-    V t95[R];
-    TF_ROWS(r) t95[r] = t94[r] + t78[r];
-    V t96[R];
-    TF_ROWS(r) t96[r] = t95[r] + t81[r];
-    V t97[R];
-    TF_ROWS(r) t97[r] = t96[r] * y.at(0);
-    TF_ROWS(r) a.a0.add(0, r, t97[r]);
-    V t98[R];
-    TF_ROWS(r) t98[r] = t96[r] * y.at(1);
-    TF_ROWS(r) a.a0.add(1, r, t98[r]);
-    V t99[R];
-    TF_ROWS(r) t99[r] = t96[r] * y.at(2);
-    TF_ROWS(r) a.a0.add(2, r, t99[r]);
-    V t100[R];
-    TF_ROWS(r) t100[r] = t96[r] * y.at(3);
-    TF_ROWS(r) a.a0.add(3, r, t100[r]);
-    V t101[R];
-    TF_ROWS(r) t101[r] = t96[r] * y.at(4);
-    TF_ROWS(r) a.a0.add(4, r, t101[r]);
-    V t102[R];
-    TF_ROWS(r) t102[r] = t96[r] * y.at(5);
-    TF_ROWS(r) a.a0.add(5, r, t102[r]);
-    V t103[R];
-    TF_ROWS(r) t103[r] = t96[r] * y.at(6);
-    TF_ROWS(r) a.a0.add(6, r, t103[r]);
-    V t104[R];
-    TF_ROWS(r) t104[r] = t96[r] * y.at(7);
-    TF_ROWS(r) a.a0.add(7, r, t104[r]);
-    V t105[R];
-    TF_ROWS(r) t105[r] = t96[r] * y.at(8);
-    TF_ROWS(r) a.a0.add(8, r, t105[r]);
-    V t106[R];
-    TF_ROWS(r) t106[r] = t96[r] * y.at(9);
-    TF_ROWS(r) a.a0.add(9, r, t106[r]);
-    V t107[R];
-    TF_ROWS(r) t107[r] = t96[r] * y.at(10);
-    TF_ROWS(r) a.a0.add(10, r, t107[r]);
-    V t108[R];
-    TF_ROWS(r) t108[r] = t96[r] * y.at(11);
-    TF_ROWS(r) a.a0.add(11, r, t108[r]);
-    V t109[R];
-    TF_ROWS(r) t109[r] = t96[r] * y.at(12);
-    TF_ROWS(r) a.a0.add(12, r, t109[r]);
-    V t110[R];
-    TF_ROWS(r) t110[r] = t96[r] * y.at(13);
-    TF_ROWS(r) a.a0.add(13, r, t110[r]);
-    V t111[R];
-    TF_ROWS(r) t111[r] = t96[r] * y.at(14);
-    TF_ROWS(r) a.a0.add(14, r, t111[r]);
-    V t112[R];
-    TF_ROWS(r) t112[r] = t96[r] * y.at(15);
-    TF_ROWS(r) a.a0.add(15, r, t112[r]);
+    TF_ROWS(r) t5[r] = tf_exp(t4[r]);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      V t6[R];
+      TF_ROWS(r) t6[r] = tf_load(x + ((k1 + 17) * R + r) * W) * t5[r];
+      V t7[R];
+      TF_ROWS(r) t7[r] = y.at(k1 + 16) - tf_load(x + ((k1 + 33) * R + r) * W);
+      V t8[R];
+      TF_ROWS(r) t8[r] = t6[r] * t7[r];
+      TF_ROWS(r) t0[r] = t0[r] + t8[r];
+    }
+    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
+      V t9[R];
+      TF_ROWS(r) t9[r] = t0[r] * y.at(k2);
+      TF_ROWS(r) a.a0.add(k2, r, t9[r]);
+    }
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -636,38 +238,10 @@ struct s1 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
-      tf_write(v[7], 0, i0, i1, step, r, t0);
-      V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
-      tf_write(v[7], 1, i0, i1, step, r, t1);
-      V t2 = tf_splat(p[0]) * A0::value(s.a0, 0, 2, r);
-      tf_write(v[7], 2, i0, i1, step, r, t2);
-      V t3 = tf_splat(p[0]) * A0::value(s.a0, 0, 3, r);
-      tf_write(v[7], 3, i0, i1, step, r, t3);
-      V t4 = tf_splat(p[0]) * A0::value(s.a0, 0, 4, r);
-      tf_write(v[7], 4, i0, i1, step, r, t4);
-      V t5 = tf_splat(p[0]) * A0::value(s.a0, 0, 5, r);
-      tf_write(v[7], 5, i0, i1, step, r, t5);
-      V t6 = tf_splat(p[0]) * A0::value(s.a0, 0, 6, r);
-      tf_write(v[7], 6, i0, i1, step, r, t6);
-      V t7 = tf_splat(p[0]) * A0::value(s.a0, 0, 7, r);
-      tf_write(v[7], 7, i0, i1, step, r, t7);
-      V t8 = tf_splat(p[0]) * A0::value(s.a0, 0, 8, r);
-      tf_write(v[7], 8, i0, i1, step, r, t8);
-      V t9 = tf_splat(p[0]) * A0::value(s.a0, 0, 9, r);
-      tf_write(v[7], 9, i0, i1, step, r, t9);
-      V t10 = tf_splat(p[0]) * A0::value(s.a0, 0, 10, r);
-      tf_write(v[7], 10, i0, i1, step, r, t10);
-      V t11 = tf_splat(p[0]) * A0::value(s.a0, 0, 11, r);
-      tf_write(v[7], 11, i0, i1, step, r, t11);
-      V t12 = tf_splat(p[0]) * A0::value(s.a0, 0, 12, r);
-      tf_write(v[7], 12, i0, i1, step, r, t12);
-      V t13 = tf_splat(p[0]) * A0::value(s.a0, 0, 13, r);
-      tf_write(v[7], 13, i0, i1, step, r, t13);
-      V t14 = tf_splat(p[0]) * A0::value(s.a0, 0, 14, r);
-      tf_write(v[7], 14, i0, i1, step, r, t14);
-      V t15 = tf_splat(p[0]) * A0::value(s.a0, 0, 15, r);
-      tf_write(v[7], 15, i0, i1, step, r, t15);
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, k0, r);
+        tf_write(v[7], k0, i0, i1, step, r, t0);
+      }
     }
   }
 };
@@ -708,38 +282,12 @@ struct s2 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[1], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[1], 2, i0, i1, step, r));
-      tf_store(x + ((3) * R + r) * W, tf_read(v[1], 3, i0, i1, step, r));
-      tf_store(x + ((4) * R + r) * W, tf_read(v[1], 4, i0, i1, step, r));
-      tf_store(x + ((5) * R + r) * W, tf_read(v[1], 5, i0, i1, step, r));
-      tf_store(x + ((6) * R + r) * W, tf_read(v[1], 6, i0, i1, step, r));
-      tf_store(x + ((7) * R + r) * W, tf_read(v[1], 7, i0, i1, step, r));
-      tf_store(x + ((8) * R + r) * W, tf_read(v[1], 8, i0, i1, step, r));
-      tf_store(x + ((9) * R + r) * W, tf_read(v[1], 9, i0, i1, step, r));
-      tf_store(x + ((10) * R + r) * W, tf_read(v[1], 10, i0, i1, step, r));
-      tf_store(x + ((11) * R + r) * W, tf_read(v[1], 11, i0, i1, step, r));
-      tf_store(x + ((12) * R + r) * W, tf_read(v[1], 12, i0, i1, step, r));
-      tf_store(x + ((13) * R + r) * W, tf_read(v[1], 13, i0, i1, step, r));
-      tf_store(x + ((14) * R + r) * W, tf_read(v[1], 14, i0, i1, step, r));
-      tf_store(x + ((15) * R + r) * W, tf_read(v[1], 15, i0, i1, step, r));
-      tf_store(x + ((16) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
-      tf_store(x + ((17) * R + r) * W, tf_read(v[2], 1, i0, i1, step, r));
-      tf_store(x + ((18) * R + r) * W, tf_read(v[2], 2, i0, i1, step, r));
-      tf_store(x + ((19) * R + r) * W, tf_read(v[2], 3, i0, i1, step, r));
-      tf_store(x + ((20) * R + r) * W, tf_read(v[2], 4, i0, i1, step, r));
-      tf_store(x + ((21) * R + r) * W, tf_read(v[2], 5, i0, i1, step, r));
-      tf_store(x + ((22) * R + r) * W, tf_read(v[2], 6, i0, i1, step, r));
-      tf_store(x + ((23) * R + r) * W, tf_read(v[2], 7, i0, i1, step, r));
-      tf_store(x + ((24) * R + r) * W, tf_read(v[2], 8, i0, i1, step, r));
-      tf_store(x + ((25) * R + r) * W, tf_read(v[2], 9, i0, i1, step, r));
-      tf_store(x + ((26) * R + r) * W, tf_read(v[2], 10, i0, i1, step, r));
-      tf_store(x + ((27) * R + r) * W, tf_read(v[2], 11, i0, i1, step, r));
-      tf_store(x + ((28) * R + r) * W, tf_read(v[2], 12, i0, i1, step, r));
-      tf_store(x + ((29) * R + r) * W, tf_read(v[2], 13, i0, i1, step, r));
-      tf_store(x + ((30) * R + r) * W, tf_read(v[2], 14, i0, i1, step, r));
-      tf_store(x + ((31) * R + r) * W, tf_read(v[2], 15, i0, i1, step, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        tf_store(x + ((k0) * R + r) * W, tf_read(v[1], k0, i0, i1, step, r));
+      }
+      TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+        tf_store(x + ((k1 + 16) * R + r) * W, tf_read(v[2], k1, i0, i1, step, r));
+      }
     }
   }
 
@@ -750,57 +298,18 @@ struct s2 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[0], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[0], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[0], 2, i0, i1, step, r));
-    tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[0], 3, i0, i1, step, r));
-    tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[0], 4, i0, i1, step, r));
-    tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[0], 5, i0, i1, step, r));
-    tf_pack(y + (6) * word_stride, lane_stride, n, tf_read(v[0], 6, i0, i1, step, r));
-    tf_pack(y + (7) * word_stride, lane_stride, n, tf_read(v[0], 7, i0, i1, step, r));
-    tf_pack(y + (8) * word_stride, lane_stride, n, tf_read(v[0], 8, i0, i1, step, r));
-    tf_pack(y + (9) * word_stride, lane_stride, n, tf_read(v[0], 9, i0, i1, step, r));
-    tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[0], 10, i0, i1, step, r));
-    tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[0], 11, i0, i1, step, r));
-    tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[0], 12, i0, i1, step, r));
-    tf_pack(y + (13) * word_stride, lane_stride, n, tf_read(v[0], 13, i0, i1, step, r));
-    tf_pack(y + (14) * word_stride, lane_stride, n, tf_read(v[0], 14, i0, i1, step, r));
-    tf_pack(y + (15) * word_stride, lane_stride, n, tf_read(v[0], 15, i0, i1, step, r));
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[0], k0, i0, i1, step, r));
+    }
     V t0 = tf_eq(tf_read(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
     V t1 = tf_where(t0, tf_c(0.0), tf_read(v[6], 0, i0, i1, step, r));
     tf_pack(y + (16) * word_stride, lane_stride, n, t1);
-    tf_pack(y + (17) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
-    tf_pack(y + (18) * word_stride, lane_stride, n, tf_read(v[4], 1, i0, i1, step, r));
-    tf_pack(y + (19) * word_stride, lane_stride, n, tf_read(v[4], 2, i0, i1, step, r));
-    tf_pack(y + (20) * word_stride, lane_stride, n, tf_read(v[4], 3, i0, i1, step, r));
-    tf_pack(y + (21) * word_stride, lane_stride, n, tf_read(v[4], 4, i0, i1, step, r));
-    tf_pack(y + (22) * word_stride, lane_stride, n, tf_read(v[4], 5, i0, i1, step, r));
-    tf_pack(y + (23) * word_stride, lane_stride, n, tf_read(v[4], 6, i0, i1, step, r));
-    tf_pack(y + (24) * word_stride, lane_stride, n, tf_read(v[4], 7, i0, i1, step, r));
-    tf_pack(y + (25) * word_stride, lane_stride, n, tf_read(v[4], 8, i0, i1, step, r));
-    tf_pack(y + (26) * word_stride, lane_stride, n, tf_read(v[4], 9, i0, i1, step, r));
-    tf_pack(y + (27) * word_stride, lane_stride, n, tf_read(v[4], 10, i0, i1, step, r));
-    tf_pack(y + (28) * word_stride, lane_stride, n, tf_read(v[4], 11, i0, i1, step, r));
-    tf_pack(y + (29) * word_stride, lane_stride, n, tf_read(v[4], 12, i0, i1, step, r));
-    tf_pack(y + (30) * word_stride, lane_stride, n, tf_read(v[4], 13, i0, i1, step, r));
-    tf_pack(y + (31) * word_stride, lane_stride, n, tf_read(v[4], 14, i0, i1, step, r));
-    tf_pack(y + (32) * word_stride, lane_stride, n, tf_read(v[4], 15, i0, i1, step, r));
-    tf_pack(y + (33) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
-    tf_pack(y + (34) * word_stride, lane_stride, n, tf_read(v[5], 1, i0, i1, step, r));
-    tf_pack(y + (35) * word_stride, lane_stride, n, tf_read(v[5], 2, i0, i1, step, r));
-    tf_pack(y + (36) * word_stride, lane_stride, n, tf_read(v[5], 3, i0, i1, step, r));
-    tf_pack(y + (37) * word_stride, lane_stride, n, tf_read(v[5], 4, i0, i1, step, r));
-    tf_pack(y + (38) * word_stride, lane_stride, n, tf_read(v[5], 5, i0, i1, step, r));
-    tf_pack(y + (39) * word_stride, lane_stride, n, tf_read(v[5], 6, i0, i1, step, r));
-    tf_pack(y + (40) * word_stride, lane_stride, n, tf_read(v[5], 7, i0, i1, step, r));
-    tf_pack(y + (41) * word_stride, lane_stride, n, tf_read(v[5], 8, i0, i1, step, r));
-    tf_pack(y + (42) * word_stride, lane_stride, n, tf_read(v[5], 9, i0, i1, step, r));
-    tf_pack(y + (43) * word_stride, lane_stride, n, tf_read(v[5], 10, i0, i1, step, r));
-    tf_pack(y + (44) * word_stride, lane_stride, n, tf_read(v[5], 11, i0, i1, step, r));
-    tf_pack(y + (45) * word_stride, lane_stride, n, tf_read(v[5], 12, i0, i1, step, r));
-    tf_pack(y + (46) * word_stride, lane_stride, n, tf_read(v[5], 13, i0, i1, step, r));
-    tf_pack(y + (47) * word_stride, lane_stride, n, tf_read(v[5], 14, i0, i1, step, r));
-    tf_pack(y + (48) * word_stride, lane_stride, n, tf_read(v[5], 15, i0, i1, step, r));
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, tf_read(v[4], k1, i0, i1, step, r));
+    }
+    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
+      tf_pack(y + (k2 + 33) * word_stride, lane_stride, n, tf_read(v[5], k2, i0, i1, step, r));
+    }
   }
 
   TF_FN void init(State &s) {
@@ -819,295 +328,39 @@ struct s2 {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
     TF_UNUSED(a, s, p, x, y, tile, jj);
     V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) * tf_load(x + ((0) * R + r) * W);
+    TF_ROWS(r) t0[r] = tf_c(0.0);
     V t1[R];
-    TF_ROWS(r) t1[r] = y.at(1) * tf_load(x + ((1) * R + r) * W);
-    V t2[R];
-    TF_ROWS(r) t2[r] = y.at(2) * tf_load(x + ((2) * R + r) * W);
+    TF_ROWS(r) t1[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t2[R];
+      TF_ROWS(r) t2[r] = y.at(k0) * tf_load(x + ((k0) * R + r) * W);
+      TF_ROWS(r) t1[r] = t1[r] + t2[r];
+    }
     V t3[R];
-    TF_ROWS(r) t3[r] = y.at(3) * tf_load(x + ((3) * R + r) * W);
+    TF_ROWS(r) t3[r] = tf_splat(p[0]) * t1[r];
     V t4[R];
-    TF_ROWS(r) t4[r] = y.at(4) * tf_load(x + ((4) * R + r) * W);
+    TF_ROWS(r) t4[r] = t3[r] - y.at(16);
     V t5[R];
-    TF_ROWS(r) t5[r] = y.at(5) * tf_load(x + ((5) * R + r) * W);
-    V t6[R];
-    TF_ROWS(r) t6[r] = y.at(6) * tf_load(x + ((6) * R + r) * W);
-    V t7[R];
-    TF_ROWS(r) t7[r] = y.at(7) * tf_load(x + ((7) * R + r) * W);
-    V t8[R];
-    TF_ROWS(r) t8[r] = y.at(8) * tf_load(x + ((8) * R + r) * W);
-    V t9[R];
-    TF_ROWS(r) t9[r] = y.at(9) * tf_load(x + ((9) * R + r) * W);
-    V t10[R];
-    TF_ROWS(r) t10[r] = y.at(10) * tf_load(x + ((10) * R + r) * W);
-    V t11[R];
-    TF_ROWS(r) t11[r] = y.at(11) * tf_load(x + ((11) * R + r) * W);
-    V t12[R];
-    TF_ROWS(r) t12[r] = y.at(12) * tf_load(x + ((12) * R + r) * W);
-    V t13[R];
-    TF_ROWS(r) t13[r] = y.at(13) * tf_load(x + ((13) * R + r) * W);
-    V t14[R];
-    TF_ROWS(r) t14[r] = y.at(14) * tf_load(x + ((14) * R + r) * W);
-    V t15[R];
-    TF_ROWS(r) t15[r] = y.at(15) * tf_load(x + ((15) * R + r) * W);
-    V t16[R];
-    TF_ROWS(r) t16[r] = t0[r] + t1[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] + t2[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = t17[r] + t3[r];
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] + t4[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t19[r] + t5[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t6[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t8[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t9[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t10[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t11[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t12[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t13[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = t28[r] + t14[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = t29[r] + t15[r];
-    V t31[R];
-    TF_ROWS(r) t31[r] = tf_splat(p[0]) * t30[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = t31[r] - y.at(16);
-    V t33[R];
-    TF_ROWS(r) t33[r] = tf_exp(t32[r]);
-    V t34[R];
-    TF_ROWS(r) t34[r] = y.at(17) * t33[r];
-    V t35[R];
-    TF_ROWS(r) t35[r] = tf_load(x + ((16) * R + r) * W) - y.at(33);
-    V t36[R];
-    TF_ROWS(r) t36[r] = t34[r] * t35[r];
-    V t37[R];
-    TF_ROWS(r) t37[r] = y.at(18) * t33[r];
-    V t38[R];
-    TF_ROWS(r) t38[r] = tf_load(x + ((17) * R + r) * W) - y.at(34);
-    V t39[R];
-    TF_ROWS(r) t39[r] = t37[r] * t38[r];
-    V t40[R];
-    TF_ROWS(r) t40[r] = y.at(19) * t33[r];
-    V t41[R];
-    TF_ROWS(r) t41[r] = tf_load(x + ((18) * R + r) * W) - y.at(35);
-    V t42[R];
-    TF_ROWS(r) t42[r] = t40[r] * t41[r];
-    V t43[R];
-    TF_ROWS(r) t43[r] = y.at(20) * t33[r];
-    V t44[R];
-    TF_ROWS(r) t44[r] = tf_load(x + ((19) * R + r) * W) - y.at(36);
-    V t45[R];
-    TF_ROWS(r) t45[r] = t43[r] * t44[r];
-    V t46[R];
-    TF_ROWS(r) t46[r] = y.at(21) * t33[r];
-    V t47[R];
-    TF_ROWS(r) t47[r] = tf_load(x + ((20) * R + r) * W) - y.at(37);
-    V t48[R];
-    TF_ROWS(r) t48[r] = t46[r] * t47[r];
-    V t49[R];
-    TF_ROWS(r) t49[r] = y.at(22) * t33[r];
-    V t50[R];
-    TF_ROWS(r) t50[r] = tf_load(x + ((21) * R + r) * W) - y.at(38);
-    V t51[R];
-    TF_ROWS(r) t51[r] = t49[r] * t50[r];
-    V t52[R];
-    TF_ROWS(r) t52[r] = y.at(23) * t33[r];
-    V t53[R];
-    TF_ROWS(r) t53[r] = tf_load(x + ((22) * R + r) * W) - y.at(39);
-    V t54[R];
-    TF_ROWS(r) t54[r] = t52[r] * t53[r];
-    V t55[R];
-    TF_ROWS(r) t55[r] = y.at(24) * t33[r];
-    V t56[R];
-    TF_ROWS(r) t56[r] = tf_load(x + ((23) * R + r) * W) - y.at(40);
-    V t57[R];
-    TF_ROWS(r) t57[r] = t55[r] * t56[r];
-    V t58[R];
-    TF_ROWS(r) t58[r] = y.at(25) * t33[r];
-    V t59[R];
-    TF_ROWS(r) t59[r] = tf_load(x + ((24) * R + r) * W) - y.at(41);
-    V t60[R];
-    TF_ROWS(r) t60[r] = t58[r] * t59[r];
-    V t61[R];
-    TF_ROWS(r) t61[r] = y.at(26) * t33[r];
-    V t62[R];
-    TF_ROWS(r) t62[r] = tf_load(x + ((25) * R + r) * W) - y.at(42);
-    V t63[R];
-    TF_ROWS(r) t63[r] = t61[r] * t62[r];
-    V t64[R];
-    TF_ROWS(r) t64[r] = y.at(27) * t33[r];
-    V t65[R];
-    TF_ROWS(r) t65[r] = tf_load(x + ((26) * R + r) * W) - y.at(43);
-    V t66[R];
-    TF_ROWS(r) t66[r] = t64[r] * t65[r];
-    V t67[R];
-    TF_ROWS(r) t67[r] = y.at(28) * t33[r];
-    V t68[R];
-    TF_ROWS(r) t68[r] = tf_load(x + ((27) * R + r) * W) - y.at(44);
-    V t69[R];
-    TF_ROWS(r) t69[r] = t67[r] * t68[r];
-    V t70[R];
-    TF_ROWS(r) t70[r] = y.at(29) * t33[r];
-    V t71[R];
-    TF_ROWS(r) t71[r] = tf_load(x + ((28) * R + r) * W) - y.at(45);
-    V t72[R];
-    TF_ROWS(r) t72[r] = t70[r] * t71[r];
-    V t73[R];
-    TF_ROWS(r) t73[r] = y.at(30) * t33[r];
-    V t74[R];
-    TF_ROWS(r) t74[r] = tf_load(x + ((29) * R + r) * W) - y.at(46);
-    V t75[R];
-    TF_ROWS(r) t75[r] = t73[r] * t74[r];
-    V t76[R];
-    TF_ROWS(r) t76[r] = y.at(31) * t33[r];
-    V t77[R];
-    TF_ROWS(r) t77[r] = tf_load(x + ((30) * R + r) * W) - y.at(47);
-    V t78[R];
-    TF_ROWS(r) t78[r] = t76[r] * t77[r];
-    V t79[R];
-    TF_ROWS(r) t79[r] = y.at(32) * t33[r];
-    V t80[R];
-    TF_ROWS(r) t80[r] = tf_load(x + ((31) * R + r) * W) - y.at(48);
-    V t81[R];
-    TF_ROWS(r) t81[r] = t79[r] * t80[r];
-    V t82[R];
-    TF_ROWS(r) t82[r] = t36[r] + t39[r];
-    V t83[R];
-    TF_ROWS(r) t83[r] = t82[r] + t42[r];
-    V t84[R];
-    TF_ROWS(r) t84[r] = t83[r] + t45[r];
-    V t85[R];
-    TF_ROWS(r) t85[r] = t84[r] + t48[r];
-    V t86[R];
-    TF_ROWS(r) t86[r] = t85[r] + t51[r];
-    V t87[R];
-    TF_ROWS(r) t87[r] = t86[r] + t54[r];
-    V t88[R];
-    TF_ROWS(r) t88[r] = t87[r] + t57[r];
-    V t89[R];
-    TF_ROWS(r) t89[r] = t88[r] + t60[r];
-    V t90[R];
-    TF_ROWS(r) t90[r] = t89[r] + t63[r];
-    V t91[R];
-    TF_ROWS(r) t91[r] = t90[r] + t66[r];
-    V t92[R];
-    TF_ROWS(r) t92[r] = t91[r] + t69[r];
-    V t93[R];
-    TF_ROWS(r) t93[r] = t92[r] + t72[r];
-    V t94[R];
-    TF_ROWS(r) t94[r] = t93[r] + t75[r];
-    V t95[R];
-    TF_ROWS(r) t95[r] = t94[r] + t78[r];
-    V t96[R];
-    TF_ROWS(r) t96[r] = t95[r] + t81[r];
-    V t97[R];
-    TF_ROWS(r) t97[r] = t96[r] * y.at(0);
-    TF_ROWS(r) a.a0.add(0, r, t97[r]);
-    V t98[R];
-    TF_ROWS(r) t98[r] = t96[r] * y.at(1);
-    TF_ROWS(r) a.a0.add(1, r, t98[r]);
-    V t99[R];
-    TF_ROWS(r) t99[r] = t96[r] * y.at(2);
-    TF_ROWS(r) a.a0.add(2, r, t99[r]);
-    V t100[R];
-    TF_ROWS(r) t100[r] = t96[r] * y.at(3);
-    TF_ROWS(r) a.a0.add(3, r, t100[r]);
-    V t101[R];
-    TF_ROWS(r) t101[r] = t96[r] * y.at(4);
-    TF_ROWS(r) a.a0.add(4, r, t101[r]);
-    V t102[R];
-    TF_ROWS(r) t102[r] = t96[r] * y.at(5);
-    TF_ROWS(r) a.a0.add(5, r, t102[r]);
-    V t103[R];
-    TF_ROWS(r) t103[r] = t96[r] * y.at(6);
-    TF_ROWS(r) a.a0.add(6, r, t103[r]);
-    V t104[R];
-    TF_ROWS(r) t104[r] = t96[r] * y.at(7);
-    TF_ROWS(r) a.a0.add(7, r, t104[r]);
-    V t105[R];
-    TF_ROWS(r) t105[r] = t96[r] * y.at(8);
-    TF_ROWS(r) a.a0.add(8, r, t105[r]);
-    V t106[R];
-    TF_ROWS(r) t106[r] = t96[r] * y.at(9);
-    TF_ROWS(r) a.a0.add(9, r, t106[r]);
-    V t107[R];
-    TF_ROWS(r) t107[r] = t96[r] * y.at(10);
-    TF_ROWS(r) a.a0.add(10, r, t107[r]);
-    V t108[R];
-    TF_ROWS(r) t108[r] = t96[r] * y.at(11);
-    TF_ROWS(r) a.a0.add(11, r, t108[r]);
-    V t109[R];
-    TF_ROWS(r) t109[r] = t96[r] * y.at(12);
-    TF_ROWS(r) a.a0.add(12, r, t109[r]);
-    V t110[R];
-    TF_ROWS(r) t110[r] = t96[r] * y.at(13);
-    TF_ROWS(r) a.a0.add(13, r, t110[r]);
-    V t111[R];
-    TF_ROWS(r) t111[r] = t96[r] * y.at(14);
-    TF_ROWS(r) a.a0.add(14, r, t111[r]);
-    V t112[R];
-    TF_ROWS(r) t112[r] = t96[r] * y.at(15);
-    TF_ROWS(r) a.a0.add(15, r, t112[r]);
-    V t113[R];
-    TF_ROWS(r) t113[r] = t33[r] * y.at(17);
-    TF_ROWS(r) a.a1.add(0, r, t113[r]);
-    V t114[R];
-    TF_ROWS(r) t114[r] = t33[r] * y.at(18);
-    TF_ROWS(r) a.a1.add(1, r, t114[r]);
-    V t115[R];
-    TF_ROWS(r) t115[r] = t33[r] * y.at(19);
-    TF_ROWS(r) a.a1.add(2, r, t115[r]);
-    V t116[R];
-    TF_ROWS(r) t116[r] = t33[r] * y.at(20);
-    TF_ROWS(r) a.a1.add(3, r, t116[r]);
-    V t117[R];
-    TF_ROWS(r) t117[r] = t33[r] * y.at(21);
-    TF_ROWS(r) a.a1.add(4, r, t117[r]);
-    V t118[R];
-    TF_ROWS(r) t118[r] = t33[r] * y.at(22);
-    TF_ROWS(r) a.a1.add(5, r, t118[r]);
-    V t119[R];
-    TF_ROWS(r) t119[r] = t33[r] * y.at(23);
-    TF_ROWS(r) a.a1.add(6, r, t119[r]);
-    V t120[R];
-    TF_ROWS(r) t120[r] = t33[r] * y.at(24);
-    TF_ROWS(r) a.a1.add(7, r, t120[r]);
-    V t121[R];
-    TF_ROWS(r) t121[r] = t33[r] * y.at(25);
-    TF_ROWS(r) a.a1.add(8, r, t121[r]);
-    V t122[R];
-    TF_ROWS(r) t122[r] = t33[r] * y.at(26);
-    TF_ROWS(r) a.a1.add(9, r, t122[r]);
-    V t123[R];
-    TF_ROWS(r) t123[r] = t33[r] * y.at(27);
-    TF_ROWS(r) a.a1.add(10, r, t123[r]);
-    V t124[R];
-    TF_ROWS(r) t124[r] = t33[r] * y.at(28);
-    TF_ROWS(r) a.a1.add(11, r, t124[r]);
-    V t125[R];
-    TF_ROWS(r) t125[r] = t33[r] * y.at(29);
-    TF_ROWS(r) a.a1.add(12, r, t125[r]);
-    V t126[R];
-    TF_ROWS(r) t126[r] = t33[r] * y.at(30);
-    TF_ROWS(r) a.a1.add(13, r, t126[r]);
-    V t127[R];
-    TF_ROWS(r) t127[r] = t33[r] * y.at(31);
-    TF_ROWS(r) a.a1.add(14, r, t127[r]);
-    V t128[R];
-    TF_ROWS(r) t128[r] = t33[r] * y.at(32);
-    TF_ROWS(r) a.a1.add(15, r, t128[r]);
+    TF_ROWS(r) t5[r] = tf_exp(t4[r]);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      V t6[R];
+      TF_ROWS(r) t6[r] = y.at(k1 + 17) * t5[r];
+      V t7[R];
+      TF_ROWS(r) t7[r] = tf_load(x + ((k1 + 16) * R + r) * W) - y.at(k1 + 33);
+      V t8[R];
+      TF_ROWS(r) t8[r] = t6[r] * t7[r];
+      TF_ROWS(r) t0[r] = t0[r] + t8[r];
+    }
+    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
+      V t9[R];
+      TF_ROWS(r) t9[r] = t0[r] * y.at(k2);
+      TF_ROWS(r) a.a0.add(k2, r, t9[r]);
+    }
+    TF_LOOP for (int k3 = 0; k3 < 16; ++k3) {
+      V t10[R];
+      TF_ROWS(r) t10[r] = t5[r] * y.at(k3 + 17);
+      TF_ROWS(r) a.a1.add(k3, r, t10[r]);
+    }
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -1127,54 +380,13 @@ struct s2 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
-      tf_write(v[8], 0, i0, i1, step, r, t0);
-      V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
-      tf_write(v[8], 1, i0, i1, step, r, t1);
-      V t2 = tf_splat(p[0]) * A0::value(s.a0, 0, 2, r);
-      tf_write(v[8], 2, i0, i1, step, r, t2);
-      V t3 = tf_splat(p[0]) * A0::value(s.a0, 0, 3, r);
-      tf_write(v[8], 3, i0, i1, step, r, t3);
-      V t4 = tf_splat(p[0]) * A0::value(s.a0, 0, 4, r);
-      tf_write(v[8], 4, i0, i1, step, r, t4);
-      V t5 = tf_splat(p[0]) * A0::value(s.a0, 0, 5, r);
-      tf_write(v[8], 5, i0, i1, step, r, t5);
-      V t6 = tf_splat(p[0]) * A0::value(s.a0, 0, 6, r);
-      tf_write(v[8], 6, i0, i1, step, r, t6);
-      V t7 = tf_splat(p[0]) * A0::value(s.a0, 0, 7, r);
-      tf_write(v[8], 7, i0, i1, step, r, t7);
-      V t8 = tf_splat(p[0]) * A0::value(s.a0, 0, 8, r);
-      tf_write(v[8], 8, i0, i1, step, r, t8);
-      V t9 = tf_splat(p[0]) * A0::value(s.a0, 0, 9, r);
-      tf_write(v[8], 9, i0, i1, step, r, t9);
-      V t10 = tf_splat(p[0]) * A0::value(s.a0, 0, 10, r);
-      tf_write(v[8], 10, i0, i1, step, r, t10);
-      V t11 = tf_splat(p[0]) * A0::value(s.a0, 0, 11, r);
-      tf_write(v[8], 11, i0, i1, step, r, t11);
-      V t12 = tf_splat(p[0]) * A0::value(s.a0, 0, 12, r);
-      tf_write(v[8], 12, i0, i1, step, r, t12);
-      V t13 = tf_splat(p[0]) * A0::value(s.a0, 0, 13, r);
-      tf_write(v[8], 13, i0, i1, step, r, t13);
-      V t14 = tf_splat(p[0]) * A0::value(s.a0, 0, 14, r);
-      tf_write(v[8], 14, i0, i1, step, r, t14);
-      V t15 = tf_splat(p[0]) * A0::value(s.a0, 0, 15, r);
-      tf_write(v[8], 15, i0, i1, step, r, t15);
-      tf_write(v[9], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      tf_write(v[9], 1, i0, i1, step, r, A1::value(s.a1, 0, 1, r));
-      tf_write(v[9], 2, i0, i1, step, r, A1::value(s.a1, 0, 2, r));
-      tf_write(v[9], 3, i0, i1, step, r, A1::value(s.a1, 0, 3, r));
-      tf_write(v[9], 4, i0, i1, step, r, A1::value(s.a1, 0, 4, r));
-      tf_write(v[9], 5, i0, i1, step, r, A1::value(s.a1, 0, 5, r));
-      tf_write(v[9], 6, i0, i1, step, r, A1::value(s.a1, 0, 6, r));
-      tf_write(v[9], 7, i0, i1, step, r, A1::value(s.a1, 0, 7, r));
-      tf_write(v[9], 8, i0, i1, step, r, A1::value(s.a1, 0, 8, r));
-      tf_write(v[9], 9, i0, i1, step, r, A1::value(s.a1, 0, 9, r));
-      tf_write(v[9], 10, i0, i1, step, r, A1::value(s.a1, 0, 10, r));
-      tf_write(v[9], 11, i0, i1, step, r, A1::value(s.a1, 0, 11, r));
-      tf_write(v[9], 12, i0, i1, step, r, A1::value(s.a1, 0, 12, r));
-      tf_write(v[9], 13, i0, i1, step, r, A1::value(s.a1, 0, 13, r));
-      tf_write(v[9], 14, i0, i1, step, r, A1::value(s.a1, 0, 14, r));
-      tf_write(v[9], 15, i0, i1, step, r, A1::value(s.a1, 0, 15, r));
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, k0, r);
+        tf_write(v[8], k0, i0, i1, step, r, t0);
+      }
+      TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+        tf_write(v[9], k1, i0, i1, step, r, A1::value(s.a1, 0, k1, r));
+      }
     }
   }
 };

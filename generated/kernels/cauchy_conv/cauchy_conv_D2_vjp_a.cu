@@ -138,7 +138,7 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -267,5 +267,5 @@ struct s1 {
 TF_ROWS_ENTRY(tf_89d1a5ad34d83fdcbda224a0c4e07468, s0, 64, 64)
 TF_FINISH_ENTRY(tf_89d1a5ad34d83fdcbda224a0c4e07468, s0, 64, 64)
 
-TF_ROWS_ENTRY(tf_89d1a5ad34d83fdcbda224a0c4e07468, s1, 48, 48)
-TF_FINISH_ENTRY(tf_89d1a5ad34d83fdcbda224a0c4e07468, s1, 48, 48)
+TF_ROWS_ENTRY(tf_89d1a5ad34d83fdcbda224a0c4e07468, s1, 96, 96)
+TF_FINISH_ENTRY(tf_89d1a5ad34d83fdcbda224a0c4e07468, s1, 96, 96)

@@ -31,10 +31,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_4fc917f559e50ce884f83b31a7701045", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_4fc917f559e50ce884f83b31a7701045", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(16, 16),
             },
     },
 };

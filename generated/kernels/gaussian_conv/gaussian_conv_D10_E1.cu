@@ -17,7 +17,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -179,5 +179,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_4fc917f559e50ce884f83b31a7701045, s0, 32, 32)
-TF_FINISH_ENTRY(tf_4fc917f559e50ce884f83b31a7701045, s0, 32, 32)
+TF_ROWS_ENTRY(tf_4fc917f559e50ce884f83b31a7701045, s0, 16, 16)
+TF_FINISH_ENTRY(tf_4fc917f559e50ce884f83b31a7701045, s0, 16, 16)

@@ -31,10 +31,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 256,
+                .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(96, 96),
             },
     },
 };

@@ -17,7 +17,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -117,5 +117,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_88216685ac63fb81ddc8dc071b706b6b, s0, 48, 48)
-TF_FINISH_ENTRY(tf_88216685ac63fb81ddc8dc071b706b6b, s0, 48, 48)
+TF_ROWS_ENTRY(tf_88216685ac63fb81ddc8dc071b706b6b, s0, 96, 96)
+TF_FINISH_ENTRY(tf_88216685ac63fb81ddc8dc071b706b6b, s0, 96, 96)

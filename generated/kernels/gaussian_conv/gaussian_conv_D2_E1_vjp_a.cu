@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -151,7 +151,7 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -352,11 +352,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s0, 48, 48)
-TF_FINISH_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s0, 48, 48)
+TF_ROWS_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s0, 96, 96)
+TF_FINISH_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s0, 96, 96)
 
-TF_ROWS_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s1, 48, 48)
-TF_FINISH_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s1, 48, 48)
+TF_ROWS_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s1, 96, 96)
+TF_FINISH_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s1, 96, 96)
 
 TF_ROWS_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s2, 32, 32)
 TF_FINISH_ENTRY(tf_c05cfb5227f89aa8745af1d97f63c21c, s2, 32, 32)

@@ -17,7 +17,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -125,5 +125,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, s0, 48, 48)
-TF_FINISH_ENTRY(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, s0, 48, 48)
+TF_ROWS_ENTRY(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, s0, 96, 96)
+TF_FINISH_ENTRY(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, s0, 96, 96)

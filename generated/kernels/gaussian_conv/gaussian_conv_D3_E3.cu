@@ -17,7 +17,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -133,5 +133,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 48, 48)
-TF_FINISH_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 48, 48)
+TF_ROWS_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 96, 96)
+TF_FINISH_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 96, 96)

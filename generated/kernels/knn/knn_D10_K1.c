@@ -30,10 +30,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_60ffee6b684d054c272924574c1899d8", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_60ffee6b684d054c272924574c1899d8", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(24, 32),
             },
     },
 };

@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -172,5 +172,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_60ffee6b684d054c272924574c1899d8, s0, 48, 64)
-TF_FINISH_ENTRY(tf_60ffee6b684d054c272924574c1899d8, s0, 48, 64)
+TF_ROWS_ENTRY(tf_60ffee6b684d054c272924574c1899d8, s0, 24, 32)
+TF_FINISH_ENTRY(tf_60ffee6b684d054c272924574c1899d8, s0, 24, 32)

@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(1, 1),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -181,5 +181,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_563e4903d005efefcd273438db75c960, s0, 480, 640)
-TF_FINISH_ENTRY(tf_563e4903d005efefcd273438db75c960, s0, 480, 640)
+TF_ROWS_ENTRY(tf_563e4903d005efefcd273438db75c960, s0, 120, 160)
+TF_FINISH_ENTRY(tf_563e4903d005efefcd273438db75c960, s0, 120, 160)

@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(1, 1),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -182,5 +182,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_082af6c3835e476360f5c336aa30896e, s0, 528, 704)
-TF_FINISH_ENTRY(tf_082af6c3835e476360f5c336aa30896e, s0, 528, 704)
+TF_ROWS_ENTRY(tf_082af6c3835e476360f5c336aa30896e, s0, 136, 176)
+TF_FINISH_ENTRY(tf_082af6c3835e476360f5c336aa30896e, s0, 136, 176)

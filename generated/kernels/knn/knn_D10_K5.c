@@ -30,10 +30,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_190e6517dd805dfe20d30271a7e321c5", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_190e6517dd805dfe20d30271a7e321c5", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(240, 320),
+                .state_bytes = TF_PICK(120, 160),
             },
     },
 };

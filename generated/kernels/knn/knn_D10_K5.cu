@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -176,5 +176,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_190e6517dd805dfe20d30271a7e321c5, s0, 240, 320)
-TF_FINISH_ENTRY(tf_190e6517dd805dfe20d30271a7e321c5, s0, 240, 320)
+TF_ROWS_ENTRY(tf_190e6517dd805dfe20d30271a7e321c5, s0, 120, 160)
+TF_FINISH_ENTRY(tf_190e6517dd805dfe20d30271a7e321c5, s0, 120, 160)

@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -117,5 +117,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 480, 640)
-TF_FINISH_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 480, 640)
+TF_ROWS_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 240, 320)
+TF_FINISH_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 240, 320)

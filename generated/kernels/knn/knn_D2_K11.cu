@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -118,5 +118,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_83dd395d452e1a029d98cc96876aefc2, s0, 528, 704)
-TF_FINISH_ENTRY(tf_83dd395d452e1a029d98cc96876aefc2, s0, 528, 704)
+TF_ROWS_ENTRY(tf_83dd395d452e1a029d98cc96876aefc2, s0, 264, 352)
+TF_FINISH_ENTRY(tf_83dd395d452e1a029d98cc96876aefc2, s0, 264, 352)

@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -112,5 +112,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_6d514623545f061b84116ddd959ddd36, s0, 240, 320)
-TF_FINISH_ENTRY(tf_6d514623545f061b84116ddd959ddd36, s0, 240, 320)
+TF_ROWS_ENTRY(tf_6d514623545f061b84116ddd959ddd36, s0, 120, 160)
+TF_FINISH_ENTRY(tf_6d514623545f061b84116ddd959ddd36, s0, 120, 160)

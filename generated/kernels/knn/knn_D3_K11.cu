@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -126,5 +126,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_3daba52a1ae7cbd0ca50efe7ee8ad132, s0, 528, 704)
-TF_FINISH_ENTRY(tf_3daba52a1ae7cbd0ca50efe7ee8ad132, s0, 528, 704)
+TF_ROWS_ENTRY(tf_3daba52a1ae7cbd0ca50efe7ee8ad132, s0, 264, 352)
+TF_FINISH_ENTRY(tf_3daba52a1ae7cbd0ca50efe7ee8ad132, s0, 264, 352)

@@ -19,7 +19,7 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(2, 2),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -120,5 +120,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_7a282952fc82fd980c39db75c28fc3ab, s0, 240, 320)
-TF_FINISH_ENTRY(tf_7a282952fc82fd980c39db75c28fc3ab, s0, 240, 320)
+TF_ROWS_ENTRY(tf_7a282952fc82fd980c39db75c28fc3ab, s0, 120, 160)
+TF_FINISH_ENTRY(tf_7a282952fc82fd980c39db75c28fc3ab, s0, 120, 160)

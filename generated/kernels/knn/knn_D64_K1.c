@@ -30,10 +30,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_9c2458dff75842b212227f7fe12c0eee", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_9c2458dff75842b212227f7fe12c0eee", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 128,
                 .tile_cols = 64,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(16, 16),
             },
     },
 };

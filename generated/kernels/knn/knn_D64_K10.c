@@ -30,10 +30,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_07a66bea764720ca00d560772fcaac8a", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_07a66bea764720ca00d560772fcaac8a", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 128,
                 .tile_cols = 64,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(480, 640),
+                .state_bytes = TF_PICK(120, 160),
             },
     },
 };

@@ -30,10 +30,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_86407bdc5769a1ea1fe5cbb967577705", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_86407bdc5769a1ea1fe5cbb967577705", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 128,
                 .tile_cols = 64,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(240, 320),
+                .state_bytes = TF_PICK(64, 80),
             },
     },
 };

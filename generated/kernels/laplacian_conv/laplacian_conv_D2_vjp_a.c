@@ -56,10 +56,10 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s1_rows"),
                 .finish_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s1_finish"),
                 .threads = 128,
-                .rows_per_block = 256,
+                .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(96, 96),
             },
     },
 };

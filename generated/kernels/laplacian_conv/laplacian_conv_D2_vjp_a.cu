@@ -142,7 +142,7 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(2, 2),
+    R = TF_R(4, 4),
     TILE = 128,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -273,5 +273,5 @@ struct s1 {
 TF_ROWS_ENTRY(tf_bbf332635f9508f0eb1da8fca69cd6ac, s0, 64, 64)
 TF_FINISH_ENTRY(tf_bbf332635f9508f0eb1da8fca69cd6ac, s0, 64, 64)
 
-TF_ROWS_ENTRY(tf_bbf332635f9508f0eb1da8fca69cd6ac, s1, 48, 48)
-TF_FINISH_ENTRY(tf_bbf332635f9508f0eb1da8fca69cd6ac, s1, 48, 48)
+TF_ROWS_ENTRY(tf_bbf332635f9508f0eb1da8fca69cd6ac, s1, 96, 96)
+TF_FINISH_ENTRY(tf_bbf332635f9508f0eb1da8fca69cd6ac, s1, 96, 96)
