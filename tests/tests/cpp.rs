@@ -1,0 +1,102 @@
+//! The C++ programs of the tests: the accuracy of the CPU prelude at every level of this machine,
+//! the CUDA prelude in emulation, and the emulation's own check that it finds seeded bugs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_path_buf()
+}
+
+fn compiler() -> String {
+    std::env::var("CXX").unwrap_or_else(|_| "g++".into())
+}
+
+/// Compiles a program of `tests/` with the given flags.
+fn compile(source: &str, name: &str, flags: &str) -> PathBuf {
+    let program = std::env::temp_dir().join(format!("tilefold-{}-{name}", std::process::id()));
+    let mut command = Command::new(compiler());
+    command.current_dir(root()).args(flags.split_whitespace());
+    command.args(["-I", "templates/include", source, "-o"]).arg(&program);
+    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}", compiler()));
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
+/// Exit code and everything that was printed.
+fn run(program: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(program).args(args).output().expect("it starts");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(target_arch = "x86_64")]
+const LEVELS: &[(&str, u32)] = &[("x86-64-v2", 16), ("x86-64-v3", 32), ("x86-64-v4", 64)];
+#[cfg(not(target_arch = "x86_64"))]
+const LEVELS: &[(&str, u32)] = &[("armv8-a", 16)];
+
+#[test]
+fn functions_of_the_cpu_prelude_are_accurate() {
+    for (march, bytes) in LEVELS {
+        for real in ["float", "double"] {
+            let flags = format!(
+                "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+                 -march={march} -DTF_VB={bytes} -DTF_REAL_T={real}"
+            );
+            let program = compile("tests/cpp/ulp.cpp", &format!("ulp-{march}-{real}"), &flags);
+            let (code, said) = run(&program, &["20000"]);
+            let _ = std::fs::remove_file(&program);
+            assert_eq!(code, Some(0), "{march} {real}:\n{said}");
+        }
+    }
+}
+
+const EMULATION: &str = "-std=c++20 -O1 -g -Wall -Wextra -include tests/emulation/tf_emulate.h";
+
+#[test]
+fn functions_of_the_cuda_prelude_are_right() {
+    for real in ["float", "double"] {
+        let flags = format!("{EMULATION} -DTF_REAL_T={real}");
+        let program = compile("tests/emulation/prelude.cpp", &format!("prelude-{real}"), &flags);
+        let (code, said) = run(&program, &[]);
+        let _ = std::fs::remove_file(&program);
+        assert_eq!(code, Some(0), "{real}:\n{said}");
+    }
+}
+
+/// What the plain build has to say of each bug: exit code and a part of what it prints.
+const PLAIN: &[(&str, i32, &str)] = &[
+    ("none", 0, ""),
+    ("no-barrier-before-use", 1, ""),
+    ("no-barrier-after-use", 1, ""),
+    ("barrier-under-condition", 2, "divergent barrier"),
+    ("barriers-of-two-branches", 2, "divergent barrier"),
+    ("shared-past-end", 1, ""),
+    ("shared-never-written", 1, ""),
+    ("splits-share-a-state", 1, ""),
+];
+
+/// What AddressSanitizer and UndefinedBehaviorSanitizer have to say.
+const SANITIZED: &[(&str, i32, &str)] = &[
+    ("none", 0, ""),
+    ("shared-past-end", 1, "use-after-poison"),
+    ("global-past-end", 1, "heap-buffer-overflow"),
+    ("misaligned-vector", 1, "misaligned address"),
+];
+
+fn finds(name: &str, flags: &str, table: &[(&str, i32, &str)]) {
+    let flags = format!("{EMULATION} {flags}");
+    let program = compile("tests/emulation/driver.cpp", name, &flags);
+    for (bug, code, part) in table {
+        let (found, said) = run(&program, &[bug]);
+        assert_eq!(found, Some(*code), "{name}, {bug}:\n{said}");
+        assert!(said.contains(part), "{name}, {bug}: `{part}` is not in\n{said}");
+    }
+    let _ = std::fs::remove_file(&program);
+}
+
+#[test]
+fn the_emulation_finds_seeded_bugs() {
+    finds("plain", "", PLAIN);
+    finds("asan", "-fsanitize=address,undefined -fno-sanitize-recover=all", SANITIZED);
+}
