@@ -1,5 +1,7 @@
-//! The error of float32 sums does not grow with the number of columns: at most 4 units of 2^-24
-//! times the sum of magnitudes, whatever the numbers are and however many.
+//! The error of float32 sums does not grow with the number of columns. A tile of at most 256 columns
+//! is summed in float32 and tiles in float64, so the error is at most that of one tile: 256 units
+//! of 2^-24 times the sum of magnitudes if every rounding went the same way. A quarter of that is
+//! allowed here, whatever the numbers are and however many.
 
 use tilefold::Level;
 use tilefold_compiler::ir::{Axis, Dtype, Formula};
@@ -8,8 +10,8 @@ use tilefold_tests::native::{self, Native};
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
-/// Four units of 2^-24.
-const BOUND: f64 = 2.4e-7;
+/// 64 units of 2^-24.
+const BOUND: f64 = 3.9e-6;
 
 const COUNTS: &[usize] = &[1, 2, 31, 32, 33, 255, 256, 257, 1_000, 100_000, 1_000_000];
 
