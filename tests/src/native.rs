@@ -123,7 +123,8 @@ pub(crate) fn descriptor(text: &KernelText, dtype: Dtype, levels: &[Level]) -> S
 fn code(text: &KernelText, dtype: Dtype, level: Level) -> Source {
     let (_, architecture, bytes) = words(level);
     let fixed = "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
-                 -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror -Wno-unused-variable -Wno-unused-but-set-variable";
+                 -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
+                 -Wno-unused-but-set-variable";
     let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
     flags.push(format!("-march={architecture}"));
     flags.push(format!("-DTF_VB={bytes}"));

@@ -1,7 +1,7 @@
-//! The error of float32 sums does not grow with the number of columns. A tile of at most 256 columns
-//! is summed in float32 and tiles in float64, so the error is at most that of one tile: 256 units
-//! of 2^-24 times the sum of magnitudes if every rounding went the same way. A quarter of that is
-//! allowed here, whatever the numbers are and however many.
+//! The error of float32 sums does not grow with the number of columns. A tile of at most 256
+//! columns is summed in float32 and tiles in float64, so the error is at most that of one tile: 256
+//! units of 2^-24 times the sum of magnitudes if every rounding went the same way. A quarter of
+//! that is allowed here, whatever the numbers are and however many.
 
 use tilefold::Level;
 use tilefold_compiler::ir::{Axis, Dtype, Formula};

@@ -1,5 +1,5 @@
-//! Random formulas: the oracle against `ir::eval`, compiled float64 code and emulated CUDA code, and
-//! their gradients against differences of the oracle.
+//! Random formulas: the oracle against `ir::eval`, compiled float64 code and emulated CUDA code,
+//! and their gradients against differences of the oracle.
 
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Dtype, Formula, Kind, verify};

@@ -149,7 +149,8 @@ fn sources(texts: &[KernelText], dtype: Dtype, extra_flags: &[&str]) -> Vec<Sour
     let mut all: Vec<Source> = texts.iter().map(|t| descriptor(t, dtype, &[])).collect();
     let headers = include(&toolchain::headers());
     let force = toolchain::emulation().join("tf_emulate.h").display().to_string();
-    let fixed = "-std=c++20 -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-variable -Wno-unused-but-set-variable -include";
+    let fixed = "-std=c++20 -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
+                 -Wno-unused-but-set-variable -include";
     for group in texts.chunks(KERNELS_PER_FILE) {
         let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
         flags.extend([force.clone(), headers.clone(), format!("-DTF_REAL_T={}", real(dtype))]);

@@ -2,7 +2,8 @@
 
 use tilefold_compiler::reduce::Reducer;
 
-/// One row that takes part: its number, the folded value and the weight (empty where none is taken).
+/// One row that takes part: its number, the folded value and the weight (empty where there is
+/// none).
 pub struct Row {
     /// Number along the reduced index.
     pub number: usize,

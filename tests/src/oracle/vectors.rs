@@ -104,7 +104,7 @@ fn first_largest(v: &[f64]) -> usize {
     v.iter().position(|&x| x == largest).unwrap_or(0)
 }
 
-/// The quadratic form of `v` whose weight is a scalar, a diagonal or a full matrix: `v . (weight v)`.
+/// The quadratic form of `v`, `v . (weight v)`; the weight is a scalar, a diagonal or a matrix.
 fn weighted(weight: &[f64], v: &[f64]) -> f64 {
     let n = v.len();
     if weight.len() == 1 {
