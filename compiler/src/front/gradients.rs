@@ -101,7 +101,7 @@ impl Request<'_> {
                 Node::Op(op, args, _) => !matches!(op.def().grad, Grad::Zero) && through(args),
                 Node::Reduce(r) => match r.reducer.def().grad {
                     ReduceGrad::Vjp(_) => through(&r.args),
-                    ReduceGrad::Zero => false,
+                    ReduceGrad::Zero | ReduceGrad::Expanded => false,
                     ReduceGrad::None(instead) if through(&r.args) => {
                         let message = format!("`{}` has no gradient", r.reducer.def().name);
                         return Diagnostic::new(code::NO_GRADIENT, message, self.span)

@@ -165,6 +165,7 @@ impl Sweep {
         let rule = match def.grad {
             ReduceGrad::Vjp(rule) => rule,
             ReduceGrad::Zero => return Ok(()),
+            ReduceGrad::Expanded => unreachable!("composites are expanded when they are built"),
             ReduceGrad::None(instead) => {
                 return Err(GradError::NotDifferentiable(def.name, instead));
             }
