@@ -72,7 +72,6 @@ codes! {
     COMPLEX = "E0902": "complex inputs are not yet supported",
     INT = "E0903": "integer inputs are not yet supported",
     JVP = "E0904": "forward-mode derivatives are not yet supported",
-    HALF = "E0905": "16-bit dtypes are not yet supported",
     ACC = "E0906": "other accumulators are not yet supported",
     OPERATION = "E0907": "an operation of KeOps is not yet supported",
 }

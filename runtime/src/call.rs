@@ -163,6 +163,8 @@ type Made = (Box<dyn Any + Send + Sync>, RawArray);
 
 fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
     match value.component {
+        ComponentType::Real(Dtype::F16) => array::<half::f16>(kernel, value, rows),
+        ComponentType::Real(Dtype::BF16) => array::<half::bf16>(kernel, value, rows),
         ComponentType::Real(Dtype::F32) => array::<f32>(kernel, value, rows),
         ComponentType::Real(Dtype::F64) => array::<f64>(kernel, value, rows),
         ComponentType::Index => array::<i64>(kernel, value, rows),
@@ -189,7 +191,7 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Moves a result out: `f32` or `f64` as the kernel computes, `i64` for row numbers.
+    /// Moves a result out: the real type of the kernel, or `i64` for row numbers.
     ///
     /// # Errors
     /// For a name that is unknown or was taken before, and for another type.

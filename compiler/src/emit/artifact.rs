@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::front::{Instance, Unit};
-use crate::ir::{Dtype, Formula, key};
+use crate::ir::{Formula, Storage, key};
 use crate::passes::{GradError, vjp};
 
 use super::rust::{CallSource, Compiled, wrapper};
@@ -38,8 +38,8 @@ pub struct KernelFiles {
     pub symbol: String,
     /// Name for people: formula, dimensions, gradient.
     pub name: String,
-    /// The scalar type.
-    pub dtype: Dtype,
+    /// The scalar type of its arrays.
+    pub dtype: Storage,
     /// Path of the C++ text.
     pub cpp: String,
     /// Path of the CUDA text.

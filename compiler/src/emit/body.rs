@@ -254,14 +254,15 @@ impl<'a> Body<'a> {
 
     /// Reads the arrays of the call.
     fn read(&self, id: ExprId, index: Index) -> String {
-        let value = match self.plan.formula.node(id) {
-            Node::Input(n) => *n as usize,
+        let (value, of) = match self.plan.formula.node(id) {
+            Node::Input(n) => (*n as usize, ""),
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
-            _ => self.known(id).expect("only inputs and earlier results are read"),
+            // Results of earlier stages are kept as they were computed, whatever inputs hold.
+            _ => (self.known(id).expect("only inputs and earlier results are read"), "_temp"),
         };
         match self.place {
-            Place::Launch => format!("tf_read_param(v[{value}], {index})"),
-            _ => format!("tf_read(v[{value}], {index}, i0, i1, step, r)"),
+            Place::Launch => format!("tf_read_param{of}(v[{value}], {index})"),
+            _ => format!("tf_read{of}(v[{value}], {index}, i0, i1, step, r)"),
         }
     }
 
