@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::ir::{ExprId, Formula, Node};
-use crate::ops::{Emit, EmitParts, Op, Part, Parts};
+use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
 
 /// Which component of a value: a number, or a loop variable plus a number.
@@ -347,7 +347,7 @@ impl<'a> Body<'a> {
 
     /// Writes one operation into a new temporary.
     fn write_op(&mut self, code: &str, values: &[String], params: &[i64]) -> String {
-        self.count(cost(code));
+        self.count(cost::of_code(code));
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
             text = text.replace(&format!("$p{n}"), &param.to_string());
@@ -421,16 +421,5 @@ pub fn number(value: f64) -> String {
         f64::INFINITY => "tf_c(TF_INF)".into(),
         f64::NEG_INFINITY => "tf_c(-TF_INF)".into(),
         v => format!("tf_c({v:?})"),
-    }
-}
-
-/// Rough cost of an operation in additions, for reports and for the choice to run serially.
-fn cost(code: &str) -> f64 {
-    match code {
-        c if c.contains("exp") || c.contains("log") => 10.0,
-        c if c.contains("sin") || c.contains("cos") || c.contains("tan") => 20.0,
-        c if c.contains("pow") => 40.0,
-        c if c.contains('/') || c.contains("sqrt") || c.contains("tf_inv") => 5.0,
-        _ => 1.0,
     }
 }

@@ -29,7 +29,7 @@ pub struct Function {
     pub body: Expr,
 }
 
-/// `formula name<generics> dtype … acc … { statements }`
+/// `formula name<generics> dtype … acc … relaxed { statements }`
 #[derive(Debug)]
 pub struct FormulaDef {
     pub doc: String,
@@ -37,6 +37,7 @@ pub struct FormulaDef {
     pub generics: Vec<GenericDef>,
     pub dtypes: Vec<Ident>,
     pub totals: Vec<Ident>,
+    pub relaxed: bool,
     pub statements: Vec<Statement>,
 }
 

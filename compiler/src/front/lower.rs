@@ -171,6 +171,7 @@ impl<'a> Lowering<'a> {
 
     fn run(mut self) -> Result<(Formula, Vec<GradRequest>)> {
         self.evaluator.formula.doc = self.def.doc.clone();
+        self.evaluator.formula.relaxed = self.def.relaxed;
         for statement in &self.def.statements {
             let result = self.statement(statement);
             self.collect(result);

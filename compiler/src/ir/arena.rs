@@ -110,6 +110,9 @@ pub struct Formula {
     pub inputs: Vec<Input>,
     /// Arrays computed, in order.
     pub outputs: Vec<Output>,
+    /// Whether rules may apply that are not exact for every IEEE value, see
+    /// [`crate::passes::rules`].
+    pub relaxed: bool,
     nodes: Vec<Node>,
     facts: Vec<Facts>,
     ids: HashMap<Node, ExprId>,
@@ -182,6 +185,11 @@ impl Formula {
             }
         }
         seen
+    }
+
+    /// The handle of a node, if it is there already.
+    pub(crate) fn find(&self, node: &Node) -> Option<ExprId> {
+        self.ids.get(node).copied()
     }
 
     /// Adds a node whose facts were checked, or finds the equal one that is already there.

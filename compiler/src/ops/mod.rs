@@ -10,6 +10,7 @@
 
 pub mod arith;
 pub mod compare;
+pub mod cost;
 pub mod exp;
 pub mod layout;
 pub mod matrix;
