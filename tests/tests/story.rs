@@ -31,6 +31,7 @@ fn chapter(out: &mut String, title: &str, formula: &Formula) {
     let kernel = emit::kernel(formula, title, "a fixture").expect("small enough");
     let plan = schedule::explain(&kernel.plan, &kernel.pair_ops);
     *out += &format!("----- {title}: canonical text\n{}\n", kernel.canonical);
+    *out += &format!("----- {title}: passes\n{}\n", passes::explain(formula));
     *out += &format!("----- {title}: strata and schedule\n{plan}\n");
 }
 

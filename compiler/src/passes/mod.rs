@@ -10,11 +10,12 @@
 //! `rules.txt` marks so, wherever they fit.
 
 pub mod cost;
+mod explain;
 mod exponent;
-mod facts;
 mod factor;
+mod facts;
 mod grad;
-mod pattern;
+pub mod pattern;
 mod products;
 mod reciprocal;
 mod rewrite;
@@ -24,6 +25,7 @@ mod simplify;
 use crate::ir::{Formula, canonical_text, verify};
 
 pub use cost::{Cost, cost};
+pub use explain::explain;
 pub use grad::{GradError, vjp};
 pub use simplify::{Fired, simplify};
 

@@ -4,6 +4,7 @@ use crate::ir::{ExprId, Formula, Node, Reduction};
 use crate::ops::Op;
 
 use super::facts;
+use super::products::widen;
 use super::rules::{Condition, Param, Pattern, Rule, is_map};
 
 /// What letters stand for.
@@ -53,10 +54,61 @@ impl Match {
     }
 }
 
+/// What letters stand for in an instance of a rule: values, literal integers, the operation that
+/// `map` stands for with its literals, and a reduction whose index and mask are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Letters {
+    /// x, y, z, u, c, d
+    pub values: Vec<(char, ExprId)>,
+    /// k, l, m, n
+    pub params: Vec<(char, i64)>,
+    /// `map`, `map2`, `map3`
+    pub map: Option<(Op, Vec<i64>)>,
+    /// `[a]`
+    pub fold: Option<Reduction>,
+}
+
+/// One side of a rule, for chosen letters; nothing where shapes do not fit.
+pub fn instance(f: &mut Formula, side: &Pattern, letters: Letters) -> Option<ExprId> {
+    let Letters { values, params, map, fold } = letters;
+    let found = Match { values, params, map, fold, inner: Vec::new() };
+    build(f, side, &found, &mut plain)
+}
+
+/// Applies a rule to a node, whatever it costs: the right side where the left side fits, the
+/// conditions hold and the dims agree.
+pub fn apply(f: &mut Formula, rule: &Rule, root: ExprId) -> Option<ExprId> {
+    let dim = f.dim(root);
+    let copied = is_component_wise(f, root);
+    matches(f, rule, root).into_iter().find_map(|found| {
+        let new = build(f, &rule.right, &found, &mut plain)?;
+        match f.dim(new) {
+            1 if copied => Some(widen(f, new, dim)),
+            found => (found == dim).then_some(new),
+        }
+    })
+}
+
+/// Whether a scalar in the place of this node would be copied into each component.
+pub(super) fn is_component_wise(f: &Formula, id: ExprId) -> bool {
+    matches!(f.node(id), Node::Op(op, args, _) if is_map(*op, args.len()))
+}
+
+/// Adds a node as it is.
+fn plain(f: &mut Formula, node: Node) -> Option<ExprId> {
+    match node {
+        Node::Op(op, args, params) => f.op(op, &args, &params).ok(),
+        Node::Reduce(r) => f.reduce(r).ok(),
+        leaf => Some(super::rewrite::keep(f, leaf)),
+    }
+}
+
 /// Every way in which the left side of a rule fits a node and its conditions hold.
 pub fn matches(f: &Formula, rule: &Rule, root: ExprId) -> Vec<Match> {
     let mut all = fit(f, &rule.left, root, Match::default());
-    all.retain(|m| rule.conditions.iter().all(|&(condition, letter)| holds(f, m, condition, letter)));
+    all.retain(|m| {
+        rule.conditions.iter().all(|&(condition, letter)| holds(f, m, condition, letter))
+    });
     for found in &mut all {
         found.inner.retain(|&id| id != root);
     }
@@ -109,7 +161,8 @@ pub fn commutes(op: Op) -> bool {
 
 fn holds(f: &Formula, found: &Match, condition: Condition, letter: char) -> bool {
     let number = || found.value(letter).and_then(|id| f.as_const(id));
-    let value = |test: fn(&Formula, ExprId) -> bool| found.value(letter).is_some_and(|id| test(f, id));
+    let value =
+        |test: fn(&Formula, ExprId) -> bool| found.value(letter).is_some_and(|id| test(f, id));
     match condition {
         Condition::Scalar => value(|f, id| f.dim(id) == 1),
         Condition::PowerOfTwo => number().is_some_and(facts::is_power_of_two),

@@ -219,8 +219,9 @@ pub fn is_map(op: Op, arity: usize) -> bool {
 /// What is wrong, and in which line.
 pub fn parse(text: &str) -> Result<Vec<Rule>, String> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let rules: Vec<Rule> =
-        lines.map(|line| rule(line).map_err(|e| format!("{line}: {e}"))).collect::<Result<_, _>>()?;
+    let rules: Vec<Rule> = lines
+        .map(|line| rule(line).map_err(|e| format!("{line}: {e}")))
+        .collect::<Result<_, _>>()?;
     let mut names: Vec<&str> = rules.iter().map(|r| r.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {

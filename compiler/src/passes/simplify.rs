@@ -16,9 +16,10 @@ use crate::ir::{ExprId, Formula, Node};
 use crate::ops::Op;
 
 use super::cost::{self, Cost};
-use super::pattern::{self, Match, commutes};
+use super::pattern::{self, Match, commutes, is_component_wise};
+use super::products::widen;
 use super::rewrite::{keep, rewrite};
-use super::rules::{Pattern, Rule, is_map, rules, rules_of};
+use super::rules::{Pattern, Rule, rules, rules_of};
 
 /// Most rounds over a formula. A rule of one round may make room for one of the next; formulas of
 /// people need two or three.
@@ -139,17 +140,17 @@ impl Round<'_> {
             node.args().for_each(|a| self.reads(a, 1));
             Some(new)
         });
-        new.map(|new| widened(f, new, f.dim(id)))
+        let dim = f.dim(id);
+        new.map(|new| widen(f, new, dim))
     }
 
     /// Whether a rule lowers the cost at this place, or keeps it and shrinks the formula.
     fn pays(&self, f: &mut Formula, rule: &Rule, id: ExprId, found: &Match) -> bool {
         let Some((spent, dim)) = spent(f, rule, found) else { return false };
-        let (copied, wanted) = (dim != f.dim(id), f.dim(id));
+        let copied = dim != f.dim(id);
         if copied && (dim != 1 || !is_component_wise(f, id)) {
             return false;
         }
-        debug_assert!(wanted > 0);
         let readers = |id: &ExprId| self.readers.get(id.index()).copied().unwrap_or(0);
         // An inner node has one reader, the node above it in the pattern.
         let vanish = found.inner.iter().filter(|inner| readers(inner) <= 1);
@@ -174,15 +175,6 @@ fn spent(f: &mut Formula, rule: &Rule, found: &Match) -> Option<(Cost, usize)> {
         Some(id)
     })?;
     Some((spent, f.dim(built)))
-}
-
-/// Whether a scalar in the place of this node would be copied into each component.
-fn is_component_wise(f: &Formula, id: ExprId) -> bool {
-    matches!(f.node(id), Node::Op(op, args, _) if is_map(*op, args.len()))
-}
-
-fn widened(f: &mut Formula, id: ExprId, dim: usize) -> ExprId {
-    super::products::widen(f, id, dim)
 }
 
 /// The node that is this one with its arguments the other way round, if it is there already.

@@ -110,6 +110,7 @@ fn word(rule: Rule) -> Option<(usize, &'static str)> {
         Rule::formula | Rule::kw_formula => "`formula`",
         Rule::function | Rule::kw_fn => "`fn`",
         Rule::dtypes | Rule::kw_dtype => "`dtype`",
+        Rule::relaxed | Rule::kw_relaxed => "`relaxed`",
         Rule::kw_dyn => "`dyn`",
         Rule::kw_wrt => "`wrt`",
         Rule::mask | Rule::kw_where => "`where`",
