@@ -107,7 +107,7 @@ fn settings(rule: &Rule) -> Vec<Setting> {
     for map in maps(rule) {
         for dims in choices(&values, &[1, 3]) {
             for numbers in choices(&numbers, NUMBERS) {
-                for params in choices(&params, &[0, 1, 2, 3, 5]) {
+                for params in choices(&params, &[0, 1, 2, 3, 7]) {
                     let (dims, numbers, map) = (dims.clone(), numbers.clone(), map.clone());
                     all.push(Setting { dims, numbers, params, map });
                 }
@@ -188,7 +188,10 @@ fn special_rows(f: &Formula, rng: &mut Rng, single: bool) -> Vec<Vec<Vec<f64>>> 
         };
         rows_of(f, component)
     };
-    (0..pairs).map(row).collect()
+    let mut rows: Vec<Vec<Vec<f64>>> = (0..pairs).map(row).collect();
+    // Components whose sum is a zero.
+    rows.push(rows_of(f, |_, k| [1.0, -1.0, 0.0][k % 3]));
+    rows
 }
 
 fn rows_of(f: &Formula, mut component: impl FnMut(usize, usize) -> f64) -> Vec<Vec<f64>> {

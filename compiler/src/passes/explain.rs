@@ -16,7 +16,7 @@ pub fn explain(formula: &Formula) -> String {
     let _ = writeln!(out, "  common subexpressions shared: {shared}");
     let _ = writeln!(out, "  hoisted to rows, columns and launches: {}", cost(formula));
     for step in trace(formula).1 {
-        let _ = writeln!(out, "  after {}, to {}: {}", step.pass, step.doc, step.cost);
+        let _ = writeln!(out, "  after {} ({}): {}", step.pass, step.doc, step.cost);
         for (name, times) in &step.fired {
             let _ = match times {
                 1 => writeln!(out, "    {name}"),
