@@ -360,6 +360,10 @@ formula f {
         assert_eq!(base, key(&sample(true, "other", "a", 2.0)));
         assert_ne!(base, key(&sample(false, "f", "b", 2.0)));
         assert_ne!(base, key(&sample(false, "f", "a", 2.0000000000000004)));
+        let mut relaxed = sample(false, "f", "a", 2.0);
+        relaxed.relaxed = true;
+        assert_ne!(base, key(&relaxed));
+        assert!(canonical_text(&relaxed).contains("formula f relaxed {\n"));
         let hex = base.to_string();
         assert_eq!(hex.len(), 64);
         assert_eq!(hex[..2], format!("{:02x}", base.bytes()[0]));

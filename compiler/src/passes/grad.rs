@@ -87,6 +87,17 @@ fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
     names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether a value is the number 0 in every component, whatever the inputs are.
+fn is_zero(f: &Formula, id: ExprId) -> bool {
+    match f.node(id) {
+        Node::Const(c) => c.get() == 0.0,
+        Node::Op(Op::SumT | Op::ElemT | Op::ExtractT | Op::Elem | Op::Extract, args, _) => {
+            is_zero(f, args[0])
+        }
+        Node::Input(_) | Node::Pos(_) | Node::Op(..) | Node::Reduce(_) => false,
+    }
+}
+
 /// The indices over which the uses of a value are spread.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Domain {
@@ -183,8 +194,8 @@ impl Sweep {
 
     /// Adds to the adjoint of `id`, after undoing a broadcast of components.
     fn add(&mut self, id: ExprId, domain: Domain, adjoint: ExprId) {
-        // A constant has no adjoint that anybody reads.
-        if self.f.stratum(id) == Stratum::Const {
+        // A constant has no adjoint that anybody reads, and a zero adds nothing to an adjoint.
+        if self.f.stratum(id) == Stratum::Const || is_zero(&self.f, adjoint) {
             return;
         }
         let (dim, found) = (self.f.dim(id), self.f.dim(adjoint));
