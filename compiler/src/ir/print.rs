@@ -39,10 +39,7 @@ pub fn key(f: &Formula) -> Key {
 pub fn canonical_text(f: &Formula) -> String {
     let mut text = String::from("tilefold 1;\nformula f {\n");
     for input in &f.inputs {
-        let space = match input.dim {
-            1 => String::from("R"),
-            dim => format!("R^{dim}"),
-        };
+        let space = input.kind.space(input.dim);
         line(&mut text, format_args!("{}{} : {space}", input.name, row(input.axis)));
     }
     for name in unused(f) {
