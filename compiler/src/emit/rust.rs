@@ -255,7 +255,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
     if let (Some(output), Some(d)) = (&c.gradient_of, &cotangent) {
         binds.push(Bind { name: format!("d_{output}"), value: d.clone() });
     }
-    let reals = f.outputs.iter().any(|o| f.kind(o.expr) == Kind::Real);
+    let reals = f.outputs.iter().any(|o| f.kind(o.expr) != Kind::Index);
     CallView {
         output: if reals { format!("{struct_}<T>") } else { struct_.clone() },
         outputs: outputs(f),
@@ -285,7 +285,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
 fn outputs(f: &Formula) -> Vec<OutputView> {
     let view = |o: &crate::ir::Output| {
         let scalar = match f.kind(o.expr) {
-            Kind::Real => "T",
+            Kind::Real | Kind::Complex => "T",
             Kind::Index => "i64",
         };
         let rows = o.axis.map_or("one row".into(), |a| format!("a row for each {a}"));

@@ -270,7 +270,7 @@ fn shifted_exp(
 fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
     for &(value, id) in &stage.writes {
         match plan.formula.kind(id) {
-            Kind::Real => body.each(id, |body, index, v| {
+            Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Index => {

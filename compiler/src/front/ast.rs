@@ -140,6 +140,8 @@ pub struct Node {
 pub enum NodeKind {
     /// `0.5`, `2`
     Number(Number),
+    /// `2j`
+    Imaginary(f64),
     /// `x`
     Name(String),
     /// `pos(i)`

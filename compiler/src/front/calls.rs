@@ -4,7 +4,7 @@
 //! from their tables, so a new row there is callable here without a change.
 
 use crate::diag::{Diagnostic, Span, code};
-use crate::ir::ExprId;
+use crate::ir::{ExprId, Kind};
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
@@ -35,23 +35,6 @@ const NOT_YET: &[&str] = &[
     "AutoFactorize",
     "Grad_WithSavedForward",
     "Diff_WithSavedForward",
-    "Real2Complex",
-    "Imag2Complex",
-    "Conj",
-    "ComplexReal",
-    "ComplexImag",
-    "ComplexAdd",
-    "ComplexSubtract",
-    "ComplexMult",
-    "ComplexDivide",
-    "ComplexRealScal",
-    "ComplexSquareAbs",
-    "ComplexAbs",
-    "ComplexAngle",
-    "ComplexExp",
-    "ComplexExp1j",
-    "ComplexSum",
-    "ComplexSumT",
 ];
 
 /// Whether a name is a function of the language.
@@ -256,6 +239,16 @@ impl Evaluator<'_> {
     fn softmax(&mut self, call: &Call<'_>) -> Result<Value> {
         call.arity(1)?;
         let score = self.argument(call, 0)?;
+        if self.formula.kind(score) == Kind::Complex {
+            return Diagnostic::new(
+                code::COMPLEX,
+                "the score of `softmax` must be real, but it is complex",
+                call.span(0),
+            )
+            .label("complex")
+            .help("use real(z), imag(z) or abs(z)")
+            .fail();
+        }
         match self.formula.dim(score) {
             1 => Ok(Value::Softmax { score, weight: None }),
             dim => Diagnostic::new(

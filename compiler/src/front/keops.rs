@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, ExprId, Formula, Reduction};
+use crate::ir::{Axis, ExprId, Formula, Kind, Reduction};
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
@@ -182,7 +182,7 @@ impl Evaluator<'_> {
     fn variable(&mut self, var: &Variable) -> Result<ExprId> {
         let built = self.formula.input(&var.name, var.axis, var.dim);
         let value = built.map_err(|e| Diagnostic::global(code::DIM_LIMIT, e.to_string()))?;
-        self.inputs.push(InputFact { value, axis: var.axis, dim: var.dim });
+        self.inputs.push(InputFact { value, axis: var.axis, dim: var.dim, kind: Kind::Real });
         self.axes.extend(var.axis);
         Ok(value)
     }
@@ -302,20 +302,25 @@ impl Evaluator<'_> {
                 .label(format!("{} inputs are declared, counted from 0", self.inputs.len()))
                 .fail();
         };
-        if input.axis == axis && input.dim as i64 == dim {
+        let real = input.kind == Kind::Real;
+        if real && input.axis == axis && input.dim as i64 == dim {
             return Ok(Value::Expr(input.value));
         }
-        let describe = |axis: Option<Axis>, dim: i64| match axis {
-            Some(axis) => format!("[{axis}] : R^{dim}"),
-            None => format!(" : R^{dim}"),
+        let declared = match real {
+            true => format!("R^{}", input.dim),
+            false => input.kind.space(input.dim),
+        };
+        let describe = |axis: Option<Axis>, space: &str| match axis {
+            Some(axis) => format!("[{axis}] : {space}"),
+            None => format!(" : {space}"),
         };
         let name = &self.formula.inputs[slot as usize].name;
         Diagnostic::new(
             code::VARIABLE,
             format!(
                 "input {slot} is declared `{name}{}`, but used as `{name}{}`",
-                describe(input.axis, input.dim as i64),
-                describe(axis, dim)
+                describe(input.axis, &declared),
+                describe(axis, &format!("R^{dim}"))
             ),
             call.span,
         )

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula};
+use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
@@ -246,12 +246,12 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
-        let dim = match self.dim(space) {
-            Ok(dim) => dim,
+        let (dim, kind) = match self.space(space) {
+            Ok(found) => found,
             Err(error) => return self.poison(places, error),
         };
         for place in places {
-            let value = self.array(doc, place, dim, space.span);
+            let value = self.array(doc, place, (dim, kind), space.span);
             let known = value.as_ref().ok().map(|&id| Value::Expr(id));
             self.define(&place.name, known)?;
             value?;
@@ -267,40 +267,40 @@ impl<'a> Lowering<'a> {
         Err(error)
     }
 
-    fn array(&mut self, doc: &str, place: &'a Place, dim: usize, span: Span) -> Result<ExprId> {
+    fn array(
+        &mut self,
+        doc: &str,
+        place: &'a Place,
+        (dim, kind): (usize, Kind),
+        span: Span,
+    ) -> Result<ExprId> {
         let formula = &mut self.evaluator.formula;
-        let built = formula.input(&place.name.text, place.axis, dim);
+        let built = formula.input_of(&place.name.text, place.axis, dim, kind);
         let value = built.map_err(|e| Diagnostic::new(code::DIM_LIMIT, e.to_string(), span))?;
         if let Some(input) = formula.inputs.last_mut() {
             input.doc = doc.into();
         }
-        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
+        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim, kind });
         self.inputs.push((&place.name, value));
         Ok(value)
     }
 
-    /// The dimension of a space of reals.
-    fn dim(&self, space: &Space) -> Result<usize> {
-        match space.field {
-            Field::Real => {}
-            Field::Complex => {
-                let message = "complex inputs are not yet supported";
-                return Diagnostic::new(code::COMPLEX, message, space.span)
-                    .help("declare the real and imaginary parts, as in `R^(2, D)`")
-                    .fail();
-            }
+    /// The dimension of a space in reals, and what they make up.
+    fn space(&self, space: &Space) -> Result<(usize, Kind)> {
+        let (mut dim, kind): (usize, Kind) = match space.field {
+            Field::Real => (1, Kind::Real),
+            Field::Complex => (2, Kind::Complex),
             Field::Int => {
                 let message = "integer inputs are not yet supported";
                 return Diagnostic::new(code::INT, message, space.span)
                     .help("declare it `R`; float64 holds every integer up to 2**53")
                     .fail();
             }
-        }
-        let mut dim: usize = 1;
+        };
         for factor in &space.factors {
             dim = dim.saturating_mul(self.evaluator.dims.count(factor)?);
         }
-        Ok(dim)
+        Ok((dim, kind))
     }
 
     fn binding(&mut self, name: &'a Ident, space: Option<&Space>, value: &Expr) -> Result<()> {
@@ -324,20 +324,33 @@ impl<'a> Lowering<'a> {
 
     /// Checks a value against the space that is written.
     fn annotated(&mut self, value: Value, span: Span, space: &Space) -> Result<Value> {
-        let dim = self.dim(space)?;
+        let (dim, kind) = self.space(space)?;
         let id = self.evaluator.expr(&value, span)?;
-        let found = self.evaluator.formula.dim(id);
-        if found == dim {
+        let formula = &self.evaluator.formula;
+        let (found, found_kind) = (formula.dim(id), formula.kind(id));
+        if (found, found_kind) == (dim, kind) {
             return Ok(Value::Expr(id));
         }
-        Diagnostic::new(
-            code::ANNOTATION,
-            format!("the value has {found} components, but {dim} are written"),
-            span,
-        )
-        .label(format!("R^{found}"))
-        .related(space.span, format!("R^{dim}"))
-        .fail()
+        let message = match (found_kind == kind, kind) {
+            (true, _) => {
+                let counts = (kind.count(found), kind.count(dim));
+                format!("the value has {} components, but {} are written", counts.0, counts.1)
+            }
+            (false, Kind::Complex) => {
+                String::from("the value is real, but a complex one is written")
+            }
+            (false, _) => String::from("the value is complex, but a real one is written"),
+        };
+        let diagnostic = Diagnostic::new(code::ANNOTATION, message, span)
+            .label(found_kind.space(found))
+            .related(space.span, kind.space(dim));
+        match (found_kind, kind) {
+            (Kind::Real, Kind::Complex) => diagnostic.help("write `complex(x, 0)`").fail(),
+            (Kind::Complex, Kind::Real) => {
+                diagnostic.help("take real(z), imag(z) or abs(z)").fail()
+            }
+            _ => diagnostic.fail(),
+        }
     }
 
     fn output(&mut self, doc: &str, places: &'a [Place], value: &Expr, span: Span) -> Result<()> {

@@ -84,6 +84,8 @@ pub struct Input {
     pub axis: Option<Axis>,
     /// Columns.
     pub dim: usize,
+    /// Reals or complex numbers.
+    pub kind: Kind,
 }
 
 /// One named array that a formula computes.
@@ -162,9 +164,14 @@ impl Formula {
         self.facts[id.index()].stratum
     }
 
-    /// Reals or row numbers.
+    /// Reals, complex numbers or row numbers.
     pub fn kind(&self, id: ExprId) -> Kind {
         self.facts[id.index()].kind
+    }
+
+    /// Length of the value in numbers of its kind: half of [`Formula::dim`] where it is complex.
+    pub fn count(&self, id: ExprId) -> usize {
+        self.kind(id).count(self.dim(id))
     }
 
     /// The constant behind a handle, if it is one.

@@ -40,10 +40,7 @@ pub fn canonical_text(f: &Formula) -> String {
     let relaxed = if f.relaxed { "relaxed " } else { "" };
     let mut text = format!("tilefold 1;\nformula f {relaxed}{{\n");
     for input in &f.inputs {
-        let space = match input.dim {
-            1 => String::from("R"),
-            dim => format!("R^{dim}"),
-        };
+        let space = input.kind.space(input.dim);
         line(&mut text, format_args!("{}{} : {space}", input.name, row(input.axis)));
     }
     for name in unused(f) {

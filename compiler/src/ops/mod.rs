@@ -8,13 +8,18 @@
 //! What goes in: nothing. What comes out: constants. This module never evaluates, differentiates
 //! or emits by itself; it only says how.
 
+pub mod analytic;
 pub mod arith;
+mod cartesian;
 pub mod compare;
+pub mod complex;
 pub mod cost;
 pub mod exp;
 pub mod layout;
 pub mod matrix;
+pub mod pairs;
 pub mod trig;
+pub(crate) mod typed;
 pub mod vector;
 
 use crate::ir::{ExprId, Formula};
@@ -55,6 +60,26 @@ macro_rules! for_each_op {
             // small matrices, row-major
             MatVecMult = matrix::MAT_VEC_MULT, VecMatMult = matrix::VEC_MAT_MULT,
             TensorProd = matrix::TENSOR_PROD,
+            // complex numbers: their type
+            Complex = complex::COMPLEX, Real = complex::REAL, Imag = complex::IMAG,
+            Conj = complex::CONJ, Angle = complex::ANGLE, Exp1j = complex::EXP1J,
+            AsComplex = complex::AS_COMPLEX, AsReal = complex::AS_REAL,
+            // complex numbers: pairs of reals side by side
+            Interleave = pairs::INTERLEAVE,
+            ComplexReal = pairs::COMPLEX_REAL, ComplexImag = pairs::COMPLEX_IMAG,
+            Real2Complex = pairs::REAL2COMPLEX, Imag2Complex = pairs::IMAG2COMPLEX,
+            ComplexExp1j = analytic::COMPLEX_EXP1J,
+            ComplexConj = pairs::COMPLEX_CONJ, ComplexAdd = pairs::COMPLEX_ADD,
+            ComplexSubtract = pairs::COMPLEX_SUBTRACT, ComplexMult = pairs::COMPLEX_MULT,
+            ComplexDivide = analytic::COMPLEX_DIVIDE, ComplexScal = pairs::COMPLEX_SCAL,
+            ComplexRealScal = pairs::COMPLEX_REAL_SCAL, ComplexInv = analytic::COMPLEX_INV,
+            ComplexSquare = pairs::COMPLEX_SQUARE, ComplexPow = analytic::COMPLEX_POW,
+            ComplexSqrt = analytic::COMPLEX_SQRT, ComplexExp = analytic::COMPLEX_EXP,
+            ComplexLog = analytic::COMPLEX_LOG,
+            ComplexSquareAbs = analytic::COMPLEX_SQUARE_ABS, ComplexAbs = analytic::COMPLEX_ABS,
+            ComplexAngle = analytic::COMPLEX_ANGLE,
+            ComplexSum = pairs::COMPLEX_SUM, ComplexSumT = pairs::COMPLEX_SUM_T,
+            ComplexDot = pairs::COMPLEX_DOT, BinaryScale = analytic::BINARY_SCALE,
         }
     };
 }

@@ -7,6 +7,10 @@
 //! summed over that index. Entering a reduction adds the reduced index to the domain. Broadcast
 //! arguments are handled here too, once for all operations.
 //!
+//! Adjoints are vectors of reals. That of a complex value holds the derivatives with respect to the
+//! real and the imaginary parts, in their order: the gradient of a real function `L` of `z = x + iy`
+//! is `dL/dx + i dL/dy`, as in PyTorch.
+//!
 //! The result refers to finished reductions where it needs them (`exp(x - logsumexp x)`), as
 //! ordinary nested nodes; it is itself a formula and can be differentiated again.
 
@@ -14,8 +18,8 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::ir::{Axis, ExprId, Formula, Node, Output, Reduction, Stratum};
-use crate::ops::{Call, Grad, Op};
+use crate::ir::{Axis, ExprId, Formula, Kind, Node, Output, Reduction, Stratum};
+use crate::ops::{Call, Grad, Op, typed};
 use crate::reduce::ReduceGrad;
 
 /// Why a formula has no vector-Jacobian product.
@@ -50,11 +54,12 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     f.outputs.clear();
     let cotangent = format!("d_{output}");
     check_free(formula, &cotangent)?;
-    let dim = f.dim(out.expr);
-    let seed = f.input(&cotangent, out.axis, dim).expect("an output's dim is a valid input dim");
+    let (dim, kind) = (f.dim(out.expr), f.kind(out.expr));
+    let seed = f.input_of(&cotangent, out.axis, dim, kind).expect("an output is a valid input");
     f.inputs.last_mut().expect("just added").doc = format!("gradient with respect to `{output}`");
 
     let mut sweep = Sweep { f, adjoints: BTreeMap::new() };
+    let seed = typed::as_real(&mut sweep.f, seed);
     sweep.add(out.expr, Domain::of(out.axis), seed);
     sweep.run(out.expr)?;
     for n in inputs {
@@ -235,10 +240,11 @@ impl Sweep {
     fn total(&mut self, n: usize) -> ExprId {
         let id = self.f.input_expr(n);
         let home = Domain::of(self.f.inputs[n].axis);
-        let dim = self.f.inputs[n].dim;
-        self.collect(id, home).unwrap_or_else(|| {
+        let (dim, kind) = (self.f.inputs[n].dim, self.f.inputs[n].kind);
+        let total = self.collect(id, home).unwrap_or_else(|| {
             let zero = self.f.constant(0.0);
             if dim == 1 { zero } else { self.f.apply(Op::SumT, &[zero], &[dim as i64]) }
-        })
+        });
+        if kind == Kind::Complex { typed::as_complex(&mut self.f, total) } else { total }
     }
 }

@@ -97,7 +97,7 @@ fn words(positives: &[Rule]) -> Vec<&'static str> {
 fn word(rule: Rule) -> Option<(usize, &'static str)> {
     let words = match rule {
         Rule::expr | Rule::minus | Rule::fold | Rule::number | Rule::position => "an expression",
-        Rule::call | Rule::list | Rule::paren | Rule::lone => "an expression",
+        Rule::call | Rule::list | Rule::paren | Rule::lone | Rule::imaginary => "an expression",
         Rule::infix => "an operator",
         Rule::statement | Rule::gradient | Rule::binding => "a statement",
         Rule::assertion | Rule::declaration => "a statement",
