@@ -167,7 +167,7 @@ fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> Stri
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
         body.each(id, |body, index, value| {
-            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
+            let line = store(index.shift(slot.base), &value);
             body.line(&line);
         });
     }
@@ -203,7 +203,7 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
-        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
             StateKind::ShiftedExp => {
@@ -211,7 +211,7 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
             }
             _ => body.each(r.args[0], |body, index, value| {
                 body.count(1.0);
-                body.per_row(&add(kind, n, index, &value, mask.as_deref()));
+                body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
             }),
         }
     }
@@ -220,7 +220,7 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
@@ -245,7 +245,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
 ) {
-    let score = body.component(score, Index::at(0));
+    let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,

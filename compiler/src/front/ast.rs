@@ -147,7 +147,7 @@ pub enum NodeKind {
     /// `pos(i)`
     Pos(Axis),
     /// `[2, 3]`
-    List,
+    List(Vec<Size>),
     /// `-f`
     Minus(NodeId),
     /// `f * g`, and where the operator stands.

@@ -5,7 +5,7 @@
 
 use crate::diag::{Diagnostic, Span, code};
 use crate::ir::{ExprId, Kind};
-use crate::ops::Op;
+use crate::ops::{LISTS, Op, pack_lists};
 use crate::reduce::Reducer;
 
 use super::ast::{Fold, Ident, NodeId};
@@ -19,10 +19,6 @@ const MAX_TRACE: usize = 4;
 
 /// What KeOps has and the table of operations has not.
 const NOT_YET: &[&str] = &[
-    "TensorDot",
-    "Kron",
-    "BSpline",
-    "SoftDTW_SqDist",
     "Grad",
     "Diff",
     "GradMatrix",
@@ -162,6 +158,20 @@ impl Call<'_> {
         self.done.span(self.args[n])
     }
 
+    /// An argument that has to be a list of literal integers.
+    pub fn list(&self, n: usize) -> Result<&[i64]> {
+        match self.value(n) {
+            Value::List(items) => Ok(items),
+            _ => Diagnostic::new(
+                code::LITERAL_ARGUMENT,
+                format!("argument {} of `{}` must be a list of integers", n + 1, self.name.text),
+                self.span(n),
+            )
+            .label("not a list, such as `[2, 3]`")
+            .fail(),
+        }
+    }
+
     /// An argument that has to be a literal integer.
     pub fn integer(&self, n: usize) -> Result<i64> {
         match self.value(n) {
@@ -210,7 +220,7 @@ impl Evaluator<'_> {
     fn expand(&mut self, call: &Call<'_>) -> Result<Value> {
         let functions = self.functions;
         let Some(function) = functions.get(&call.name.text) else {
-            return Ok(Value::List);
+            return Ok(Value::List(Vec::new()));
         };
         functions::check_arity(function, call.args.len(), call.span)?;
         if self.calls >= MAX_CALLS {
@@ -265,17 +275,41 @@ impl Evaluator<'_> {
     fn operation(&mut self, call: &Call<'_>, op: Op) -> Result<Value> {
         let def = op.def();
         let found = call.args.len();
-        if found != def.arity + def.params {
+        let fits = match def.params {
+            LISTS => found > def.arity,
+            params => found == def.arity + params,
+        };
+        if op == Op::Concat && found > 2 {
+            return self.concat(call);
+        }
+        if !fits {
             return self.wrong_arity(call, op).fail();
         }
         let mut args = Vec::with_capacity(def.arity);
         for n in 0..def.arity {
             args.push(self.argument(call, n)?);
         }
-        let params: Vec<i64> =
-            (def.arity..found).map(|n| call.integer(n)).collect::<Result<_>>()?;
+        let literals = def.arity..found;
+        let params: Vec<i64> = match def.params {
+            LISTS => {
+                let lists = literals.map(|n| call.list(n)).collect::<Result<Vec<_>>>()?;
+                pack_lists(&lists)
+            }
+            _ => literals.map(|n| call.integer(n)).collect::<Result<_>>()?,
+        };
         let built = self.formula.op(op, &args, &params);
         Ok(Value::Expr(self.built(built, call.done, &call.args[..def.arity])?))
+    }
+
+    /// `concat` of more than two values: one after the other.
+    fn concat(&mut self, call: &Call<'_>) -> Result<Value> {
+        let mut all = self.argument(call, 0)?;
+        for n in 1..call.args.len() {
+            let next = self.argument(call, n)?;
+            let built = self.formula.op(Op::Concat, &[all, next], &[]);
+            all = self.built(built, call.done, &call.args[n..=n])?;
+        }
+        Ok(Value::Expr(all))
     }
 
     fn wrong_arity(&self, call: &Call<'_>, op: Op) -> Diagnostic {
@@ -283,6 +317,7 @@ impl Evaluator<'_> {
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let expected = match def.params {
             0 => plural(def.arity, "argument"),
+            LISTS => format!("{} and lists of integers", plural(def.arity, "argument")),
             params => format!(
                 "{} and {}",
                 plural(def.arity, "argument"),

@@ -68,7 +68,7 @@ const NOT_YET: &[&str] = &["Max_SumShiftExpWeight", "Zero"];
 const SUFFIX: &str = "_Reduction";
 
 /// Functions that only KeOps strings have.
-const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero"];
+const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero", "Ind"];
 
 /// Whether a name is a function that only KeOps strings have.
 pub fn is_form(name: &str) -> bool {
@@ -249,6 +249,10 @@ impl Evaluator<'_> {
                 call.arity(2)?;
                 self.ratio(call, call.integer(0)?, call.integer(1)?)
             }
+            "Ind" => {
+                let items = (0..call.args.len()).map(|n| call.integer(n));
+                Ok(Value::List(items.collect::<Result<_>>()?))
+            }
             "Zero" => {
                 call.arity(1)?;
                 let zero = self.formula.constant(0.0);
@@ -333,7 +337,7 @@ impl Evaluator<'_> {
             find(name).is_some_and(|outputs| outputs.iter().any(|(r, _)| r.def().takes_k));
         let tag = 1 + usize::from(takes_k);
         if call.args.len() <= tag || call.args.len() > tag + 2 {
-            return call.arity(tag + 1).map(|()| Value::List);
+            return call.arity(tag + 1).map(|()| Value::List(Vec::new()));
         }
         let mut args = vec![self.argument(call, 0)?];
         if call.args.len() == tag + 2 {

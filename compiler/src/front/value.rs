@@ -11,7 +11,7 @@ use crate::ir::{Axis, BuildError, ExprId, Formula, Kind, Node as IrNode, Reducti
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
-use super::ast::{Expr, NodeId, NodeKind, Number};
+use super::ast::{Expr, NodeId, NodeKind, Number, Size};
 use super::functions::Functions;
 use super::instances::Dims;
 use super::{Result, calls, names};
@@ -34,8 +34,8 @@ pub enum Value {
     Pair(ExprId, ExprId),
     /// Two results of one reduction, which only two targets can take.
     Both(ExprId, ExprId),
-    /// `[2, 3]`, which no supported operation takes.
-    List,
+    /// `[2, 3]`, which only some operations take.
+    List(Vec<i64>),
 }
 
 /// Names and what they stand for; `None` where the definition has an error.
@@ -92,7 +92,7 @@ impl<'a> Evaluator<'a> {
                 NodeKind::Imaginary(part) => Value::Expr(self.imaginary(*part)),
                 NodeKind::Name(name) => self.name(name, node.span, scope)?,
                 NodeKind::Pos(axis) => self.pos(*axis, node.span)?,
-                NodeKind::List => Value::List,
+                NodeKind::List(items) => self.list(items)?,
                 NodeKind::Minus(a) => self.minus(&done, *a)?,
                 NodeKind::Infix(infix, _, a, b) => self.infix(*infix, &done, *a, *b)?,
                 NodeKind::Call(name, args) => self.call(name, &done, args, node.span)?,
@@ -105,7 +105,7 @@ impl<'a> Evaluator<'a> {
             };
             values.push(value);
         }
-        Ok(values.pop().unwrap_or(Value::List))
+        Ok(values.pop().unwrap_or(Value::List(Vec::new())))
     }
 
     fn step(&mut self, span: Span) -> Result<()> {
@@ -156,6 +156,11 @@ impl<'a> Evaluator<'a> {
         self.formula.apply(Op::Complex, &parts, &[])
     }
 
+    fn list(&self, items: &[Size]) -> Result<Value> {
+        let items = items.iter().map(|item| self.dims.value(item));
+        Ok(Value::List(items.collect::<Result<_>>()?))
+    }
+
     fn pos(&mut self, axis: Axis, span: Span) -> Result<Value> {
         self.rows(axis, span)?;
         Ok(Value::Expr(self.formula.pos(axis)))
@@ -201,8 +206,8 @@ impl<'a> Evaluator<'a> {
             )
             .help("give it two targets: `d[i], l[i] = …;`")
             .fail(),
-            Value::List => Diagnostic::new(code::PAIR, "a list is not a value", span)
-                .label("only arguments of some KeOps operations are lists")
+            Value::List(_) => Diagnostic::new(code::PAIR, "a list is not a value", span)
+                .label("only operations such as tensordot, kron and pick take lists")
                 .fail(),
         }
     }

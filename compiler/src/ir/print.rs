@@ -10,6 +10,8 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use crate::ops::{LISTS, Op, lists};
+
 use super::arena::{ExprId, Formula, Node, Reduction};
 use super::types::Axis;
 
@@ -85,12 +87,23 @@ pub(crate) fn call(f: &Formula, id: ExprId, name: &dyn Fn(ExprId) -> String) -> 
     match f.node(id) {
         Node::Op(op, args, params) => {
             let args = args.iter().map(|&a| name(a));
-            let params = params.iter().map(i64::to_string);
-            let list: Vec<String> = args.chain(params).collect();
+            let list: Vec<String> = args.chain(literals(*op, params)).collect();
             format!("{}({})", op.def().name, list.join(", "))
         }
         Node::Reduce(r) => fold(r, name),
         Node::Input(_) | Node::Const(_) | Node::Pos(_) => leaf(f, id).unwrap_or_default(),
+    }
+}
+
+/// The literal parameters of an operation.
+fn literals(op: Op, params: &[i64]) -> Vec<String> {
+    let numbers = |list: &[i64]| list.iter().map(i64::to_string).collect::<Vec<_>>();
+    match op.def().params {
+        LISTS => {
+            let all = lists(params).unwrap_or_default();
+            all.into_iter().map(|list| format!("[{}]", numbers(list).join(", "))).collect()
+        }
+        _ => numbers(params),
     }
 }
 
@@ -192,7 +205,6 @@ fn prefix(f: &Formula) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Op;
     use crate::reduce::Reducer;
 
     fn reduce(f: &mut Formula, reducer: Reducer, args: &[ExprId]) -> ExprId {

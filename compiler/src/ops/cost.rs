@@ -24,6 +24,10 @@ impl Op {
         match self.def().emit {
             Emit::Map(code) => of_code(code) * dim as f64,
             Emit::Move(_) | Emit::Expanded => 0.0,
+            Emit::Contract(rule) => {
+                let sums = rule(dims, params);
+                (2 * sums.terms() * sums.dim()) as f64
+            }
             Emit::Parts(_) if dims.iter().sum::<usize>() + dim > MOST_COUNTED => {
                 (dims.iter().sum::<usize>() + dim) as f64
             }
