@@ -12,7 +12,7 @@ use super::ast::{Fold, Ident, NodeId};
 use super::functions::{self, Functions};
 use super::instances::Dims;
 use super::value::{Done, Evaluator, MAX_CALLS, Scope, Value};
-use super::{Result, keops, names};
+use super::{Result, keops, names, symbolic};
 
 /// Most calls that an error inside functions points at, from the inside out.
 const MAX_TRACE: usize = 4;
@@ -23,18 +23,6 @@ const NOT_YET: &[&str] = &[
     "Kron",
     "BSpline",
     "SoftDTW_SqDist",
-    "Grad",
-    "Diff",
-    "GradMatrix",
-    "Divergence",
-    "Laplacian",
-    "TraceOperator",
-    "AdjointOperator",
-    "SumLinOperator",
-    "Factorize",
-    "AutoFactorize",
-    "Grad_WithSavedForward",
-    "Diff_WithSavedForward",
     "Real2Complex",
     "Imag2Complex",
     "Conj",
@@ -56,7 +44,10 @@ const NOT_YET: &[&str] = &[
 
 /// Whether a name is a function of the language.
 pub fn is_known(name: &str) -> bool {
-    name == "softmax" || keops::is_form(name) || Op::by_name(name).is_some()
+    name == "softmax"
+        || keops::is_form(name)
+        || symbolic::find(name).is_some()
+        || Op::by_name(name).is_some()
 }
 
 /// Whether a name is a reduction.
@@ -93,7 +84,8 @@ pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     }
     let operations = Op::ALL.iter().map(|op| op.def());
     let spellings = operations.flat_map(|def| def.aliases.iter().copied().chain([def.name]));
-    let candidates = spellings.chain(functions.names()).chain(["softmax"]);
+    let mut candidates: Vec<&str> = symbolic::names().chain(["softmax"]).collect();
+    candidates.extend(spellings.chain(functions.names()));
     names::suggest(diagnostic.label("not defined"), text, candidates).fail()
 }
 
@@ -213,9 +205,10 @@ impl Evaluator<'_> {
         if name.text == "softmax" {
             return self.softmax(&call);
         }
-        match Op::by_name(&name.text) {
-            Some(op) => self.operation(&call, op),
-            None => self.keops_form(&call),
+        match (Op::by_name(&name.text), symbolic::find(&name.text)) {
+            (Some(op), _) => self.operation(&call, op),
+            (None, Some(form)) => self.symbolic(&call, form),
+            (None, None) => self.keops_form(&call),
         }
     }
 

@@ -18,7 +18,7 @@ mod rewrite;
 
 use crate::ir::{Formula, verify};
 
-pub use grad::{GradError, vjp};
+pub use grad::{GradError, jvp, operators, vjp, with_value};
 
 /// One step of the pipeline.
 pub struct Pass {
