@@ -3,11 +3,11 @@
 use tilefold_build::read_formulas;
 use tilefold_compiler::front::{self, Instance, Unit};
 use tilefold_compiler::ir::Formula;
-use tilefold_compiler::{emit, passes, schedule};
+use tilefold_compiler::{emit, schedule};
 
 /// Shows what the compiler makes of a formula: rules, operations a pair, places and sizes
 ///
-/// For each instance of the formula and each of its gradients: the canonical text, whose hash is
+/// For each instance of the formula and each of its derivatives: the canonical text, whose hash is
 /// the key; operations a pair as written, with common subexpressions shared, hoisted, and after
 /// each pass, with the rules that it applied; then stage by stage what is computed once a launch, a
 /// row, a column and a pair, and why there.
@@ -46,9 +46,11 @@ fn unit_text(unit: &Unit, dims: Option<&[usize]>) -> crate::Result {
         let dims: Vec<String> = names.map(|(g, d)| format!("{} = {d}", g.name)).collect();
         println!("== {} ({})", unit.name, dims.join(", "));
         print(&instance.formula)?;
-        for grad in &instance.grads {
-            println!("-- gradient of {} with respect to {}", grad.output, grad.wrt.join(", "));
-            print(&passes::vjp(&instance.formula, &grad.output, &grad.wrt).map_err(text)?)?;
+        for d in &instance.derivatives {
+            let value = if d.with_value { format!("{} and its ", d.output) } else { String::new() };
+            let (word, wrt) = (d.mode.word(), d.wrt.join(", "));
+            println!("-- {}: {value}{word} of {} with respect to {wrt}", d.call, d.output);
+            print(&d.formula)?;
         }
     }
     Ok(())

@@ -12,30 +12,17 @@ use super::ast::{Fold, Ident, NodeId};
 use super::functions::{self, Functions};
 use super::instances::Dims;
 use super::value::{Done, Evaluator, MAX_CALLS, Scope, Value};
-use super::{Result, keops, names};
+use super::{Result, keops, names, symbolic};
 
 /// Most calls that an error inside functions points at, from the inside out.
 const MAX_TRACE: usize = 4;
 
-/// What KeOps has and the table of operations has not.
-const NOT_YET: &[&str] = &[
-    "Grad",
-    "Diff",
-    "GradMatrix",
-    "Divergence",
-    "Laplacian",
-    "TraceOperator",
-    "AdjointOperator",
-    "SumLinOperator",
-    "Factorize",
-    "AutoFactorize",
-    "Grad_WithSavedForward",
-    "Diff_WithSavedForward",
-];
-
 /// Whether a name is a function of the language.
 pub fn is_known(name: &str) -> bool {
-    name == "softmax" || keops::is_form(name) || Op::by_name(name).is_some()
+    name == "softmax"
+        || keops::is_form(name)
+        || symbolic::find(name).is_some()
+        || Op::by_name(name).is_some()
 }
 
 /// Whether a name is a reduction.
@@ -48,14 +35,6 @@ pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     let text = name.text.as_str();
     if is_known(text) {
         return Ok(());
-    }
-    if NOT_YET.contains(&text) {
-        return Diagnostic::new(
-            code::OPERATION,
-            format!("`{text}` is not yet supported"),
-            name.span,
-        )
-        .fail();
     }
     if text == "pos" {
         return Diagnostic::new(code::INDEX, "`pos` takes an index", name.span)
@@ -72,7 +51,8 @@ pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     }
     let operations = Op::ALL.iter().map(|op| op.def());
     let spellings = operations.flat_map(|def| def.aliases.iter().copied().chain([def.name]));
-    let candidates = spellings.chain(functions.names()).chain(["softmax"]);
+    let mut candidates: Vec<&str> = symbolic::names().chain(["softmax"]).collect();
+    candidates.extend(spellings.chain(functions.names()));
     names::suggest(diagnostic.label("not defined"), text, candidates).fail()
 }
 
@@ -206,9 +186,10 @@ impl Evaluator<'_> {
         if name.text == "softmax" {
             return self.softmax(&call);
         }
-        match Op::by_name(&name.text) {
-            Some(op) => self.operation(&call, op),
-            None => self.keops_form(&call),
+        match (Op::by_name(&name.text), symbolic::find(&name.text)) {
+            (Some(op), _) => self.operation(&call, op),
+            (None, Some(form)) => self.symbolic(&call, form),
+            (None, None) => self.keops_form(&call),
         }
     }
 

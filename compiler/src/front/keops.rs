@@ -107,6 +107,7 @@ pub fn keops(
         later: BTreeMap::new(),
         steps: &mut steps,
         calls: 0,
+        spans: BTreeMap::new(),
     };
     let vars = with_slots(vars, &tree)?;
     let mut scope = Scope::default();

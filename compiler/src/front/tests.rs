@@ -134,7 +134,7 @@ fn units_carry_what_the_file_says() {
     let formula = &unit.instances[0].formula;
     assert_eq!((formula.inputs[1].dim, formula.inputs[1].doc.as_str()), (2, "points"));
     assert_eq!(formula.outputs[0].doc, "the sum");
-    assert_eq!(unit.instances[0].grads[0].wrt, ["y"]);
+    assert_eq!(unit.instances[0].derivatives[0].wrt, ["y"]);
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn keops_errors_point_into_the_string() {
         assert_eq!(named(name), code::BAD_NAME, "{name:?}");
     }
     assert_eq!(fail("__import__('os')", spec("Sum")).0[0].code, code::UNEXPECTED);
-    assert_eq!(fail("Grad(x,y,b)", spec("Sum")).0[0].code, code::OPERATION);
+    assert_eq!(fail("Grad(x,y,b)", spec("Sum")).0[0].code, code::SHAPE);
     assert_eq!(fail("x; formula g {}", spec("Sum")).0[0].code, code::UNEXPECTED);
 }
 

@@ -78,6 +78,8 @@ pub struct Evaluator<'a> {
     pub steps: &'a mut usize,
     /// Calls of the file's functions that are being expanded.
     pub calls: usize,
+    /// Where in the text the nodes of the formula stand.
+    pub spans: BTreeMap<ExprId, Span>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -103,13 +105,21 @@ impl<'a> Evaluator<'a> {
                 NodeKind::Pair(a, b) => Value::Pair(self.node(&done, *a)?, self.node(&done, *b)?),
                 NodeKind::Fold(fold, a) => self.fold(fold, &done, *a, node.span)?,
             };
+            if let Value::Expr(id) = &value {
+                self.spans.entry(*id).or_insert(node.span);
+            }
             values.push(value);
         }
         Ok(values.pop().unwrap_or(Value::List(Vec::new())))
     }
 
     fn step(&mut self, span: Span) -> Result<()> {
-        match self.steps.checked_sub(1) {
+        self.charge(1, span)
+    }
+
+    /// Takes from what is left of [`MAX_STEPS`].
+    pub fn charge(&mut self, steps: usize, span: Span) -> Result<()> {
+        match self.steps.checked_sub(steps) {
             Some(left) => {
                 *self.steps = left;
                 Ok(())

@@ -26,7 +26,7 @@ use crate::ir::{Formula, canonical_text, verify};
 
 pub use cost::{Cost, cost};
 pub use explain::explain;
-pub use grad::{GradError, vjp};
+pub use grad::{GradError, jvp, operators, vjp, with_value};
 pub use simplify::{Fired, simplify};
 
 /// One step of the pipeline.

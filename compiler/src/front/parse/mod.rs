@@ -12,12 +12,12 @@ use pest::iterators::{Pair, Pairs};
 use crate::diag::{Diagnostic, Span, code};
 use crate::ir::Axis;
 
-use super::Result;
 use super::ast::{
-    Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members, Place, Size,
-    Space, Statement,
+    DerivativeDef, Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members,
+    Place, Size, Space, Statement,
 };
 use super::names::MAX_NAME;
+use super::{Mode, Result};
 
 /// The version of the language that this compiler reads.
 const VERSION: u64 = 1;
@@ -156,13 +156,23 @@ fn statement(pair: Pair<'_, Rule>) -> Result<Statement> {
 fn gradient(pair: Pair<'_, Rule>) -> Result<Statement> {
     let place = span(&pair);
     let mut parts = pair.into_inner();
-    if next(&mut parts).as_rule() == Rule::kw_jvp {
-        return Ok(Statement::Jvp { span: place });
+    let mode = match next(&mut parts).as_rule() {
+        Rule::kw_jvp => Mode::Forward,
+        _ => Mode::Reverse,
+    };
+    let (mut of, mut names, mut with_value, mut alias) = (None, Vec::new(), false, None);
+    for part in parts {
+        match part.as_rule() {
+            Rule::of => of = idents(part)?.pop(),
+            Rule::name => names.push(ident(&part)?),
+            Rule::with_value => with_value = true,
+            Rule::alias => alias = idents(part)?.pop(),
+            _ => {}
+        }
     }
-    let output = ident(&next(&mut parts))?;
-    let names = parts.filter(|p| p.as_rule() == Rule::name);
-    let wrt = names.map(|p| ident(&p)).collect::<Result<_>>()?;
-    Ok(Statement::Grad { output, wrt, span: place })
+    let output = names.remove(0);
+    let def = DerivativeDef { mode, of, output, wrt: names, with_value, name: alias, span: place };
+    Ok(Statement::Derivative(def))
 }
 
 fn binding(pair: Pair<'_, Rule>) -> Result<Statement> {
