@@ -98,7 +98,11 @@ pub fn entries(fold: &Fold, reducer: Reducer, dims: &Dims<'_>) -> Result<usize> 
         }
         (Some(size), false) => {
             let message = format!("`{}` does not take a number of entries", name.text);
-            Diagnostic::new(code::ARITY, message, size.span).help("only kmin and argkmin do").fail()
+            let takers = Reducer::ALL.iter().map(|r| r.def()).filter(|def| def.takes_k);
+            let names: Vec<&str> = takers.map(|def| def.name).collect();
+            Diagnostic::new(code::ARITY, message, size.span)
+                .help(format!("only {} do", names.join(", ")))
+                .fail()
         }
     }
 }

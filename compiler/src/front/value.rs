@@ -305,6 +305,7 @@ impl<'a> Evaluator<'a> {
             Reducer::ArgMin => (Reducer::Min, Reducer::ArgMin),
             Reducer::ArgMax => (Reducer::Max, Reducer::ArgMax),
             Reducer::KMin | Reducer::ArgKMin => (Reducer::KMin, Reducer::ArgKMin),
+            Reducer::KMax | Reducer::ArgKMax => (Reducer::KMax, Reducer::ArgKMax),
             _ => return None,
         };
         let with = |reducer| Reduction { reducer, ..r.clone() };

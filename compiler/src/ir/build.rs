@@ -186,6 +186,9 @@ impl Formula {
                 def.name
             )));
         }
+        if let Some(expand) = def.expand {
+            return Ok(expand(self, &reduction));
+        }
         let stratum = self.join(all).without(reduction.axis);
         let kind = if def.index { Kind::Index } else { Kind::Real };
         Ok(self.intern(Node::Reduce(reduction), Facts { dim, stratum, kind }))

@@ -7,6 +7,7 @@
 
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::{Grad, Op};
+use crate::reduce::ReduceGrad;
 
 use super::rewrite::{keep, rewrite};
 use super::simplify::Fired;
@@ -47,12 +48,12 @@ fn decides_a_jump(f: &Formula) -> Vec<bool> {
     decides
 }
 
-/// Whether a node is not continuous in its arguments: piecewise constant operations, `mod`, and
-/// row numbers.
+/// Whether a node is not continuous in its arguments: piecewise constant operations, `mod`, row
+/// numbers, counts and truth values.
 fn jumps(node: &Node) -> bool {
     match node {
         Node::Op(op, ..) => *op == Op::Mod || matches!(op.def().grad, Grad::Zero),
-        Node::Reduce(r) => r.reducer.def().index,
+        Node::Reduce(r) => matches!(r.reducer.def().grad, ReduceGrad::Zero),
         Node::Input(_) | Node::Const(_) | Node::Pos(_) => false,
     }
 }
