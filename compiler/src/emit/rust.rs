@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::front::{Generic, Unit};
-use crate::ir::{Axis, Dtype, Formula, Kind};
+use crate::ir::{Axis, Dtype, Formula, Input, Kind};
 
 use super::names::{camel, ident, out_ident};
 use super::render;
@@ -132,6 +132,7 @@ struct Shape {
     binds: Vec<Bind>,
     dims: String,
     rows: String,
+    /// Whether a field is a view.
     borrows: bool,
 }
 
@@ -146,18 +147,20 @@ impl Shape {
             borrows: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
-            let always_scalar = forward.kernels.iter().all(|k| k.formula.inputs[n].dim == 1);
-            let name = ident(&input.name);
-            let (type_, value, what) = match (input.axis, always_scalar) {
-                (None, true) => ("T", format!("&args.{name}"), "a number".to_string()),
-                (None, false) => ("ArrayView1<'a, T>", format!("args.{name}"), "a vector".into()),
-                (Some(axis), _) => {
-                    ("ArrayView2<'a, T>", format!("args.{name}"), format!("a row for each {axis}"))
-                }
+            let always_scalar = forward.kernels.iter().all(|k| count(&k.formula.inputs[n]) == 1);
+            let (name, scalar) = (ident(&input.name), scalar(input.kind));
+            let (view, what) = match (input.axis, always_scalar) {
+                (None, true) => (None, "a number".into()),
+                (None, false) => (Some("ArrayView1"), "a vector".into()),
+                (Some(axis), _) => (Some("ArrayView2"), format!("a row for each {axis}")),
             };
-            shape.borrows |= type_ != "T";
+            let (type_, value) = match view {
+                None => (scalar.into(), format!("&args.{name}")),
+                Some(view) => (format!("{view}<'a, {scalar}>"), format!("args.{name}")),
+            };
+            shape.borrows |= view.is_some();
             let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
-            shape.fields.push(FieldView { doc, ident: name, type_: type_.into() });
+            shape.fields.push(FieldView { doc, ident: name, type_ });
             shape.binds.push(Bind { name: input.name.clone(), value });
         }
         shape.add_dims(unit, forward);
@@ -171,10 +174,10 @@ impl Shape {
         for (g, generic) in unit.generics.iter().enumerate() {
             let inputs = &forward.kernels[0].formula.inputs;
             let carries = |n: &usize| {
-                let of = |i: usize| forward.kernels[i].formula.inputs[*n].dim;
+                let of = |i: usize| count(&forward.kernels[i].formula.inputs[*n]);
                 (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
             };
-            let is_scalar = |n: &usize| self.fields[*n].type_ == "T";
+            let is_scalar = |n: &usize| !self.fields[*n].type_.starts_with("Array");
             dims.push(match (0..inputs.len()).find(|n| carries(n) && !is_scalar(n)) {
                 Some(n) => {
                     let name = &self.fields[n].ident;
@@ -243,11 +246,12 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
     };
     let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
     let cotangent = c.gradient_of.as_ref().map(|o| ident(&format!("d_{o}")));
+    let seed = c.gradient_of.as_ref().map_or("T", |output| seed(f, output));
     let with = |lifetime: &str| match &cotangent {
         None => format!("args: &{lifetime}{args}"),
         Some(d) => {
             let view = if lifetime.is_empty() { "'_" } else { "'c" };
-            format!("args: &{lifetime}{args}, {d}: ArrayView2<{view}, T>")
+            format!("args: &{lifetime}{args}, {d}: ArrayView2<{view}, {seed}>")
         }
     };
     let mut binds: Vec<Bind> =
@@ -284,10 +288,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
 
 fn outputs(f: &Formula) -> Vec<OutputView> {
     let view = |o: &crate::ir::Output| {
-        let scalar = match f.kind(o.expr) {
-            Kind::Real | Kind::Complex => "T",
-            Kind::Index => "i64",
-        };
+        let scalar = scalar(f.kind(o.expr));
         let rows = o.axis.map_or("one row".into(), |a| format!("a row for each {a}"));
         OutputView {
             name: o.name.clone(),
@@ -299,6 +300,27 @@ fn outputs(f: &Formula) -> Vec<OutputView> {
         }
     };
     f.outputs.iter().map(view).collect()
+}
+
+/// Numbers a row of an input.
+fn count(input: &Input) -> usize {
+    input.kind.count(input.dim)
+}
+
+/// The type of the numbers of an array.
+fn scalar(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "T",
+        Kind::Complex => "Complex<T>",
+        Kind::Index => "i64",
+    }
+}
+
+/// The type of the numbers of a gradient's cotangent, which is an input of its formula.
+fn seed(gradient: &Formula, output: &str) -> &'static str {
+    let name = format!("d_{output}");
+    let input = gradient.inputs.iter().rev().find(|input| input.name == name);
+    scalar(input.map_or(Kind::Real, |input| input.kind))
 }
 
 fn instances(unit: &Unit, c: &CallSource) -> Vec<InstanceView> {
