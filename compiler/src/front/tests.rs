@@ -298,8 +298,7 @@ fn zero_reductions_take_a_number() {
     assert_eq!(formula.dim(formula.outputs[0].expr), 3);
     let formula = keops("x + Zero_Reduction(3, 0)", &variables(), &spec("Sum"));
     formula.unwrap_or_else(|e| panic!("{e}"));
-    for (text, expected) in [("x", code::LITERAL), ("0", code::SHAPE), ("0.5", code::LITERAL)]
-    {
+    for (text, expected) in [("x", code::LITERAL), ("0", code::SHAPE), ("0.5", code::LITERAL)] {
         let errors = keops(text, &variables(), &spec("Zero")).expect_err(text);
         assert_eq!(errors.0[0].code, expected, "{text}");
     }
