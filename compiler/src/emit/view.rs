@@ -297,12 +297,17 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
                 body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Index => {
-                let (n, _) = places.result(&plan.formula, id);
                 let dim = plan.formula.dim(id);
-                body.line(&format!(
-                    "for (int k = 0; k < {dim}; ++k) \
-                     tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"
-                ));
+                let write = match stage.known.iter().find(|(known, _)| *known == id) {
+                    Some((_, found)) => {
+                        format!("tf_copy_index(v[{value}], v[{found}], k, i0, i1, step, r);")
+                    }
+                    None => {
+                        let (n, _) = places.result(&plan.formula, id);
+                        format!("tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});")
+                    }
+                };
+                body.line(&format!("for (int k = 0; k < {dim}; ++k) {write}"));
             }
         }
     }
