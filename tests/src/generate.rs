@@ -33,6 +33,8 @@ const ROUGH: &[&str] = &[
     "one_hot",
     "mod",
     "round",
+    "minimum",
+    "maximum",
 ];
 
 /// Most components of a value.
@@ -272,7 +274,7 @@ fn bound(call: &Call) -> f64 {
     match call.op.def().name {
         "pow" => argument.powi(exponent.max(1)),
         "exp" | "exp2" => argument.exp(),
-        "xlogx" | "powf" | "div" => 4.0,
+        "xlogx" | "powf" | "div" | "tan" => 4.0,
         "arg_max_of" | "arg_min_of" => dim,
         _ => dim.min(LONGEST as f64).powi(2) * argument.powi(3),
     }
