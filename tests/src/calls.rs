@@ -38,6 +38,7 @@ fn shapes(op: Op) -> Shapes {
             (&[2], &[-2]),
             (&[1], &[7]),
         ],
+        "polygamma" => &[(&[1], &[1]), (&[2], &[2]), (&[1], &[3])],
         "round" => &[(&[3], &[0]), (&[1], &[2]), (&[1], &[-1])],
         "clamp_int" | "diff_clamp_int" => &[(&[1], &[-1, 1]), (&[3], &[0, 1])],
         "sum_t" => &[(&[1], &[1]), (&[1], &[4])],
@@ -136,6 +137,7 @@ fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
         "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => {
             least(&mut (0..dim).flat_map(|a| (0..a).map(move |b| (a, b))).map(gap))
         }
+        "minimum" | "maximum" => least(&mut (0..dim).map(|k| (at(0, k) - at(1, k)).abs())),
         "one_hot" => to_integer(args[0][0] + 0.5),
         // The quotient moves by up to three steps where each of the three numbers moves by one.
         "mod" => least(&mut (0..dim).map(|k| to_integer((at(0, k) - at(2, k)) / at(1, k)) / 3.0)),
