@@ -51,10 +51,17 @@ pub struct Value {
     pub name: &'static str,
     /// The index of its rows; `None` is one row.
     pub axis: Option<Axis>,
-    /// Columns.
+    /// Columns, each of one component.
     pub dim: usize,
     /// What its entries are.
     pub component: ComponentType,
+}
+
+impl Value {
+    /// Columns as kernels count them: two for each complex number.
+    pub(crate) fn scalars(&self) -> usize {
+        self.dim * self.component.scalars()
+    }
 }
 
 /// One pass of a kernel: for every row, a fold over all columns.
@@ -185,16 +192,17 @@ impl Kernel {
     fn read(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = Value> + use<> {
         let (dtype, temps) = (self.dtype(), self.n_inputs()..self.n_inputs() + self.n_temps());
         let first = range.start;
+        // What a stage leaves for a later one is not rounded to 16 bits.
+        let of = move |index: usize| match temps.contains(&(first + index)) {
+            true => dtype.computes(),
+            false => dtype,
+        };
         self.raw_values()[range].iter().enumerate().map(move |(index, raw)| Value {
             // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
             name: unsafe { text(raw.name) },
             axis: axis(raw.axis),
-            dim: raw.dim as usize,
-            component: match raw.kind {
-                sys::TF_INDEX => ComponentType::Index,
-                _ if temps.contains(&(first + index)) => ComponentType::Real(dtype.computes()),
-                _ => ComponentType::Real(dtype),
-            },
+            dim: raw.dim as usize / component(raw, of(index)).scalars(),
+            component: component(raw, of(index)),
         })
     }
 }
@@ -253,6 +261,14 @@ impl fmt::Debug for Stage {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn component(raw: &sys::tf_value, dtype: Dtype) -> ComponentType {
+    match raw.kind {
+        sys::TF_INDEX => ComponentType::Index,
+        sys::TF_COMPLEX => ComponentType::Complex(dtype),
+        _ => ComponentType::Real(dtype),
+    }
 }
 
 fn axis(raw: u32) -> Option<Axis> {

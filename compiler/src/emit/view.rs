@@ -170,7 +170,7 @@ fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> Stri
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
         body.each(id, |body, index, value| {
-            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
+            let line = store(index.shift(slot.base), &value);
             body.line(&line);
         });
     }
@@ -211,7 +211,7 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
-        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
             StateKind::ShiftedExp => {
@@ -220,7 +220,7 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
             _ => {
                 body.each(r.args[0], |body, index, value| {
                     body.count(1.0);
-                    body.per_row(&add(kind, n, index, &value, mask.as_deref()));
+                    body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
                 });
                 // These count the rows that take part, once for all components.
                 let state = match kind {
@@ -240,7 +240,7 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
@@ -272,7 +272,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
 ) {
-    let score = body.component(score, Index::at(0));
+    let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,
@@ -298,16 +298,21 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
     for &(value, id) in &stage.writes {
         let of = if value < plan.n_inputs + plan.n_temps { "_temp" } else { "" };
         match plan.formula.kind(id) {
-            Kind::Real => body.each(id, |body, index, v| {
+            Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write{of}(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Index => {
-                let (n, _) = places.result(&plan.formula, id);
                 let dim = plan.formula.dim(id);
-                body.line(&format!(
-                    "for (int k = 0; k < {dim}; ++k) \
-                     tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"
-                ));
+                let write = match stage.known.iter().find(|(known, _)| *known == id) {
+                    Some((_, found)) => {
+                        format!("tf_copy_index(v[{value}], v[{found}], k, i0, i1, step, r);")
+                    }
+                    None => {
+                        let (n, _) = places.result(&plan.formula, id);
+                        format!("tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});")
+                    }
+                };
+                body.line(&format!("for (int k = 0; k < {dim}; ++k) {write}"));
             }
         }
     }

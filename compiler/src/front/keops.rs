@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, ExprId, Formula, Reduction};
+use crate::ir::{Axis, ExprId, Formula, Kind, Reduction};
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
@@ -81,7 +81,7 @@ const ZERO: &str = "Zero";
 const SUFFIX: &str = "_Reduction";
 
 /// Functions that only KeOps strings have.
-const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero"];
+const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero", "Ind"];
 
 /// Whether a name is a function that only KeOps strings have.
 pub fn is_form(name: &str) -> bool {
@@ -120,6 +120,7 @@ pub fn keops(
         later: BTreeMap::new(),
         steps: &mut steps,
         calls: 0,
+        spans: BTreeMap::new(),
     };
     let vars = with_slots(vars, &tree)?;
     let mut scope = Scope::default();
@@ -200,7 +201,7 @@ impl Evaluator<'_> {
     fn variable(&mut self, var: &Variable) -> Result<ExprId> {
         let built = self.formula.input(&var.name, var.axis, var.dim);
         let value = built.map_err(|e| Diagnostic::global(code::DIM_LIMIT, e.to_string()))?;
-        self.inputs.push(InputFact { value, axis: var.axis, dim: var.dim });
+        self.inputs.push(InputFact { value, axis: var.axis, dim: var.dim, kind: Kind::Real });
         self.axes.extend(var.axis);
         Ok(value)
     }
@@ -268,6 +269,10 @@ impl Evaluator<'_> {
             "RatCst" => {
                 call.arity(2)?;
                 self.ratio(call, call.integer(0)?, call.integer(1)?)
+            }
+            "Ind" => {
+                let items = (0..call.args.len()).map(|n| call.integer(n));
+                Ok(Value::List(items.collect::<Result<_>>()?))
             }
             "Zero" => {
                 call.arity(1)?;
@@ -339,20 +344,25 @@ impl Evaluator<'_> {
                 .label(format!("{} inputs are declared, counted from 0", self.inputs.len()))
                 .fail();
         };
-        if input.axis == axis && input.dim as i64 == dim {
+        let real = input.kind == Kind::Real;
+        if real && input.axis == axis && input.dim as i64 == dim {
             return Ok(Value::Expr(input.value));
         }
-        let describe = |axis: Option<Axis>, dim: i64| match axis {
-            Some(axis) => format!("[{axis}] : R^{dim}"),
-            None => format!(" : R^{dim}"),
+        let declared = match real {
+            true => format!("R^{}", input.dim),
+            false => input.kind.space(input.dim),
+        };
+        let describe = |axis: Option<Axis>, space: &str| match axis {
+            Some(axis) => format!("[{axis}] : {space}"),
+            None => format!(" : {space}"),
         };
         let name = &self.formula.inputs[slot as usize].name;
         Diagnostic::new(
             code::VARIABLE,
             format!(
                 "input {slot} is declared `{name}{}`, but used as `{name}{}`",
-                describe(input.axis, input.dim as i64),
-                describe(axis, dim)
+                describe(input.axis, &declared),
+                describe(axis, &format!("R^{dim}"))
             ),
             call.span,
         )
@@ -372,7 +382,7 @@ impl Evaluator<'_> {
             find(name).is_some_and(|outputs| outputs.iter().any(|(r, _)| r.def().takes_k));
         let tag = 1 + usize::from(takes_k);
         if call.args.len() <= tag || call.args.len() > tag + 2 {
-            return call.arity(tag + 1).map(|()| Value::List);
+            return call.arity(tag + 1).map(|()| Value::List(Vec::new()));
         }
         let mut args = vec![self.argument(call, 0)?];
         if call.args.len() == tag + 2 {

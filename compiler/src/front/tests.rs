@@ -136,7 +136,7 @@ fn units_carry_what_the_file_says() {
     let formula = &unit.instances[0].formula;
     assert_eq!((formula.inputs[1].dim, formula.inputs[1].doc.as_str()), (2, "points"));
     assert_eq!(formula.outputs[0].doc, "the sum");
-    assert_eq!(unit.instances[0].grads[0].wrt, ["y"]);
+    assert_eq!(unit.instances[0].derivatives[0].wrt, ["y"]);
 }
 
 #[test]
@@ -298,8 +298,7 @@ fn zero_reductions_take_a_number() {
     assert_eq!(formula.dim(formula.outputs[0].expr), 3);
     let formula = keops("x + Zero_Reduction(3, 0)", &variables(), &spec("Sum"));
     formula.unwrap_or_else(|e| panic!("{e}"));
-    for (text, expected) in [("x", code::LITERAL), ("0", code::SIZE_LIMIT), ("0.5", code::LITERAL)]
-    {
+    for (text, expected) in [("x", code::LITERAL), ("0", code::SHAPE), ("0.5", code::LITERAL)] {
         let errors = keops(text, &variables(), &spec("Zero")).expect_err(text);
         assert_eq!(errors.0[0].code, expected, "{text}");
     }
@@ -338,7 +337,7 @@ fn keops_errors_point_into_the_string() {
         assert_eq!(named(name), code::BAD_NAME, "{name:?}");
     }
     assert_eq!(fail("__import__('os')", spec("Sum")).0[0].code, code::UNEXPECTED);
-    assert_eq!(fail("Grad(x,y,b)", spec("Sum")).0[0].code, code::OPERATION);
+    assert_eq!(fail("Grad(x,y,b)", spec("Sum")).0[0].code, code::SHAPE);
     assert_eq!(fail("x; formula g {}", spec("Sum")).0[0].code, code::UNEXPECTED);
 }
 

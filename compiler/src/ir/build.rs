@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::ops::{Op, OpDef};
+use crate::ops::{LISTS, Op, OpDef, typed};
 use crate::reduce::Reducer;
 
 use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
@@ -27,13 +27,16 @@ pub enum BuildError {
     /// A value is used where its kind or stratum does not fit.
     #[error("{0}")]
     Place(String),
+    /// An operation or a reduction has no meaning for complex values: which, and what to write.
+    #[error("{0}; {1}")]
+    Complex(String, &'static str),
     /// The formula outgrew a limit.
     #[error("{0}")]
     Limit(String),
 }
 
 impl Formula {
-    /// Declares an input and returns its value.
+    /// Declares an input of reals and returns its value.
     ///
     /// # Errors
     /// When `dim` is zero or beyond [`MAX_DIM`].
@@ -43,12 +46,32 @@ impl Formula {
         axis: Option<Axis>,
         dim: usize,
     ) -> Result<ExprId, BuildError> {
+        self.input_of(name, axis, dim, Kind::Real)
+    }
+
+    /// Declares an input of some kind and returns its value. `dim` counts reals: n complex numbers
+    /// are 2n.
+    ///
+    /// # Errors
+    /// When `dim` is zero or beyond [`MAX_DIM`], or odd where the input is complex.
+    pub fn input_of(
+        &mut self,
+        name: &str,
+        axis: Option<Axis>,
+        dim: usize,
+        kind: Kind,
+    ) -> Result<ExprId, BuildError> {
+        if kind == Kind::Complex && !dim.is_multiple_of(2) {
+            return Err(BuildError::Shape(format!(
+                "`{name}` has {dim} columns, but a complex number has two"
+            )));
+        }
         if dim == 0 || dim > MAX_DIM {
             return Err(BuildError::Limit(format!(
                 "`{name}` has {dim} columns, but a variable has 1 to {MAX_DIM}"
             )));
         }
-        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim });
+        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim, kind });
         Ok(self.input_expr(self.inputs.len() - 1))
     }
 
@@ -57,8 +80,8 @@ impl Formula {
     /// # Panics
     /// When there is no such input, which is a bug of the caller.
     pub fn input_expr(&mut self, n: usize) -> ExprId {
-        let Input { axis, dim, .. } = self.inputs[n];
-        let facts = Facts { dim, stratum: Stratum::of(axis), kind: Kind::Real };
+        let Input { axis, dim, kind, .. } = self.inputs[n];
+        let facts = Facts { dim, stratum: Stratum::of(axis), kind };
         self.intern(Node::Input(n as u32), facts)
     }
 
@@ -97,6 +120,9 @@ impl Formula {
     ) -> Result<ExprId, BuildError> {
         let def = op.def();
         self.check_call(def, args, params)?;
+        if op != Op::AsReal && args.iter().any(|&a| self.kind(a) == Kind::Complex) {
+            return typed::apply(self, op, args, params);
+        }
         let dims: Vec<usize> = args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, params)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -111,7 +137,7 @@ impl Formula {
         }
         let stratum = self.join(args.iter().copied());
         let node = Node::Op(op, args.to_vec(), params.to_vec());
-        Ok(self.intern(node, Facts { dim, stratum, kind: Kind::Real }))
+        Ok(self.intern(node, Facts { dim, stratum, kind: typed::kind(op) }))
     }
 
     /// Applies an operation to arguments that are known to fit, as in derivatives and passes.
@@ -138,7 +164,10 @@ impl Formula {
             )));
         }
         let all = reduction.args.iter().copied().chain(reduction.mask);
-        self.only_reals(def.name, all.clone())?;
+        self.no_row_numbers(def.name, all.clone())?;
+        if all.clone().any(|id| self.kind(id) == Kind::Complex) {
+            return typed::reduce(self, reduction);
+        }
         let dims: Vec<usize> = reduction.args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, reduction.k)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -198,7 +227,9 @@ impl Formula {
     }
 
     fn check_call(&self, def: &OpDef, args: &[ExprId], params: &[i64]) -> Result<(), BuildError> {
-        if args.len() != def.arity || params.len() != def.params {
+        // The shape rule counts lists.
+        let fits = def.params == LISTS || params.len() == def.params;
+        if args.len() != def.arity || !fits {
             return Err(BuildError::Arity(format!(
                 "{} takes {}, but got {}",
                 def.name,
@@ -206,10 +237,10 @@ impl Formula {
                 count(args.len(), params.len())
             )));
         }
-        self.only_reals(def.name, args.iter().copied())
+        self.no_row_numbers(def.name, args.iter().copied())
     }
 
-    fn only_reals(
+    fn no_row_numbers(
         &self,
         name: &str,
         mut args: impl Iterator<Item = ExprId>,
@@ -226,7 +257,7 @@ impl Formula {
 fn count(args: usize, params: usize) -> String {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     match params {
-        0 => plural(args, "argument"),
+        0 | LISTS => plural(args, "argument"),
         _ => format!("{} and {}", plural(args, "argument"), plural(params, "literal integer")),
     }
 }

@@ -11,6 +11,7 @@
 //! - dims follow the rooms' shape rules and are 1 to [`MAX_DIM`]; a mask is a scalar;
 //! - the stratum of a node is the join of its arguments', without the axis that a reduction folds;
 //! - only the reductions that say so give row numbers, and no node reads row numbers;
+//! - only inputs and `as_complex` are complex, of an even dim, and only `as_real` reads them;
 //! - there is no composite: those were expanded when they were built;
 //! - `k` is given where the reduction takes it, and is 0 elsewhere;
 //! - an output exists and its axis holds its value.
@@ -20,6 +21,7 @@ use std::collections::HashSet;
 use super::arena::{ExprId, Formula, Node, Reduction};
 use super::build::MAX_DIM;
 use super::types::{Kind, Stratum};
+use crate::ops::{LISTS, Op, typed};
 
 /// Checks every invariant of this module's text.
 ///
@@ -59,8 +61,12 @@ fn arguments(f: &Formula, id: ExprId) -> Result<(), String> {
     if let Some(later) = node.args().find(|a| *a >= id) {
         return Err(format!("the argument {later} does not come first"));
     }
-    match node.args().find(|&a| f.kind(a) == Kind::Index) {
-        Some(index) => Err(format!("the argument {index} is a row number")),
+    if let Some(index) = node.args().find(|&a| f.kind(a) == Kind::Index) {
+        return Err(format!("the argument {index} is a row number"));
+    }
+    let reads_complex = matches!(node, Node::Op(Op::AsReal, ..));
+    match node.args().find(|&a| f.kind(a) == Kind::Complex && !reads_complex) {
+        Some(complex) => Err(format!("the argument {complex} is complex")),
         None => Ok(()),
     }
 }
@@ -73,19 +79,24 @@ fn facts(f: &Formula, id: ExprId) -> Result<(), String> {
         Node::Input(index) => {
             let known = f.inputs.get(*index as usize);
             let input = known.ok_or_else(|| format!("there is no input {index}"))?;
-            real(input.dim, Stratum::of(input.axis))
+            if input.kind == Kind::Complex && !input.dim.is_multiple_of(2) {
+                return Err(format!("{} columns are no complex numbers", input.dim));
+            }
+            (input.dim, Stratum::of(input.axis), input.kind)
         }
         Node::Const(_) => real(1, Stratum::Const),
         Node::Pos(axis) => real(1, Stratum::of(Some(*axis))),
         Node::Op(op, args, params) => {
             let def = op.def();
             count(def.name, "arguments", args.len(), def.arity)?;
-            count(def.name, "parameters", params.len(), def.params)?;
+            if def.params != LISTS {
+                count(def.name, "parameters", params.len(), def.params)?;
+            }
             if def.expand.is_some() {
                 return Err(format!("the composite {} was not expanded", def.name));
             }
             let dim = (def.shape)(&dims(f, args), params);
-            real(dim.map_err(|why| format!("{}: {why}", def.name))?, join)
+            (dim.map_err(|why| format!("{}: {why}", def.name))?, join, typed::kind(*op))
         }
         Node::Reduce(r) => (fold_dim(f, r)?, join.without(r.axis), kind(r)),
     };
@@ -148,7 +159,6 @@ mod tests {
     use super::*;
     use crate::ir::arena::{Facts, Input, Output};
     use crate::ir::types::{Axis, Real};
-    use crate::ops::Op;
     use crate::reduce::Reducer;
 
     /// `a[i] = sum[j] dot(x, y)`; its nodes are x, y, their product, its sum, the reduction.

@@ -10,12 +10,14 @@ use crate::ops::{Grad, Op};
 use crate::reduce::ReduceGrad;
 
 use super::rewrite::{keep, rewrite};
+use super::simplify::Fired;
 
 /// See the module's text.
-pub fn reciprocal(formula: &Formula) -> Formula {
+pub fn reciprocal(formula: &Formula, fired: &mut Fired) -> Formula {
     let decides = decides_a_jump(formula);
     rewrite(formula, |f, id, node| match node {
         Node::Op(Op::Div, args, _) if !decides[id.index()] && is_cheaper(f, args[1], args[0]) => {
+            *fired.entry("division to reciprocal").or_default() += 1;
             let inverse = f.apply(Op::Inv, &[args[1]], &[]);
             f.mul(args[0], inverse)
         }
