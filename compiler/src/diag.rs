@@ -57,7 +57,7 @@ codes! {
     INDEX = "E0402": "an index stands where none belongs",
     NO_ROWS = "E0403": "nothing is indexed by the reduced index",
     SOFTMAX = "E0404": "`softmax` stands where it is not a factor inside a sum",
-    ROW_NUMBER = "E0405": "row numbers take part in arithmetic",
+    INTEGER = "E0405": "an integer stands where only a real has a meaning",
     TARGETS = "E0406": "the number of targets does not fit the value",
     NO_GRADIENT = "E0407": "the gradient does not exist",
     PAIR = "E0408": "a pair in parentheses stands where one value belongs",
@@ -70,7 +70,6 @@ codes! {
     // not yet supported
     DYN = "E0901": "run-time dimensions are not yet supported",
     COMPLEX = "E0902": "complex inputs are not yet supported",
-    INT = "E0903": "integer inputs are not yet supported",
     JVP = "E0904": "forward-mode derivatives are not yet supported",
     HALF = "E0905": "16-bit dtypes are not yet supported",
     ACC = "E0906": "other accumulators are not yet supported",

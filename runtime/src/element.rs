@@ -54,12 +54,12 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// What one entry of an array is: a real, or a row number.
+/// What one entry of an array is: a real, or an exact integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentType {
     /// A real of the given type.
     Real(Dtype),
-    /// A row number, as `argmin` gives it; -1 is none.
+    /// A 64-bit integer: a label, or a row number as `argmin` gives it (-1 is none).
     Index,
 }
 
@@ -89,7 +89,7 @@ mod sealed {
     impl Sealed for i64 {}
 }
 
-/// A type that result arrays hold: `f32`, `f64` or `i64` (row numbers).
+/// A type that arrays hold: `f32`, `f64` or `i64` (labels and row numbers).
 pub trait Component: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The tag of this type.
     const TYPE: ComponentType;

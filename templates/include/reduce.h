@@ -132,8 +132,9 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
       TF_ROWS(r) {
         best[e][r] = tf_load(&s.best[e][r * W]);
         at[e][r] = tf_splat_i(-1);
-        none[e][r] = tf_splat_i(0);
-        if (MASKED) TF_LANES(l) tf_set_lane_i(none[e][r], l, s.at[e][r * W + l] < 0 ? -1 : 0);
+        VI empty = tf_splat_i(0);
+        if (MASKED) TF_LANES(l) tf_set_lane_i(empty, l, s.at[e][r * W + l] < 0 ? -1 : 0);
+        none[e][r] = empty;
       }
   }
   TF_METHOD void add(int e, int r, V x, int jj) {

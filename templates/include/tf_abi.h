@@ -18,7 +18,7 @@
 /* Axis of the rows of a value, or of a stage. */
 enum { TF_AXIS_I = 0, TF_AXIS_J = 1, TF_AXIS_NONE = 2 };
 
-/* Components: reals of the kernel's dtype, or int64 row numbers (-1: none). */
+/* Components: reals of the kernel's dtype, or int64 labels and row numbers (-1: none). */
 enum { TF_REAL = 0, TF_INDEX = 1 };
 
 enum { TF_F32 = 0, TF_F64 = 1 };

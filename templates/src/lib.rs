@@ -24,5 +24,6 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("tf_cpu.h", include_str!("../include/tf_cpu.h")),
     ("tf_cuda.cuh", include_str!("../include/tf_cuda.cuh")),
     ("tf_desc.h", include_str!("../include/tf_desc.h")),
+    ("tf_int.h", include_str!("../include/tf_int.h")),
     ("tf_math.h", include_str!("../include/tf_math.h")),
 ];

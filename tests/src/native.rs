@@ -185,22 +185,28 @@ fn run<T: Scalar>(
     level: Level,
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
-    let convert = |m: &Matrix| {
-        Array2::from_shape_fn((m.rows, m.cols), |(r, c)| T::from_f64(m.data[r * m.cols + c]))
-    };
-    let arrays: Vec<Array2<T>> = problem.inputs.iter().map(convert).collect();
+    let reals: Vec<Array2<T>> = problem.inputs.iter().map(|m| array(m, T::from_f64)).collect();
+    let integers: Vec<Array2<i64>> =
+        problem.inputs.iter().map(|m| array(m, |x| x as i64)).collect();
     let options = Options::new().executor(Policy::Cpu).level(level);
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
-    for (input, array) in problem.formula.inputs.iter().zip(&arrays) {
-        call = call.arg(&input.name, array);
+    for (n, input) in problem.formula.inputs.iter().enumerate() {
+        call = match input.kind {
+            Kind::Real => call.arg(&input.name, &reals[n]),
+            Kind::Int => call.arg(&input.name, &integers[n]),
+        };
     }
     let mut results = call.run()?;
     let f = &problem.formula;
     let take = |o: &tilefold_compiler::ir::Output| match f.kind(o.expr) {
         Kind::Real => matrix(&mut results, &o.name, T::to_f64),
-        Kind::Index => matrix(&mut results, &o.name, |row: i64| row as f64),
+        Kind::Int => matrix(&mut results, &o.name, |row: i64| row as f64),
     };
     f.outputs.iter().map(take).collect()
+}
+
+fn array<T: Component>(m: &Matrix, convert: impl Fn(f64) -> T) -> Array2<T> {
+    Array2::from_shape_fn((m.rows, m.cols), |(r, c)| convert(m.data[r * m.cols + c]))
 }
 
 fn matrix<T: Component>(

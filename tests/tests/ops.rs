@@ -15,7 +15,7 @@ use tilefold_tests::sheet::{Form, Sheet, sheets};
 
 /// Operations that are one rounding, or none, of the exact result.
 const EXACT: &str = "add sub mul div neg inv square sqrt abs sign step relu floor clamp clamp_int \
-                     diff_clamp_int ifelse where eq ne lt le and or max_of min_of arg_max_of \
+                     diff_clamp_int ifelse where eq ne lt le and or to_real max_of min_of arg_max_of \
                      arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod";
 
 /// Operations of one function of the prelude, which may be off by so many units.

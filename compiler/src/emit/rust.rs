@@ -132,7 +132,10 @@ struct Shape {
     binds: Vec<Bind>,
     dims: String,
     rows: String,
+    /// Whether a field is a view.
     borrows: bool,
+    /// Whether a field holds reals.
+    reals: bool,
 }
 
 impl Shape {
@@ -144,20 +147,24 @@ impl Shape {
             dims: String::new(),
             rows: String::new(),
             borrows: false,
+            reals: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
             let always_scalar = forward.kernels.iter().all(|k| k.formula.inputs[n].dim == 1);
-            let name = ident(&input.name);
-            let (type_, value, what) = match (input.axis, always_scalar) {
-                (None, true) => ("T", format!("&args.{name}"), "a number".to_string()),
-                (None, false) => ("ArrayView1<'a, T>", format!("args.{name}"), "a vector".into()),
-                (Some(axis), _) => {
-                    ("ArrayView2<'a, T>", format!("args.{name}"), format!("a row for each {axis}"))
-                }
+            let (name, scalar) = (ident(&input.name), scalar(input.kind));
+            let (view, what) = match (input.axis, always_scalar) {
+                (None, true) => (None, "a number".into()),
+                (None, false) => (Some("ArrayView1"), "a vector".into()),
+                (Some(axis), _) => (Some("ArrayView2"), format!("a row for each {axis}")),
             };
-            shape.borrows |= type_ != "T";
+            let (type_, value) = match view {
+                None => (scalar.into(), format!("&args.{name}")),
+                Some(view) => (format!("{view}<'a, {scalar}>"), format!("args.{name}")),
+            };
+            shape.borrows |= view.is_some();
+            shape.reals |= input.kind == Kind::Real;
             let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
-            shape.fields.push(FieldView { doc, ident: name, type_: type_.into() });
+            shape.fields.push(FieldView { doc, ident: name, type_ });
             shape.binds.push(Bind { name: input.name.clone(), value });
         }
         shape.add_dims(unit, forward);
@@ -174,7 +181,7 @@ impl Shape {
                 let of = |i: usize| forward.kernels[i].formula.inputs[*n].dim;
                 (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
             };
-            let is_scalar = |n: &usize| self.fields[*n].type_ == "T";
+            let is_scalar = |n: &usize| !self.fields[*n].type_.starts_with("Array");
             dims.push(match (0..inputs.len()).find(|n| carries(n) && !is_scalar(n)) {
                 Some(n) => {
                     let name = &self.fields[n].ident;
@@ -213,7 +220,17 @@ impl Shape {
     }
 
     fn generics(&self) -> &'static str {
-        if self.borrows { "<'a, T>" } else { "<T>" }
+        match (self.borrows, self.reals) {
+            (true, true) => "<'a, T>",
+            (true, false) => "<'a>",
+            (false, true) => "<T>",
+            (false, false) => "",
+        }
+    }
+
+    /// The type of the arguments, of any lifetime.
+    fn args(&self) -> String {
+        format!("Args{}", self.generics().replace("'a", "'_"))
     }
 }
 
@@ -241,7 +258,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
             )
         }
     };
-    let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
+    let args = shape.args();
     let cotangent = c.gradient_of.as_ref().map(|o| ident(&format!("d_{o}")));
     let with = |lifetime: &str| match &cotangent {
         None => format!("args: &{lifetime}{args}"),
@@ -284,10 +301,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
 
 fn outputs(f: &Formula) -> Vec<OutputView> {
     let view = |o: &crate::ir::Output| {
-        let scalar = match f.kind(o.expr) {
-            Kind::Real => "T",
-            Kind::Index => "i64",
-        };
+        let scalar = scalar(f.kind(o.expr));
         let rows = o.axis.map_or("one row".into(), |a| format!("a row for each {a}"));
         OutputView {
             name: o.name.clone(),
@@ -299,6 +313,13 @@ fn outputs(f: &Formula) -> Vec<OutputView> {
         }
     };
     f.outputs.iter().map(view).collect()
+}
+
+fn scalar(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "T",
+        Kind::Int => "i64",
+    }
 }
 
 fn instances(unit: &Unit, c: &CallSource) -> Vec<InstanceView> {

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::ir::{ExprId, Formula, Kind};
+use crate::ir::{ExprId, Formula, Kind, ints};
 use crate::reduce::StateKind;
 use crate::schedule::{
     Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
 };
 
-use super::body::{Body, Index, number};
+use super::body::{Body, Index, int_type, number};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -101,11 +101,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         states,
-        launch: pack(body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);")),
-        row: pack(body(Place::Row), &places, |at, v| {
+        launch: pack(f, body(Place::Launch), &places, |at, v| {
+            format!("p[{at}] = tf_lane({v}, 0);")
+        }),
+        row: pack(f, body(Place::Row), &places, |at, v| {
             format!("tf_store(x + (({at}) * R + r) * W, {v});")
         }),
-        col: pack(body(Place::Col), &places, |at, v| {
+        col: pack(f, body(Place::Col), &places, |at, v| {
             format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
         }),
         pair,
@@ -161,14 +163,28 @@ fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
 }
 
 /// The lines that compute and pack everything one place hands over.
-fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Vec<String> {
+fn pack(
+    f: &Formula,
+    mut body: Body<'_>,
+    places: &Places,
+    store: impl Fn(Index, &str) -> String,
+) -> Vec<String> {
     let mut slots: Vec<_> =
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
-        body.each(id, |body, index, value| {
-            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
-            body.line(&line);
+        let word = |index: Index, n: usize| Index {
+            offset: slot.base + n * f.dim(id) + index.offset,
+            ..index
+        };
+        body.each(id, |body, index, value| match f.kind(id) {
+            Kind::Real => body.line(&store(word(index, 0), &value)),
+            Kind::Int => {
+                let held = body.bind_as(int_type(f, id), &value);
+                for n in 0..ints::limbs(f, id) {
+                    body.line(&store(word(index, n), &format!("{held}.limb[{n}]")));
+                }
+            }
         });
     }
     body.finish().0
@@ -268,14 +284,18 @@ fn shifted_exp(
 
 /// The lines that write the results of a row.
 fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
+    let f = &plan.formula;
     for &(value, id) in &stage.writes {
-        match plan.formula.kind(id) {
+        match f.kind(id) {
             Kind::Real => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
-            Kind::Index => {
-                let (n, _) = places.result(&plan.formula, id);
-                let dim = plan.formula.dim(id);
+            Kind::Int if !stage.reductions.contains(&id) => body.each(id, |body, index, v| {
+                body.line(&format!("tf_write_int(v[{value}], {index}, i0, i1, step, r, {v});"));
+            }),
+            Kind::Int => {
+                let (n, _) = places.result(f, id);
+                let dim = f.dim(id);
                 body.line(&format!(
                     "for (int k = 0; k < {dim}; ++k) \
                      tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"

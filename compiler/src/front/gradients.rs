@@ -46,8 +46,8 @@ impl Request<'_> {
             let outputs = formula.outputs.iter().map(|o| o.name.as_str());
             return unknown(output, "an output", outputs).fail();
         };
-        if formula.kind(target.expr) == Kind::Index {
-            let message = format!("`{}` holds row numbers, which have no gradient", output.text);
+        if formula.kind(target.expr) == Kind::Int {
+            let message = format!("`{}` holds integers, which have no gradient", output.text);
             return Diagnostic::new(code::NO_GRADIENT, message, output.span).fail();
         }
         let reachable = formula.reachable([target.expr]);
@@ -73,6 +73,12 @@ impl Request<'_> {
             let inputs = facts.inputs.iter().map(|(input, _)| input.text.as_str());
             return unknown(name, "an input", inputs).fail();
         };
+        if facts.formula.kind(*id) == Kind::Int {
+            let message = format!("`{}` holds integers, which have no gradient", name.text);
+            return Diagnostic::new(code::NO_GRADIENT, message, name.span)
+                .help("delete it from the list")
+                .fail();
+        }
         if reachable[id.index()] {
             return Ok(*id);
         }

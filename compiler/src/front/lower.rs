@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula};
+use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
@@ -245,12 +245,12 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
-        let dim = match self.dim(space) {
-            Ok(dim) => dim,
+        let (kind, dim) = match self.space(space) {
+            Ok(found) => found,
             Err(error) => return self.poison(places, error),
         };
         for place in places {
-            let value = self.array(doc, place, dim, space.span);
+            let value = self.array(doc, place, (kind, dim), space.span);
             let known = value.as_ref().ok().map(|&id| Value::Expr(id));
             self.define(&place.name, known)?;
             value?;
@@ -266,9 +266,15 @@ impl<'a> Lowering<'a> {
         Err(error)
     }
 
-    fn array(&mut self, doc: &str, place: &'a Place, dim: usize, span: Span) -> Result<ExprId> {
+    fn array(
+        &mut self,
+        doc: &str,
+        place: &'a Place,
+        (kind, dim): (Kind, usize),
+        span: Span,
+    ) -> Result<ExprId> {
         let formula = &mut self.evaluator.formula;
-        let built = formula.input(&place.name.text, place.axis, dim);
+        let built = formula.input_of(&place.name.text, place.axis, dim, kind);
         let value = built.map_err(|e| Diagnostic::new(code::DIM_LIMIT, e.to_string(), span))?;
         if let Some(input) = formula.inputs.last_mut() {
             input.doc = doc.into();
@@ -278,28 +284,23 @@ impl<'a> Lowering<'a> {
         Ok(value)
     }
 
-    /// The dimension of a space of reals.
-    fn dim(&self, space: &Space) -> Result<usize> {
-        match space.field {
-            Field::Real => {}
+    /// The kind and the dimension of a space.
+    fn space(&self, space: &Space) -> Result<(Kind, usize)> {
+        let kind = match space.field {
+            Field::Real => Kind::Real,
+            Field::Int => Kind::Int,
             Field::Complex => {
                 let message = "complex inputs are not yet supported";
                 return Diagnostic::new(code::COMPLEX, message, space.span)
                     .help("declare the real and imaginary parts, as in `R^(2, D)`")
                     .fail();
             }
-            Field::Int => {
-                let message = "integer inputs are not yet supported";
-                return Diagnostic::new(code::INT, message, space.span)
-                    .help("declare it `R`; float64 holds every integer up to 2**53")
-                    .fail();
-            }
-        }
+        };
         let mut dim: usize = 1;
         for factor in &space.factors {
             dim = dim.saturating_mul(self.evaluator.dims.count(factor)?);
         }
-        Ok(dim)
+        Ok((kind, dim))
     }
 
     fn binding(&mut self, name: &'a Ident, space: Option<&Space>, value: &Expr) -> Result<()> {
@@ -323,9 +324,18 @@ impl<'a> Lowering<'a> {
 
     /// Checks a value against the space that is written.
     fn annotated(&mut self, value: Value, span: Span, space: &Space) -> Result<Value> {
-        let dim = self.dim(space)?;
+        let (kind, dim) = self.space(space)?;
         let id = self.evaluator.expr(&value, span)?;
-        let found = self.evaluator.formula.dim(id);
+        let (of, found) = (self.evaluator.formula.kind(id), self.evaluator.formula.dim(id));
+        if of != kind {
+            let [found, written] = [of, kind].map(field);
+            let message = format!("the value is of {found}, but {written} is written");
+            return Diagnostic::new(code::ANNOTATION, message, span)
+                .label(found)
+                .related(space.span, written)
+                .help("`to_real(…)` gives the nearest real of an integer")
+                .fail();
+        }
         if found == dim {
             return Ok(Value::Expr(id));
         }
@@ -334,8 +344,8 @@ impl<'a> Lowering<'a> {
             format!("the value has {found} components, but {dim} are written"),
             span,
         )
-        .label(format!("R^{found}"))
-        .related(space.span, format!("R^{dim}"))
+        .label(format!("{}^{found}", field(kind)))
+        .related(space.span, format!("{}^{dim}", field(kind)))
         .fail()
     }
 
@@ -411,6 +421,14 @@ impl<'a> Lowering<'a> {
             errors if errors.is_empty() => Ok(()),
             errors => Err(Diagnostics(errors)),
         }
+    }
+}
+
+/// How formula files write a kind.
+fn field(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "R",
+        Kind::Int => "int",
     }
 }
 

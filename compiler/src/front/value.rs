@@ -229,9 +229,13 @@ impl<'a> Evaluator<'a> {
         let (name, focus) = done.focus();
         let mut diagnostic = misfit(&error, focus);
         if let BuildError::Place(_) = error {
-            let rows = at.iter().filter(|&&id| self.is_index(done.value(id)));
-            let label = String::from("row numbers");
-            diagnostic.related.extend(rows.map(|&id| (done.span(id).into(), label.clone())));
+            // The table says `lt`, the text says `<`.
+            if let Some((_, what)) = diagnostic.message.split_once(' ') {
+                diagnostic.message = format!("`{name}` {what}");
+            }
+            let integers = at.iter().filter(|&&id| self.is_int(done.value(id)));
+            let label = String::from("integer");
+            diagnostic.related.extend(integers.map(|&id| (done.span(id).into(), label.clone())));
         }
         if let BuildError::Shape(_) = error {
             // The table says `add: why`, the text says `+`.
@@ -246,8 +250,8 @@ impl<'a> Evaluator<'a> {
         diagnostic.fail()
     }
 
-    fn is_index(&self, value: &Value) -> bool {
-        matches!(value, Value::Expr(id) if self.formula.kind(*id) == Kind::Index)
+    fn is_int(&self, value: &Value) -> bool {
+        matches!(value, Value::Expr(id) if self.formula.kind(*id) == Kind::Int)
     }
 
     fn shape(&self, value: &Value) -> Option<String> {
@@ -316,7 +320,10 @@ pub fn misfit(error: &BuildError, span: Span) -> Diagnostic {
     match error {
         BuildError::Shape(why) => Diagnostic::new(code::SHAPE, why.as_str(), span),
         BuildError::Arity(why) => Diagnostic::new(code::ARITY, why.as_str(), span),
-        BuildError::Place(why) => Diagnostic::new(code::ROW_NUMBER, why.as_str(), span),
+        BuildError::Place(why) => match why.split_once("; ") {
+            Some((what, remedy)) => Diagnostic::new(code::INTEGER, what, span).help(remedy),
+            None => Diagnostic::new(code::INTEGER, why.as_str(), span),
+        },
         BuildError::Limit(why) => Diagnostic::new(code::SIZE_LIMIT, why.as_str(), span),
     }
 }

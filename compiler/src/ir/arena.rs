@@ -84,6 +84,8 @@ pub struct Input {
     pub axis: Option<Axis>,
     /// Columns.
     pub dim: usize,
+    /// Reals or integers.
+    pub kind: Kind,
 }
 
 /// One named array that a formula computes.
@@ -121,6 +123,20 @@ pub(super) struct Facts {
     pub dim: usize,
     pub stratum: Stratum,
     pub kind: Kind,
+    /// Bits of the largest magnitude of an integer; 0 for reals.
+    pub bits: u32,
+}
+
+impl Facts {
+    /// The facts of a real value.
+    pub fn real(dim: usize, stratum: Stratum) -> Facts {
+        Facts { dim, stratum, kind: Kind::Real, bits: 0 }
+    }
+
+    /// The facts of an integer value whose magnitude has at most so many bits.
+    pub fn int(dim: usize, stratum: Stratum, bits: u32) -> Facts {
+        Facts { dim, stratum, kind: Kind::Int, bits }
+    }
 }
 
 impl Formula {
@@ -159,9 +175,14 @@ impl Formula {
         self.facts[id.index()].stratum
     }
 
-    /// Reals or row numbers.
+    /// Reals or integers.
     pub fn kind(&self, id: ExprId) -> Kind {
         self.facts[id.index()].kind
+    }
+
+    /// Bits of the largest magnitude that an integer value can have; 0 for reals.
+    pub fn bits(&self, id: ExprId) -> u32 {
+        self.facts[id.index()].bits
     }
 
     /// The constant behind a handle, if it is one.

@@ -6,6 +6,7 @@ use crate::ops::{Op, OpDef};
 use crate::reduce::Reducer;
 
 use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
+use super::ints;
 use super::types::{Axis, Kind, Real, Stratum};
 
 /// Most components one value may have, and most nodes one formula may have.
@@ -33,7 +34,7 @@ pub enum BuildError {
 }
 
 impl Formula {
-    /// Declares an input and returns its value.
+    /// Declares an input of reals and returns its value.
     ///
     /// # Errors
     /// When `dim` is zero or beyond [`MAX_DIM`].
@@ -43,12 +44,26 @@ impl Formula {
         axis: Option<Axis>,
         dim: usize,
     ) -> Result<ExprId, BuildError> {
+        self.input_of(name, axis, dim, Kind::Real)
+    }
+
+    /// Declares an input of either kind and returns its value.
+    ///
+    /// # Errors
+    /// When `dim` is zero or beyond [`MAX_DIM`].
+    pub fn input_of(
+        &mut self,
+        name: &str,
+        axis: Option<Axis>,
+        dim: usize,
+        kind: Kind,
+    ) -> Result<ExprId, BuildError> {
         if dim == 0 || dim > MAX_DIM {
             return Err(BuildError::Limit(format!(
                 "`{name}` has {dim} columns, but a variable has 1 to {MAX_DIM}"
             )));
         }
-        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim });
+        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim, kind });
         Ok(self.input_expr(self.inputs.len() - 1))
     }
 
@@ -57,20 +72,23 @@ impl Formula {
     /// # Panics
     /// When there is no such input, which is a bug of the caller.
     pub fn input_expr(&mut self, n: usize) -> ExprId {
-        let Input { axis, dim, .. } = self.inputs[n];
-        let facts = Facts { dim, stratum: Stratum::of(axis), kind: Kind::Real };
+        let Input { axis, dim, kind, .. } = self.inputs[n];
+        let facts = match kind {
+            Kind::Real => Facts::real(dim, Stratum::of(axis)),
+            Kind::Int => Facts::int(dim, Stratum::of(axis), ints::INPUT_BITS),
+        };
         self.intern(Node::Input(n as u32), facts)
     }
 
     /// A number.
     pub fn constant(&mut self, value: f64) -> ExprId {
-        let facts = Facts { dim: 1, stratum: Stratum::Const, kind: Kind::Real };
+        let facts = Facts::real(1, Stratum::Const);
         self.intern(Node::Const(Real::new(value)), facts)
     }
 
-    /// The global row number along `axis`, as a real.
+    /// The global row number along `axis`, an integer.
     pub fn pos(&mut self, axis: Axis) -> ExprId {
-        let facts = Facts { dim: 1, stratum: Stratum::of(Some(axis)), kind: Kind::Real };
+        let facts = Facts::int(1, Stratum::of(Some(axis)), ints::ROW_BITS);
         self.intern(Node::Pos(axis), facts)
     }
 
@@ -106,12 +124,23 @@ impl Formula {
                 def.name
             )));
         }
+        let Some(args) = ints::fit(self, op, args, params)? else { return Ok(args[0]) };
         if let Some(expand) = def.expand {
-            return Ok(expand(self, args, params));
+            return Ok(expand(self, &args, params));
         }
-        let stratum = self.join(args.iter().copied());
-        let node = Node::Op(op, args.to_vec(), params.to_vec());
-        Ok(self.intern(node, Facts { dim, stratum, kind: Kind::Real }))
+        let facts = ints::facts(self, op, &args, params, dim).map_err(BuildError::Limit)?;
+        Ok(self.intern(Node::Op(op, args, params.to_vec()), facts))
+    }
+
+    /// The nearest real of an integer; a real is itself.
+    pub fn to_real(&mut self, id: ExprId) -> ExprId {
+        match self.kind(id) {
+            Kind::Real => id,
+            Kind::Int => {
+                let facts = Facts::real(self.dim(id), self.stratum(id));
+                self.intern(Node::Op(Op::ToReal, vec![id], Vec::new()), facts)
+            }
+        }
     }
 
     /// Applies an operation to arguments that are known to fit, as in derivatives and passes.
@@ -126,7 +155,7 @@ impl Formula {
     ///
     /// # Errors
     /// When the arguments do not fit the reduction; the message names both sides.
-    pub fn reduce(&mut self, reduction: Reduction) -> Result<ExprId, BuildError> {
+    pub fn reduce(&mut self, mut reduction: Reduction) -> Result<ExprId, BuildError> {
         let def = reduction.reducer.def();
         if reduction.args.len() != def.arity || (reduction.k != 0 && !def.takes_k) {
             let (k, taken) = (usize::from(reduction.k != 0), usize::from(def.takes_k));
@@ -137,8 +166,8 @@ impl Formula {
                 count(reduction.args.len(), k)
             )));
         }
+        ints::fit_reduction(self, &mut reduction)?;
         let all = reduction.args.iter().copied().chain(reduction.mask);
-        self.only_reals(def.name, all.clone())?;
         let dims: Vec<usize> = reduction.args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, reduction.k)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -158,8 +187,11 @@ impl Formula {
             )));
         }
         let stratum = self.join(all).without(reduction.axis);
-        let kind = if def.index { Kind::Index } else { Kind::Real };
-        Ok(self.intern(Node::Reduce(reduction), Facts { dim, stratum, kind }))
+        let facts = match def.index {
+            true => Facts::int(dim, stratum, ints::ROW_BITS),
+            false => Facts::real(dim, stratum),
+        };
+        Ok(self.intern(Node::Reduce(reduction), facts))
     }
 
     /// A sum over an axis, for derivatives and passes.
@@ -190,7 +222,7 @@ impl Formula {
         Ok(())
     }
 
-    fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
+    pub(super) fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
         ids.fold(Stratum::Const, |s, id| s.join(self.stratum(id)))
     }
 
@@ -203,20 +235,7 @@ impl Formula {
                 count(args.len(), params.len())
             )));
         }
-        self.only_reals(def.name, args.iter().copied())
-    }
-
-    fn only_reals(
-        &self,
-        name: &str,
-        mut args: impl Iterator<Item = ExprId>,
-    ) -> Result<(), BuildError> {
-        match args.find(|&a| self.kind(a) == Kind::Index) {
-            Some(_) => Err(BuildError::Place(format!(
-                "{name}: row numbers of argmin, argmax and argkmin can only be outputs"
-            ))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use super::arena::{ExprId, Formula, Node, Reduction};
-use super::types::Axis;
+use super::types::{Axis, Kind};
 
 /// The identity of a formula: a hash of its canonical text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,9 +39,13 @@ pub fn key(f: &Formula) -> Key {
 pub fn canonical_text(f: &Formula) -> String {
     let mut text = String::from("tilefold 1;\nformula f {\n");
     for input in &f.inputs {
+        let field = match input.kind {
+            Kind::Real => "R",
+            Kind::Int => "int",
+        };
         let space = match input.dim {
-            1 => String::from("R"),
-            dim => format!("R^{dim}"),
+            1 => String::from(field),
+            dim => format!("{field}^{dim}"),
         };
         line(&mut text, format_args!("{}{} : {space}", input.name, row(input.axis)));
     }

@@ -106,8 +106,8 @@ impl fmt::Display for Stratum {
 pub enum Kind {
     /// Reals in the formula's dtype.
     Real,
-    /// 64-bit row numbers, the result of `argmin` and its kin. They can only be outputs.
-    Index,
+    /// Exact 64-bit integers: labels, row numbers, and their sums. See [`super::ints`].
+    Int,
 }
 
 /// An exact float64 constant that can be hashed: equality is equality of bits, and every NaN is

@@ -11,6 +11,7 @@
 pub mod arith;
 pub mod compare;
 pub mod exp;
+pub mod ints;
 pub mod layout;
 pub mod matrix;
 pub mod trig;
@@ -39,6 +40,7 @@ macro_rules! for_each_op {
             Where = compare::WHERE,
             Eq = compare::EQ, Ne = compare::NE, Lt = compare::LT, Le = compare::LE,
             And = compare::AND, Or = compare::OR,
+            ToReal = ints::TO_REAL,
             // all components into one
             Sum = vector::SUM, MaxOf = vector::MAX_OF, MinOf = vector::MIN_OF,
             ArgMaxOf = vector::ARG_MAX_OF, ArgMinOf = vector::ARG_MIN_OF,

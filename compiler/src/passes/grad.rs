@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::ir::{Axis, ExprId, Formula, Node, Output, Reduction, Stratum};
+use crate::ir::{Axis, ExprId, Formula, Kind, Node, Output, Reduction, Stratum};
 use crate::ops::{Call, Grad, Op};
 use crate::reduce::ReduceGrad;
 
@@ -30,6 +30,9 @@ pub enum GradError {
     /// The path crosses a reduction without a derivative.
     #[error("`{0}` has no derivative; {1}")]
     NotDifferentiable(&'static str, &'static str),
+    /// The input or output holds integers.
+    #[error("`{0}` holds integers, which have no derivative")]
+    Integer(String),
     /// A name that the gradient formula needs is taken.
     #[error("the gradient needs the name `{0}` for its own input or output; rename yours")]
     NameTaken(String),
@@ -46,6 +49,13 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
         GradError::UnknownOutput(output.into(), list(formula.outputs.iter().map(|o| &o.name)))
     })?;
     let inputs = targets(formula, wrt)?;
+    let integer = inputs.iter().map(|&n| &formula.inputs[n]).find(|i| i.kind == Kind::Int);
+    if let Some(name) = integer.map(|input| &input.name) {
+        return Err(GradError::Integer(name.clone()));
+    }
+    if formula.kind(out.expr) == Kind::Int {
+        return Err(GradError::Integer(output.into()));
+    }
     let mut f = formula.clone();
     f.outputs.clear();
     let cotangent = format!("d_{output}");
@@ -183,8 +193,8 @@ impl Sweep {
 
     /// Adds to the adjoint of `id`, after undoing a broadcast of components.
     fn add(&mut self, id: ExprId, domain: Domain, adjoint: ExprId) {
-        // A constant has no adjoint that anybody reads.
-        if self.f.stratum(id) == Stratum::Const {
+        // A constant has no adjoint that anybody reads, an integer has none at all.
+        if self.f.stratum(id) == Stratum::Const || self.f.kind(id) == Kind::Int {
             return;
         }
         let (dim, found) = (self.f.dim(id), self.f.dim(adjoint));

@@ -114,8 +114,7 @@ fn values(raw: &sys::tf_kernel) -> Result<&[sys::tf_value], String> {
         if value.dim == 0 {
             return Err(format!("`{name}` has 0 columns"));
         }
-        let allowed = if index < inputs { sys::TF_REAL } else { sys::TF_INDEX };
-        if value.kind > allowed {
+        if value.kind > sys::TF_INDEX {
             return Err(format!("`{name}` has kind {}", value.kind));
         }
     }

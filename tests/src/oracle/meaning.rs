@@ -35,6 +35,7 @@ fn unary(name: &str, x: f64, p: &[i64]) -> Option<f64> {
     let or_at_zero = |value: f64, general: f64| if x == 0.0 { value } else { general };
     Some(match name {
         "neg" => -x,
+        "to_real" => x,
         "inv" => 1.0 / x,
         "square" => x * x,
         "pow" => x.powi(p[0] as i32),
