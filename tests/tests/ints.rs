@@ -15,8 +15,8 @@ use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
-/// Comparisons of every stratum. `w` is a power of two for each column, so that a sum says which
-/// columns it took, exactly in float32.
+/// Comparisons of every stratum. `w` is a power of two of the column, so that a sum says which columns
+/// it took, exactly in float32.
 const COMPARE: &str = "tilefold 1;
 formula compare {
     a[i], b[j], p : int;
@@ -104,7 +104,7 @@ fn problem(formula: &Formula, m: usize, n: usize, pool: &[f64], rng: &mut Rng) -
     let (names, kinds): (Vec<String>, Vec<Kind>) =
         formula.inputs.iter().map(|i| (i.name.clone(), i.kind)).unzip();
     Problem::new(formula.clone(), m, n, |input, entry| match kinds[input] {
-        Kind::Real if names[input] == "w" => f64::powi(2.0, entry as i32 % 23),
+        Kind::Real if names[input] == "w" => f64::powi(2.0, entry as i32 % 12),
         Kind::Real => (rng.between(-4.0, 4.0)).round(),
         Kind::Int if names[input] == "k" => entry as f64 - 1.0,
         Kind::Int => *rng.pick(pool),
@@ -199,7 +199,7 @@ formula sixty_four {
     near[i] = sum[j where a - b <= b + b] w;
     next[i] = a + a - 1;
     real[i] = to_real(a);
-    pair[i] = max[j] a - b;
+    pair[i] = max[j] (a - b);
     sum[i] = to_real(a + a + a);
 }";
 

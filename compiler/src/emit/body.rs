@@ -399,13 +399,7 @@ impl<'a> Body<'a> {
     }
 
     /// Writes one operation into a new temporary.
-    fn write_op(
-        &mut self,
-        type_: &str,
-        code: &str,
-        values: &[String],
-        params: &[i64],
-    ) -> String {
+    fn write_op(&mut self, type_: &str, code: &str, values: &[String], params: &[i64]) -> String {
         self.count(cost(code));
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {

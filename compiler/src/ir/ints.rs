@@ -258,13 +258,8 @@ mod tests {
             let found = f.op(op, &args, &params);
             assert_eq!(found, Err(BuildError::Place(format!("{why}{rounding}"))));
         }
-        let search = Reduction {
-            reducer: Reducer::ArgMin,
-            axis: Axis::J,
-            args: vec![j],
-            mask: None,
-            k: 0,
-        };
+        let search =
+            Reduction { reducer: Reducer::ArgMin, axis: Axis::J, args: vec![j], mask: None, k: 0 };
         let why = format!("argmin searches reals, but got integers{rounding}");
         assert_eq!(f.reduce(search), Err(BuildError::Place(why)));
     }

@@ -39,7 +39,8 @@ fn attained(f: &mut Formula, r: &Reduction, search: Reducer, seed: ExprId) -> Ex
     let dim = f.dim(r.args[0]) as i64;
     let mut total: Option<ExprId> = None;
     for entry in 0..r.k as i64 {
-        let [row, seed] = [found, seed].map(|all| f.apply(Op::Extract, &[all], &[entry * dim, dim]));
+        let [row, seed] =
+            [found, seed].map(|all| f.apply(Op::Extract, &[all], &[entry * dim, dim]));
         let part = at_row(f, r, row, seed);
         total = Some(total.map_or(part, |before| f.add(before, part)));
     }
