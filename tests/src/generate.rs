@@ -9,6 +9,7 @@ use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
 use crate::calls::{Call, calls};
+use crate::folds::takes_scalar;
 use crate::problem::Problem;
 use crate::rng::Rng;
 
@@ -216,13 +217,17 @@ impl Generator<'_> {
                 Reducer::LogSumExp,
                 Reducer::LogSumExpWeight,
                 Reducer::SoftMaxSum,
+                Reducer::SoftArgMin,
+                Reducer::Mean,
+                Reducer::Var,
+                Reducer::Prod,
             ],
         };
         let reducer = *self.rng.pick(all);
         let def = reducer.def();
         let bounded = self.squeezed(value, -4.0, 4.0);
         let mut args = vec![bounded];
-        if def.arity == 2 || matches!(reducer, Reducer::LogSumExp | Reducer::SumShiftExp) {
+        if takes_scalar(reducer) {
             args[0] = self.scalar(bounded);
         }
         if def.arity == 2 {

@@ -192,14 +192,14 @@ fn run<T: Scalar>(
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
     for (n, input) in problem.formula.inputs.iter().enumerate() {
         call = match input.kind {
-            Kind::Real => call.arg(&input.name, &reals[n]),
+            Kind::Real | Kind::Complex => call.arg(&input.name, &reals[n]),
             Kind::Int => call.arg(&input.name, &integers[n]),
         };
     }
     let mut results = call.run()?;
     let f = &problem.formula;
     let take = |o: &tilefold_compiler::ir::Output| match f.kind(o.expr) {
-        Kind::Real => matrix(&mut results, &o.name, T::to_f64),
+        Kind::Real | Kind::Complex => matrix(&mut results, &o.name, T::to_f64),
         Kind::Int => matrix(&mut results, &o.name, |row: i64| row as f64),
     };
     f.outputs.iter().map(take).collect()

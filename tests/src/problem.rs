@@ -53,7 +53,7 @@ impl Problem {
         let mut rounded = self.clone();
         if dtype == Dtype::F32 {
             let inputs = rounded.inputs.iter_mut().zip(&self.formula.inputs);
-            let reals = inputs.filter(|(_, input)| input.kind == Kind::Real);
+            let reals = inputs.filter(|(_, input)| input.kind != Kind::Int);
             let all = reals.flat_map(|(m, _)| &mut m.data);
             all.for_each(|x| *x = f64::from(*x as f32));
         }

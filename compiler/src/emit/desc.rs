@@ -74,6 +74,7 @@ pub fn view<'a>(
         dim: v.dim,
         kind: match v.kind {
             Kind::Real => "TF_REAL",
+            Kind::Complex => "TF_COMPLEX",
             Kind::Int => "TF_INDEX",
         },
     });

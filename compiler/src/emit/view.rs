@@ -134,9 +134,12 @@ pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
         let weights = weight(f, group).map_or(0, |w| f.dim(w));
         match state_kind(f, group) {
             StateKind::Sum => 8 * e,
+            StateKind::Mean => 8 * e + 8 * rows,
+            StateKind::Var => 16 * e + 8 * rows,
+            StateKind::Prod | StateKind::Count => 16 * e,
             StateKind::Min | StateKind::Max => reals(e),
             StateKind::ArgMin | StateKind::ArgMax => reals(e) + 8 * e,
-            StateKind::KMin => reals(e * r.k) + 8 * e * r.k,
+            StateKind::KMin | StateKind::KMax => reals(e * r.k) + 8 * e * r.k,
             StateKind::ShiftedExp => reals(rows) + 8 * (1 + weights) * rows,
         }
     };
@@ -173,16 +176,13 @@ fn pack(
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
-        let word = |index: Index, n: usize| Index {
-            offset: slot.base + n * f.dim(id) + index.offset,
-            ..index
-        };
+        let word = |index: &Index, n: usize| index.shift(slot.base + n * f.dim(id));
         body.each(id, |body, index, value| match f.kind(id) {
-            Kind::Real => body.line(&store(word(index, 0), &value)),
+            Kind::Real | Kind::Complex => body.line(&store(word(&index, 0), &value)),
             Kind::Int => {
                 let held = body.bind_as(int_type(f, id), &value);
                 for n in 0..ints::limbs(f, id) {
-                    body.line(&store(word(index, n), &format!("{held}.limb[{n}]")));
+                    body.line(&store(word(&index, n), &format!("{held}.limb[{n}]")));
                 }
             }
         });
@@ -198,12 +198,17 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
     let masked = r.mask.is_some();
     let type_ = match state_kind(f, group) {
         StateKind::Sum => format!("tf_sum<{e}, R>"),
+        StateKind::Mean => format!("tf_mean<{e}, R>"),
+        StateKind::Var => format!("tf_var<{e}, R>"),
+        StateKind::Prod => format!("tf_prod<{e}, R, TILE>"),
         StateKind::Min => format!("tf_extremum<{e}, R, 1>"),
         StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
+        StateKind::KMax => format!("tf_kmin<{e}, {}, R, -1>", r.k),
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R>"),
+        StateKind::Count => format!("tf_count<{e}, R>"),
     };
     StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
 }
@@ -219,16 +224,24 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
-        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
             StateKind::ShiftedExp => {
                 shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref());
             }
-            _ => body.each(r.args[0], |body, index, value| {
-                body.count(1.0);
-                body.per_row(&add(kind, n, index, &value, mask.as_deref()));
-            }),
+            _ => {
+                body.each(r.args[0], |body, index, value| {
+                    body.count(1.0);
+                    body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
+                });
+                if matches!(kind, StateKind::Mean | StateKind::Var) {
+                    body.per_row(&match mask {
+                        None => format!("a.a{n}.count(r);"),
+                        Some(m) => format!("a.a{n}.count_if(r, {m});"),
+                    });
+                }
+            }
         }
     }
     body.finish()
@@ -236,21 +249,28 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
     };
-    match (kind, mask) {
-        (StateKind::Sum, _) => format!("a.a{n}.add({index}, r, {});", masked(0.0)),
-        (StateKind::Min, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::INFINITY)),
-        (StateKind::Max, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::NEG_INFINITY)),
-        (StateKind::KMin, None) => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
-        (StateKind::KMin, Some(m)) => {
-            format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);")
-        }
-        (_, None) => format!("a.a{n}.add({index}, r, {value}, jj);"),
-        (_, Some(m)) => format!("a.a{n}.add_if({index}, r, {value}, {m}, jj);"),
+    let candidate = |place: &str| match mask {
+        None => format!("a.a{n}.add({index}, r, {value}{place});"),
+        Some(m) => format!("a.a{n}.add_if({index}, r, {value}, {m}{place});"),
+    };
+    let always = |value: String| format!("a.a{n}.add({index}, r, {value});");
+    match kind {
+        StateKind::Sum | StateKind::Mean => always(masked(0.0)),
+        StateKind::Prod => always(masked(1.0)),
+        StateKind::Min => always(masked(f64::INFINITY)),
+        StateKind::Max => always(masked(f64::NEG_INFINITY)),
+        StateKind::Var | StateKind::Count => candidate(""),
+        StateKind::ArgMin | StateKind::ArgMax => candidate(", jj"),
+        StateKind::KMin | StateKind::KMax => match mask {
+            None => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
+            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);"),
+        },
+        StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
     }
 }
 
@@ -261,7 +281,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
 ) {
-    let score = body.component(score, Index::at(0));
+    let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,
@@ -287,7 +307,7 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
     let f = &plan.formula;
     for &(value, id) in &stage.writes {
         match f.kind(id) {
-            Kind::Real => body.each(id, |body, index, v| {
+            Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Int if !stage.reductions.contains(&id) => body.each(id, |body, index, v| {

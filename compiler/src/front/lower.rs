@@ -10,10 +10,10 @@ use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
-use super::gradients::{Facts, Request};
+use super::gradients::{self, Facts, Request};
 use super::instances::{self, Dims};
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
-use super::{GradRequest, Instance, Result, Unit, names};
+use super::{Derivative, Instance, Result, Unit, names};
 
 /// Most errors that are reported at once.
 const MAX_ERRORS: usize = 20;
@@ -58,7 +58,7 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
     let mut list = Vec::new();
     for dims in instances::choices(def, &generics)? {
         let sizes = Dims::new(&generics, &dims);
-        let (formula, grads) = Lowering::new(def, functions, &sizes, steps).run()?;
+        let (formula, derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
         if let Some(unused) = sizes.unused() {
             let name = &def.generics[unused].name;
             let message = format!("the dimension `{}` is never used", name.text);
@@ -66,7 +66,7 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
                 .help("delete it; every member would give the same formula")
                 .fail();
         }
-        list.push(Instance { dims, formula, grads });
+        list.push(Instance { dims, formula, derivatives });
     }
     Ok(Unit {
         file: String::new(),
@@ -154,9 +154,9 @@ impl<'a> Lowering<'a> {
             }
         }
         let formula = Formula::new(&def.name.text);
-        let inputs = Vec::new();
+        let (inputs, spans) = (Vec::new(), BTreeMap::new());
         let evaluator =
-            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0 };
+            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0, spans };
         let places = def.generics.iter().map(|g| (g.name.text.as_str(), g.name.span)).collect();
         Lowering {
             def,
@@ -169,8 +169,9 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn run(mut self) -> Result<(Formula, Vec<GradRequest>)> {
+    fn run(mut self) -> Result<(Formula, Vec<Derivative>)> {
         self.evaluator.formula.doc = self.def.doc.clone();
+        self.evaluator.formula.relaxed = self.def.relaxed;
         for statement in &self.def.statements {
             let result = self.statement(statement);
             self.collect(result);
@@ -178,24 +179,14 @@ impl<'a> Lowering<'a> {
                 break;
             }
         }
-        let mut grads = Vec::new();
+        let mut derivatives = Vec::new();
         if self.errors.is_empty() {
             let result = self.used();
             self.collect(result);
-            for statement in &self.def.statements {
-                if let Statement::Grad { output, wrt, span } = statement {
-                    let request = Request { output, wrt, span: *span, before: &grads };
-                    let result = request.check(Facts {
-                        formula: &self.evaluator.formula,
-                        inputs: &self.inputs,
-                        places: &self.places,
-                    });
-                    grads.extend(self.collect(result));
-                }
-            }
+            derivatives = self.derivatives();
         }
         if self.errors.is_empty() {
-            return Ok((self.evaluator.formula, grads));
+            return Ok((self.evaluator.formula, derivatives));
         }
         let instance = self.evaluator.dims.describe();
         if !instance.is_empty() {
@@ -204,6 +195,28 @@ impl<'a> Lowering<'a> {
             }
         }
         Err(Diagnostics(self.errors))
+    }
+
+    /// The derivatives that the formula asks for, once it is finished.
+    fn derivatives(&mut self) -> Vec<Derivative> {
+        let mut derivatives = Vec::new();
+        for statement in &self.def.statements {
+            if let Statement::Derivative(def) = statement {
+                let request = Request { def, before: &derivatives };
+                let result = request.derive(Facts {
+                    formula: &self.evaluator.formula,
+                    places: &self.places,
+                    spans: &self.evaluator.spans,
+                });
+                let Some(derivative) = self.collect(result) else { continue };
+                let result = self.evaluator.charge(derivative.formula.len(), def.span);
+                self.collect(result);
+                derivatives.push(derivative);
+            }
+        }
+        let result = gradients::name_calls(&mut derivatives, &self.def.statements);
+        self.collect(result);
+        derivatives
     }
 
     fn collect<T>(&mut self, result: Result<T>) -> Option<T> {
@@ -224,13 +237,8 @@ impl<'a> Lowering<'a> {
             Statement::Output { doc, places, value, span } => {
                 self.output(doc, places, value, *span)
             }
-            Statement::Jvp { span } => {
-                Diagnostic::new(code::JVP, "forward-mode derivatives are not yet supported", *span)
-                    .help("`grad a wrt x;` gives the vector-Jacobian product")
-                    .fail()
-            }
-            // Assertions choose instances; gradients need the finished formula.
-            Statement::Assert { .. } | Statement::Grad { .. } => Ok(()),
+            // Assertions choose instances; derivatives need the finished formula.
+            Statement::Assert { .. } | Statement::Derivative(_) => Ok(()),
         }
     }
 
@@ -245,12 +253,12 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
-        let (kind, dim) = match self.space(space) {
+        let (dim, kind) = match self.space(space) {
             Ok(found) => found,
             Err(error) => return self.poison(places, error),
         };
         for place in places {
-            let value = self.array(doc, place, (kind, dim), space.span);
+            let value = self.array(doc, place, (dim, kind), space.span);
             let known = value.as_ref().ok().map(|&id| Value::Expr(id));
             self.define(&place.name, known)?;
             value?;
@@ -270,7 +278,7 @@ impl<'a> Lowering<'a> {
         &mut self,
         doc: &str,
         place: &'a Place,
-        (kind, dim): (Kind, usize),
+        (dim, kind): (usize, Kind),
         span: Span,
     ) -> Result<ExprId> {
         let formula = &mut self.evaluator.formula;
@@ -279,28 +287,22 @@ impl<'a> Lowering<'a> {
         if let Some(input) = formula.inputs.last_mut() {
             input.doc = doc.into();
         }
-        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
+        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim, kind });
         self.inputs.push((&place.name, value));
         Ok(value)
     }
 
-    /// The kind and the dimension of a space.
-    fn space(&self, space: &Space) -> Result<(Kind, usize)> {
-        let kind = match space.field {
-            Field::Real => Kind::Real,
-            Field::Int => Kind::Int,
-            Field::Complex => {
-                let message = "complex inputs are not yet supported";
-                return Diagnostic::new(code::COMPLEX, message, space.span)
-                    .help("declare the real and imaginary parts, as in `R^(2, D)`")
-                    .fail();
-            }
+    /// The dimension of a space in reals, and what they make up.
+    fn space(&self, space: &Space) -> Result<(usize, Kind)> {
+        let (mut dim, kind): (usize, Kind) = match space.field {
+            Field::Real => (1, Kind::Real),
+            Field::Complex => (2, Kind::Complex),
+            Field::Int => (1, Kind::Int),
         };
-        let mut dim: usize = 1;
         for factor in &space.factors {
             dim = dim.saturating_mul(self.evaluator.dims.count(factor)?);
         }
-        Ok((kind, dim))
+        Ok((dim, kind))
     }
 
     fn binding(&mut self, name: &'a Ident, space: Option<&Space>, value: &Expr) -> Result<()> {
@@ -324,29 +326,40 @@ impl<'a> Lowering<'a> {
 
     /// Checks a value against the space that is written.
     fn annotated(&mut self, value: Value, span: Span, space: &Space) -> Result<Value> {
-        let (kind, dim) = self.space(space)?;
+        let (dim, kind) = self.space(space)?;
         let id = self.evaluator.expr(&value, span)?;
-        let (of, found) = (self.evaluator.formula.kind(id), self.evaluator.formula.dim(id));
-        if of != kind {
-            let [found, written] = [of, kind].map(field);
-            let message = format!("the value is of {found}, but {written} is written");
-            return Diagnostic::new(code::ANNOTATION, message, span)
-                .label(found)
-                .related(space.span, written)
-                .help("`to_real(…)` gives the nearest real of an integer")
-                .fail();
-        }
-        if found == dim {
+        let formula = &self.evaluator.formula;
+        let (found, found_kind) = (formula.dim(id), formula.kind(id));
+        if (found, found_kind) == (dim, kind) {
             return Ok(Value::Expr(id));
         }
-        Diagnostic::new(
-            code::ANNOTATION,
-            format!("the value has {found} components, but {dim} are written"),
-            span,
-        )
-        .label(format!("{}^{found}", field(kind)))
-        .related(space.span, format!("{}^{dim}", field(kind)))
-        .fail()
+        let message = match found_kind == kind {
+            true => {
+                let counts = (kind.count(found), kind.count(dim));
+                format!("the value has {} components, but {} are written", counts.0, counts.1)
+            }
+            false => {
+                let of = |kind| match kind {
+                    Kind::Real => "real",
+                    Kind::Complex => "complex",
+                    Kind::Int => "an integer",
+                };
+                format!("the value is {}, but {} is written", of(found_kind), of(kind))
+            }
+        };
+        let diagnostic = Diagnostic::new(code::ANNOTATION, message, span)
+            .label(found_kind.space(found))
+            .related(space.span, kind.space(dim));
+        match (found_kind, kind) {
+            (Kind::Real, Kind::Complex) => diagnostic.help("write `complex(x, 0)`").fail(),
+            (Kind::Complex, Kind::Real) => {
+                diagnostic.help("take real(z), imag(z) or abs(z)").fail()
+            }
+            (Kind::Int, Kind::Real) => {
+                diagnostic.help("`to_real(…)` gives the nearest real").fail()
+            }
+            _ => diagnostic.fail(),
+        }
     }
 
     fn output(&mut self, doc: &str, places: &'a [Place], value: &Expr, span: Span) -> Result<()> {
@@ -421,14 +434,6 @@ impl<'a> Lowering<'a> {
             errors if errors.is_empty() => Ok(()),
             errors => Err(Diagnostics(errors)),
         }
-    }
-}
-
-/// How formula files write a kind.
-fn field(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Real => "R",
-        Kind::Int => "int",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::ops::{Op, OpDef};
+use crate::ops::{LISTS, Op, OpDef, typed};
 use crate::reduce::Reducer;
 
 use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
@@ -28,6 +28,9 @@ pub enum BuildError {
     /// A value is used where its kind or stratum does not fit.
     #[error("{0}")]
     Place(String),
+    /// An operation or a reduction has no meaning for complex values: which, and what to write.
+    #[error("{0}; {1}")]
+    Complex(String, &'static str),
     /// The formula outgrew a limit.
     #[error("{0}")]
     Limit(String),
@@ -47,10 +50,11 @@ impl Formula {
         self.input_of(name, axis, dim, Kind::Real)
     }
 
-    /// Declares an input of either kind and returns its value.
+    /// Declares an input of some kind and returns its value. `dim` counts reals: n complex numbers
+    /// are 2n.
     ///
     /// # Errors
-    /// When `dim` is zero or beyond [`MAX_DIM`].
+    /// When `dim` is zero or beyond [`MAX_DIM`], or odd where the input is complex.
     pub fn input_of(
         &mut self,
         name: &str,
@@ -58,6 +62,11 @@ impl Formula {
         dim: usize,
         kind: Kind,
     ) -> Result<ExprId, BuildError> {
+        if kind == Kind::Complex && !dim.is_multiple_of(2) {
+            return Err(BuildError::Shape(format!(
+                "`{name}` has {dim} columns, but a complex number has two"
+            )));
+        }
         if dim == 0 || dim > MAX_DIM {
             return Err(BuildError::Limit(format!(
                 "`{name}` has {dim} columns, but a variable has 1 to {MAX_DIM}"
@@ -73,9 +82,10 @@ impl Formula {
     /// When there is no such input, which is a bug of the caller.
     pub fn input_expr(&mut self, n: usize) -> ExprId {
         let Input { axis, dim, kind, .. } = self.inputs[n];
+        let stratum = Stratum::of(axis);
         let facts = match kind {
-            Kind::Real => Facts::real(dim, Stratum::of(axis)),
-            Kind::Int => Facts::int(dim, Stratum::of(axis), ints::INPUT_BITS),
+            Kind::Real | Kind::Complex => Facts { kind, ..Facts::real(dim, stratum) },
+            Kind::Int => Facts::int(dim, stratum, ints::INPUT_BITS),
         };
         self.intern(Node::Input(n as u32), facts)
     }
@@ -115,6 +125,10 @@ impl Formula {
     ) -> Result<ExprId, BuildError> {
         let def = op.def();
         self.check_call(def, args, params)?;
+        ints::check_complex(self, op, args)?;
+        if op != Op::AsReal && args.iter().any(|&a| self.kind(a) == Kind::Complex) {
+            return typed::apply(self, op, args, params);
+        }
         let dims: Vec<usize> = args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, params)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -132,10 +146,10 @@ impl Formula {
         Ok(self.intern(Node::Op(op, args, params.to_vec()), facts))
     }
 
-    /// The nearest real of an integer; a real is itself.
+    /// The nearest real of an integer; other numbers are themselves.
     pub fn to_real(&mut self, id: ExprId) -> ExprId {
         match self.kind(id) {
-            Kind::Real => id,
+            Kind::Real | Kind::Complex => id,
             Kind::Int => {
                 let facts = Facts::real(self.dim(id), self.stratum(id));
                 self.intern(Node::Op(Op::ToReal, vec![id], Vec::new()), facts)
@@ -168,6 +182,9 @@ impl Formula {
         }
         ints::fit_reduction(self, &mut reduction)?;
         let all = reduction.args.iter().copied().chain(reduction.mask);
+        if all.clone().any(|id| self.kind(id) == Kind::Complex) {
+            return typed::reduce(self, reduction);
+        }
         let dims: Vec<usize> = reduction.args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, reduction.k)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -185,6 +202,9 @@ impl Formula {
                 "{}: the condition after `where` must be a scalar, but it has {found} components",
                 def.name
             )));
+        }
+        if let Some(expand) = def.expand {
+            return Ok(expand(self, &reduction));
         }
         let stratum = self.join(all).without(reduction.axis);
         let facts = match def.index {
@@ -227,7 +247,9 @@ impl Formula {
     }
 
     fn check_call(&self, def: &OpDef, args: &[ExprId], params: &[i64]) -> Result<(), BuildError> {
-        if args.len() != def.arity || params.len() != def.params {
+        // The shape rule counts lists.
+        let fits = def.params == LISTS || params.len() == def.params;
+        if args.len() != def.arity || !fits {
             return Err(BuildError::Arity(format!(
                 "{} takes {}, but got {}",
                 def.name,
@@ -242,7 +264,7 @@ impl Formula {
 fn count(args: usize, params: usize) -> String {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     match params {
-        0 => plural(args, "argument"),
+        0 | LISTS => plural(args, "argument"),
         _ => format!("{} and {}", plural(args, "argument"), plural(params, "literal integer")),
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! Never a value, never how integers are emitted.
 
-use crate::ops::{Emit, Grad, Op};
+use crate::ops::{Emit, Grad, Op, typed};
 
 use super::arena::{ExprId, Facts, Formula, Node, Reduction};
 use super::build::BuildError;
@@ -50,6 +50,7 @@ fn use_of(op: Op, dims: &[usize], params: &[i64], dim: usize) -> Use {
         Op::ToReal => Use::Convert,
         // Rounding to the nearest real keeps the sign, and whatever a vector has a component for.
         Op::And | Op::Or | Op::Sign | Op::Step | Op::OneHot => Use::Round,
+        Op::AsReal | Op::AsComplex => Use::Round,
         Op::Mod => Use::Refuse,
         _ => match (&op.def().emit, &op.def().grad) {
             // A move among zeros makes reals: the zeros are.
@@ -85,7 +86,18 @@ pub fn literal(f: &Formula, id: ExprId) -> Option<i64> {
 fn magnitude(f: &Formula, id: ExprId) -> Option<u32> {
     match f.kind(id) {
         Kind::Int => Some(f.bits(id)),
+        Kind::Complex => None,
         Kind::Real => literal(f, id).map(|n| u64::BITS - n.unsigned_abs().leading_zeros()),
+    }
+}
+
+/// Refuses to compare integers with complex numbers, whose parts are real.
+pub(super) fn check_complex(f: &Formula, op: Op, args: &[ExprId]) -> Result<(), BuildError> {
+    let is = |kind: Kind| args.iter().any(|&id| f.kind(id) == kind);
+    let compares = matches!(op, Op::Eq | Op::Ne | Op::Lt | Op::Le);
+    match compares && is(Kind::Int) && is(Kind::Complex) {
+        true => Err(refuse(&format!("{} compares an integer with a real", op.def().name))),
+        false => Ok(()),
     }
 }
 
@@ -152,7 +164,7 @@ pub(super) fn facts(
                 op.def().name
             )),
         },
-        _ => Ok(Facts::real(dim, stratum)),
+        _ => Ok(Facts { kind: typed::kind(op), ..Facts::real(dim, stratum) }),
     }
 }
 

@@ -106,8 +106,36 @@ impl fmt::Display for Stratum {
 pub enum Kind {
     /// Reals in the formula's dtype.
     Real,
+    /// Complex numbers. `dim` counts reals, here as everywhere: n numbers are 2n components, the
+    /// real and the imaginary part of the first, then those of the second, and so on. Arrays hold
+    /// them in the same order. Only inputs and `as_complex` are of this kind, and only `as_real`
+    /// and outputs read it: see `ops/typed.rs`.
+    Complex,
     /// Exact 64-bit integers: labels, row numbers, and their sums. See [`super::ints`].
     Int,
+}
+
+impl Kind {
+    /// How many numbers of this kind `dim` components are.
+    pub fn count(self, dim: usize) -> usize {
+        match self {
+            Kind::Complex => dim / 2,
+            Kind::Real | Kind::Int => dim,
+        }
+    }
+
+    /// The space of `dim` components, as formula files spell it.
+    pub fn space(self, dim: usize) -> String {
+        let field = match self {
+            Kind::Real => "R",
+            Kind::Complex => "C",
+            Kind::Int => "int",
+        };
+        match self.count(dim) {
+            1 => field.into(),
+            n => format!("{field}^{n}"),
+        }
+    }
 }
 
 /// An exact float64 constant that can be hashed: equality is equality of bits, and every NaN is

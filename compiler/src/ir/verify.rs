@@ -12,6 +12,7 @@
 //! - the stratum of a node is the join of its arguments', without the axis that a reduction folds;
 //! - integers come from inputs, positions, row numbers and what keeps them (see [`super::ints`]), and
 //!   only operations that take integers read them;
+//! - only inputs and `as_complex` are complex, of an even dim, and only `as_real` reads them;
 //! - there is no composite: those were expanded when they were built;
 //! - `k` is given where the reduction takes it, and is 0 elsewhere;
 //! - an output exists and its axis holds its value.
@@ -22,6 +23,7 @@ use super::arena::{ExprId, Formula, Node, Reduction};
 use super::build::MAX_DIM;
 use super::ints;
 use super::types::{Kind, Stratum};
+use crate::ops::{LISTS, Op};
 
 /// Checks every invariant of this module's text.
 ///
@@ -61,8 +63,12 @@ fn arguments(f: &Formula, id: ExprId) -> Result<(), String> {
     if let Some(later) = node.args().find(|a| *a >= id) {
         return Err(format!("the argument {later} does not come first"));
     }
-    match ints::misread(f, node) {
-        Some(integer) => Err(format!("the argument {integer} is an integer")),
+    if let Some(integer) = ints::misread(f, node) {
+        return Err(format!("the argument {integer} is an integer"));
+    }
+    let reads_complex = matches!(node, Node::Op(Op::AsReal, ..));
+    match node.args().find(|&a| f.kind(a) == Kind::Complex && !reads_complex) {
+        Some(complex) => Err(format!("the argument {complex} is complex")),
         None => Ok(()),
     }
 }
@@ -76,8 +82,11 @@ fn facts(f: &Formula, id: ExprId) -> Result<(), String> {
         Node::Input(index) => {
             let known = f.inputs.get(*index as usize);
             let input = known.ok_or_else(|| format!("there is no input {index}"))?;
+            if input.kind == Kind::Complex && !input.dim.is_multiple_of(2) {
+                return Err(format!("{} columns are no complex numbers", input.dim));
+            }
             match input.kind {
-                Kind::Real => real(input.dim, Stratum::of(input.axis)),
+                Kind::Real | Kind::Complex => (input.dim, Stratum::of(input.axis), input.kind, 0),
                 Kind::Int => int(input.dim, Stratum::of(input.axis), ints::INPUT_BITS),
             }
         }
@@ -86,7 +95,9 @@ fn facts(f: &Formula, id: ExprId) -> Result<(), String> {
         Node::Op(op, args, params) => {
             let def = op.def();
             count(def.name, "arguments", args.len(), def.arity)?;
-            count(def.name, "parameters", params.len(), def.params)?;
+            if def.params != LISTS {
+                count(def.name, "parameters", params.len(), def.params)?;
+            }
             if def.expand.is_some() {
                 return Err(format!("the composite {} was not expanded", def.name));
             }
@@ -123,6 +134,9 @@ fn count(name: &str, what: &str, found: usize, expected: usize) -> Result<(), St
 
 fn fold_dim(f: &Formula, r: &Reduction) -> Result<usize, String> {
     let def = r.reducer.def();
+    if def.expand.is_some() {
+        return Err(format!("the composite {} was not expanded", def.name));
+    }
     count(def.name, "arguments", r.args.len(), def.arity)?;
     if !def.takes_k && r.k != 0 {
         return Err(format!("{} takes no k, but k is {}", def.name, r.k));
@@ -152,7 +166,6 @@ mod tests {
     use super::*;
     use crate::ir::arena::{Facts, Input, Output};
     use crate::ir::types::{Axis, Real};
-    use crate::ops::Op;
     use crate::reduce::Reducer;
 
     /// `a[i] = sum[j] dot(x, y)`; its nodes are x, y, their product, its sum, the reduction.

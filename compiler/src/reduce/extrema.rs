@@ -67,6 +67,7 @@ pub const MIN: ReduceDef = ReduceDef {
     eval: |rows, _, out| value(rows, 1.0, out),
     grad: ReduceGrad::Vjp(|f, r, _, seed| vec![Some(attained(f, r, Reducer::ArgMin, seed))]),
     emit: ReduceEmit { state: StateKind::Min, field: 0 },
+    expand: None,
 };
 
 /// Largest value.
@@ -82,6 +83,7 @@ pub const MAX: ReduceDef = ReduceDef {
     eval: |rows, _, out| value(rows, -1.0, out),
     grad: ReduceGrad::Vjp(|f, r, _, seed| vec![Some(attained(f, r, Reducer::ArgMax, seed))]),
     emit: ReduceEmit { state: StateKind::Max, field: 0 },
+    expand: None,
 };
 
 /// Row of the smallest value.
@@ -97,6 +99,7 @@ pub const ARG_MIN: ReduceDef = ReduceDef {
     eval: |rows, _, out| index(rows, 1.0, out),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::ArgMin, field: 1 },
+    expand: None,
 };
 
 /// Row of the largest value.
@@ -112,4 +115,5 @@ pub const ARG_MAX: ReduceDef = ReduceDef {
     eval: |rows, _, out| index(rows, -1.0, out),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::ArgMax, field: 1 },
+    expand: None,
 };

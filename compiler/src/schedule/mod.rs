@@ -39,7 +39,7 @@ pub struct Value {
     pub axis: Option<Axis>,
     /// Columns.
     pub dim: usize,
-    /// Reals or integers.
+    /// Reals, complex numbers or integers.
     pub kind: Kind,
 }
 

@@ -161,7 +161,7 @@ pub fn is_transparent(op: Op) -> bool {
 /// Scalars that a component takes where it is handed over.
 fn scalars(f: &Formula, id: ExprId) -> usize {
     match f.kind(id) {
-        Kind::Real => 1,
+        Kind::Real | Kind::Complex => 1,
         Kind::Int => ints::limbs(f, id),
     }
 }

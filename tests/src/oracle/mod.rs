@@ -11,6 +11,7 @@ mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, ExprId, Formula, Kind, Node, Reduction};
+use tilefold_compiler::reduce::Reducer;
 
 use folds::Row;
 
@@ -73,6 +74,13 @@ pub fn evaluate_in(
     f.outputs.iter().map(|o| oracle.output(o.expr, o.axis)).collect()
 }
 
+/// What a reduction of scalars without weights gives, also one that never becomes a node.
+pub fn fold_numbers(reducer: Reducer, values: &[f64]) -> Vec<f64> {
+    let row = |(number, value): (usize, &f64)| Row { number, value: vec![*value], weight: vec![] };
+    let rows: Vec<Row> = values.iter().enumerate().map(row).collect();
+    folds::fold(reducer, &rows, 1, 0, 0)
+}
+
 impl Oracle<'_> {
     fn output(&mut self, id: ExprId, axis: Option<Axis>) -> Matrix {
         self.need(id);
@@ -129,7 +137,7 @@ impl Oracle<'_> {
     /// A result as its kind holds it: integers are exact.
     fn round(&self, id: ExprId, value: f64) -> f64 {
         match self.f.kind(id) {
-            Kind::Real => self.precision.round(value),
+            Kind::Real | Kind::Complex => self.precision.round(value),
             Kind::Int => value,
         }
     }
