@@ -105,7 +105,7 @@ fn problem(formula: &Formula, m: usize, n: usize, pool: &[f64], rng: &mut Rng) -
         formula.inputs.iter().map(|i| (i.name.clone(), i.kind)).unzip();
     Problem::new(formula.clone(), m, n, |input, entry| match kinds[input] {
         Kind::Real if names[input] == "w" => f64::powi(2.0, entry as i32 % 12),
-        Kind::Real => (rng.between(-4.0, 4.0)).round(),
+        Kind::Real | Kind::Complex => rng.between(-4.0, 4.0).round(),
         Kind::Int if names[input] == "k" => entry as f64 - 1.0,
         Kind::Int => *rng.pick(pool),
     })

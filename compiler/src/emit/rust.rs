@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::front::{Derivative, Extra, Generic, Mode, Unit};
-use crate::ir::{Axis, Dtype, Formula, Kind};
+use crate::ir::{Axis, Dtype, Formula, Input, Kind};
 
 use super::names::{camel, ident, out_ident};
 use super::render;
@@ -149,7 +149,7 @@ impl Shape {
             reals: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
-            let always_scalar = forward.kernels.iter().all(|k| k.formula.inputs[n].dim == 1);
+            let always_scalar = forward.kernels.iter().all(|k| count(&k.formula.inputs[n]) == 1);
             let (name, scalar) = (ident(&input.name), scalar(input.kind));
             let (view, what) = match (input.axis, always_scalar) {
                 (None, true) => (None, "a number".into()),
@@ -161,7 +161,7 @@ impl Shape {
                 Some(view) => (format!("{view}<'a, {scalar}>"), format!("args.{name}")),
             };
             shape.borrows |= view.is_some();
-            shape.reals |= input.kind == Kind::Real;
+            shape.reals |= input.kind != Kind::Int;
             let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
             shape.fields.push(FieldView { doc, ident: name, type_ });
             shape.binds.push(Bind { name: input.name.clone(), value });
@@ -177,7 +177,7 @@ impl Shape {
         for (g, generic) in unit.generics.iter().enumerate() {
             let inputs = &forward.kernels[0].formula.inputs;
             let carries = |n: &usize| {
-                let of = |i: usize| forward.kernels[i].formula.inputs[*n].dim;
+                let of = |i: usize| count(&forward.kernels[i].formula.inputs[*n]);
                 (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
             };
             let is_scalar = |n: &usize| !self.fields[*n].type_.starts_with("Array");
@@ -291,11 +291,17 @@ fn extra_type(shape: &Shape, derivative: &Derivative, name: &str) -> String {
     let extra = derivative.extra.iter().find(|e| e.name == name);
     match extra.map(|e| &e.like) {
         Some(Some(like)) => extra_type(shape, derivative, like),
-        Some(None) => "ArrayView2<'_, T>".into(),
+        Some(None) => {
+            let input = derivative.formula.inputs.iter().find(|input| input.name == name);
+            format!("ArrayView2<'_, {}>", scalar(input.map_or(Kind::Real, |input| input.kind)))
+        }
         None => {
             let field = shape.fields.iter().find(|f| f.ident == ident(name));
             let type_ = field.map_or("ArrayView2<'a, T>", |f| f.type_.as_str());
-            if type_ == "T" { "&T".into() } else { type_.replace("'a", "'_") }
+            match type_.starts_with("Array") {
+                true => type_.replace("'a", "'_"),
+                false => format!("&{type_}"),
+            }
         }
     }
 }
@@ -313,7 +319,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
         for (_, ident, type_) in &extra {
             let type_ = match lifetime {
                 "" => type_.clone(),
-                _ => type_.replace("'_", "'c").replace("&T", "&'c T"),
+                _ => type_.replace("'_", "'c").replace('&', "&'c "),
             };
             params += &format!(", {ident}: {type_}");
         }
@@ -367,9 +373,16 @@ fn outputs(f: &Formula) -> Vec<OutputView> {
     f.outputs.iter().map(view).collect()
 }
 
+/// Numbers a row of an input.
+fn count(input: &Input) -> usize {
+    input.kind.count(input.dim)
+}
+
+/// The type of the numbers of an array.
 fn scalar(kind: Kind) -> &'static str {
     match kind {
-        Kind::Real | Kind::Complex => "T",
+        Kind::Real => "T",
+        Kind::Complex => "Complex<T>",
         Kind::Int => "i64",
     }
 }

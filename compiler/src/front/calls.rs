@@ -258,8 +258,9 @@ impl Evaluator<'_> {
     }
 
     fn operation(&mut self, call: &Call<'_>, op: Op) -> Result<Value> {
-        let def = op.def();
         let found = call.args.len();
+        let op = of_two(op, found);
+        let def = op.def();
         let fits = match def.params {
             LISTS => found > def.arity,
             params => found == def.arity + params,
@@ -311,11 +312,16 @@ impl Evaluator<'_> {
         };
         let found = call.args.len();
         let message = format!("`{}` takes {expected}, but got {found}", call.name.text);
-        let diagnostic = Diagnostic::new(code::ARITY, message, call.span).note(def.doc);
-        match (op, found) {
-            (Op::MaxOf, 2) => diagnostic.help("the larger of two is `where(a < b, b, a)`"),
-            (Op::MinOf, 2) => diagnostic.help("the smaller of two is `where(a < b, a, b)`"),
-            _ => diagnostic,
-        }
+        Diagnostic::new(code::ARITY, message, call.span).note(def.doc)
+    }
+}
+
+/// `min(a, b)` and `max(a, b)` are component by component; of one argument they are its least and
+/// its greatest component.
+fn of_two(op: Op, arguments: usize) -> Op {
+    match (op, arguments) {
+        (Op::MaxOf, 2) => Op::Maximum,
+        (Op::MinOf, 2) => Op::Minimum,
+        _ => op,
     }
 }

@@ -15,12 +15,16 @@ pub mod compare;
 pub mod complex;
 pub mod cost;
 pub mod exp;
+pub mod hyper;
 pub mod ints;
 pub mod layout;
+pub mod logistic;
 pub mod matrix;
 pub mod pairs;
+pub mod rounding;
 pub mod scan;
 pub mod softdtw;
+pub mod special;
 pub mod spline;
 pub mod tensor;
 pub mod trig;
@@ -41,12 +45,23 @@ macro_rules! for_each_op {
             Add = arith::ADD, Sub = arith::SUB, Mul = arith::MUL, Div = arith::DIV,
             Neg = arith::NEG, Inv = arith::INV, Square = arith::SQUARE,
             Pow = exp::POW, Powf = exp::POWF, Sqrt = exp::SQRT, Rsqrt = exp::RSQRT,
-            Exp = exp::EXP, Exp2 = exp::EXP2, Log = exp::LOG, XLogX = exp::XLOGX,
-            Sin = trig::SIN, Cos = trig::COS, SinXDivX = trig::SINXDIVX,
+            Cbrt = exp::CBRT, Hypot = exp::HYPOT,
+            Exp = exp::EXP, Exp2 = exp::EXP2, Expm1 = exp::EXPM1, Log = exp::LOG,
+            Log1p = exp::LOG1P, Log2 = exp::LOG2, Log10 = exp::LOG10, XLogX = exp::XLOGX,
+            Sin = trig::SIN, Cos = trig::COS, Tan = trig::TAN, Sinc = trig::SINC, SinXDivX = trig::SINXDIVX,
             SinXDivXPrime = trig::SINXDIVX_PRIME,
             Asin = trig::ASIN, Acos = trig::ACOS, Atan = trig::ATAN, Atan2 = trig::ATAN2,
+            Sinh = hyper::SINH, Cosh = hyper::COSH, Tanh = hyper::TANH,
+            Asinh = hyper::ASINH, Acosh = hyper::ACOSH, Atanh = hyper::ATANH,
+            Sigmoid = logistic::SIGMOID, Softplus = logistic::SOFTPLUS, Silu = logistic::SILU,
+            Gelu = logistic::GELU, GeluTanh = logistic::GELU_TANH,
+            Erf = special::ERF, Erfc = special::ERFC, NormCdf = special::NORM_CDF,
+            Lgamma = special::LGAMMA, Digamma = special::DIGAMMA,
+            Polygamma = special::POLYGAMMA, Trigamma = special::TRIGAMMA,
             Abs = compare::ABS, Sign = compare::SIGN, Step = compare::STEP, Relu = compare::RELU,
             Floor = compare::FLOOR, Round = compare::ROUND, Mod = compare::MOD,
+            Trunc = rounding::TRUNC, Ceil = rounding::CEIL, Fmod = rounding::FMOD,
+            Minimum = compare::MINIMUM, Maximum = compare::MAXIMUM,
             Clamp = compare::CLAMP, ClampInt = compare::CLAMP_INT,
             DiffClampInt = compare::DIFF_CLAMP_INT, IfElse = compare::IF_ELSE,
             Where = compare::WHERE,
