@@ -339,12 +339,8 @@ impl<'a> Lowering<'a> {
                 format!("the value has {} components, but {} are written", counts.0, counts.1)
             }
             false => {
-                let of = |kind| match kind {
-                    Kind::Real => "real",
-                    Kind::Complex => "complex",
-                    Kind::Int => "an integer",
-                };
-                format!("the value is {}, but {} is written", of(found_kind), of(kind))
+                let [(is, _), (_, one)] = [found_kind, kind].map(words);
+                format!("the value is {is}, but {one} is written")
             }
         };
         let diagnostic = Diagnostic::new(code::ANNOTATION, message, span)
@@ -434,6 +430,15 @@ impl<'a> Lowering<'a> {
             errors if errors.is_empty() => Ok(()),
             errors => Err(Diagnostics(errors)),
         }
+    }
+}
+
+/// What a value of a kind is called, and one that is missing.
+fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Real => ("real", "a real one"),
+        Kind::Complex => ("complex", "a complex one"),
+        Kind::Int => ("an integer", "an integer"),
     }
 }
 
