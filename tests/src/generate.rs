@@ -4,7 +4,7 @@
 //! operation that reads it, the value is squeezed into it with a sine first; so nothing overflows,
 //! nothing leaves a domain, and derivatives stay moderate at any depth.
 
-use tilefold_compiler::ir::{Axis, ExprId, Formula, Reduction};
+use tilefold_compiler::ir::{Axis, ExprId, Formula, Kind, Reduction};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
@@ -94,7 +94,7 @@ impl Generator<'_> {
                 value = self.reduction(folded, value, last);
             }
         }
-        if self.f.kind(value.id) == tilefold_compiler::ir::Kind::Real && self.rng.once_in(2) {
+        if self.f.kind(value.id) == Kind::Real && self.rng.once_in(2) {
             value = self.epilogue(value);
         }
         self.f.output(name, axis, value.id).expect("reduced over the other index");
@@ -160,6 +160,10 @@ impl Generator<'_> {
             args.push(self.squeezed(value, low, high).id);
         }
         let id = self.f.op(call.op, &args, &call.params).expect("the call fits");
+        let id = match self.f.kind(id) {
+            Kind::Complex => self.f.apply(Op::AsReal, &[id], &[]),
+            _ => id,
+        };
         let bound = bound(call);
         Value { id, low: -bound, high: bound }
     }
@@ -271,6 +275,7 @@ fn bound(call: &Call) -> f64 {
     let exponent = call.params.first().map_or(0, |n| n.unsigned_abs()).min(8) as i32;
     match call.op.def().name {
         "pow" => argument.powi(exponent.max(1)),
+        "complex_pow" => (2.0 * argument).powi(exponent.max(1)),
         "exp" | "exp2" => argument.exp(),
         "xlogx" | "powf" | "div" => 4.0,
         "arg_max_of" | "arg_min_of" => dim,
