@@ -62,6 +62,8 @@ codes! {
     NO_GRADIENT = "E0407": "the gradient does not exist",
     PAIR = "E0408": "a pair in parentheses stands where one value belongs",
     COMPLEX = "E0410": "a complex value stands where only reals have a meaning",
+    LINEAR = "E0411": "a value is not linear in a variable",
+    WRT = "E0412": "a derivative is taken with respect to what is no variable",
     // limits
     TEXT_LIMIT = "E0501": "the text is too long",
     NESTING_LIMIT = "E0502": "brackets or calls are nested too deeply",
@@ -71,7 +73,6 @@ codes! {
     // not yet supported
     DYN = "E0901": "run-time dimensions are not yet supported",
     INT = "E0903": "integer inputs are not yet supported",
-    JVP = "E0904": "forward-mode derivatives are not yet supported",
     HALF = "E0905": "16-bit dtypes are not yet supported",
     ACC = "E0906": "other accumulators are not yet supported",
     OPERATION = "E0907": "an operation of KeOps is not yet supported",

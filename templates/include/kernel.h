@@ -107,4 +107,16 @@ TF_FN void tf_write_index(const tf_array &a, int c, i64 i0, i64 i1, i64 step, in
     if (i < i1) ((i64 *)a.data)[i * a.row_stride + c] = A::index(s, c, r * W + l);
   }
 }
+
+/* Writes row numbers that an earlier stage found, for each row or once for all. */
+TF_FN void tf_copy_index(const tf_array &a, const tf_array &found, int c, i64 i0, i64 i1, i64 step,
+                         int r) {
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    i64 row = found.rows == 1 ? 0 : i;
+    if (i < i1) {
+      ((i64 *)a.data)[i * a.row_stride + c] = ((const i64 *)found.data)[row * found.row_stride + c];
+    }
+  }
+}
 #endif

@@ -4,8 +4,8 @@
  * x86-64-v4, 32 for x86-64-v3, 16 for x86-64-v2 and for NEON. The CUDA prelude gives the same
  * names one lane wide, so a kernel's text is written once.
  *
- * Nothing is included but tf_math.h: parsing the headers of a C++ library would take longer than
- * compiling a kernel. Where the compilers have no common spelling for an instruction, a line of
+ * Nothing is included but the files of functions at the end: parsing the headers of a C++ library
+ * would take longer than compiling a kernel. Where the compilers have no common spelling for an instruction, a line of
  * assembly names it. Flags: -O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math.
  * NaN, infinities, signed zeros and subnormals mean what IEEE 754 says; -ffast-math breaks that.
  */
@@ -139,6 +139,7 @@ TF_FN V tf_sqrt(V a) { V r; TF_ASM1("fsqrt", r, a); return r; }
 TF_FN V tf_floor(V a) { V r; TF_ASM1("frintm", r, a); return r; }
 TF_FN V tf_trunc(V a) { V r; TF_ASM1("frintz", r, a); return r; }
 #endif
+TF_FN V tf_ceil(V a) { return -tf_floor(-a); }
 
 /* lo > a ? lo : a and hi < a ? hi : a, where a NaN in a stays. */
 #if TF_LEVEL >= 3
@@ -233,5 +234,8 @@ TF_FN V tf_powi(V x, int n) {
 }
 
 #include "tf_math.h"
+#include "tf_pairs.h"
+#include "tf_gamma.h"
+#include "tf_special.h"
 
 #endif

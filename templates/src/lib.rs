@@ -20,9 +20,13 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
     ("kernel.h", include_str!("../include/kernel.h")),
     ("reduce.h", include_str!("../include/reduce.h")),
+    ("statistics.h", include_str!("../include/statistics.h")),
     ("tf_abi.h", include_str!("../include/tf_abi.h")),
     ("tf_cpu.h", include_str!("../include/tf_cpu.h")),
     ("tf_cuda.cuh", include_str!("../include/tf_cuda.cuh")),
     ("tf_desc.h", include_str!("../include/tf_desc.h")),
+    ("tf_gamma.h", include_str!("../include/tf_gamma.h")),
     ("tf_math.h", include_str!("../include/tf_math.h")),
+    ("tf_pairs.h", include_str!("../include/tf_pairs.h")),
+    ("tf_special.h", include_str!("../include/tf_special.h")),
 ];

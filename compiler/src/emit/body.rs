@@ -4,20 +4,22 @@
 //! a component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
 //! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
 //! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
-//! loops. The same text serves the CPU and CUDA. User names never appear.
+//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User names never appear.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+mod contract;
+
 use crate::ir::{ExprId, Formula, Node};
-use crate::ops::{Emit, EmitParts, Op, Part, Parts};
+use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
 
-/// Which component of a value: a number, or a loop variable plus a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Which component of a value: loop variables times their strides, plus a number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Index {
-    /// The loop `k<n>`, if any.
-    pub loop_: Option<u32>,
+    /// Loops `k<n>` and how many components a step of each passes.
+    pub loops: Vec<(u32, usize)>,
     /// The number.
     pub offset: usize,
 }
@@ -25,22 +27,39 @@ pub struct Index {
 impl Index {
     /// A fixed component.
     pub fn at(offset: usize) -> Index {
-        Index { loop_: None, offset }
+        Index { loops: Vec::new(), offset }
     }
 
-    fn shift(self, by: usize) -> Index {
-        Index { offset: self.offset + by, ..self }
+    /// The component `by` further.
+    pub fn shift(&self, by: usize) -> Index {
+        Index { offset: self.offset + by, ..self.clone() }
     }
 }
 
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.loop_, self.offset) {
-            (None, n) => write!(f, "{n}"),
-            (Some(k), 0) => write!(f, "k{k}"),
-            (Some(k), n) => write!(f, "k{k} + {n}"),
+        for (n, (k, stride)) in self.loops.iter().enumerate() {
+            f.write_str(if n > 0 { " + " } else { "" })?;
+            match stride {
+                1 => write!(f, "k{k}")?,
+                stride => write!(f, "k{k} * {stride}")?,
+            }
+        }
+        match (self.loops.is_empty(), self.offset) {
+            (true, n) => write!(f, "{n}"),
+            (false, 0) => Ok(()),
+            (false, n) => write!(f, " + {n}"),
         }
     }
+}
+
+/// What is computed inside one loop.
+#[derive(Default)]
+struct Scope {
+    /// Components: the text that reads them.
+    values: HashMap<(ExprId, Index), String>,
+    /// Values of which every component is in an array: its name.
+    arrays: HashMap<ExprId, String>,
 }
 
 /// Writes the lines of one function of one stage.
@@ -54,8 +73,8 @@ pub struct Body<'a> {
     lines: Vec<String>,
     /// Lines before this one are inside fewer loops.
     depth: usize,
-    /// Components already computed, innermost scope last.
-    scopes: Vec<HashMap<(ExprId, Index), String>>,
+    /// What is computed already, innermost scope last.
+    scopes: Vec<Scope>,
     temps: u32,
     loops: u32,
     /// Operations written, weighted by how often their loop runs.
@@ -80,7 +99,7 @@ impl<'a> Body<'a> {
             unroll,
             lines: Vec::new(),
             depth: 0,
-            scopes: vec![HashMap::new()],
+            scopes: vec![Scope::default()],
             temps: 0,
             loops: 0,
             ops: 0.0,
@@ -107,14 +126,16 @@ impl<'a> Body<'a> {
     /// is long.
     pub fn each(&mut self, id: ExprId, mut write: impl FnMut(&mut Self, Index, String)) {
         let dim = self.plan.formula.dim(id);
-        if dim > self.unroll && self.loopable(id) {
+        if let Some(contraction) = self.nest(id) {
+            self.contract(id, &contraction, &mut write);
+        } else if dim > self.unroll && self.loopable(id) {
             self.repeat(id, dim, |body, index| {
-                let value = body.component(id, index);
+                let value = body.component(id, &index);
                 write(body, index, value);
             });
         } else {
             for c in 0..dim {
-                let value = self.component(id, Index::at(c));
+                let value = self.component(id, &Index::at(c));
                 write(self, Index::at(c), value);
             }
         }
@@ -145,11 +166,15 @@ impl<'a> Body<'a> {
     }
 
     /// The C++ expression of one component, for vector `r` of rows.
-    pub fn component(&mut self, id: ExprId, index: Index) -> String {
+    pub fn component(&mut self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
-        let index = if f.dim(id) == 1 { Index::at(0) } else { index };
-        if let Some(found) = self.scopes.iter().rev().find_map(|s| s.get(&(id, index))) {
+        let index = if f.dim(id) == 1 { &Index::at(0) } else { index };
+        let key = (id, index.clone());
+        if let Some(found) = self.scopes.iter().rev().find_map(|s| s.values.get(&key)) {
             return found.clone();
+        }
+        if let Some(array) = self.array(id) {
+            return self.entry(&array, index);
         }
         let value = match f.node(id) {
             Node::Op(op, ..) if is_transparent(*op) => self.moved(id, index),
@@ -157,37 +182,51 @@ impl<'a> Body<'a> {
             Node::Op(op, args, params) => self.operation(id, *op, args, params, index),
             other => unreachable!("{id} = {other:?} is a leaf"),
         };
-        self.remember(id, index, value.clone());
+        self.remember(id, index.clone(), value.clone());
         value
     }
 
     fn remember(&mut self, id: ExprId, index: Index, value: String) {
-        self.scopes.last_mut().expect("a scope is open").insert((id, index), value);
+        self.scopes.last_mut().expect("a scope is open").values.insert((id, index), value);
     }
 
     /// One loop over the components of `id`. What does not depend on the loop is computed before.
     fn repeat(&mut self, id: ExprId, dim: usize, write: impl FnOnce(&mut Self, Index)) {
-        self.hoist_scalars(id);
+        self.hoist(id);
+        let k = self.open(dim);
+        write(self, Index { loops: vec![(k, 1)], offset: 0 });
+        self.close(dim);
+    }
+
+    /// Opens a loop; gives the number of its variable.
+    fn open(&mut self, len: usize) -> u32 {
         let k = self.loops;
         self.loops += 1;
-        self.line(&format!("TF_LOOP for (int k{k} = 0; k{k} < {dim}; ++k{k}) {{"));
+        self.line(&format!("TF_LOOP for (int k{k} = 0; k{k} < {len}; ++k{k}) {{"));
         self.depth += 1;
-        self.scopes.push(HashMap::new());
-        self.weight *= dim as f64;
-        write(self, Index { loop_: Some(k), offset: 0 });
-        self.weight /= dim as f64;
+        self.scopes.push(Scope::default());
+        self.weight *= len as f64;
+        k
+    }
+
+    /// Closes the loop that was opened last.
+    fn close(&mut self, len: usize) {
+        self.weight /= len as f64;
         self.scopes.pop();
         self.depth -= 1;
         self.line("}");
     }
 
-    fn hoist_scalars(&mut self, id: ExprId) {
-        let mut todo = vec![id];
+    /// Computes what a loop over the components of `id` reads and what does not vary with them.
+    fn hoist(&mut self, id: ExprId) {
+        let (mut todo, mut seen) = (vec![id], HashSet::from([id]));
         while let Some(id) = todo.pop() {
             if self.plan.formula.dim(id) == 1 {
-                self.component(id, Index::at(0));
+                self.component(id, &Index::at(0));
+            } else if self.nest(id).is_some() {
+                self.fill(id);
             } else if !self.is_leaf(id) {
-                todo.extend(self.plan.formula.node(id).args());
+                todo.extend(self.plan.formula.node(id).args().filter(|&a| seen.insert(a)));
             }
         }
     }
@@ -195,10 +234,13 @@ impl<'a> Body<'a> {
     /// Whether component k of a value can be written with k a loop variable.
     fn loopable(&self, id: ExprId) -> bool {
         let f = &self.plan.formula;
-        let mut todo = vec![id];
+        let (mut todo, mut seen) = (vec![id], HashSet::new());
         while let Some(id) = todo.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
             match f.node(id) {
-                _ if f.dim(id) == 1 => {}
+                _ if f.dim(id) == 1 || self.nest(id).is_some() => {}
                 Node::Op(op, args, params) if is_transparent(*op) => {
                     match shifted_arg(f, f.dim(id), *op, args, params) {
                         Some(arg) => todo.push(arg),
@@ -225,7 +267,7 @@ impl<'a> Body<'a> {
         self.stage.known.iter().find(|(k, _)| *k == id).map(|(_, value)| *value)
     }
 
-    fn leaf(&self, id: ExprId, index: Index) -> String {
+    fn leaf(&self, id: ExprId, index: &Index) -> String {
         let place = self.places.of(id);
         let word = |slot: &Slot| index.shift(slot.base);
         match place {
@@ -253,7 +295,7 @@ impl<'a> Body<'a> {
     }
 
     /// Reads the arrays of the call.
-    fn read(&self, id: ExprId, index: Index) -> String {
+    fn read(&self, id: ExprId, index: &Index) -> String {
         let value = match self.plan.formula.node(id) {
             Node::Input(n) => *n as usize,
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
@@ -266,7 +308,7 @@ impl<'a> Body<'a> {
     }
 
     /// A component of a value that only moves components of others.
-    fn moved(&mut self, id: ExprId, index: Index) -> String {
+    fn moved(&mut self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
         let Node::Op(op, args, params) = f.node(id) else { unreachable!("only operations move") };
         let Emit::Move(source) = op.def().emit else {
@@ -276,8 +318,7 @@ impl<'a> Body<'a> {
         match source(&dims, params, index.offset) {
             // Inside a loop the move is a shift (see `loopable`), so the loop variable stays.
             Some((n, component)) => {
-                let arg = args[n];
-                self.component(arg, Index { offset: component, ..index })
+                self.component(args[n], &Index { offset: component, ..index.clone() })
             }
             None => number(0.0),
         }
@@ -289,7 +330,7 @@ impl<'a> Body<'a> {
         op: Op,
         args: &[ExprId],
         params: &[i64],
-        index: Index,
+        index: &Index,
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
@@ -297,7 +338,14 @@ impl<'a> Body<'a> {
                 self.write_op(code, &values, params)
             }
             Emit::Parts(_) if op == Op::Sum && self.is_long(args[0]) => self.long_sum(args[0]),
-            Emit::Parts(rule) => self.parts(id, rule, args, params, index),
+            Emit::Parts(rule) => self.parts(id, rule, args, params, index.offset),
+            Emit::Contract(rule) => match self.nest(id) {
+                Some(_) => {
+                    let array = self.fill(id);
+                    self.entry(&array, index)
+                }
+                None => self.products(args, &rule(&self.dims(args), params), index.offset),
+            },
             Emit::Move(_) | Emit::Expanded => {
                 unreachable!("moves are looked through, composites expanded when they are built")
             }
@@ -313,7 +361,7 @@ impl<'a> Body<'a> {
         let total = self.bind(&number(0.0));
         let dim = self.plan.formula.dim(arg);
         self.repeat(arg, dim, |body, index| {
-            let value = body.component(arg, index);
+            let value = body.component(arg, &index);
             body.count(1.0);
             body.per_row(&format!("{total} = {total} + {value};"));
         });
@@ -327,7 +375,7 @@ impl<'a> Body<'a> {
         rule: EmitParts,
         args: &[ExprId],
         params: &[i64],
-        index: Index,
+        component: usize,
     ) -> String {
         let mut writer = Writer { body: self, values: Vec::new() };
         let parts: Vec<Vec<Part>> = args
@@ -342,12 +390,12 @@ impl<'a> Body<'a> {
         for (c, part) in out.iter().enumerate() {
             self.remember(id, Index::at(c), values[part.0 as usize].clone());
         }
-        values[out[index.offset].0 as usize].clone()
+        values[out[component].0 as usize].clone()
     }
 
     /// Writes one operation into a new temporary.
     fn write_op(&mut self, code: &str, values: &[String], params: &[i64]) -> String {
-        self.count(cost(code));
+        self.count(cost::of_code(code));
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
             text = text.replace(&format!("$p{n}"), &param.to_string());
@@ -392,7 +440,7 @@ struct Writer<'a, 'b> {
 
 impl Writer<'_, '_> {
     fn read(&mut self, id: ExprId, component: usize) -> Part {
-        let value = self.body.component(id, Index::at(component));
+        let value = self.body.component(id, &Index::at(component));
         self.keep(value)
     }
 
@@ -421,16 +469,5 @@ pub fn number(value: f64) -> String {
         f64::INFINITY => "tf_c(TF_INF)".into(),
         f64::NEG_INFINITY => "tf_c(-TF_INF)".into(),
         v => format!("tf_c({v:?})"),
-    }
-}
-
-/// Rough cost of an operation in additions, for reports and for the choice to run serially.
-fn cost(code: &str) -> f64 {
-    match code {
-        c if c.contains("exp") || c.contains("log") => 10.0,
-        c if c.contains("sin") || c.contains("cos") || c.contains("tan") => 20.0,
-        c if c.contains("pow") => 40.0,
-        c if c.contains('/') || c.contains("sqrt") || c.contains("tf_inv") => 5.0,
-        _ => 1.0,
     }
 }

@@ -132,9 +132,12 @@ pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
         let weights = weight(f, group).map_or(0, |w| f.dim(w));
         match state_kind(f, group) {
             StateKind::Sum => 8 * e,
+            StateKind::Mean => 8 * e + 8 * rows,
+            StateKind::Var => 16 * e + 8 * rows,
+            StateKind::Prod | StateKind::Count => 16 * e,
             StateKind::Min | StateKind::Max => reals(e),
             StateKind::ArgMin | StateKind::ArgMax => reals(e) + 8 * e,
-            StateKind::KMin => reals(e * r.k) + 8 * e * r.k,
+            StateKind::KMin | StateKind::KMax => reals(e * r.k) + 8 * e * r.k,
             StateKind::ShiftedExp => reals(rows) + 8 * (1 + weights) * rows,
         }
     };
@@ -167,7 +170,7 @@ fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> Stri
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
         body.each(id, |body, index, value| {
-            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
+            let line = store(index.shift(slot.base), &value);
             body.line(&line);
         });
     }
@@ -182,12 +185,17 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
     let masked = r.mask.is_some();
     let type_ = match state_kind(f, group) {
         StateKind::Sum => format!("tf_sum<{e}, R>"),
+        StateKind::Mean => format!("tf_mean<{e}, R>"),
+        StateKind::Var => format!("tf_var<{e}, R>"),
+        StateKind::Prod => format!("tf_prod<{e}, R, TILE>"),
         StateKind::Min => format!("tf_extremum<{e}, R, 1>"),
         StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
+        StateKind::KMax => format!("tf_kmin<{e}, {}, R, -1>", r.k),
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R>"),
+        StateKind::Count => format!("tf_count<{e}, R>"),
     };
     StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
 }
@@ -203,16 +211,24 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
-        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
             StateKind::ShiftedExp => {
                 shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref());
             }
-            _ => body.each(r.args[0], |body, index, value| {
-                body.count(1.0);
-                body.per_row(&add(kind, n, index, &value, mask.as_deref()));
-            }),
+            _ => {
+                body.each(r.args[0], |body, index, value| {
+                    body.count(1.0);
+                    body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
+                });
+                if matches!(kind, StateKind::Mean | StateKind::Var) {
+                    body.per_row(&match mask {
+                        None => format!("a.a{n}.count(r);"),
+                        Some(m) => format!("a.a{n}.count_if(r, {m});"),
+                    });
+                }
+            }
         }
     }
     body.finish()
@@ -220,21 +236,28 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
     };
-    match (kind, mask) {
-        (StateKind::Sum, _) => format!("a.a{n}.add({index}, r, {});", masked(0.0)),
-        (StateKind::Min, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::INFINITY)),
-        (StateKind::Max, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::NEG_INFINITY)),
-        (StateKind::KMin, None) => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
-        (StateKind::KMin, Some(m)) => {
-            format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);")
-        }
-        (_, None) => format!("a.a{n}.add({index}, r, {value}, jj);"),
-        (_, Some(m)) => format!("a.a{n}.add_if({index}, r, {value}, {m}, jj);"),
+    let candidate = |place: &str| match mask {
+        None => format!("a.a{n}.add({index}, r, {value}{place});"),
+        Some(m) => format!("a.a{n}.add_if({index}, r, {value}, {m}{place});"),
+    };
+    let always = |value: String| format!("a.a{n}.add({index}, r, {value});");
+    match kind {
+        StateKind::Sum | StateKind::Mean => always(masked(0.0)),
+        StateKind::Prod => always(masked(1.0)),
+        StateKind::Min => always(masked(f64::INFINITY)),
+        StateKind::Max => always(masked(f64::NEG_INFINITY)),
+        StateKind::Var | StateKind::Count => candidate(""),
+        StateKind::ArgMin | StateKind::ArgMax => candidate(", jj"),
+        StateKind::KMin | StateKind::KMax => match mask {
+            None => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
+            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);"),
+        },
+        StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
     }
 }
 
@@ -245,7 +268,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
 ) {
-    let score = body.component(score, Index::at(0));
+    let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,
@@ -274,12 +297,17 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
                 body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Index => {
-                let (n, _) = places.result(&plan.formula, id);
                 let dim = plan.formula.dim(id);
-                body.line(&format!(
-                    "for (int k = 0; k < {dim}; ++k) \
-                     tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"
-                ));
+                let write = match stage.known.iter().find(|(known, _)| *known == id) {
+                    Some((_, found)) => {
+                        format!("tf_copy_index(v[{value}], v[{found}], k, i0, i1, step, r);")
+                    }
+                    None => {
+                        let (n, _) = places.result(&plan.formula, id);
+                        format!("tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});")
+                    }
+                };
+                body.line(&format!("for (int k = 0; k < {dim}; ++k) {write}"));
             }
         }
     }

@@ -59,20 +59,33 @@ const REDUCTIONS: &[(&str, &[(Reducer, &str)])] = &[
     ("SumSoftMaxWeight", &[(Reducer::SoftMaxSum, "out")]),
     ("SoftMax", &[(Reducer::SoftMaxSum, "out")]),
     ("Max_SumShiftExp", &[(Reducer::Max, "max"), (Reducer::SumShiftExp, "sum")]),
+    ("Max_SumShiftExpWeight", &[(Reducer::Max, "max"), (Reducer::SumShiftExpWeight, "sum")]),
+    // Names in KeOps' manner for what it has not.
+    ("Mean", &[(Reducer::Mean, "out")]),
+    ("Var", &[(Reducer::Var, "out")]),
+    ("Prod", &[(Reducer::Prod, "out")]),
+    ("KMax", &[(Reducer::KMax, "out")]),
+    ("ArgKMax", &[(Reducer::ArgKMax, "out")]),
+    ("KMax_ArgKMax", &[(Reducer::KMax, "out"), (Reducer::ArgKMax, "index")]),
+    ("SoftArgMin", &[(Reducer::SoftArgMin, "out")]),
+    ("SoftArgMax", &[(Reducer::SoftArgMax, "out")]),
+    ("Any", &[(Reducer::Any, "out")]),
+    ("All", &[(Reducer::All, "out")]),
+    ("Count", &[(Reducer::Count, "out")]),
 ];
 
-/// Reductions of KeOps that have no counterpart yet.
-const NOT_YET: &[&str] = &["Max_SumShiftExpWeight", "Zero"];
+/// `Zero_Reduction(n, tag)`, n zeros a row: the only reduction that takes a number, not a formula.
+const ZERO: &str = "Zero";
 
 /// What ends the name of a reduction inside a formula string.
 const SUFFIX: &str = "_Reduction";
 
 /// Functions that only KeOps strings have.
-const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero"];
+const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero", "Ind"];
 
 /// Whether a name is a function that only KeOps strings have.
 pub fn is_form(name: &str) -> bool {
-    let reduction = |name| find(name).is_some() || NOT_YET.contains(&name);
+    let reduction = |name| find(name).is_some() || name == ZERO;
     FORMS.contains(&name) || name.strip_suffix(SUFFIX).is_some_and(reduction)
 }
 
@@ -107,6 +120,7 @@ pub fn keops(
         later: BTreeMap::new(),
         steps: &mut steps,
         calls: 0,
+        spans: BTreeMap::new(),
     };
     let vars = with_slots(vars, &tree)?;
     let mut scope = Scope::default();
@@ -119,12 +133,17 @@ pub fn keops(
         let value = evaluator.variable(var)?;
         scope.define(&var.name, Some(Value::Expr(value)));
     }
-    let mut args = vec![evaluator.root(&tree, &scope)?];
-    if let Some(tree) = &weight {
-        args.push(evaluator.root(tree, &scope).map_err(in_weight)?);
-    }
-    let k = reduction.k.unwrap_or(0);
-    let results = evaluator.fold_keops(reduction.name, &args, reduction.over, k, tree.span())?;
+    let results = match reduction.name {
+        ZERO => vec![("out", evaluator.zero_rows(&tree, &scope)?)],
+        name => {
+            let mut args = vec![evaluator.root(&tree, &scope)?];
+            if let Some(tree) = &weight {
+                args.push(evaluator.root(tree, &scope).map_err(in_weight)?);
+            }
+            let k = reduction.k.unwrap_or(0);
+            evaluator.fold_keops(name, &args, reduction.over, k, tree.span())?
+        }
+    };
     // One row for each of the other index, also where nothing varies along it: the call says how
     // many.
     let axis = Some(reduction.over.other());
@@ -210,11 +229,12 @@ impl Evaluator<'_> {
             Some(outputs) => outputs,
             None => return unknown_reduction(name, span).fail(),
         };
+        let arity = outputs.iter().map(|(reducer, _)| reducer.def().arity).max().unwrap_or(1);
         let mut results = Vec::new();
         for &(reducer, output) in outputs {
             let def = reducer.def();
-            if args.len() != def.arity {
-                let message = match def.arity {
+            if args.len() != arity {
+                let message = match arity {
                     1 => format!("`{name}` does not take a weight"),
                     _ => format!("`{name}` needs a weight"),
                 };
@@ -227,7 +247,8 @@ impl Evaluator<'_> {
                 };
                 return Diagnostic::new(code::ARITY, message, span).fail();
             }
-            let reduction = Reduction { reducer, axis, args: args.to_vec(), mask: None, k };
+            let args = args[..def.arity].to_vec();
+            let reduction = Reduction { reducer, axis, args, mask: None, k };
             let built = self.formula.reduce(reduction);
             results.push((output, built.map_err(|e| misfit(&e, span))?));
         }
@@ -249,16 +270,13 @@ impl Evaluator<'_> {
                 call.arity(2)?;
                 self.ratio(call, call.integer(0)?, call.integer(1)?)
             }
+            "Ind" => {
+                let items = (0..call.args.len()).map(|n| call.integer(n));
+                Ok(Value::List(items.collect::<Result<_>>()?))
+            }
             "Zero" => {
                 call.arity(1)?;
-                let zero = self.formula.constant(0.0);
-                match call.integer(0)? {
-                    1 => Ok(integer(0)),
-                    n => {
-                        let built = self.formula.op(Op::SumT, &[zero], &[n]);
-                        Ok(Value::Expr(self.built(built, call.done, &[])?))
-                    }
-                }
+                self.zeros(call, call.integer(0)?)
             }
             "Var" => {
                 call.arity(3)?;
@@ -278,6 +296,30 @@ impl Evaluator<'_> {
                 self.reduction_form(call, name)
             }
         }
+    }
+
+    /// `n` zeros.
+    fn zeros(&mut self, call: &Call<'_>, n: i64) -> Result<Value> {
+        let zero = self.formula.constant(0.0);
+        match n {
+            1 => Ok(integer(0)),
+            n => {
+                let built = self.formula.op(Op::SumT, &[zero], &[n]);
+                Ok(Value::Expr(self.built(built, call.done, &[])?))
+            }
+        }
+    }
+
+    /// What the reduction `Zero` gives: as many zeros as the expression, a literal, says.
+    fn zero_rows(&mut self, tree: &Expr, scope: &Scope<'_>) -> Result<ExprId> {
+        let Value::Number(Number { integer: Some(n), .. }) = self.value(tree, scope)? else {
+            return Diagnostic::new(code::LITERAL, "`Zero` takes a literal integer", tree.span())
+                .help("write how many zeros a row has, as in `Zero_Reduction(3, 0)`")
+                .fail();
+        };
+        let zero = self.formula.constant(0.0);
+        let built = self.formula.op(Op::SumT, &[zero], &[n]);
+        built.map_err(|e| misfit(&e, tree.span()).into())
     }
 
     fn ratio(&mut self, call: &Call<'_>, p: i64, q: i64) -> Result<Value> {
@@ -329,11 +371,18 @@ impl Evaluator<'_> {
 
     /// `KMin_Reduction(f, K, tag)`, `LogSumExp_Reduction(f, tag, g)`.
     fn reduction_form(&mut self, call: &Call<'_>, name: &str) -> Result<Value> {
+        if name == ZERO {
+            call.arity(2)?;
+            if !(0..=1).contains(&call.integer(1)?) {
+                return category(call.span(1)).fail();
+            }
+            return self.zeros(call, call.integer(0)?);
+        }
         let takes_k =
             find(name).is_some_and(|outputs| outputs.iter().any(|(r, _)| r.def().takes_k));
         let tag = 1 + usize::from(takes_k);
         if call.args.len() <= tag || call.args.len() > tag + 2 {
-            return call.arity(tag + 1).map(|()| Value::List);
+            return call.arity(tag + 1).map(|()| Value::List(Vec::new()));
         }
         let mut args = vec![self.argument(call, 0)?];
         if call.args.len() == tag + 2 {
@@ -365,9 +414,6 @@ fn category(span: Span) -> Diagnostic {
 }
 
 fn unknown_reduction(name: &str, span: Span) -> Diagnostic {
-    if NOT_YET.contains(&name) {
-        return Diagnostic::new(code::OPERATION, format!("`{name}` is not yet supported"), span);
-    }
     let diagnostic =
         Diagnostic::new(code::UNKNOWN_REDUCTION, format!("unknown reduction `{name}`"), span);
     let known: Vec<&str> = REDUCTIONS.iter().map(|(name, _)| *name).collect();

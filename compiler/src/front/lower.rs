@@ -10,10 +10,10 @@ use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula, Kind};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
-use super::gradients::{Facts, Request};
+use super::gradients::{self, Facts, Request};
 use super::instances::{self, Dims};
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
-use super::{GradRequest, Instance, Result, Unit, names};
+use super::{Derivative, Instance, Result, Unit, names};
 
 /// Most errors that are reported at once.
 const MAX_ERRORS: usize = 20;
@@ -58,7 +58,7 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
     let mut list = Vec::new();
     for dims in instances::choices(def, &generics)? {
         let sizes = Dims::new(&generics, &dims);
-        let (formula, grads) = Lowering::new(def, functions, &sizes, steps).run()?;
+        let (formula, derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
         if let Some(unused) = sizes.unused() {
             let name = &def.generics[unused].name;
             let message = format!("the dimension `{}` is never used", name.text);
@@ -66,7 +66,7 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
                 .help("delete it; every member would give the same formula")
                 .fail();
         }
-        list.push(Instance { dims, formula, grads });
+        list.push(Instance { dims, formula, derivatives });
     }
     Ok(Unit {
         file: String::new(),
@@ -154,9 +154,9 @@ impl<'a> Lowering<'a> {
             }
         }
         let formula = Formula::new(&def.name.text);
-        let inputs = Vec::new();
+        let (inputs, spans) = (Vec::new(), BTreeMap::new());
         let evaluator =
-            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0 };
+            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0, spans };
         let places = def.generics.iter().map(|g| (g.name.text.as_str(), g.name.span)).collect();
         Lowering {
             def,
@@ -169,8 +169,9 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn run(mut self) -> Result<(Formula, Vec<GradRequest>)> {
+    fn run(mut self) -> Result<(Formula, Vec<Derivative>)> {
         self.evaluator.formula.doc = self.def.doc.clone();
+        self.evaluator.formula.relaxed = self.def.relaxed;
         for statement in &self.def.statements {
             let result = self.statement(statement);
             self.collect(result);
@@ -178,24 +179,14 @@ impl<'a> Lowering<'a> {
                 break;
             }
         }
-        let mut grads = Vec::new();
+        let mut derivatives = Vec::new();
         if self.errors.is_empty() {
             let result = self.used();
             self.collect(result);
-            for statement in &self.def.statements {
-                if let Statement::Grad { output, wrt, span } = statement {
-                    let request = Request { output, wrt, span: *span, before: &grads };
-                    let result = request.check(Facts {
-                        formula: &self.evaluator.formula,
-                        inputs: &self.inputs,
-                        places: &self.places,
-                    });
-                    grads.extend(self.collect(result));
-                }
-            }
+            derivatives = self.derivatives();
         }
         if self.errors.is_empty() {
-            return Ok((self.evaluator.formula, grads));
+            return Ok((self.evaluator.formula, derivatives));
         }
         let instance = self.evaluator.dims.describe();
         if !instance.is_empty() {
@@ -204,6 +195,28 @@ impl<'a> Lowering<'a> {
             }
         }
         Err(Diagnostics(self.errors))
+    }
+
+    /// The derivatives that the formula asks for, once it is finished.
+    fn derivatives(&mut self) -> Vec<Derivative> {
+        let mut derivatives = Vec::new();
+        for statement in &self.def.statements {
+            if let Statement::Derivative(def) = statement {
+                let request = Request { def, before: &derivatives };
+                let result = request.derive(Facts {
+                    formula: &self.evaluator.formula,
+                    places: &self.places,
+                    spans: &self.evaluator.spans,
+                });
+                let Some(derivative) = self.collect(result) else { continue };
+                let result = self.evaluator.charge(derivative.formula.len(), def.span);
+                self.collect(result);
+                derivatives.push(derivative);
+            }
+        }
+        let result = gradients::name_calls(&mut derivatives, &self.def.statements);
+        self.collect(result);
+        derivatives
     }
 
     fn collect<T>(&mut self, result: Result<T>) -> Option<T> {
@@ -224,13 +237,8 @@ impl<'a> Lowering<'a> {
             Statement::Output { doc, places, value, span } => {
                 self.output(doc, places, value, *span)
             }
-            Statement::Jvp { span } => {
-                Diagnostic::new(code::JVP, "forward-mode derivatives are not yet supported", *span)
-                    .help("`grad a wrt x;` gives the vector-Jacobian product")
-                    .fail()
-            }
-            // Assertions choose instances; gradients need the finished formula.
-            Statement::Assert { .. } | Statement::Grad { .. } => Ok(()),
+            // Assertions choose instances; derivatives need the finished formula.
+            Statement::Assert { .. } | Statement::Derivative(_) => Ok(()),
         }
     }
 

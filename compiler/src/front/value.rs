@@ -11,7 +11,7 @@ use crate::ir::{Axis, BuildError, ExprId, Formula, Kind, Node as IrNode, Reducti
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
-use super::ast::{Expr, NodeId, NodeKind, Number};
+use super::ast::{Expr, NodeId, NodeKind, Number, Size};
 use super::functions::Functions;
 use super::instances::Dims;
 use super::{Result, calls, names};
@@ -34,8 +34,8 @@ pub enum Value {
     Pair(ExprId, ExprId),
     /// Two results of one reduction, which only two targets can take.
     Both(ExprId, ExprId),
-    /// `[2, 3]`, which no supported operation takes.
-    List,
+    /// `[2, 3]`, which only some operations take.
+    List(Vec<i64>),
 }
 
 /// Names and what they stand for; `None` where the definition has an error.
@@ -78,6 +78,8 @@ pub struct Evaluator<'a> {
     pub steps: &'a mut usize,
     /// Calls of the file's functions that are being expanded.
     pub calls: usize,
+    /// Where in the text the nodes of the formula stand.
+    pub spans: BTreeMap<ExprId, Span>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -92,7 +94,7 @@ impl<'a> Evaluator<'a> {
                 NodeKind::Imaginary(part) => Value::Expr(self.imaginary(*part)),
                 NodeKind::Name(name) => self.name(name, node.span, scope)?,
                 NodeKind::Pos(axis) => self.pos(*axis, node.span)?,
-                NodeKind::List => Value::List,
+                NodeKind::List(items) => self.list(items)?,
                 NodeKind::Minus(a) => self.minus(&done, *a)?,
                 NodeKind::Infix(infix, _, a, b) => self.infix(*infix, &done, *a, *b)?,
                 NodeKind::Call(name, args) => self.call(name, &done, args, node.span)?,
@@ -103,13 +105,21 @@ impl<'a> Evaluator<'a> {
                 NodeKind::Pair(a, b) => Value::Pair(self.node(&done, *a)?, self.node(&done, *b)?),
                 NodeKind::Fold(fold, a) => self.fold(fold, &done, *a, node.span)?,
             };
+            if let Value::Expr(id) = &value {
+                self.spans.entry(*id).or_insert(node.span);
+            }
             values.push(value);
         }
-        Ok(values.pop().unwrap_or(Value::List))
+        Ok(values.pop().unwrap_or(Value::List(Vec::new())))
     }
 
     fn step(&mut self, span: Span) -> Result<()> {
-        match self.steps.checked_sub(1) {
+        self.charge(1, span)
+    }
+
+    /// Takes from what is left of [`MAX_STEPS`].
+    pub fn charge(&mut self, steps: usize, span: Span) -> Result<()> {
+        match self.steps.checked_sub(steps) {
             Some(left) => {
                 *self.steps = left;
                 Ok(())
@@ -154,6 +164,11 @@ impl<'a> Evaluator<'a> {
     fn imaginary(&mut self, part: f64) -> ExprId {
         let parts = [self.formula.constant(0.0), self.formula.constant(part)];
         self.formula.apply(Op::Complex, &parts, &[])
+    }
+
+    fn list(&self, items: &[Size]) -> Result<Value> {
+        let items = items.iter().map(|item| self.dims.value(item));
+        Ok(Value::List(items.collect::<Result<_>>()?))
     }
 
     fn pos(&mut self, axis: Axis, span: Span) -> Result<Value> {
@@ -201,8 +216,8 @@ impl<'a> Evaluator<'a> {
             )
             .help("give it two targets: `d[i], l[i] = …;`")
             .fail(),
-            Value::List => Diagnostic::new(code::PAIR, "a list is not a value", span)
-                .label("only arguments of some KeOps operations are lists")
+            Value::List(_) => Diagnostic::new(code::PAIR, "a list is not a value", span)
+                .label("only operations such as tensordot, kron and pick take lists")
                 .fail(),
         }
     }
@@ -290,6 +305,7 @@ impl<'a> Evaluator<'a> {
             Reducer::ArgMin => (Reducer::Min, Reducer::ArgMin),
             Reducer::ArgMax => (Reducer::Max, Reducer::ArgMax),
             Reducer::KMin | Reducer::ArgKMin => (Reducer::KMin, Reducer::ArgKMin),
+            Reducer::KMax | Reducer::ArgKMax => (Reducer::KMax, Reducer::ArgKMax),
             _ => return None,
         };
         let with = |reducer| Reduction { reducer, ..r.clone() };

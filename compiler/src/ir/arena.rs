@@ -112,6 +112,9 @@ pub struct Formula {
     pub inputs: Vec<Input>,
     /// Arrays computed, in order.
     pub outputs: Vec<Output>,
+    /// Whether rules may apply that are not exact for every IEEE value, see
+    /// [`crate::passes::rules`].
+    pub relaxed: bool,
     nodes: Vec<Node>,
     facts: Vec<Facts>,
     ids: HashMap<Node, ExprId>,
@@ -189,6 +192,28 @@ impl Formula {
             }
         }
         seen
+    }
+
+    /// The handle of a node, if it is there already.
+    pub(crate) fn find(&self, node: &Node) -> Option<ExprId> {
+        self.ids.get(node).copied()
+    }
+
+    /// A value that stands for another one while a derivative is worked out. It is of no input, so
+    /// it has to be gone, by [`Formula::cut`], when the formula is used.
+    pub(crate) fn placeholder(&mut self, dim: usize, stratum: Stratum) -> ExprId {
+        let number = u32::MAX - self.nodes.len() as u32;
+        self.intern(Node::Input(number), Facts { dim, stratum, kind: Kind::Real })
+    }
+
+    /// Removes every node from position `len` on, and gives them in order.
+    pub(crate) fn cut(&mut self, len: usize) -> Vec<Node> {
+        self.facts.truncate(len);
+        let cut = self.nodes.split_off(len);
+        cut.iter().for_each(|node| {
+            self.ids.remove(node);
+        });
+        cut
     }
 
     /// Adds a node whose facts were checked, or finds the equal one that is already there.

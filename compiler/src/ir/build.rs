@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::ops::{Op, OpDef, typed};
+use crate::ops::{LISTS, Op, OpDef, typed};
 use crate::reduce::Reducer;
 
 use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
@@ -186,6 +186,9 @@ impl Formula {
                 def.name
             )));
         }
+        if let Some(expand) = def.expand {
+            return Ok(expand(self, &reduction));
+        }
         let stratum = self.join(all).without(reduction.axis);
         let kind = if def.index { Kind::Index } else { Kind::Real };
         Ok(self.intern(Node::Reduce(reduction), Facts { dim, stratum, kind }))
@@ -224,7 +227,9 @@ impl Formula {
     }
 
     fn check_call(&self, def: &OpDef, args: &[ExprId], params: &[i64]) -> Result<(), BuildError> {
-        if args.len() != def.arity || params.len() != def.params {
+        // The shape rule counts lists.
+        let fits = def.params == LISTS || params.len() == def.params;
+        if args.len() != def.arity || !fits {
             return Err(BuildError::Arity(format!(
                 "{} takes {}, but got {}",
                 def.name,
@@ -252,7 +257,7 @@ impl Formula {
 fn count(args: usize, params: usize) -> String {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     match params {
-        0 => plural(args, "argument"),
+        0 | LISTS => plural(args, "argument"),
         _ => format!("{} and {}", plural(args, "argument"), plural(params, "literal integer")),
     }
 }

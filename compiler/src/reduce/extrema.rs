@@ -49,6 +49,7 @@ pub const MIN: ReduceDef = ReduceDef {
     eval: |rows, _, out| value(rows, 1.0, out),
     grad: ReduceGrad::None(NO_GRADIENT),
     emit: ReduceEmit { state: StateKind::Min, field: 0 },
+    expand: None,
 };
 
 /// Largest value.
@@ -63,6 +64,7 @@ pub const MAX: ReduceDef = ReduceDef {
     eval: |rows, _, out| value(rows, -1.0, out),
     grad: ReduceGrad::None(NO_GRADIENT),
     emit: ReduceEmit { state: StateKind::Max, field: 0 },
+    expand: None,
 };
 
 /// Row of the smallest value.
@@ -78,6 +80,7 @@ pub const ARG_MIN: ReduceDef = ReduceDef {
     eval: |rows, _, out| index(rows, 1.0, out),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::ArgMin, field: 1 },
+    expand: None,
 };
 
 /// Row of the largest value.
@@ -93,4 +96,5 @@ pub const ARG_MAX: ReduceDef = ReduceDef {
     eval: |rows, _, out| index(rows, -1.0, out),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::ArgMax, field: 1 },
+    expand: None,
 };

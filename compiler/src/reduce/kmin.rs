@@ -1,4 +1,4 @@
-//! The k smallest values, and where they are.
+//! The k smallest and the k largest values, and where they are.
 
 use super::extrema::before;
 use super::{ReduceDef, ReduceEmit, ReduceGrad, Row, StateKind};
@@ -13,20 +13,24 @@ fn shape(dims: &[usize], k: usize) -> Result<usize, String> {
     }
 }
 
-/// Entry `e` of component `c` stands at `e * dim + c`.
-fn smallest(rows: &[Row], k: usize, out: &mut [f64], pick: fn(&(f64, i64)) -> f64) {
+/// The first entries among `sign * value`. Entry `e` of component `c` stands at `e * dim + c`.
+fn first(rows: &[Row], k: usize, sign: f64, out: &mut [f64], pick: fn(&(f64, i64)) -> f64) {
     let dim = out.len() / k;
     for c in 0..dim {
         let mut list: Vec<(f64, i64)> =
             rows.iter().map(|row| (row.args[0][c], row.index)).collect();
         // A stable sort keeps ties in row order.
-        list.sort_by(|a, b| before(b.0, a.0).cmp(&before(a.0, b.0)));
-        list.resize(k.max(list.len()), (f64::INFINITY, -1));
+        let order = |a: f64, b: f64| before(sign * a, sign * b);
+        list.sort_by(|a, b| order(b.0, a.0).cmp(&order(a.0, b.0)));
+        list.resize(k.max(list.len()), (sign * f64::INFINITY, -1));
         for (e, entry) in list[..k].iter().enumerate() {
             out[e * dim + c] = pick(entry);
         }
     }
 }
+
+const NO_GRADIENT: &str =
+    "take the row numbers with argkmin or argkmax and differentiate the formula at those rows";
 
 /// The k smallest values.
 pub const KMIN: ReduceDef = ReduceDef {
@@ -38,11 +42,10 @@ pub const KMIN: ReduceDef = ReduceDef {
     index: false,
     shape,
     least_rows: |k| k,
-    eval: |rows, k, out| smallest(rows, k, out, |entry| entry.0),
-    grad: ReduceGrad::None(
-        "take the row numbers with argkmin and differentiate the formula at those rows",
-    ),
+    eval: |rows, k, out| first(rows, k, 1.0, out, |entry| entry.0),
+    grad: ReduceGrad::None(NO_GRADIENT),
     emit: ReduceEmit { state: StateKind::KMin, field: 0 },
+    expand: None,
 };
 
 /// Rows of the k smallest values.
@@ -55,7 +58,40 @@ pub const ARG_KMIN: ReduceDef = ReduceDef {
     index: true,
     shape,
     least_rows: |k| k,
-    eval: |rows, k, out| smallest(rows, k, out, |entry| entry.1 as f64),
+    eval: |rows, k, out| first(rows, k, 1.0, out, |entry| entry.1 as f64),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::KMin, field: 1 },
+    expand: None,
+};
+
+/// The k largest values.
+pub const KMAX: ReduceDef = ReduceDef {
+    name: "kmax",
+    doc: "The k largest values of each component, descending, entry by entry; NaN comes first. \
+          Fewer than k rows are an error; -inf where a mask leaves too few.",
+    arity: 1,
+    takes_k: true,
+    index: false,
+    shape,
+    least_rows: |k| k,
+    eval: |rows, k, out| first(rows, k, -1.0, out, |entry| entry.0),
+    grad: ReduceGrad::None(NO_GRADIENT),
+    emit: ReduceEmit { state: StateKind::KMax, field: 0 },
+    expand: None,
+};
+
+/// Rows of the k largest values.
+pub const ARG_KMAX: ReduceDef = ReduceDef {
+    name: "argkmax",
+    doc: "Rows of the k largest values of each component; ties in row order. Fewer than k rows \
+          are an error; -1 where a mask leaves too few.",
+    arity: 1,
+    takes_k: true,
+    index: true,
+    shape,
+    least_rows: |k| k,
+    eval: |rows, k, out| first(rows, k, -1.0, out, |entry| entry.1 as f64),
+    grad: ReduceGrad::Zero,
+    emit: ReduceEmit { state: StateKind::KMax, field: 1 },
+    expand: None,
 };

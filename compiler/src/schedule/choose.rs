@@ -2,6 +2,7 @@
 //! `benchmarks/` for how.
 
 use crate::ir::{ExprId, Formula};
+use crate::reduce::StateKind;
 
 use super::{Places, Plan, Stage, accumulators, reduction, weight};
 
@@ -78,8 +79,15 @@ fn listed(f: &Formula, stage: &Stage) -> usize {
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {
     let held = |group: &Vec<ExprId>| {
-        let value = f.dim(reduction(f, group[0]).args[0]);
-        value + weight(f, group).map_or(0, |w| f.dim(w))
+        let first = reduction(f, group[0]);
+        // Float64 numbers and counts take several vectors a component.
+        let vectors = match first.reducer.def().emit.state {
+            StateKind::Prod => 3,
+            StateKind::Var => 6,
+            StateKind::Count => 2,
+            _ => 1,
+        };
+        vectors * f.dim(first.args[0]) + weight(f, group).map_or(0, |w| f.dim(w))
     };
     accumulators(f, stage).iter().map(held).sum()
 }

@@ -45,7 +45,7 @@ impl Z {
     }
 
     fn abs(self) -> f64 {
-        if self.0.is_nan() || self.1.is_nan() { f64::NAN } else { self.0.hypot(self.1) }
+        self.0.hypot(self.1)
     }
 
     fn angle(self) -> f64 {

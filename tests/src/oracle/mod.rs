@@ -12,6 +12,7 @@ mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, ExprId, Formula, Node, Reduction};
+use tilefold_compiler::reduce::Reducer;
 
 use folds::Row;
 
@@ -72,6 +73,13 @@ pub fn evaluate_in(
     let values = f.ids().map(|_| None).collect();
     let mut oracle = Oracle { f, sizes: [m, n], inputs, precision, values };
     f.outputs.iter().map(|o| oracle.output(o.expr, o.axis)).collect()
+}
+
+/// What a reduction of scalars without weights gives, also one that never becomes a node.
+pub fn fold_numbers(reducer: Reducer, values: &[f64]) -> Vec<f64> {
+    let row = |(number, value): (usize, &f64)| Row { number, value: vec![*value], weight: vec![] };
+    let rows: Vec<Row> = values.iter().enumerate().map(row).collect();
+    folds::fold(reducer, &rows, 1, 0, 0)
 }
 
 impl Oracle<'_> {

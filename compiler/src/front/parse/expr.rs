@@ -10,10 +10,10 @@ use std::vec;
 use pest::iterators::{Pair, Pairs};
 
 use crate::diag::{Diagnostic, Span, code};
-use crate::front::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
+use crate::front::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number, Size};
 use crate::ir::Axis;
 
-use super::{Result, Rule, axis, ident, next, size, span};
+use super::{Result, Rule, axis, factor as size_factor, ident, next, size, span};
 
 /// Largest integer literal: every integer up to it is exact in float64.
 const MAX_INTEGER: u64 = 1 << 53;
@@ -159,7 +159,7 @@ impl Builder {
             Rule::imaginary => self.leaf(yard, NodeKind::Imaginary(imaginary(&part)?), place),
             Rule::name => self.leaf(yard, NodeKind::Name(ident(&part)?.text), place),
             Rule::position => self.leaf(yard, NodeKind::Pos(position(part)), place),
-            Rule::list => self.leaf(yard, NodeKind::List, place),
+            Rule::list => self.leaf(yard, NodeKind::List(list(part)?), place),
             Rule::fold => level.open = Some(fold(part)?),
             Rule::call => {
                 let mut parts = part.into_inner();
@@ -337,6 +337,21 @@ fn ambiguous(fold: &Fold, group: Span, place: Span) -> Diagnostic {
 
 fn operator(text: &str) -> Infix {
     Infix::of(text).unwrap_or_else(|| panic!("internal: `{text}` is no operator"))
+}
+
+/// The items of a list.
+fn list(pair: Pair<'_, Rule>) -> Result<Vec<Size>> {
+    let items = pair.into_inner().filter(|p| p.as_rule() == Rule::item);
+    let item = |item: Pair<'_, Rule>| {
+        let place = span(&item);
+        let part = item.into_inner().find(|p| p.as_rule() != Rule::minus);
+        let part = part.unwrap_or_else(|| panic!("internal: an empty item"));
+        match part.as_rule() {
+            Rule::size => size(part),
+            _ => Ok(Size { terms: vec![(false, vec![size_factor(&part)?])], span: place }),
+        }
+    };
+    items.map(item).collect()
 }
 
 fn position(pair: Pair<'_, Rule>) -> Axis {
