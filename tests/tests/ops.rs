@@ -15,8 +15,11 @@ use tilefold_tests::sheet::{Form, Sheet, sheets};
 
 /// Operations that are one rounding, or none, of the exact result.
 const EXACT: &str = "add sub mul div neg inv square sqrt abs sign step relu floor clamp clamp_int \
-                     diff_clamp_int ifelse where eq ne lt le and or to_real max_of min_of arg_max_of \
-                     arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod";
+                     diff_clamp_int ifelse where eq ne lt le and or to_real max_of min_of \
+                     arg_max_of arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod \
+                     complex real imag conj as_complex as_real interleave complex_real \
+                     complex_imag real2complex imag2complex complex_conj complex_add \
+                     complex_subtract complex_real_scal complex_sum_t";
 
 /// Operations of one function of the prelude, which may be off by so many units.
 const FUNCTIONS: &[(&str, f64)] = &[
@@ -31,6 +34,10 @@ const FUNCTIONS: &[(&str, f64)] = &[
     ("atan", 4.0),
     ("atan2", 4.0),
     ("powf", 4.0),
+    ("angle", 4.0),
+    ("complex_angle", 4.0),
+    ("exp1j", 2.0),
+    ("complex_exp1j", 2.0),
 ];
 
 /// Everything else is several roundings.
