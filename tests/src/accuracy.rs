@@ -1,0 +1,102 @@
+//! How exact every operation is, for the tests that check it and for the book of operations.
+
+use std::fmt;
+
+use tilefold_compiler::ops::Op;
+
+/// The error of an operation on numbers of the kernel's own type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// The exact result, rounded once or not at all.
+    Exact,
+    /// One function, off by at most so many units of the last place of the exact result.
+    Ulps(f64),
+    /// Several roundings: up to [`SEVERAL`] units of the last place of the result and of the
+    /// arguments' third powers, within the domain where it is sampled.
+    Several,
+}
+
+/// See [`Bound::Several`].
+pub const SEVERAL: f64 = 12.0;
+
+/// Operations that are one rounding, or none, of the exact result.
+const EXACT: &[&str] = &[
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "inv",
+    "square",
+    "sqrt",
+    "abs",
+    "sign",
+    "step",
+    "relu",
+    "floor",
+    "clamp",
+    "clamp_int",
+    "diff_clamp_int",
+    "ifelse",
+    "where",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "and",
+    "or",
+    "max_of",
+    "min_of",
+    "arg_max_of",
+    "arg_min_of",
+    "sum_t",
+    "elem",
+    "elem_t",
+    "extract",
+    "extract_t",
+    "concat",
+    "one_hot",
+    "tensorprod",
+];
+
+/// Operations of one function of the prelude, which may be off by so many units.
+const FUNCTIONS: &[(&str, f64)] = &[
+    ("rsqrt", 2.0),
+    ("exp", 2.0),
+    ("exp2", 2.0),
+    ("log", 2.0),
+    ("sin", 2.0),
+    ("cos", 2.0),
+    ("asin", 4.0),
+    ("acos", 4.0),
+    ("atan", 4.0),
+    ("atan2", 4.0),
+    ("powf", 4.0),
+];
+
+/// The bound of an operation; what is in no table is several roundings.
+pub fn bound(op: Op) -> Bound {
+    let name = op.def().name;
+    let function = FUNCTIONS.iter().find(|(known, _)| *known == name);
+    match function {
+        Some(&(_, limit)) => Bound::Ulps(limit),
+        None if EXACT.contains(&name) => Bound::Exact,
+        None => Bound::Several,
+    }
+}
+
+/// Names in the tables that are no operations.
+pub fn strangers() -> Vec<&'static str> {
+    let names = EXACT.iter().copied().chain(FUNCTIONS.iter().map(|(name, _)| *name));
+    names.filter(|name| Op::by_name(name).is_none_or(|op| op.def().name != *name)).collect()
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Exact => f.write_str("exact: at most one rounding"),
+            Bound::Ulps(limit) => write!(f, "at most {limit} units of the last place"),
+            Bound::Several => f.write_str("several roundings"),
+        }
+    }
+}
