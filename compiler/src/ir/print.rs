@@ -37,7 +37,8 @@ pub fn key(f: &Formula) -> Key {
 
 /// The canonical text of a formula.
 pub fn canonical_text(f: &Formula) -> String {
-    let mut text = String::from("tilefold 1;\nformula f {\n");
+    let acc = f.acc.name().map_or_else(String::new, |name| format!(" acc {name}"));
+    let mut text = format!("tilefold 1;\nformula f{acc} {{\n");
     for input in &f.inputs {
         let space = match input.dim {
             1 => String::from("R"),

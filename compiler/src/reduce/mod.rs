@@ -123,7 +123,7 @@ pub struct ReduceEmit {
 /// The states of `reduce.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StateKind {
-    /// Blocked sum with float64 totals.
+    /// Sum in blocks, with totals in more digits.
     Sum,
     /// Smallest value, NaN first.
     Min,
@@ -142,6 +142,18 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    /// Whether the state holds sums, which [`crate::ir::Accumulation`] is about.
+    pub fn sums(self) -> bool {
+        match self {
+            StateKind::Sum | StateKind::ShiftedExp => true,
+            StateKind::Min
+            | StateKind::Max
+            | StateKind::ArgMin
+            | StateKind::ArgMax
+            | StateKind::KMin => false,
+        }
+    }
+
     /// The state that can stand in for this one: a search for the smallest value and its row also
     /// has the value.
     pub fn family(self) -> StateKind {
