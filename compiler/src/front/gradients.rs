@@ -96,13 +96,12 @@ impl Request<'_> {
         let derived =
             derived.map_err(|e| explain(&e, def.mode.word(), def.span, facts.spans))?;
         let mut extra = source.map_or(Vec::new(), |d| d.extra.clone());
-        let name = |text: &str| format!("{}{text}", def.mode.prefix());
-        match def.mode {
-            Mode::Reverse => extra.push(Extra { name: name(&output.text), like: None }),
-            Mode::Forward => extra.extend(
-                wrt.iter().map(|w| Extra { name: name(w), like: Some(w.clone()) }),
-            ),
-        }
+        let likes: Vec<Option<String>> = match def.mode {
+            Mode::Reverse => vec![None],
+            Mode::Forward => wrt.iter().cloned().map(Some).collect(),
+        };
+        let new = derived.inputs[formula.inputs.len()..].iter();
+        extra.extend(new.zip(likes).map(|(i, like)| Extra { name: i.name.clone(), like }));
         Ok(Derivative {
             mode: def.mode,
             of: source.map(|d| d.title.clone()),
