@@ -360,6 +360,40 @@ fn derivatives_of_finished_reductions() {
     }
 }
 
+/// What a mask or a choice leaves out may have a pole; the derivative does not see it.
+#[test]
+fn poles_that_do_not_count() {
+    for (text, expected) in [
+        ("a[i] = sum[j where pos(i) != pos(j)] 1 / (x - y);", [-1.25, -2.0, -1.25]),
+        ("a[i] = sum[j] where(pos(i) != pos(j), 1 / (x - y), 0);", [-1.25, -2.0, -1.25]),
+        ("a[i] = sum[j] ifelse(eq(x, y) - 1, 0, 1 / (x - y));", [-1.25, -2.0, -1.25]),
+        ("a[i] = logsumexp[j where x != y] log(abs(x - y));", [-2.0 / 3.0, 0.0, 2.0 / 3.0]),
+        ("a[i] = sum[j] (where(x < 1, x, log(x - 1)) + y);", [3.0, f64::INFINITY, 3.0]),
+        ("a[i] = sum[j] where(x < 1, x * x, sqrt(x - 1) + x);", [0.0, 3.0, 4.5]),
+    ] {
+        let text = format!("x[i], y[j] : R; let _ = y; {text}");
+        for (order, mode) in [("reverse", "grad"), ("forward", "jvp")] {
+            let (_, derivatives) = parse(&format!("{text} {mode} a wrt x;"));
+            let formula = derivatives[0].formula.clone();
+            let numbers = |k: usize, entry: usize| if k == 2 { 1.0 } else { entry as f64 };
+            let p = Problem::new(formula, 3, 3, numbers);
+            let found = eval::evaluate(&p.formula, p.m, p.n, &p.inputs).expect("the arrays fit");
+            for found in [&found[0], &value(&p)[0]] {
+                let near = |(a, b): (&f64, &f64)| a == b || (a - b).abs() < 1e-14;
+                let all = found.data.iter().zip(&expected).all(near);
+                assert!(all, "{text} {order}: {:?}, not {expected:?}", found.data);
+            }
+        }
+        let (_, derivatives) = parse(&format!("{text} grad a wrt x; grad d_x wrt x;"));
+        let p = Problem::new(derivatives[1].formula.clone(), 3, 3, |k, entry| match k {
+            0 | 1 => entry as f64,
+            _ => 1.0,
+        });
+        let finite = value(&p)[0].data.iter().filter(|x| x.is_finite()).count();
+        assert!(finite >= 2, "{text}: {:?}", value(&p));
+    }
+}
+
 /// A saved result takes the place of the reduction, which is then not folded again.
 #[test]
 fn a_saved_result_saves_a_pass() {
