@@ -293,8 +293,9 @@ pub fn explain(
     span: Span,
     spans: &BTreeMap<ExprId, Span>,
 ) -> Diagnostic {
-    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.get(node) {
-        Some(place) if *place != span => diagnostic.related(*place, label),
+    // A node without a place of its own is part of the call that made it, whose node follows.
+    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.range(*node..).next() {
+        Some((_, place)) if *place != span => diagnostic.related(*place, label),
         _ => diagnostic,
     };
     match error {
