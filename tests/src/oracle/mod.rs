@@ -5,6 +5,7 @@
 //! loop over them. Only the nodes of the formula are read: never the op table's rules, the strata,
 //! or `ir::eval`.
 
+mod complex;
 mod folds;
 pub mod meaning;
 mod vectors;
