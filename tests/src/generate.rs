@@ -7,7 +7,7 @@
 //! operation that reads it, the value is squeezed into it with a sine first; so nothing overflows,
 //! nothing leaves a domain, and derivatives stay moderate at any depth.
 
-use tilefold_compiler::ir::{Axis, ExprId, Formula, Reduction};
+use tilefold_compiler::ir::{Axis, ExprId, Formula, Kind, Reduction};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::{ReduceGrad, Reducer};
 
@@ -83,7 +83,7 @@ impl Generator<'_> {
                 value = self.reduction(folded, value, last);
             }
         }
-        if self.f.kind(value.id) == tilefold_compiler::ir::Kind::Real && self.rng.once_in(2) {
+        if self.f.kind(value.id) == Kind::Real && self.rng.once_in(2) {
             value = self.epilogue(value);
         }
         self.f.output(name, axis, value.id).expect("reduced over the other index");
@@ -131,7 +131,8 @@ impl Generator<'_> {
         if self.wish == Wish::Any && self.rng.once_in(2) {
             let axis = *self.rng.pick(&[Axis::I, Axis::J]);
             let high = self.sizes[axis as usize] as f64;
-            return Value { id: self.f.pos(axis), low: 0.0, high };
+            let row = self.f.pos(axis);
+            return Value { id: self.f.to_real(row), low: 0.0, high };
         }
         let value = (self.rng.between(-2.0, 2.0) * 16.0).round() / 16.0;
         Value { id: self.f.constant(value), low: value, high: value }
@@ -146,6 +147,10 @@ impl Generator<'_> {
             args.push(self.squeezed(value, low, high).id);
         }
         let id = self.f.op(call.op, &args, &call.params).expect("the call fits");
+        let id = match self.f.kind(id) {
+            Kind::Complex => self.f.apply(Op::AsReal, &[id], &[]),
+            _ => id,
+        };
         let (low, high) = range(call);
         Value { id, low, high }
     }

@@ -2,7 +2,7 @@
 
 use tilefold::{bf16, f16};
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Axis, Formula, Storage};
+use tilefold_compiler::ir::{Axis, Formula, Kind, Storage};
 
 use crate::rng::Rng;
 
@@ -58,8 +58,9 @@ impl Problem {
             Storage::F64 => |x| x,
         };
         let mut rounded = self.clone();
-        let all = rounded.inputs.iter_mut().flat_map(|m| &mut m.data);
-        all.for_each(|x| *x = round(*x));
+        let inputs = rounded.inputs.iter_mut().zip(&self.formula.inputs);
+        let reals = inputs.filter(|(_, input)| input.kind != Kind::Int);
+        reals.flat_map(|(m, _)| &mut m.data).for_each(|x| *x = round(*x));
         rounded
     }
 

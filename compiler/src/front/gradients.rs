@@ -88,9 +88,9 @@ impl Request<'_> {
         let formula = source.map_or(facts.formula, |d| &d.formula);
         let target = formula.outputs.iter().find(|o| o.name == output.text);
         let Some(target) = target else { return self.unknown_output(facts).fail() };
-        if formula.kind(target.expr) == Kind::Index {
+        if formula.kind(target.expr) == Kind::Int {
             let what = def.mode.word();
-            let message = format!("`{}` holds row numbers, which have no {what}", output.text);
+            let message = format!("`{}` holds integers, which have no {what}", output.text);
             return Diagnostic::new(code::NO_GRADIENT, message, output.span).fail();
         }
         let reachable = formula.reachable([target.expr]);
@@ -110,13 +110,12 @@ impl Request<'_> {
         });
         let derived = derived.map_err(|e| explain(&e, def.mode.word(), def.span, facts.spans))?;
         let mut extra = source.map_or(Vec::new(), |d| d.extra.clone());
-        let name = |text: &str| format!("{}{text}", def.mode.prefix());
-        match def.mode {
-            Mode::Reverse => extra.push(Extra { name: name(&output.text), like: None }),
-            Mode::Forward => {
-                extra.extend(wrt.iter().map(|w| Extra { name: name(w), like: Some(w.clone()) }))
-            }
-        }
+        let likes: Vec<Option<String>> = match def.mode {
+            Mode::Reverse => vec![None],
+            Mode::Forward => wrt.iter().cloned().map(Some).collect(),
+        };
+        let new = derived.inputs[formula.inputs.len()..].iter();
+        extra.extend(new.zip(likes).map(|(i, like)| Extra { name: i.name.clone(), like }));
         Ok(Derivative {
             mode: def.mode,
             of: source.map(|d| d.title.clone()),
@@ -194,6 +193,12 @@ impl Request<'_> {
             let inputs = formula.inputs.iter().map(|i| i.name.as_str());
             return unknown(name, "an input", inputs).fail();
         };
+        if formula.inputs[position].kind == Kind::Int {
+            let message = format!("`{}` holds integers, which have no {what}", name.text);
+            return Diagnostic::new(code::NO_GRADIENT, message, name.span)
+                .help("delete it from the list")
+                .fail();
+        }
         let node = crate::ir::Node::Input(position as u32);
         if !formula.ids().any(|id| reachable[id.index()] && *formula.node(id) == node) {
             let message = format!("`{}` does not depend on `{}`", output.text, name.text);
@@ -307,8 +312,10 @@ pub fn explain(
     span: Span,
     spans: &BTreeMap<ExprId, Span>,
 ) -> Diagnostic {
-    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.get(node) {
-        Some(place) if *place != span => diagnostic.related(*place, label),
+    // A node without a place of its own is part of the call that made it, whose node follows.
+    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.range(*node..).next()
+    {
+        Some((_, place)) if *place != span => diagnostic.related(*place, label),
         _ => diagnostic,
     };
     match error {
@@ -316,6 +323,10 @@ pub fn explain(
             let message = format!("`{reduction}` has no {what}");
             let diagnostic = Diagnostic::new(code::NO_GRADIENT, message, span).help(*instead);
             at(diagnostic, node, "this one")
+        }
+        GradError::Integer(name) => {
+            let message = format!("`{name}` holds integers, which have no {what}");
+            Diagnostic::new(code::NO_GRADIENT, message, span)
         }
         GradError::NotLinear { what: operation, node } => {
             let message = format!("`{operation}` is not linear in the variable");

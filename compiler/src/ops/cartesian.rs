@@ -85,10 +85,7 @@ impl Cartesian {
     }
 
     pub fn abs(self, f: &mut Formula) -> ExprId {
-        let s = self.scale(f);
-        let square = self.scaled(f, s).square_abs(f);
-        let root = f.apply(Op::Sqrt, &[square], &[]);
-        f.div(root, s)
+        f.apply(Op::Hypot, &[self.re, self.im], &[])
     }
 
     /// Brought near 1 by a power of two: the parts, the power, and the squared absolute value.
