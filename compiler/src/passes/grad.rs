@@ -88,13 +88,15 @@ fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
 }
 
 /// Whether a value is the number 0 in every component, whatever the inputs are.
-fn is_zero(f: &Formula, id: ExprId) -> bool {
-    match f.node(id) {
-        Node::Const(c) => c.get() == 0.0,
-        Node::Op(Op::SumT | Op::ElemT | Op::ExtractT | Op::Elem | Op::Extract, args, _) => {
-            is_zero(f, args[0])
+fn is_zero(f: &Formula, mut id: ExprId) -> bool {
+    loop {
+        match f.node(id) {
+            Node::Const(c) => return c.get() == 0.0,
+            Node::Op(Op::SumT | Op::ElemT | Op::ExtractT | Op::Elem | Op::Extract, args, _) => {
+                id = args[0];
+            }
+            Node::Input(_) | Node::Pos(_) | Node::Op(..) | Node::Reduce(_) => return false,
         }
-        Node::Input(_) | Node::Pos(_) | Node::Op(..) | Node::Reduce(_) => false,
     }
 }
 
