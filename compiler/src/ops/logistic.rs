@@ -130,9 +130,7 @@ pub const GELU_TANH: OpDef = OpDef {
     arity: 1,
     params: 0,
     shape: same_or_one,
-    eval: |args, _, out| map1(args, out, |x| {
-            x * sigmoid(GELU_SLOPE * (x + GELU_CUBE * x * x * x))
-        }),
+    eval: |args, _, out| map1(args, out, |x| x * sigmoid(GELU_SLOPE * (x + GELU_CUBE * x * x * x))),
     grad: Grad::Expanded,
     emit: Emit::Expanded,
     expand: Some(|f, args, _| {

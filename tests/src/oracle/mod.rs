@@ -7,6 +7,7 @@
 
 mod folds;
 pub mod meaning;
+mod special;
 mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;
