@@ -16,7 +16,8 @@ use tilefold_tests::sheet::{Form, Sheet, sheets};
 /// Operations that are one rounding, or none, of the exact result.
 const EXACT: &str = "add sub mul div neg inv square sqrt abs sign step relu floor clamp clamp_int \
                      diff_clamp_int ifelse where eq ne lt le and or max_of min_of arg_max_of \
-                     arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod";
+                     arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod pick reverse transpose \
+                     kron";
 
 /// Operations of one function of the prelude, which may be off by so many units.
 const FUNCTIONS: &[(&str, f64)] = &[
@@ -177,11 +178,9 @@ fn on_domains(form: Form, rows: usize) {
     for at in 0..runners.sheets.len() {
         for n in 0..runners.sheets[at].calls.len() {
             let sheet = &runners.sheets[at];
-            let domain = sheet.calls[n].op.def().domain;
-            let problem = sheet.problem(rows, |place, _, _| {
-                let (low, high) = *domain.get(place).unwrap_or(&(0.5, 1.0));
-                rng.between(low, high)
-            });
+            let call = &sheet.calls[n];
+            let problem =
+                sheet.problem(rows, |place, _, k| calls::component(call, place, k, &mut rng));
             runners.check(at, &problem, |k, _| k == n);
         }
     }

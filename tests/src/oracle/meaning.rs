@@ -28,6 +28,8 @@ pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
         .map(scalar)
         .collect::<Option<Vec<f64>>>()
         .or_else(|| super::vectors::apply(name, args, params))
+        .or_else(|| super::tensors::apply(name, args, params))
+        .or_else(|| super::curves::apply(name, args, params))
         .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`"))
 }
 

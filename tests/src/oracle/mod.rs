@@ -5,8 +5,10 @@
 //! loop over them. Only the nodes of the formula are read: never the op table's rules, the strata,
 //! or `ir::eval`.
 
+mod curves;
 mod folds;
 pub mod meaning;
+mod tensors;
 mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;
