@@ -8,7 +8,7 @@ use crate::schedule::{
     Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
 };
 
-use super::body::{Body, Index, number};
+use super::body::{Body, Index, Text, number};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -54,6 +54,9 @@ pub struct StageView {
     /// Operations a pair.
     #[serde(skip)]
     pub pair_ops: f64,
+    /// Most numbers of one row that the arrays of a function hold.
+    #[serde(skip)]
+    pub scratch: usize,
 }
 
 impl StageView {
@@ -85,7 +88,16 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let groups = places.accumulators();
     let states = groups.iter().enumerate().map(|(n, g)| state(f, n, g)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
-    let (pair, pair_ops) = pair(f, &places, body(Place::Pair));
+    let launch = pack(body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
+    let row = pack(body(Place::Row), &places, |at, v| {
+        format!("tf_store(x + (({at}) * R + r) * W, {v});")
+    });
+    let col = pack(body(Place::Col), &places, |at, v| {
+        format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
+    });
+    let pair = pair(f, &places, body(Place::Pair));
+    let finish = finish(plan, stage, &places, body(Place::Finish));
+    let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
         name: format!("s{n}"),
         title: title(stage),
@@ -101,16 +113,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         states,
-        launch: pack(body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);")),
-        row: pack(body(Place::Row), &places, |at, v| {
-            format!("tf_store(x + (({at}) * R + r) * W, {v});")
-        }),
-        col: pack(body(Place::Col), &places, |at, v| {
-            format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
-        }),
-        pair,
-        finish: finish(plan, stage, &places, body(Place::Finish)),
-        pair_ops,
+        launch: launch.lines,
+        row: row.lines,
+        col: col.lines,
+        pair_ops: pair.ops,
+        pair: pair.lines,
+        finish: finish.lines,
+        scratch: scratch.into_iter().fold(0, usize::max),
     }
 }
 
@@ -161,7 +170,7 @@ fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
 }
 
 /// The lines that compute and pack everything one place hands over.
-fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Vec<String> {
+fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Text {
     let mut slots: Vec<_> =
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
@@ -171,7 +180,7 @@ fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> Stri
             body.line(&line);
         });
     }
-    body.finish().0
+    body.finish()
 }
 
 /// The C++ type of an accumulator shared by `group`.
@@ -200,7 +209,7 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
-fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
+fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
         let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
@@ -267,7 +276,7 @@ fn shifted_exp(
 }
 
 /// The lines that write the results of a row.
-fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
+fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Text {
     for &(value, id) in &stage.writes {
         match plan.formula.kind(id) {
             Kind::Real => body.each(id, |body, index, v| {
@@ -283,5 +292,5 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
             }
         }
     }
-    body.finish().0
+    body.finish()
 }
