@@ -39,12 +39,11 @@ pub fn key(f: &Formula) -> Key {
 
 /// The canonical text of a formula.
 pub fn canonical_text(f: &Formula) -> String {
-    let mut text = String::from("tilefold 1;\nformula f {\n");
+    let acc = f.acc.name().map_or_else(String::new, |name| format!("acc {name} "));
+    let relaxed = if f.relaxed { "relaxed " } else { "" };
+    let mut text = format!("tilefold 1;\nformula f {acc}{relaxed}{{\n");
     for input in &f.inputs {
-        let space = match input.dim {
-            1 => String::from("R"),
-            dim => format!("R^{dim}"),
-        };
+        let space = input.kind.space(input.dim);
         line(&mut text, format_args!("{}{} : {space}", input.name, row(input.axis)));
     }
     for name in unused(f) {
@@ -371,6 +370,10 @@ formula f {
         assert_eq!(base, key(&sample(true, "other", "a", 2.0)));
         assert_ne!(base, key(&sample(false, "f", "b", 2.0)));
         assert_ne!(base, key(&sample(false, "f", "a", 2.0000000000000004)));
+        let mut relaxed = sample(false, "f", "a", 2.0);
+        relaxed.relaxed = true;
+        assert_ne!(base, key(&relaxed));
+        assert!(canonical_text(&relaxed).contains("formula f relaxed {\n"));
         let hex = base.to_string();
         assert_eq!(hex.len(), 64);
         assert_eq!(hex[..2], format!("{:02x}", base.bytes()[0]));

@@ -8,16 +8,27 @@
 //! What goes in: nothing. What comes out: constants. This module never evaluates, differentiates
 //! or emits by itself; it only says how.
 
+pub mod analytic;
 pub mod arith;
+mod cartesian;
 pub mod compare;
+pub mod complex;
+pub mod cost;
 pub mod exp;
+pub mod hyper;
+pub mod ints;
 pub mod layout;
+pub mod logistic;
 pub mod matrix;
+pub mod pairs;
+pub mod rounding;
 pub mod scan;
 pub mod softdtw;
+pub mod special;
 pub mod spline;
 pub mod tensor;
 pub mod trig;
+pub(crate) mod typed;
 pub mod vector;
 
 use crate::ir::{ExprId, Formula};
@@ -34,17 +45,29 @@ macro_rules! for_each_op {
             Add = arith::ADD, Sub = arith::SUB, Mul = arith::MUL, Div = arith::DIV,
             Neg = arith::NEG, Inv = arith::INV, Square = arith::SQUARE,
             Pow = exp::POW, Powf = exp::POWF, Sqrt = exp::SQRT, Rsqrt = exp::RSQRT,
-            Exp = exp::EXP, Exp2 = exp::EXP2, Log = exp::LOG, XLogX = exp::XLOGX,
-            Sin = trig::SIN, Cos = trig::COS, SinXDivX = trig::SINXDIVX,
+            Cbrt = exp::CBRT, Hypot = exp::HYPOT,
+            Exp = exp::EXP, Exp2 = exp::EXP2, Expm1 = exp::EXPM1, Log = exp::LOG,
+            Log1p = exp::LOG1P, Log2 = exp::LOG2, Log10 = exp::LOG10, XLogX = exp::XLOGX,
+            Sin = trig::SIN, Cos = trig::COS, Tan = trig::TAN, Sinc = trig::SINC, SinXDivX = trig::SINXDIVX,
             SinXDivXPrime = trig::SINXDIVX_PRIME,
             Asin = trig::ASIN, Acos = trig::ACOS, Atan = trig::ATAN, Atan2 = trig::ATAN2,
+            Sinh = hyper::SINH, Cosh = hyper::COSH, Tanh = hyper::TANH,
+            Asinh = hyper::ASINH, Acosh = hyper::ACOSH, Atanh = hyper::ATANH,
+            Sigmoid = logistic::SIGMOID, Softplus = logistic::SOFTPLUS, Silu = logistic::SILU,
+            Gelu = logistic::GELU, GeluTanh = logistic::GELU_TANH,
+            Erf = special::ERF, Erfc = special::ERFC, NormCdf = special::NORM_CDF,
+            Lgamma = special::LGAMMA, Digamma = special::DIGAMMA,
+            Polygamma = special::POLYGAMMA, Trigamma = special::TRIGAMMA,
             Abs = compare::ABS, Sign = compare::SIGN, Step = compare::STEP, Relu = compare::RELU,
             Floor = compare::FLOOR, Round = compare::ROUND, Mod = compare::MOD,
+            Trunc = rounding::TRUNC, Ceil = rounding::CEIL, Fmod = rounding::FMOD,
+            Minimum = compare::MINIMUM, Maximum = compare::MAXIMUM,
             Clamp = compare::CLAMP, ClampInt = compare::CLAMP_INT,
             DiffClampInt = compare::DIFF_CLAMP_INT, IfElse = compare::IF_ELSE,
             Where = compare::WHERE,
             Eq = compare::EQ, Ne = compare::NE, Lt = compare::LT, Le = compare::LE,
             And = compare::AND, Or = compare::OR,
+            ToReal = ints::TO_REAL,
             // all components into one
             Sum = vector::SUM, MaxOf = vector::MAX_OF, MinOf = vector::MIN_OF,
             ArgMaxOf = vector::ARG_MAX_OF, ArgMinOf = vector::ARG_MIN_OF,
@@ -72,6 +95,26 @@ macro_rules! for_each_op {
             BSpline = spline::BSPLINE,
             SoftMinRows = softdtw::SOFT_MIN_ROWS, SoftMinWeights = softdtw::SOFT_MIN_WEIGHTS,
             SoftDtwSqDist = softdtw::SOFT_DTW_SQDIST,
+            // complex numbers: their type
+            Complex = complex::COMPLEX, Real = complex::REAL, Imag = complex::IMAG,
+            Conj = complex::CONJ, Angle = complex::ANGLE, Exp1j = complex::EXP1J,
+            AsComplex = complex::AS_COMPLEX, AsReal = complex::AS_REAL,
+            // complex numbers: pairs of reals side by side
+            Interleave = pairs::INTERLEAVE,
+            ComplexReal = pairs::COMPLEX_REAL, ComplexImag = pairs::COMPLEX_IMAG,
+            Real2Complex = pairs::REAL2COMPLEX, Imag2Complex = pairs::IMAG2COMPLEX,
+            ComplexExp1j = analytic::COMPLEX_EXP1J,
+            ComplexConj = pairs::COMPLEX_CONJ, ComplexAdd = pairs::COMPLEX_ADD,
+            ComplexSubtract = pairs::COMPLEX_SUBTRACT, ComplexMult = pairs::COMPLEX_MULT,
+            ComplexDivide = analytic::COMPLEX_DIVIDE, ComplexScal = pairs::COMPLEX_SCAL,
+            ComplexRealScal = pairs::COMPLEX_REAL_SCAL, ComplexInv = analytic::COMPLEX_INV,
+            ComplexSquare = pairs::COMPLEX_SQUARE, ComplexPow = analytic::COMPLEX_POW,
+            ComplexSqrt = analytic::COMPLEX_SQRT, ComplexExp = analytic::COMPLEX_EXP,
+            ComplexLog = analytic::COMPLEX_LOG,
+            ComplexSquareAbs = analytic::COMPLEX_SQUARE_ABS, ComplexAbs = analytic::COMPLEX_ABS,
+            ComplexAngle = analytic::COMPLEX_ANGLE,
+            ComplexSum = pairs::COMPLEX_SUM, ComplexSumT = pairs::COMPLEX_SUM_T,
+            ComplexDot = pairs::COMPLEX_DOT, BinaryScale = analytic::BINARY_SCALE,
         }
     };
 }

@@ -156,6 +156,7 @@ impl Builder {
             Rule::infix => self.infix(yard, operator(part.as_str()), place, level.inside)?,
             Rule::subscript => self.subscript(yard, part)?,
             Rule::number => self.leaf(yard, NodeKind::Number(number(&part)?), place),
+            Rule::imaginary => self.leaf(yard, NodeKind::Imaginary(imaginary(&part)?), place),
             Rule::name => self.leaf(yard, NodeKind::Name(ident(&part)?.text), place),
             Rule::position => self.leaf(yard, NodeKind::Pos(position(part)), place),
             Rule::list => self.leaf(yard, NodeKind::List(list(part)?), place),
@@ -380,9 +381,17 @@ fn fold(pair: Pair<'_, Rule>) -> Result<Bracket<'_>> {
 }
 
 fn number(pair: &Pair<'_, Rule>) -> Result<Number> {
-    let text = pair.as_str();
+    literal(pair.as_str(), span(pair))
+}
+
+/// The factor of the imaginary unit.
+fn imaginary(pair: &Pair<'_, Rule>) -> Result<f64> {
+    literal(pair.as_str().trim_end_matches('j'), span(pair)).map(|number| number.value)
+}
+
+fn literal(text: &str, place: Span) -> Result<Number> {
     let wrong = |message: &str, label: String| {
-        Diagnostic::new(code::LITERAL, message, span(pair)).label(label).fail()
+        Diagnostic::new(code::LITERAL, message, place).label(label).fail()
     };
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse::<u64>() {
