@@ -45,6 +45,7 @@ codes! {
     GRADIENT_NAME = "E0209": "a gradient is asked for something that is not there",
     DTYPE = "E0210": "a dtype is unknown",
     NO_OUTPUT = "E0211": "a formula computes nothing",
+    ACC = "E0212": "an accumulation is unknown, or has no sum to act on",
     // shapes
     SHAPE = "E0301": "dimensions do not fit",
     LITERAL_ARGUMENT = "E0302": "an argument has to be a literal integer",
@@ -73,7 +74,6 @@ codes! {
     // not yet supported
     DYN = "E0901": "run-time dimensions are not yet supported",
     HALF = "E0905": "16-bit dtypes are not yet supported",
-    ACC = "E0906": "other accumulators are not yet supported",
     OPERATION = "E0907": "an operation of KeOps is not yet supported",
 }
 

@@ -200,7 +200,7 @@ fn examples_of_the_language_reference_compile() {
         for unit in units {
             for instance in &unit.instances {
                 emit::kernel(&instance.formula, &unit.name, "an example").expect("small enough");
-                for grad in &instance.grads {
+                for grad in &instance.derivatives {
                     let f = vjp(&instance.formula, &grad.output, &grad.wrt).expect("checked");
                     emit::kernel(&f, &unit.name, "an example").expect("small enough");
                 }

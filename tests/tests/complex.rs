@@ -117,6 +117,12 @@ const COMPLEX: &[(&str, Meaning)] = &[
     ("sum_t(c, 2)", |n| vec![n.c; 2]),
     ("where(s > 1, z, w)", |n| if n.s > 1.0 { n.z.to_vec() } else { n.w.to_vec() }),
     ("ifelse(s - 1, c, 1)", |n| vec![if n.s >= 1.0 { n.c } else { r(1.0) }]),
+    // derivatives inside expressions: the gradient is d/dx + i d/dy
+    ("grad(sqnorm2(z), z)", |n| each(n.z, |z| 2.0 * z)),
+    ("grad(exp(z), z, w)", |n| both(n.z, n.w, |z, w| z.exp().conj() * w)),
+    ("Grad(sqdist(z, w), w)", |n| both(n.z, n.w, |z, w| 2.0 * (w - z))),
+    ("diff(z ** 2, z, w)", |n| both(n.z, n.w, |z, w| 2.0 * z * w)),
+    ("diff(c * x, x, x)", |n| n.x.map(|x| n.c * x).to_vec()),
     // KeOps' names on complex values
     ("ComplexMult(z, w)", |n| both(n.z, n.w, |z, w| z * w)),
     ("ComplexAdd(z, c)", |n| each(n.z, |z| z + n.c)),
@@ -145,6 +151,8 @@ const REAL: &[(&str, Meaning)] = &[
     ("real(complex(0, x))", |n| n.x.map(|_| r(0.0)).to_vec()),
     ("imag(x)", |n| n.x.map(|_| r(0.0)).to_vec()),
     ("re(x)", |n| n.x.map(r).to_vec()),
+    ("diff(abs(z), z, w)", |n| both(n.z, n.w, |z, w| r((z.conj() * w).re / z.norm()))),
+    ("grad(x * z, x, z)", |n| vec![r(n.z[0].norm_sqr()), r(n.z[1].norm_sqr())]),
     ("z == w", |n| both(n.z, n.w, |z, w| truth(z == w))),
     ("z != z", |n| both(n.z, n.z, |z, w| truth(z != w))),
     ("z != x", |n| vec![truth(n.z[0] != r(n.x[0])), truth(n.z[1] != r(n.x[1]))]),
@@ -292,6 +300,7 @@ const SMOOTH: &[&str] = &[
     "a[i] = exp(logsumexp[j] real(z[0] * c)) * sum[j where x[0] > 1] z * x;",
     "a[j] = sum[i] p ** -2 * concat(z, c)[1:3] / norm2(z);",
     "a = sum[i] sum[j] normalize(z + w);",
+    "a[i] = mean[j] z * c;",
 ];
 
 fn gradient(problem: &Problem, rng: &mut Rng) -> Problem {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostics, code};
-use crate::ir::{Axis, Node, canonical_text};
+use crate::ir::{Axis, Node, canonical_text, key};
+use crate::passes::{optimize, vjp};
 use crate::reduce::Reducer;
 
 use super::{Spec, Variable, keops, parse};
@@ -46,6 +47,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("sum[j] (x >= y)", "sum[j] le(y, x)"),
     ("sum[j] (x != y)", "sum[j] ne(x, y)"),
+    // extrema of two, and of all components
+    ("sum[j] max(x, y)", "sum[j] maximum(x, y)"),
+    ("sum[j] Min(x, 0)", "sum[j] minimum(x, 0)"),
+    ("sum[j] max(u)", "sum[j] max_of(u)"),
     // powers and quotients
     ("sum[j] x**1", "sum[j] x"),
     ("sum[j] x**2.0", "sum[j] square(x)"),
@@ -104,6 +109,28 @@ fn canonical_text_is_read_back() {
         let units = parse("test", &kept).unwrap_or_else(|e| panic!("{}", e.render("test", &kept)));
         assert_eq!(canonical_text(&units[0].instances[0].formula), text, "`{written}`");
     }
+}
+
+#[test]
+fn accumulations_are_part_of_the_text_and_reach_gradients() {
+    let formula = |acc: &str| {
+        let text = format!("tilefold 1;\nformula f{acc} {{\n  x[j] : R;\n  a = sum[j] x;\n}}\n");
+        let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+        units[0].instances[0].formula.clone()
+    };
+    let mut keys = Vec::new();
+    for acc in ["", " acc f64", " acc fast"] {
+        let f = formula(acc);
+        let text = canonical_text(&f);
+        assert!(text.starts_with(&format!("tilefold 1;\nformula f{acc} {{")), "{text}");
+        let again = &parse("test", &text).expect("canonical text is read back")[0].instances[0];
+        assert_eq!(canonical_text(&again.formula), text);
+        let gradient = vjp(&f, "a", &["x".into()]).expect("sums have gradients");
+        assert_eq!((gradient.acc, optimize(&f).acc), (f.acc, f.acc));
+        keys.push(key(&f).to_string());
+    }
+    keys.dedup();
+    assert_eq!(keys.len(), 3);
 }
 
 #[test]

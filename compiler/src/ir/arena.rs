@@ -6,7 +6,7 @@ use std::fmt;
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
-use super::types::{Axis, Kind, Real, Stratum};
+use super::types::{Accumulation, Axis, Kind, Real, Stratum};
 
 /// A handle to a node of one [`Formula`]. Prints as `v12` in dumps, errors and emitted code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +115,8 @@ pub struct Formula {
     /// Whether rules may apply that are not exact for every IEEE value, see
     /// [`crate::passes::rules`].
     pub relaxed: bool,
+    /// How sums are accumulated.
+    pub acc: Accumulation,
     nodes: Vec<Node>,
     facts: Vec<Facts>,
     ids: HashMap<Node, ExprId>,

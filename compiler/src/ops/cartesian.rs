@@ -8,7 +8,7 @@ use crate::ir::{ExprId, Formula, Node};
 
 use super::Op;
 
-/// Complex numbers by their parts, each a vector of reals or a scalar that stands for all.
+/// Complex numbers by their parts, each a vector of reals.
 #[derive(Clone, Copy)]
 pub struct Cartesian {
     pub re: ExprId,
@@ -16,11 +16,9 @@ pub struct Cartesian {
 }
 
 impl Cartesian {
-    /// Takes pairs apart. What was just put together is not moved twice.
+    /// Takes pairs apart. What was just put together is not looked through here: a derivative may
+    /// be asked with respect to the pairs.
     pub fn of(f: &mut Formula, pairs: ExprId) -> Cartesian {
-        if let Node::Op(Op::Interleave, args, _) = f.node(pairs) {
-            return Cartesian { re: args[0], im: args[1] };
-        }
         let re = f.apply(Op::ComplexReal, &[pairs], &[]);
         Cartesian { re, im: f.apply(Op::ComplexImag, &[pairs], &[]) }
     }

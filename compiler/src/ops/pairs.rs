@@ -109,25 +109,17 @@ pub(super) fn parted2(
 
 /// The sum of all pairs.
 fn summed(f: &mut Formula, pairs: ExprId) -> ExprId {
-    let n = f.dim(pairs) as i64 / 2;
-    let part = |f: &mut Formula, part: ExprId| {
-        let all = if f.dim(part) as i64 == n { part } else { f.apply(Op::SumT, &[part], &[n]) };
-        f.sum_components(all)
-    };
-    let z = Cartesian::of(f, pairs);
-    Cartesian { re: part(f, z.re), im: part(f, z.im) }.join(f)
+    Cartesian::of(f, pairs).each(f, Op::Sum, &[]).join(f)
 }
 
-/// A real for each pair: a part that stands for all is copied.
+/// As [`parted`], for a real of each pair.
 pub(super) fn measured(
     f: &mut Formula,
     args: &[ExprId],
     map: impl Fn(Cartesian, &mut Formula) -> ExprId,
 ) -> ExprId {
-    let n = f.dim(args[0]) as i64 / 2;
     let z = Cartesian::of(f, args[0]);
-    let value = map(z, f);
-    if f.dim(value) as i64 == n { value } else { f.apply(Op::SumT, &[value], &[n]) }
+    map(z, f)
 }
 
 /// Two vectors in turn.

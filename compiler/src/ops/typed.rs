@@ -57,7 +57,7 @@ enum Meaning {
 
 /// Every operation that has a meaning on complex values, by the names of the language.
 const MEANINGS: &[(Op, Meaning)] = &[
-    (Op::Neg, Meaning::Rule(|f, a, _| Ok(neg(f, a[0])))),
+    (Op::Neg, Meaning::Parts),
     (Op::Add, Meaning::Rule(|f, a, _| Ok(add(f, a[0], a[1])))),
     (Op::Sub, Meaning::Rule(|f, a, _| Ok(sub(f, a[0], a[1])))),
     (Op::Mul, Meaning::Rule(|f, a, _| Ok(mul(f, a[0], a[1])))),
@@ -69,8 +69,8 @@ const MEANINGS: &[(Op, Meaning)] = &[
     (Op::Exp, Meaning::Pairs(Op::ComplexExp)),
     (Op::Log, Meaning::Pairs(Op::ComplexLog)),
     (Op::Conj, Meaning::Pairs(Op::ComplexConj)),
-    (Op::Real, Meaning::Rule(|f, a, _| Ok(part(f, a[0], |z| z.re)))),
-    (Op::Imag, Meaning::Rule(|f, a, _| Ok(part(f, a[0], |z| z.im)))),
+    (Op::Real, Meaning::Measure(Op::ComplexReal)),
+    (Op::Imag, Meaning::Measure(Op::ComplexImag)),
     (Op::Abs, Meaning::Measure(Op::ComplexAbs)),
     (Op::Angle, Meaning::Measure(Op::ComplexAngle)),
     (Op::Eq, Meaning::Rule(|f, a, _| Ok(compared(f, a, Op::Eq, Op::And)))),
@@ -133,10 +133,7 @@ pub(crate) fn apply(f: &mut Formula, op: Op, args: &[ExprId], params: &[i64]) ->
     }
     let Some((_, meaning)) = MEANINGS.iter().find(|(known, _)| *known == op) else {
         let name = op.def().name;
-        return Err(BuildError::Complex(
-            format!("{name}: not defined for complex values"),
-            remedy(op),
-        ));
+        return Err(BuildError::Complex(format!("{name}: {UNDEFINED}"), remedy(op)));
     };
     check_counts(f, op, args, params)?;
     match *meaning {
@@ -246,24 +243,6 @@ fn moved(f: &mut Formula, args: &[ExprId], op: Op, params: &[i64]) -> Result<Exp
     let args: Vec<ExprId> = args.iter().map(|&a| promoted(f, a)).collect();
     let pairs = f.op(op, &args, params)?;
     Ok(as_complex(f, pairs))
-}
-
-/// A part as reals, one for each number: a part that stands for all is copied.
-fn part(f: &mut Formula, value: ExprId, pick: fn(Cartesian) -> ExprId) -> ExprId {
-    let n = f.count(value);
-    let pairs = as_real(f, value);
-    let part = pick(Cartesian::of(f, pairs));
-    if f.dim(part) == n { part } else { f.apply(Op::SumT, &[part], &[n as i64]) }
-}
-
-/// Of parts that were just put together, so that `-1j` stays a pair of numbers; else of all reals.
-fn neg(f: &mut Formula, a: ExprId) -> ExprId {
-    let pairs = as_real(f, a);
-    let negative = match f.node(pairs) {
-        Node::Op(Op::Interleave, ..) => Cartesian::of(f, pairs).each(f, Op::Neg, &[]).join(f),
-        _ => f.neg(pairs),
-    };
-    as_complex(f, negative)
 }
 
 fn add(f: &mut Formula, a: ExprId, b: ExprId) -> ExprId {
@@ -398,7 +377,7 @@ pub(crate) fn reduce(f: &mut Formula, mut r: Reduction) -> Result<ExprId> {
         return refuse("the condition is complex", CONDITION);
     }
     let folded = match r.reducer {
-        Reducer::Sum => 0,
+        Reducer::Sum | Reducer::Mean => 0,
         Reducer::SoftMaxSum => 1,
         Reducer::LogSumExpWeight if f.kind(r.args[0]) != Kind::Complex => {
             return refuse(
@@ -406,7 +385,10 @@ pub(crate) fn reduce(f: &mut Formula, mut r: Reduction) -> Result<ExprId> {
                 "write `log(sum[j] exp(s) * w)`, or use `softmax(s) * w` in a sum",
             );
         }
-        _ => return refuse("not defined for complex values", FOLDS),
+        Reducer::Prod => return refuse(UNDEFINED, "write `exp(sum[j] log(z))`"),
+        Reducer::Var => return refuse(UNDEFINED, "add those of real(z) and imag(z)"),
+        Reducer::Any | Reducer::All | Reducer::Count => return refuse(UNDEFINED, CONDITION),
+        _ => return refuse(UNDEFINED, FOLDS),
     };
     if r.args[..folded].iter().any(|&score| f.kind(score) == Kind::Complex) {
         return refuse("the score is complex", "a score is real: use real(z) or abs(z)");
@@ -416,4 +398,5 @@ pub(crate) fn reduce(f: &mut Formula, mut r: Reduction) -> Result<ExprId> {
     Ok(as_complex(f, pairs))
 }
 
+const UNDEFINED: &str = "not defined for complex values";
 const FOLDS: &str = "complex numbers have no order; fold abs(z), real(z) or imag(z)";
