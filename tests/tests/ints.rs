@@ -343,9 +343,13 @@ fn wrappers_take_arrays_of_i64() {
     let only =
         "tilefold 1; formula f { a[i], b[j] : int; n[i] = sum[j where a == b] 1; c[i] = -a; }";
     let text = wrapper(only);
-    for line in
-        ["pub struct Args<'a> {", "args: &Args<'_>)", "pub n: Array2<T>,", "pub c: Array2<i64>,"]
-    {
+    for line in [
+        "pub struct Args<'a> {",
+        "args: &Args<'_>)",
+        "eval_call::<T>(args)?",
+        "pub n: Array2<T>,",
+        "pub c: Array2<i64>,",
+    ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
 }
