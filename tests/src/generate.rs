@@ -247,8 +247,23 @@ impl Generator<'_> {
         dims.expect("a reduction takes scalars").into_iter().enumerate().map(arg).collect()
     }
 
+    /// A condition on row numbers, which are integers.
+    fn rows_mask(&mut self) -> ExprId {
+        let (i, j) = (self.f.pos(Axis::I), self.f.pos(Axis::J));
+        let shift = self.f.constant(self.rng.below(3) as f64);
+        let band = match self.rng.once_in(2) {
+            true => self.f.add(i, shift),
+            false => self.f.sub(i, shift),
+        };
+        let op = *self.rng.pick(&[Op::Eq, Op::Ne, Op::Lt, Op::Le]);
+        self.f.apply(op, &[j, band], &[])
+    }
+
     /// A condition that is neither always true nor always false.
     fn mask(&mut self) -> ExprId {
+        if self.rng.once_in(3) {
+            return self.rows_mask();
+        }
         let (a, b) = (*self.rng.pick(&self.pool), *self.rng.pick(&self.pool));
         let (a, b) = (self.scalar(a), self.scalar(b));
         let (a, b) = (self.squeezed(a, -1.0, 1.0), self.squeezed(b, -1.0, 1.0));
