@@ -11,6 +11,9 @@ use crate::kernel::{Axis, Kernel, Value};
 use crate::operand::{Rank, RawArray};
 use crate::{sys, words};
 
+/// Emitted code holds row numbers below this exactly.
+const MOST_ROWS: u64 = 1 << 45;
+
 /// How many rows each index has. An index that the formula never uses has 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
@@ -66,6 +69,12 @@ impl Bound {
                 row_stride: value.scalars() as i64,
                 col_stride: 1,
             });
+        }
+        for axis in [Axis::I, Axis::J] {
+            let rows = sizes.of(Some(axis));
+            if rows as u64 > MOST_ROWS {
+                return Err(words::too_many_rows(kernel, axis, rows, MOST_ROWS));
+            }
         }
         Ok(Bound { values, sizes, spans })
     }

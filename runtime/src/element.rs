@@ -56,14 +56,14 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// What one entry of an array is: a real, a complex number, or a row number.
+/// What one entry of an array is: a real, a complex number, or an exact integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentType {
     /// A real of the given type.
     Real(Dtype),
     /// A complex number whose parts are of the given type.
     Complex(Dtype),
-    /// A row number, as `argmin` gives it; -1 is none.
+    /// A 64-bit integer: a label, or a row number as `argmin` gives it (-1 is none).
     Index,
 }
 
@@ -109,7 +109,7 @@ mod sealed {
     impl<T: super::Element> Sealed for num_complex::Complex<T> {}
 }
 
-/// A type that arrays hold: `f32`, `f64`, `Complex` of these, or `i64` (row numbers).
+/// A type that arrays hold: `f32`, `f64`, `Complex` of these, or `i64` (labels and row numbers).
 pub trait Component: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The tag of this type.
     const TYPE: ComponentType;

@@ -150,7 +150,7 @@ pub(crate) fn dtype(kernel: &Kernel, value: &Value, found: ComponentType) -> Err
         format!("`{name}` holds {found}, but the formula was compiled for {component} there"),
     );
     match component {
-        ComponentType::Index => error.help("pass an array of i64 for row numbers"),
+        ComponentType::Index => error.help("pass an array of i64, for labels and row numbers"),
         ComponentType::Complex(dtype) => error
             .help(format!("pass an array of {component}: n columns of numbers, not 2n of {dtype}")),
         ComponentType::Real(_) => error
@@ -277,6 +277,12 @@ pub(crate) fn overflow_rows(kernel: &Kernel, axis: Axis, found: usize) -> Error 
     let letter = letter(axis);
     new(Code::Overflow, kernel, format!("{letter} = {found} does not fit in 63 bits"))
         .help("check the number; it may have come from a negative one")
+}
+
+pub(crate) fn too_many_rows(kernel: &Kernel, axis: Axis, found: usize, most: u64) -> Error {
+    let letter = letter(axis);
+    new(Code::Overflow, kernel, format!("{letter} = {found}, but row numbers go up to {most}"))
+        .help("run it on blocks of rows")
 }
 
 pub(crate) fn overflow_pairs(kernel: &Kernel, rows: usize, cols: usize) -> Error {

@@ -7,16 +7,16 @@
 namespace {
 
 /* Sums and means: the sum and the number of rows that take part. Field 0: the sum; 1: the mean. */
-template <int E, int R> struct tf_mean {
+template <int E, int R, bool EACH> struct tf_mean {
   struct State {
-    typename tf_sum<E, R>::State sum;
+    typename tf_sum<E, R, EACH>::State sum;
     i64 rows[R * W];
   };
-  tf_sum<E, R> sum;
+  tf_sum<E, R, EACH> sum;
   VI rows[R]; /* in this tile */
 
   TF_FN void init(State &s) {
-    tf_sum<E, R>::init(s.sum);
+    tf_sum<E, R, EACH>::init(s.sum);
     for (int l = 0; l < R * W; ++l) s.rows[l] = 0;
   }
   TF_METHOD void open(const State &s) {
@@ -28,20 +28,21 @@ template <int E, int R> struct tf_mean {
   TF_METHOD void count_if(int r, V mask) {
     rows[r] = rows[r] + tf_sel_i(mask != tf_c(0.0), tf_splat_i(1), tf_splat_i(0));
   }
+  TF_METHOD void flush(State &s) { sum.flush(s.sum); }
   TF_METHOD void close(State &s, i64 tile) {
     sum.close(s.sum, tile);
     TF_ROWS(r) TF_LANES(l) s.rows[r * W + l] += tf_lane_i(rows[r], l);
   }
   TF_FN void merge(State &s, const State &o) {
-    tf_sum<E, R>::merge(s.sum, o.sum);
+    tf_sum<E, R, EACH>::merge(s.sum, o.sum);
     for (int l = 0; l < R * W; ++l) s.rows[l] += o.rows[l];
   }
   TF_FN V value(const State &s, int field, int e, int r) {
-    if (field == 0) return tf_sum<E, R>::value(s.sum, 0, e, r);
+    if (field == 0) return tf_sum<E, R, EACH>::value(s.sum, 0, e, r);
     V v = tf_c(0.0);
     TF_LANES(l) {
       const int n = r * W + l;
-      tf_set_lane(v, l, (T)(tf_sum<E, R>::total(s.sum, e, n) / (double)s.rows[n]));
+      tf_set_lane(v, l, (T)(tf_sum<E, R, EACH>::total(s.sum, e, n) / (double)s.rows[n]));
     }
     return v;
   }

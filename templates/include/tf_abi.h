@@ -18,8 +18,8 @@
 /* Axis of the rows of a value, or of a stage. */
 enum { TF_AXIS_I = 0, TF_AXIS_J = 1, TF_AXIS_NONE = 2 };
 
-/* Components: reals of the kernel's dtype, or int64 row numbers (-1: none), or complex numbers, which
- * are two reals each: the real part, then the imaginary one. */
+/* Components: reals of the kernel's dtype, or int64 labels and row numbers (-1: none), or complex
+ * numbers, which are two reals each: the real part, then the imaginary one. */
 enum { TF_REAL = 0, TF_INDEX = 1, TF_COMPLEX = 2 };
 
 enum { TF_F32 = 0, TF_F64 = 1 };

@@ -26,6 +26,7 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("tf_cuda.cuh", include_str!("../include/tf_cuda.cuh")),
     ("tf_desc.h", include_str!("../include/tf_desc.h")),
     ("tf_gamma.h", include_str!("../include/tf_gamma.h")),
+    ("tf_int.h", include_str!("../include/tf_int.h")),
     ("tf_math.h", include_str!("../include/tf_math.h")),
     ("tf_pairs.h", include_str!("../include/tf_pairs.h")),
     ("tf_special.h", include_str!("../include/tf_special.h")),

@@ -131,7 +131,8 @@ impl Generator<'_> {
         if self.wish == Wish::Any && self.rng.once_in(2) {
             let axis = *self.rng.pick(&[Axis::I, Axis::J]);
             let high = self.sizes[axis as usize] as f64;
-            return Value { id: self.f.pos(axis), low: 0.0, high };
+            let row = self.f.pos(axis);
+            return Value { id: self.f.to_real(row), low: 0.0, high };
         }
         let value = (self.rng.between(-2.0, 2.0) * 16.0).round() / 16.0;
         Value { id: self.f.constant(value), low: value, high: value }

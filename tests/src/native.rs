@@ -218,14 +218,17 @@ fn run<T: Scalar>(
     level: Level,
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
-    let reals: Vec<Array2<T>> = problem.inputs.iter().map(real_array).collect();
+    let reals: Vec<Array2<T>> = problem.inputs.iter().map(|m| array(m, T::from_f64)).collect();
+    let integers: Vec<Array2<i64>> =
+        problem.inputs.iter().map(|m| array(m, |x| x as i64)).collect();
     let pairs: Vec<Array2<Complex<T>>> = problem.inputs.iter().map(complex_array).collect();
     let options = Options::new().executor(Policy::Cpu).level(level);
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
     for (n, input) in problem.formula.inputs.iter().enumerate() {
         call = match input.kind {
+            Kind::Real => call.arg(&input.name, &reals[n]),
             Kind::Complex => call.arg(&input.name, &pairs[n]),
-            _ => call.arg(&input.name, &reals[n]),
+            Kind::Int => call.arg(&input.name, &integers[n]),
         };
     }
     let mut results = call.run()?;
@@ -235,13 +238,13 @@ fn run<T: Scalar>(
         Kind::Complex => {
             matrix(&mut results, &o.name, |z: Complex<T>| vec![z.re.to_f64(), z.im.to_f64()])
         }
-        Kind::Index => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
+        Kind::Int => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
     };
     f.outputs.iter().map(take).collect()
 }
 
-fn real_array<T: Scalar>(m: &Matrix) -> Array2<T> {
-    Array2::from_shape_fn((m.rows, m.cols), |(r, c)| T::from_f64(m.data[r * m.cols + c]))
+fn array<T: Component>(m: &Matrix, convert: impl Fn(f64) -> T) -> Array2<T> {
+    Array2::from_shape_fn((m.rows, m.cols), |(r, c)| convert(m.data[r * m.cols + c]))
 }
 
 /// A column for each pair of columns.

@@ -36,6 +36,11 @@ fn evaluator() {
 }
 
 #[test]
+fn evaluator_f32() {
+    check(Dtype::F32, Executor::Evaluator);
+}
+
+#[test]
 fn compiled_f64() {
     check(Dtype::F64, Executor::Compiled);
 }

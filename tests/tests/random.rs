@@ -71,7 +71,7 @@ fn without_ties(p: &Problem, expected: &[Matrix], mut found: Vec<Matrix>) -> Vec
         let numbers = moved.inputs.iter_mut().flat_map(|m| &mut m.data);
         numbers.for_each(|x| *x *= 1.0 + rng.between(-1.0, 1.0) * 1e-12);
         for (n, other) in oracle(&moved).iter().enumerate() {
-            if p.formula.kind(p.formula.outputs[n].expr) == Kind::Index {
+            if p.formula.kind(p.formula.outputs[n].expr) == Kind::Int {
                 for (at, row) in other.data.iter().enumerate() {
                     if *row != expected[n].data[at] {
                         found[n].data[at] = expected[n].data[at];

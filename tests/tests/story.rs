@@ -5,7 +5,7 @@ use std::fs;
 
 use tilefold_compiler::front::{self, Mode, Unit};
 use tilefold_compiler::ir::Formula;
-use tilefold_compiler::{emit, schedule};
+use tilefold_compiler::{emit, passes, schedule};
 
 /// Calls `check` with every fixture's name and text, in a setting where snapshots lie beside them.
 fn each_fixture(check: impl Fn(&str, &str)) {

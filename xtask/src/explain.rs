@@ -3,7 +3,7 @@
 use tilefold_build::read_formulas;
 use tilefold_compiler::front::{self, Instance, Unit};
 use tilefold_compiler::ir::Formula;
-use tilefold_compiler::{emit, schedule};
+use tilefold_compiler::{emit, passes, schedule};
 
 /// Shows what the compiler makes of a formula: rules, operations a pair, places and sizes
 ///

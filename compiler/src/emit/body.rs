@@ -11,7 +11,7 @@ use std::fmt;
 
 mod contract;
 
-use crate::ir::{ExprId, Formula, Node};
+use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
 
@@ -147,16 +147,21 @@ impl<'a> Body<'a> {
         self.line(&format!("{staged}{text}"));
     }
 
-    /// A new variable holding one component; the text that reads it.
+    /// A new variable holding one real component; the text that reads it.
     pub fn bind(&mut self, value: &str) -> String {
+        self.bind_as("V", value)
+    }
+
+    /// A new variable of a C++ type; the text that reads it.
+    pub fn bind_as(&mut self, type_: &str, value: &str) -> String {
         let name = format!("t{}", self.temps);
         self.temps += 1;
         if self.is_staged() {
-            self.line(&format!("V {name}[R];"));
+            self.line(&format!("{type_} {name}[R];"));
             self.line(&format!("TF_ROWS(r) {name}[r] = {value};"));
             format!("{name}[r]")
         } else {
-            self.line(&format!("V {name} = {value};"));
+            self.line(&format!("{type_} {name} = {value};"));
             name
         }
     }
@@ -269,23 +274,49 @@ impl<'a> Body<'a> {
 
     fn leaf(&self, id: ExprId, index: &Index) -> String {
         let place = self.places.of(id);
-        let word = |slot: &Slot| index.shift(slot.base);
         match place {
             Place::Const => self.constant(id),
             Place::Launch if self.place != Place::Launch => {
-                format!("tf_splat(p[{}])", word(&self.places.launch[&id]))
+                self.handed(id, index, &self.places.launch[&id], |at| format!("tf_splat(p[{at}])"))
             }
             Place::Row if self.place != Place::Row => {
-                format!("tf_load(x + (({}) * R + r) * W)", word(&self.places.row[&id]))
+                self.handed(id, index, &self.places.row[&id], |at| {
+                    format!("tf_load(x + (({at}) * R + r) * W)")
+                })
             }
             Place::Col if self.place != Place::Col => {
-                format!("y.at({})", word(&self.places.col[&id]))
+                self.handed(id, index, &self.places.col[&id], |at| format!("y.at({at})"))
             }
             Place::Finish => {
-                let (n, field) = self.places.result(&self.plan.formula, id);
-                format!("A{n}::value(s.a{n}, {field}, {index}, r)")
+                let f = &self.plan.formula;
+                let (n, field) = self.places.result(f, id);
+                match f.kind(id) {
+                    Kind::Real | Kind::Complex => {
+                        format!("A{n}::value(s.a{n}, {field}, {index}, r)")
+                    }
+                    Kind::Int => format!("tf_index<A{n}>(s.a{n}, {index}, r)"),
+                }
             }
             Place::Launch | Place::Row | Place::Col | Place::Pair => self.read(id, index),
+        }
+    }
+
+    /// A component out of its slot, where an integer lies limb by limb.
+    fn handed(
+        &self,
+        id: ExprId,
+        index: &Index,
+        slot: &Slot,
+        word: impl Fn(Index) -> String,
+    ) -> String {
+        let f = &self.plan.formula;
+        match f.kind(id) {
+            Kind::Real | Kind::Complex => word(index.shift(slot.base)),
+            Kind::Int => {
+                let limb = |n: usize| word(index.shift(slot.base + n * f.dim(id)));
+                let limbs: Vec<String> = (0..ints::limbs(f, id)).map(limb).collect();
+                format!("{}({})", int_type(f, id), limbs.join(", "))
+            }
         }
     }
 
@@ -296,14 +327,22 @@ impl<'a> Body<'a> {
 
     /// Reads the arrays of the call.
     fn read(&self, id: ExprId, index: &Index) -> String {
-        let value = match self.plan.formula.node(id) {
+        let f = &self.plan.formula;
+        let value = match f.node(id) {
             Node::Input(n) => *n as usize,
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
             _ => self.known(id).expect("only inputs and earlier results are read"),
         };
+        let (read, param) = match f.kind(id) {
+            Kind::Real | Kind::Complex => ("tf_read".into(), "tf_read_param".into()),
+            Kind::Int => {
+                let type_ = int_type(f, id);
+                (format!("tf_read_int<{type_}>"), format!("tf_read_int_param<{type_}>"))
+            }
+        };
         match self.place {
-            Place::Launch => format!("tf_read_param(v[{value}], {index})"),
-            _ => format!("tf_read(v[{value}], {index}, i0, i1, step, r)"),
+            Place::Launch => format!("{param}(v[{value}], {index})"),
+            _ => format!("{read}(v[{value}], {index}, i0, i1, step, r)"),
         }
     }
 
@@ -334,8 +373,13 @@ impl<'a> Body<'a> {
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
-                let values: Vec<String> = args.iter().map(|&a| self.component(a, index)).collect();
-                self.write_op(code, &values, params)
+                let values = self.operands(args, index);
+                let f = &self.plan.formula;
+                let type_ = match f.kind(id) {
+                    Kind::Real | Kind::Complex => "V",
+                    Kind::Int => int_type(f, id),
+                };
+                self.write_op(type_, code, &values, params)
             }
             Emit::Parts(_) if op == Op::Sum && self.is_long(args[0]) => self.long_sum(args[0]),
             Emit::Parts(rule) => self.parts(id, rule, args, params, index.offset),
@@ -350,6 +394,17 @@ impl<'a> Body<'a> {
                 unreachable!("moves are looked through, composites expanded when they are built")
             }
         }
+    }
+
+    /// The same component of each argument. A number among integers is an integer.
+    fn operands(&mut self, args: &[ExprId], index: &Index) -> Vec<String> {
+        let f = &self.plan.formula;
+        let integers = args.iter().any(|&a| f.kind(a) == Kind::Int);
+        let operand = |&a: &ExprId| match ints::literal(f, a).filter(|_| integers) {
+            Some(n) => int_number(n),
+            None => self.component(a, index),
+        };
+        args.iter().map(operand).collect()
     }
 
     fn is_long(&self, id: ExprId) -> bool {
@@ -394,7 +449,7 @@ impl<'a> Body<'a> {
     }
 
     /// Writes one operation into a new temporary.
-    fn write_op(&mut self, code: &str, values: &[String], params: &[i64]) -> String {
+    fn write_op(&mut self, type_: &str, code: &str, values: &[String], params: &[i64]) -> String {
         self.count(cost::of_code(code));
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
@@ -410,7 +465,7 @@ impl<'a> Body<'a> {
             rest = &rest[at + 2..];
         }
         out.push_str(rest);
-        self.bind(&out)
+        self.bind_as(type_, &out)
     }
 
     /// Counts operations for reports.
@@ -457,7 +512,7 @@ impl Parts for Writer<'_, '_> {
 
     fn make(&mut self, code: &'static str, args: &[Part]) -> Part {
         let values: Vec<String> = args.iter().map(|p| self.values[p.0 as usize].clone()).collect();
-        let value = self.body.write_op(code, &values, &[]);
+        let value = self.body.write_op("V", code, &values, &[]);
         self.keep(value)
     }
 }
@@ -470,4 +525,18 @@ pub fn number(value: f64) -> String {
         f64::NEG_INFINITY => "tf_c(-TF_INF)".into(),
         v => format!("tf_c({v:?})"),
     }
+}
+
+/// The C++ type of an integer value.
+pub fn int_type(f: &Formula, id: ExprId) -> &'static str {
+    match ints::limbs(f, id) {
+        2 => "tf_int2",
+        _ => "tf_int3",
+    }
+}
+
+/// An integer of all lanes as a C++ expression; literals have at most 53 bits.
+fn int_number(value: i64) -> String {
+    let type_ = if value.unsigned_abs() < 1 << 45 { "tf_int2" } else { "tf_int3" };
+    format!("tf_int_c<{type_}>({value})")
 }

@@ -133,6 +133,8 @@ struct Shape {
     rows: String,
     /// Whether a field is a view.
     borrows: bool,
+    /// Whether a field holds reals.
+    reals: bool,
 }
 
 impl Shape {
@@ -144,6 +146,7 @@ impl Shape {
             dims: String::new(),
             rows: String::new(),
             borrows: false,
+            reals: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
             let always_scalar = forward.kernels.iter().all(|k| count(&k.formula.inputs[n]) == 1);
@@ -158,6 +161,7 @@ impl Shape {
                 Some(view) => (format!("{view}<'a, {scalar}>"), format!("args.{name}")),
             };
             shape.borrows |= view.is_some();
+            shape.reals |= input.kind != Kind::Int;
             let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
             shape.fields.push(FieldView { doc, ident: name, type_ });
             shape.binds.push(Bind { name: input.name.clone(), value });
@@ -215,7 +219,17 @@ impl Shape {
     }
 
     fn generics(&self) -> &'static str {
-        if self.borrows { "<'a, T>" } else { "<T>" }
+        match (self.borrows, self.reals) {
+            (true, true) => "<'a, T>",
+            (true, false) => "<'a>",
+            (false, true) => "<T>",
+            (false, false) => "",
+        }
+    }
+
+    /// The type of the arguments, of any lifetime.
+    fn args(&self) -> String {
+        format!("Args{}", self.generics().replace("'a", "'_"))
     }
 }
 
@@ -295,7 +309,7 @@ fn extra_type(shape: &Shape, derivative: &Derivative, name: &str) -> String {
 fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallView {
     let f = &c.kernels[0].formula;
     let Title { fn_, struct_, formula, doc } = Title::new(unit, c.derivative);
-    let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
+    let args = shape.args();
     let extra: Vec<(String, String, String)> = c.derivative.map_or(Vec::new(), |d| {
         let typed = |e: &Extra| (e.name.clone(), ident(&e.name), extra_type(shape, d, &e.name));
         d.extra.iter().map(typed).collect()
@@ -316,7 +330,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
     binds.extend(
         extra.iter().map(|(name, ident, _)| Bind { name: name.clone(), value: ident.clone() }),
     );
-    let reals = f.outputs.iter().any(|o| f.kind(o.expr) != Kind::Index);
+    let reals = f.outputs.iter().any(|o| f.kind(o.expr) != Kind::Int);
     CallView {
         output: if reals { format!("{struct_}<T>") } else { struct_.clone() },
         outputs: outputs(f),
@@ -369,7 +383,7 @@ fn scalar(kind: Kind) -> &'static str {
     match kind {
         Kind::Real => "T",
         Kind::Complex => "Complex<T>",
-        Kind::Index => "i64",
+        Kind::Int => "i64",
     }
 }
 

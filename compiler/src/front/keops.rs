@@ -81,12 +81,35 @@ const ZERO: &str = "Zero";
 const SUFFIX: &str = "_Reduction";
 
 /// Functions that only KeOps strings have.
-const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero", "Ind"];
+const FORMS: &[(&str, &str)] = &[
+    (
+        "Var",
+        "`Var(n, d, c)`: input number n, from 0, with d components; c is 0 for i, 1 for j, 2 for a parameter",
+    ),
+    ("Vi", "`Vi(n, d)`: input number n, indexed by i"),
+    ("Vj", "`Vj(n, d)`: input number n, indexed by j"),
+    ("Pm", "`Pm(n, d)`: input number n, a parameter"),
+    ("IntCst", "`IntCst(n)`: the integer n"),
+    ("IntInv", "`IntInv(n)`: the number 1/n"),
+    ("RatCst", "`RatCst(p, q)`: the number p/q, rounded once"),
+    ("Zero", "`Zero(n)`: n zeros"),
+    ("Ind", "`Ind(2, 3)`: the list `[2, 3]`"),
+];
+
+/// The functions that only KeOps strings have, each with its meaning.
+pub fn forms() -> &'static [(&'static str, &'static str)] {
+    FORMS
+}
+
+/// KeOps' reductions: each name with what it computes.
+pub fn reductions() -> impl Iterator<Item = (&'static str, Vec<Reducer>)> {
+    REDUCTIONS.iter().map(|(name, all)| (*name, all.iter().map(|(r, _)| *r).collect()))
+}
 
 /// Whether a name is a function that only KeOps strings have.
 pub fn is_form(name: &str) -> bool {
     let reduction = |name| find(name).is_some() || name == ZERO;
-    FORMS.contains(&name) || name.strip_suffix(SUFFIX).is_some_and(reduction)
+    FORMS.iter().any(|(form, _)| *form == name) || name.strip_suffix(SUFFIX).is_some_and(reduction)
 }
 
 type Outputs = &'static [(Reducer, &'static str)];

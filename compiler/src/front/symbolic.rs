@@ -110,8 +110,8 @@ impl Evaluator<'_> {
         }
         let before = self.formula.len();
         let value = self.argument(call, 0)?;
-        if self.formula.kind(value) == Kind::Index {
-            let message = "row numbers have no derivative";
+        if self.formula.kind(value) == Kind::Int {
+            let message = "integers have no derivative";
             return Diagnostic::new(code::NO_GRADIENT, message, call.span(0)).fail();
         }
         let result = match form.operator {
@@ -303,14 +303,14 @@ impl Evaluator<'_> {
         let Value::Expr(id) = call.done.value(at) else {
             return wrong("no variable").fail();
         };
+        if self.formula.kind(*id) == Kind::Int {
+            return wrong("integers").fail();
+        }
         if matches!(self.formula.node(*id), Node::Input(_)) {
             return Ok(*id);
         }
         if !matches!(call.done.kind(at), NodeKind::Name(_)) {
             return wrong("an expression").fail();
-        }
-        if self.formula.kind(*id) == Kind::Index {
-            return wrong("row numbers").fail();
         }
         if self.formula.kind(*id) == Kind::Complex {
             return wrong("complex, and no input").fail();

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostics, code};
-use crate::ir::{Axis, Node, canonical_text};
+use crate::ir::{Axis, Node, canonical_text, key};
+use crate::passes::{optimize, vjp};
 use crate::reduce::Reducer;
 
 use super::{Spec, Variable, keops, parse};
@@ -104,6 +105,28 @@ fn canonical_text_is_read_back() {
         let units = parse("test", &kept).unwrap_or_else(|e| panic!("{}", e.render("test", &kept)));
         assert_eq!(canonical_text(&units[0].instances[0].formula), text, "`{written}`");
     }
+}
+
+#[test]
+fn accumulations_are_part_of_the_text_and_reach_gradients() {
+    let formula = |acc: &str| {
+        let text = format!("tilefold 1;\nformula f{acc} {{\n  x[j] : R;\n  a = sum[j] x;\n}}\n");
+        let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+        units[0].instances[0].formula.clone()
+    };
+    let mut keys = Vec::new();
+    for acc in ["", " acc f64", " acc fast"] {
+        let f = formula(acc);
+        let text = canonical_text(&f);
+        assert!(text.starts_with(&format!("tilefold 1;\nformula f{acc} {{")), "{text}");
+        let again = &parse("test", &text).expect("canonical text is read back")[0].instances[0];
+        assert_eq!(canonical_text(&again.formula), text);
+        let gradient = vjp(&f, "a", &["x".into()]).expect("sums have gradients");
+        assert_eq!((gradient.acc, optimize(&f).acc), (f.acc, f.acc));
+        keys.push(key(&f).to_string());
+    }
+    keys.dedup();
+    assert_eq!(keys.len(), 3);
 }
 
 #[test]

@@ -258,9 +258,13 @@ impl<'a> Evaluator<'a> {
             diagnostic.related.extend(complex.map(|&id| (done.span(id).into(), label.clone())));
         }
         if let BuildError::Place(_) = error {
-            let rows = at.iter().filter(|&&id| self.is_of(done.value(id), Kind::Index));
-            let label = String::from("row numbers");
-            diagnostic.related.extend(rows.map(|&id| (done.span(id).into(), label.clone())));
+            // The table says `lt`, the text says `<`.
+            if let Some((_, what)) = diagnostic.message.split_once(' ') {
+                diagnostic.message = format!("`{name}` {what}");
+            }
+            let integers = at.iter().filter(|&&id| self.is_of(done.value(id), Kind::Int));
+            let label = String::from("integer");
+            diagnostic.related.extend(integers.map(|&id| (done.span(id).into(), label.clone())));
         }
         if let BuildError::Shape(_) | BuildError::Complex(..) = error {
             // The table says `add: why`, the text says `+`.
@@ -353,7 +357,10 @@ pub fn misfit(error: &BuildError, span: Span) -> Diagnostic {
     match error {
         BuildError::Shape(why) => Diagnostic::new(code::SHAPE, why.as_str(), span),
         BuildError::Arity(why) => Diagnostic::new(code::ARITY, why.as_str(), span),
-        BuildError::Place(why) => Diagnostic::new(code::ROW_NUMBER, why.as_str(), span),
+        BuildError::Place(why) => match why.split_once("; ") {
+            Some((what, remedy)) => Diagnostic::new(code::INTEGER, what, span).help(remedy),
+            None => Diagnostic::new(code::INTEGER, why.as_str(), span),
+        },
         BuildError::Complex(why, help) => {
             Diagnostic::new(code::COMPLEX, why.as_str(), span).help(*help)
         }

@@ -6,6 +6,7 @@ use crate::ops::{LISTS, Op, OpDef, typed};
 use crate::reduce::Reducer;
 
 use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
+use super::ints;
 use super::types::{Axis, Kind, Real, Stratum};
 
 /// Most components one value may have, and most nodes one formula may have.
@@ -81,19 +82,23 @@ impl Formula {
     /// When there is no such input, which is a bug of the caller.
     pub fn input_expr(&mut self, n: usize) -> ExprId {
         let Input { axis, dim, kind, .. } = self.inputs[n];
-        let facts = Facts { dim, stratum: Stratum::of(axis), kind };
+        let stratum = Stratum::of(axis);
+        let facts = match kind {
+            Kind::Real | Kind::Complex => Facts { kind, ..Facts::real(dim, stratum) },
+            Kind::Int => Facts::int(dim, stratum, ints::INPUT_BITS),
+        };
         self.intern(Node::Input(n as u32), facts)
     }
 
     /// A number.
     pub fn constant(&mut self, value: f64) -> ExprId {
-        let facts = Facts { dim: 1, stratum: Stratum::Const, kind: Kind::Real };
+        let facts = Facts::real(1, Stratum::Const);
         self.intern(Node::Const(Real::new(value)), facts)
     }
 
-    /// The global row number along `axis`, as a real.
+    /// The global row number along `axis`, an integer.
     pub fn pos(&mut self, axis: Axis) -> ExprId {
-        let facts = Facts { dim: 1, stratum: Stratum::of(Some(axis)), kind: Kind::Real };
+        let facts = Facts::int(1, Stratum::of(Some(axis)), ints::ROW_BITS);
         self.intern(Node::Pos(axis), facts)
     }
 
@@ -120,6 +125,7 @@ impl Formula {
     ) -> Result<ExprId, BuildError> {
         let def = op.def();
         self.check_call(def, args, params)?;
+        ints::check_complex(self, op, args)?;
         if op != Op::AsReal && args.iter().any(|&a| self.kind(a) == Kind::Complex) {
             return typed::apply(self, op, args, params);
         }
@@ -132,12 +138,23 @@ impl Formula {
                 def.name
             )));
         }
+        let Some(args) = ints::fit(self, op, args, params)? else { return Ok(args[0]) };
         if let Some(expand) = def.expand {
-            return Ok(expand(self, args, params));
+            return Ok(expand(self, &args, params));
         }
-        let stratum = self.join(args.iter().copied());
-        let node = Node::Op(op, args.to_vec(), params.to_vec());
-        Ok(self.intern(node, Facts { dim, stratum, kind: typed::kind(op) }))
+        let facts = ints::facts(self, op, &args, params, dim).map_err(BuildError::Limit)?;
+        Ok(self.intern(Node::Op(op, args, params.to_vec()), facts))
+    }
+
+    /// The nearest real of an integer; other numbers are themselves.
+    pub fn to_real(&mut self, id: ExprId) -> ExprId {
+        match self.kind(id) {
+            Kind::Real | Kind::Complex => id,
+            Kind::Int => {
+                let facts = Facts::real(self.dim(id), self.stratum(id));
+                self.intern(Node::Op(Op::ToReal, vec![id], Vec::new()), facts)
+            }
+        }
     }
 
     /// Applies an operation to arguments that are known to fit, as in derivatives and passes.
@@ -152,7 +169,7 @@ impl Formula {
     ///
     /// # Errors
     /// When the arguments do not fit the reduction; the message names both sides.
-    pub fn reduce(&mut self, reduction: Reduction) -> Result<ExprId, BuildError> {
+    pub fn reduce(&mut self, mut reduction: Reduction) -> Result<ExprId, BuildError> {
         let def = reduction.reducer.def();
         if reduction.args.len() != def.arity || (reduction.k != 0 && !def.takes_k) {
             let (k, taken) = (usize::from(reduction.k != 0), usize::from(def.takes_k));
@@ -163,8 +180,8 @@ impl Formula {
                 count(reduction.args.len(), k)
             )));
         }
+        ints::fit_reduction(self, &mut reduction)?;
         let all = reduction.args.iter().copied().chain(reduction.mask);
-        self.no_row_numbers(def.name, all.clone())?;
         if all.clone().any(|id| self.kind(id) == Kind::Complex) {
             return typed::reduce(self, reduction);
         }
@@ -190,8 +207,11 @@ impl Formula {
             return Ok(expand(self, &reduction));
         }
         let stratum = self.join(all).without(reduction.axis);
-        let kind = if def.index { Kind::Index } else { Kind::Real };
-        Ok(self.intern(Node::Reduce(reduction), Facts { dim, stratum, kind }))
+        let facts = match def.index {
+            true => Facts::int(dim, stratum, ints::ROW_BITS),
+            false => Facts::real(dim, stratum),
+        };
+        Ok(self.intern(Node::Reduce(reduction), facts))
     }
 
     /// A sum over an axis, for derivatives and passes.
@@ -222,7 +242,7 @@ impl Formula {
         Ok(())
     }
 
-    fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
+    pub(super) fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
         ids.fold(Stratum::Const, |s, id| s.join(self.stratum(id)))
     }
 
@@ -237,20 +257,7 @@ impl Formula {
                 count(args.len(), params.len())
             )));
         }
-        self.no_row_numbers(def.name, args.iter().copied())
-    }
-
-    fn no_row_numbers(
-        &self,
-        name: &str,
-        mut args: impl Iterator<Item = ExprId>,
-    ) -> Result<(), BuildError> {
-        match args.find(|&a| self.kind(a) == Kind::Index) {
-            Some(_) => Err(BuildError::Place(format!(
-                "{name}: row numbers of argmin, argmax and argkmin can only be outputs"
-            ))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

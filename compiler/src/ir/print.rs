@@ -39,8 +39,9 @@ pub fn key(f: &Formula) -> Key {
 
 /// The canonical text of a formula.
 pub fn canonical_text(f: &Formula) -> String {
+    let acc = f.acc.name().map_or_else(String::new, |name| format!("acc {name} "));
     let relaxed = if f.relaxed { "relaxed " } else { "" };
-    let mut text = format!("tilefold 1;\nformula f {relaxed}{{\n");
+    let mut text = format!("tilefold 1;\nformula f {acc}{relaxed}{{\n");
     for input in &f.inputs {
         let space = input.kind.space(input.dim);
         line(&mut text, format_args!("{}{} : {space}", input.name, row(input.axis)));

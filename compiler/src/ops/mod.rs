@@ -16,6 +16,7 @@ pub mod complex;
 pub mod cost;
 pub mod exp;
 pub mod hyper;
+pub mod ints;
 pub mod layout;
 pub mod logistic;
 pub mod matrix;
@@ -66,6 +67,7 @@ macro_rules! for_each_op {
             Where = compare::WHERE,
             Eq = compare::EQ, Ne = compare::NE, Lt = compare::LT, Le = compare::LE,
             And = compare::AND, Or = compare::OR,
+            ToReal = ints::TO_REAL,
             // all components into one
             Sum = vector::SUM, MaxOf = vector::MAX_OF, MinOf = vector::MIN_OF,
             ArgMaxOf = vector::ARG_MAX_OF, ArgMinOf = vector::ARG_MIN_OF,

@@ -122,7 +122,7 @@ pub struct ReduceEmit {
 /// The states of `reduce.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StateKind {
-    /// Blocked sum with float64 totals; field 0.
+    /// Sum in blocks, with totals in more digits; field 0.
     Sum,
     /// That sum and the number of rows; field 0 is the sum, field 1 the mean.
     Mean,
@@ -153,6 +153,22 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    /// Whether the state holds sums, which [`crate::ir::Accumulation`] is about.
+    pub fn sums(self) -> bool {
+        match self {
+            StateKind::Sum | StateKind::Mean | StateKind::ShiftedExp => true,
+            StateKind::Min
+            | StateKind::Max
+            | StateKind::ArgMin
+            | StateKind::ArgMax
+            | StateKind::KMin
+            | StateKind::KMax
+            | StateKind::Var
+            | StateKind::Prod
+            | StateKind::Count => false,
+        }
+    }
+
     /// The state that can stand in for this one: a search for the smallest value and its row also
     /// has the value, a mean also has the sum.
     pub fn family(self) -> StateKind {

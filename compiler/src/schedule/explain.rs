@@ -70,12 +70,12 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
     let _ = writeln!(out, "  operations a pair: {pair_ops}");
     let _ = writeln!(
         out,
-        "  cpu: {} vectors of rows a block ({} with 16 registers), tiles of {} columns",
-        cpu.rows_wide, cpu.rows_narrow, cpu.tile
+        "  cpu: {} vectors of rows a block ({} with 16 registers), tiles of {} columns, sums of {}",
+        cpu.rows_wide, cpu.rows_narrow, cpu.tile, cpu.block
     );
     let _ = writeln!(
         out,
-        "  cuda: {} rows a thread, {} threads a block, tiles of {} columns",
-        cuda.rows_wide, cuda.threads, cuda.tile
+        "  cuda: {} rows a thread, {} threads a block, tiles of {} columns, sums of {}",
+        cuda.rows_wide, cuda.threads, cuda.tile, cuda.block
     );
 }

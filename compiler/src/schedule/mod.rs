@@ -39,7 +39,7 @@ pub struct Value {
     pub axis: Option<Axis>,
     /// Columns.
     pub dim: usize,
-    /// Reals, complex numbers or row numbers.
+    /// Reals, complex numbers or integers.
     pub kind: Kind,
 }
 

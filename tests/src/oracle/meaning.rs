@@ -38,6 +38,7 @@ fn unary(name: &str, x: f64, p: &[i64]) -> Option<f64> {
     let or_at_zero = |value: f64, general: f64| if x == 0.0 { value } else { general };
     Some(match name {
         "neg" => -x,
+        "to_real" => x,
         "inv" => 1.0 / x,
         "square" => x * x,
         "pow" => x.powi(p[0] as i32),
@@ -81,6 +82,7 @@ fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
         "div" => a / b,
         "powf" => a.powf(b),
         "atan2" => a.atan2(b),
+        "hypot" => a.hypot(b),
         "binary_scale" => binary_scale(a.abs(), b.abs()),
         "eq" => truth(a == b),
         "ne" => truth(a != b),

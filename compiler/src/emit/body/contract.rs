@@ -57,8 +57,8 @@ impl Body<'_> {
             let a = self.component(args[0], &f.shift(of_f));
             let b = self.component(args[1], &g.shift(of_g));
             sum = Some(match sum {
-                None => self.write_op("$0 * $1", &[a, b], &[]),
-                Some(sum) => self.write_op("$0 * $1 + $2", &[a, b, sum], &[]),
+                None => self.write_op("V", "$0 * $1", &[a, b], &[]),
+                Some(sum) => self.write_op("V", "$0 * $1 + $2", &[a, b, sum], &[]),
             });
         }
         sum.unwrap_or_else(|| number(0.0))

@@ -37,6 +37,9 @@ pub enum GradError {
     /// `wrt` names an input that is not there.
     #[error("`{0}` is not an input of this formula; the inputs are {1}")]
     UnknownInput(String, String),
+    /// The input or output holds integers.
+    #[error("`{0}` holds integers, which have no derivative")]
+    Integer(String),
     /// The path crosses a reduction without a derivative.
     #[error("`{what}` has no derivative; {instead}")]
     NotDifferentiable {
@@ -94,6 +97,7 @@ fn check_size(f: &Formula) -> Result<(), GradError> {
 pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, GradError> {
     let out = find_output(formula, output)?;
     let inputs = targets(formula, wrt)?;
+    check_reals(formula, out, &inputs)?;
     let mut f = formula.clone();
     f.outputs.clear();
     let cotangent = format!("d_{output}");
@@ -123,10 +127,12 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
 /// See [`GradError`].
 pub fn jvp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, GradError> {
     let out = find_output(formula, output)?;
+    let inputs = targets(formula, wrt)?;
+    check_reals(formula, out, &inputs)?;
     let mut f = formula.clone();
     f.outputs.clear();
     let mut directions = Vec::new();
-    for n in targets(formula, wrt)? {
+    for n in inputs {
         let variable = f.input_expr(n);
         let (name, axis) = (f.inputs[n].name.clone(), f.inputs[n].axis);
         let direction = declare(&mut f, &format!("t_{name}"), axis, variable);
@@ -172,6 +178,15 @@ fn targets(formula: &Formula, wrt: &[String]) -> Result<Vec<usize>, GradError> {
         })
     };
     wrt.iter().map(find).collect()
+}
+
+fn check_reals(formula: &Formula, out: &Output, inputs: &[usize]) -> Result<(), GradError> {
+    let inputs = inputs.iter().map(|&n| &formula.inputs[n]).map(|i| (&i.name, i.kind));
+    let mut all = inputs.chain([(&out.name, formula.kind(out.expr))]);
+    match all.find(|(_, kind)| *kind == Kind::Int) {
+        Some((name, _)) => Err(GradError::Integer(name.clone())),
+        None => Ok(()),
+    }
 }
 
 fn declare(f: &mut Formula, name: &str, axis: Option<Axis>, like: ExprId) -> ExprId {
