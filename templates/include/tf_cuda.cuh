@@ -181,7 +181,9 @@ TF_FN V tf_power_of_two(int n) {
 
 /* rsqrt and normcdf are no functions of the C library. */
 #ifdef TF_EMULATED
-TF_FN double tf_normcdf(double x) { return 0.5 * erfc(x * -0x1.6a09e667f3bcdp-1); }
+TF_FN double tf_normcdf(double x) {
+  return static_cast<double>(0.5L * erfcl(x * -0.707106781186547524400844362104849039L));
+}
 TF_FN float tf_normcdf(float x) {
   return static_cast<float>(tf_normcdf(static_cast<double>(x)));
 }

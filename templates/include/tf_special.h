@@ -1,7 +1,7 @@
 /* The tangent, the cube root, hypot, fmod, the error function and its kin, and lgamma. Part of
  * tf_cpu.h; pairs of words are those of tf_pairs.h.
  *
- * Within 2 ULP of the exact value (lgamma: 3, of at least 1 beside its zeros below 0), and right at
+ * Within 2 ULP of the exact value (lgamma: 3, or 4 of its terms below 0), and right at
  * zeros, infinities and NaN.
  */
 #ifndef TF_SPECIAL_H
@@ -222,44 +222,63 @@ TF_FN V tf_stirling(V y, V f, V e) {
   return b * a + (b * a_lo + tf_c(0x1.acfe390c97d69p-2) + tail / y);
 }
 
-/* With a = |x|, or x - 1 from x = 1 on: log gamma(1 + a) comes from t (t - 1) times a polynomial,
- * t the fraction of a, and the factors a, a - 1, ... down to 1; or from Stirling's series. The
- * recurrence and the reflection formula lead from there to x. */
+/* With b = |x|, or x - 1 from x = 1/2 on: log gamma(1 + b) is t times a polynomial, t = b below 1/2,
+ * else the rest that b leaves when it is lowered to between 1/2 and 3/2, less 1, plus the log of
+ * the factors on the way; or Stirling's series. The recurrence and the reflection formula lead from
+ * there to x. */
 TF_FN V tf_lgamma(V x) {
   const V ax = tf_abs(x);
-  const M right = x >= 1, left = x < 0;
-  const V a = right ? x - (T)1 : ax;
-  const M big = a >= tf_c(TF_K(4, 8));
-  V t = big ? tf_c(0) : a, product = tf_c(1);
+  const M right = x >= (T)0.5, left = x < 0;
+  V b = right ? x - (T)1 : ax, product = tf_c(1);
+  const M big = b >= tf_c(TF_K(4, 8)), first = b < (T)0.5;
+  b = big ? tf_c(0) : b;
   for (int k = 1; k < TF_K(4, 8); k++) {
-    const M more = t >= 1;
-    product = more ? product * t : product;
-    t = more ? t - (T)1 : t;
+    const M more = b >= (T)1.5;
+    product = more ? product * b : product;
+    b = more ? b - (T)1 : b;
   }
-  const V u = t - (T)0.5;
+  const V t = first ? b : b - (T)1;
 #if TF_DOUBLE
-  const V ratio = tf_poly(u, 0x1.eeb95b094c191p-2, -0x1.2aed059bd608ap-3, 0x1.01af62a2929bfp-4,
-                             -0x1.007aa83cee0f6p-5, 0x1.133423527f404p-6, -0x1.34dbda14a68b3p-7,
-                             0x1.64f0664c34efep-8, -0x1.a503522913b66p-9, 0x1.f814babf78b2cp-10,
-                             -0x1.313e8be0297c4p-10, 0x1.750a77bbc5459p-11,
-                             -0x1.cb448926e61f9p-12, 0x1.1c7e514bce7fp-12,
-                             -0x1.624492e1d1eaap-13, 0x1.b9e22a39a78e8p-14,
-                             -0x1.15318f0a23e63p-14, 0x1.68ff21b740d7dp-15,
-                             -0x1.cb3612dab593bp-16, 0x1.ba0a4cd34b0dfp-17,
-                             -0x1.0e3a2345b7bdep-17, 0x1.97adc9355b7f1p-17,
-                             -0x1.0c209085c643ep-17);
+  const V one = t * tf_poly(t, -0x1.2788cfc6fb619p-1, 0x1.a51a6625307cfp-1,
+                               -0x1.9a4d55beab23fp-2, 0x1.151322ac7e8acp-2, -0x1.a8b9c17abac6p-3,
+                               0x1.5b40cb0ed7d44p-3, -0x1.2703a1d41d006p-3, 0x1.010b37040ad06p-3,
+                               -0x1.c806744f246f8p-4, 0x1.9a01c95b5a44ap-4, -0x1.748bb06674p-4,
+                               0x1.556d5f3a1e7a7p-4, -0x1.3b28af6afc883p-4, 0x1.246d0fa17406dp-4,
+                               -0x1.106fcccbdfefap-4, 0x1.01dc0a4d48c3fp-4,
+                               -0x1.eefc10b14633bp-5, 0x1.a989cc4c384b8p-5,
+                               -0x1.5057e7d4b2b49p-5, 0x1.1fb4374e3b948p-4,
+                               -0x1.b4c7990e25f1ap-4, -0x1.10fdc6acc14afp-5,
+                               0x1.51668acba0f02p-3, 0x1.f9a37a95c81dfp-3, -0x1.0df7f475f3a4dp-1,
+                               -0x1.2a98cffb47993p-2, 0x1.4eccb198da45bp-1, 0x1.36004046680f6p-2,
+                               -0x1.03362ee5f8768p-1);
 #else
-  const V ratio = tf_poly(u, 0x1.eeb95cp-2, -0x1.2aed02p-3, 0x1.01ac5cp-4, -0x1.007d46p-5,
-                             0x1.14b774p-6, -0x1.346716p-7, 0x1.214d0ep-8, -0x1.a97e3ap-9,
-                             0x1.b172a4p-8, -0x1.54433cp-10, -0x1.b4bf36p-8);
+  const V one = t * tf_poly(t, -0x1.2788dp-1, 0x1.a51a66p-1, -0x1.9a4d36p-2, 0x1.15134p-2,
+                               -0x1.a8c904p-3, 0x1.5b40e4p-3, -0x1.259eaep-3, 0x1.007cbp-3,
+                               -0x1.e68dfap-4, 0x1.acc4p-4, -0x1.9cd88p-5, 0x1.b171c2p-5,
+                               -0x1.6c55d4p-3, 0x1.417af6p-3);
 #endif
-  const V core = t * ((t - (T)1) * ratio);
+#if TF_DOUBLE
+  const V two = t * tf_poly(t, 0x1.b0ee6072093cep-2, 0x1.4a34cc4a60fa8p-2, -0x1.13e001a557521p-4,
+                               0x1.51322ac7d6f72p-6, -0x1.e404fc21ee2b8p-8, 0x1.7add6eb016059p-9,
+                               -0x1.38ac5befd70f7p-10, 0x1.0b36ae8c82158p-11,
+                               -0x1.d3fd7291609d1p-13, 0x1.a1282076fccdap-14,
+                               -0x1.78d799b848c5dp-15, 0x1.57ff2cf568594p-16,
+                               -0x1.3d6ff3e3da5dbp-17, 0x1.26bfd95b1d08bp-18,
+                               -0x1.06f517ad953dp-19, 0x1.e5346b9760451p-21,
+                               -0x1.481fe43f76473p-21, 0x1.3b214d32be9a2p-22,
+                               0x1.a8aeb4ad0e3b2p-26);
+#else
+  const V two = t * tf_poly(t, 0x1.b0ee6p-2, 0x1.4a34ccp-2, -0x1.13df54p-4, 0x1.5134a6p-6,
+                               -0x1.e4bf9p-8, 0x1.797cf6p-9, -0x1.278e98p-10, 0x1.2a2836p-11,
+                               -0x1.778044p-12);
+#endif
+  const V core = first ? one : two;
   const V r = tf_off_whole(ax), sine = tf_abs(tf_sinpi(r)) * tf_c(0x1.45f306dc9c883p-2);
   const V q = big ? (right ? x : ax + (T)1) : right ? product : left ? product * sine : ax;
   const V bounded = ((q > 0) & (q < tf_c(TF_INF))) ? q : tf_c(1);
   V m, e;
   tf_split(bounded, m, e);
-  const V f = m - (T)1, log = tf_log_sum(e, f, tf_c(0));
+  const V f = m - (T)1, log = tf_log_sum(e, f, tf_c(0)); /* 0 where there are no factors */
   V y = big ? tf_stirling(q, f, e) : right ? core + log : left ? -(core + log) : core - log;
   const M deep = big & left;
   if (__builtin_expect(tf_any(deep), 0)) y = deep ? -(y + tf_log(sine)) : y;

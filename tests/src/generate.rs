@@ -120,10 +120,11 @@ impl Generator<'_> {
             let op = *self.rng.pick(Op::ALL);
             let call = self.rng.pick(&calls(op)).clone();
             // The direction of a number is 1 or -1 but for rounding, and rounding breaks ties.
-            let rough = self.wish == Wish::Smooth && bends(&call);
-            if !rough && !(op == Op::Normalize && call.dims == [1]) {
-                return self.call(&call);
+            let ties = op == Op::Normalize && call.dims == [1];
+            if ties || self.wish == Wish::Smooth && bends(&call) {
+                continue;
             }
+            return self.call(&call);
         }
     }
 
@@ -190,7 +191,13 @@ impl Generator<'_> {
             return value;
         }
         let (middle, half) = (0.5 * (low + high), 0.49 * (high - low));
-        let sine = self.f.apply(Op::Sin, &[value.id], &[]);
+        // Wide values are scaled first, or the sine would be too steep for differences.
+        let widest = value.low.abs().max(value.high.abs());
+        let gentle = match widest.is_finite() && widest > 2.0 {
+            true => self.f.scale(2.0 / widest, value.id),
+            false => value.id,
+        };
+        let sine = self.f.apply(Op::Sin, &[gentle], &[]);
         let scaled = self.f.scale(half, sine);
         let middle = self.f.constant(middle);
         Value { id: self.f.add(middle, scaled), low, high }

@@ -10,6 +10,7 @@ pub mod book;
 pub mod calls;
 pub mod compare;
 pub mod conformance;
+pub mod derivatives;
 pub mod emulated;
 pub mod finite;
 pub mod folds;

@@ -1,10 +1,10 @@
 //! Random formulas: the oracle against `ir::eval`, compiled float64 code and emulated CUDA code,
 //! and their gradients against differences of the oracle.
 //!
-//! What a formula costs here, in CPU seconds with g++ 12 on a core of 2022: 0.003 to draw and
-//! evaluate it, 0.4 compiled for the CPU, 0.6 as shipped (`-O2`), 0.7 emulated, and twice as much
-//! for a gradient. The numbers of formulas below keep all of it under four CPU minutes; what was
-//! compiled once is not compiled again.
+//! What a formula costs, in CPU seconds of a core of 2023 with g++: 0.001 to draw and evaluate it,
+//! 0.006 to emit it, 0.3 to compile it quickly, 0.5 as shipped (`-O2`), 0.6 emulated. The numbers of
+//! formulas below keep the whole file under four CPU minutes; what was compiled once is not
+//! compiled again.
 
 use tilefold_compiler::emit;
 use tilefold_compiler::ir::eval::{self, Matrix};

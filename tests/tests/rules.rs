@@ -444,6 +444,55 @@ fn random_formulas_end_and_never_cost_more() {
     }
 }
 
+/// Chains in which one rule makes room for the next, as long as a formula may be.
+#[test]
+fn long_formulas_are_simplified_in_time() {
+    type Link = fn(&mut Formula, ExprId, ExprId, usize) -> ExprId;
+    let links: [(&str, Link); 5] = [
+        ("neg", |f, x, _, _| f.neg(x)),
+        ("copies", |f, x, _, n| {
+            let copies = f.apply(Op::SumT, &[x], &[2 + (n % 2) as i64]);
+            let first = f.apply(Op::Elem, &[copies], &[1]);
+            f.square(first)
+        }),
+        ("common factor", |f, x, y, n| {
+            let number = f.constant(n as f64);
+            let other = f.add(x, number);
+            let product = f.mul(y, other);
+            let scaled = f.mul(y, x);
+            f.add(product, scaled)
+        }),
+        ("exponentials", |f, x, y, n| {
+            let exp = f.apply(Op::Exp, &[y], &[]);
+            let scaled = f.scale(n as f64, exp);
+            f.mul(x, scaled)
+        }),
+        ("quotients", |f, x, y, _| f.div(x, y)),
+    ];
+    for (what, link) in links {
+        let start = std::time::Instant::now();
+        let mut f = Formula::new(what);
+        f.relaxed = true;
+        let x = f.input("x", Some(Axis::I), 1).expect("a small dim");
+        let y = f.input("y", Some(Axis::J), 1).expect("a small dim");
+        let mut value = x;
+        for n in 0.. {
+            value = link(&mut f, value, y, n);
+            if f.len() > 5000 {
+                break;
+            }
+        }
+        let sum = f.sum_over(Axis::J, value);
+        f.output("out", Some(Axis::I), sum).expect("a row of i");
+        let mut fired = Fired::new();
+        let simple = simplify(&f, &mut fired);
+        assert!(cost(&simple) <= cost(&f), "{what}");
+        let seconds = start.elapsed().as_secs_f64();
+        assert!(seconds < 60.0, "{what}: {seconds} s, {fired:?}");
+        println!("{what}: {seconds:.2} s, {} of {} nodes", simple.len(), f.len());
+    }
+}
+
 #[test]
 fn relaxed_random_formulas_keep_their_meaning_on_ordinary_numbers() {
     for (number, p) in random(0..400).enumerate() {

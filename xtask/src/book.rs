@@ -8,8 +8,8 @@ use crate::root;
 
 /// Writes docs/operations.md from the tables of operations and reductions
 ///
-/// Every section is computed: shapes by trying the rule, derivatives by differentiating, edge values
-/// by evaluating, error bounds from the table that the tests check.
+/// Every section is computed: shapes by trying the rule, derivatives by differentiating, edge
+/// values by evaluating, error bounds from the table that the tests check.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Write nothing; fail if the book is not what the tables say

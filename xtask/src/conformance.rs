@@ -9,9 +9,9 @@ use tilefold_tests::conformance::{self, Executor, Outcome};
 /// Runs conformance cases and says which pass
 ///
 /// A case is a JSON file, described in tests/conformance/README.md: a formula with inputs, the
-/// expected value and, for most, the expected gradient. Without options each case is run in f64 and
-/// in f32, by the evaluation of the compiler's own representation and by compiled C++ code. Failures
-/// show both numbers.
+/// expected value and, for most, the expected gradient. Without options each case is run in f64
+/// and in f32, by the evaluation of the compiler's own representation and by compiled C++ code.
+/// Failures show both numbers.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Folders of cases

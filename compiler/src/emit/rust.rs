@@ -256,16 +256,20 @@ impl Title {
         let list = |names: &[String]| names.iter().map(quoted).collect::<Vec<_>>().join(", ");
         let value = if d.with_value { format!("`{output}`, and ") } else { String::new() };
         let the = if d.with_value { "the" } else { "The" };
+        let extra = |count: usize| -> Vec<String> {
+            d.extra[d.extra.len() - count..].iter().map(|e| e.name.clone()).collect()
+        };
         let (word, doc) = match d.mode {
-            Mode::Reverse => (
-                "gradient",
-                format!(
-                    "{value}{the} gradient of `sum({output} * d_{output})`, given `d_{output}` of \
-                     the shape of `{output}`."
-                ),
-            ),
+            Mode::Reverse => {
+                let seed = &extra(1)[0];
+                let of = format!("gradient of `sum({output} * {seed})`");
+                (
+                    "gradient",
+                    format!("{value}{the} {of}, given `{seed}` of the shape of `{output}`."),
+                )
+            }
             Mode::Forward => {
-                let directions: Vec<String> = d.wrt.iter().map(|w| format!("t_{w}")).collect();
+                let directions = extra(d.wrt.len());
                 (
                     "derivative",
                     format!(

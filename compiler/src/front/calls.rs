@@ -312,7 +312,12 @@ impl Evaluator<'_> {
         };
         let found = call.args.len();
         let message = format!("`{}` takes {expected}, but got {found}", call.name.text);
-        Diagnostic::new(code::ARITY, message, call.span).note(def.doc)
+        let diagnostic = Diagnostic::new(code::ARITY, message, call.span).note(def.doc);
+        match op {
+            Op::MaxOf => diagnostic.help("`max(a, b)` is the larger of two; nest it for more"),
+            Op::MinOf => diagnostic.help("`min(a, b)` is the smaller of two; nest it for more"),
+            _ => diagnostic,
+        }
     }
 }
 

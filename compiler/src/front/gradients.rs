@@ -110,13 +110,12 @@ impl Request<'_> {
         });
         let derived = derived.map_err(|e| explain(&e, def.mode.word(), def.span, facts.spans))?;
         let mut extra = source.map_or(Vec::new(), |d| d.extra.clone());
-        let name = |text: &str| format!("{}{text}", def.mode.prefix());
-        match def.mode {
-            Mode::Reverse => extra.push(Extra { name: name(&output.text), like: None }),
-            Mode::Forward => {
-                extra.extend(wrt.iter().map(|w| Extra { name: name(w), like: Some(w.clone()) }))
-            }
-        }
+        let likes: Vec<Option<String>> = match def.mode {
+            Mode::Reverse => vec![None],
+            Mode::Forward => wrt.iter().cloned().map(Some).collect(),
+        };
+        let new = derived.inputs[formula.inputs.len()..].iter();
+        extra.extend(new.zip(likes).map(|(i, like)| Extra { name: i.name.clone(), like }));
         Ok(Derivative {
             mode: def.mode,
             of: source.map(|d| d.title.clone()),
@@ -313,8 +312,10 @@ pub fn explain(
     span: Span,
     spans: &BTreeMap<ExprId, Span>,
 ) -> Diagnostic {
-    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.get(node) {
-        Some(place) if *place != span => diagnostic.related(*place, label),
+    // A node without a place of its own is part of the call that made it, whose node follows.
+    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.range(*node..).next()
+    {
+        Some((_, place)) if *place != span => diagnostic.related(*place, label),
         _ => diagnostic,
     };
     match error {

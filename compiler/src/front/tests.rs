@@ -47,6 +47,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ),
     ("sum[j] (x >= y)", "sum[j] le(y, x)"),
     ("sum[j] (x != y)", "sum[j] ne(x, y)"),
+    // extrema of two, and of all components
+    ("sum[j] max(x, y)", "sum[j] maximum(x, y)"),
+    ("sum[j] Min(x, 0)", "sum[j] minimum(x, 0)"),
+    ("sum[j] max(u)", "sum[j] max_of(u)"),
     // powers and quotients
     ("sum[j] x**1", "sum[j] x"),
     ("sum[j] x**2.0", "sum[j] square(x)"),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::ir::eval::{Matrix, evaluate};
+use crate::passes::vjp;
 
 /// One call of each operation at least: its name, dims and parameters.
 const CALLS: &[(&str, &[usize], &[i64])] = &[
@@ -469,6 +470,50 @@ fn derivatives_are_those_of_the_values() {
                 let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
                 let rule = exact[k][c];
                 assert!(near(rule, slope, 1e-6), "{op:?}{args:?} {k}.{c}: {rule} for {slope}");
+            }
+        }
+    });
+}
+
+/// The sum of all adjoints of a call, for a seed that is an input, and the gradient of that sum.
+fn twice(op: Op, params: &[i64], dims: &[usize]) -> (Formula, Formula) {
+    let mut f = Formula::new("f");
+    let args = declare(&mut f, dims);
+    let out = f.apply(op, &args, params);
+    f.output("out", None, out).expect("a parameter");
+    let names: Vec<String> = f.inputs.iter().map(|i| i.name.clone()).collect();
+    let mut first = vjp(&f, "out", &names).expect("a derivative");
+    let adjoints: Vec<ExprId> = first.outputs.drain(..).map(|o| o.expr).collect();
+    let sums: Vec<ExprId> = adjoints.into_iter().map(|a| first.sum_components(a)).collect();
+    let total = sums.into_iter().reduce(|a, b| first.add(a, b)).expect("an argument");
+    first.output("total", None, total).expect("a parameter");
+    let second = vjp(&first, "total", &names).expect("a second derivative");
+    (first, second)
+}
+
+#[test]
+fn second_derivatives_are_those_of_the_first() {
+    const STEP: f64 = 1e-6;
+    for_each_call(|op, params, args, sampler| {
+        let dims: Vec<usize> = args.iter().map(Vec::len).collect();
+        let (first, second) = twice(op, params, &dims);
+        let mut inputs: Vec<Matrix> = args.iter().map(|a| row(a)).collect();
+        let seed = first.inputs.last().expect("the seed").dim;
+        inputs.push(row(&(0..seed).map(|_| sampler.next((0.5, 2.0))).collect::<Vec<f64>>()));
+        let total =
+            |inputs: &[Matrix]| evaluate(&first, 0, 0, inputs).expect("evaluates")[0].data[0];
+        let mut seeded = inputs.clone();
+        seeded.push(row(&[1.0]));
+        let exact = evaluate(&second, 0, 0, &seeded).expect("evaluates");
+        for (k, exact) in exact.iter().enumerate() {
+            for (c, rule) in exact.data.iter().enumerate() {
+                let moved = |by: f64| {
+                    let mut inputs = inputs.clone();
+                    inputs[k].data[c] += by;
+                    total(&inputs)
+                };
+                let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+                assert!(near(*rule, slope, 1e-5), "{op:?}{args:?} {k}.{c}: {rule} for {slope}");
             }
         }
     });

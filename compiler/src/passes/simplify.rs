@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ir::{ExprId, Formula, Node};
+use crate::ir::{ExprId, Formula, Kind, Node};
 use crate::ops::Op;
 
 use super::cost::{self, Cost};
@@ -118,11 +118,16 @@ impl Round<'_> {
 
     /// Applies the first rule that fits.
     fn first_rule(&mut self, f: &mut Formula, id: ExprId) -> Option<ExprId> {
+        // The rules are equations of reals: a right side may read an integer where the left one does
+        // not.
+        if f.node(id).args().chain([id]).any(|id| f.kind(id) != Kind::Real) {
+            return None;
+        }
         match f.node(id) {
             Node::Op(op, ..) => rules_of(*op).iter().find_map(|rule| self.apply(f, rule, id)),
             Node::Reduce(_) => {
-                let folds = rules().iter().filter(|r| matches!(r.left, Pattern::Fold(..)));
-                folds.into_iter().find_map(|rule| self.apply(f, rule, id))
+                let mut folds = rules().iter().filter(|r| matches!(r.left, Pattern::Fold(..)));
+                folds.find_map(|rule| self.apply(f, rule, id))
             }
             Node::Input(_) | Node::Const(_) | Node::Pos(_) => None,
         }

@@ -20,7 +20,7 @@ fn within(n: i64, dim: usize) -> Option<()> {
 }
 
 fn quotient(matrix: usize, vector: usize) -> Option<usize> {
-    (matrix % vector == 0).then(|| matrix / vector)
+    matrix.is_multiple_of(vector).then(|| matrix / vector)
 }
 
 /// What a rule may be, in words, for a number of arguments and literals.

@@ -8,6 +8,7 @@
 mod complex;
 mod folds;
 pub mod meaning;
+mod special;
 mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;

@@ -158,6 +158,6 @@ pub fn transpose(
     seed: ExprId,
     kept: Domain,
 ) -> Result<Option<ExprId>, GradError> {
-    let found = Sweep::new(f, kept, &[variable]).run(root, kept, seed)?;
+    let found = Sweep::linear(f, kept, &[variable]).run(root, kept, seed)?;
     Ok(found.into_iter().flatten().next())
 }

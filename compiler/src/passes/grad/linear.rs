@@ -80,8 +80,9 @@ fn trace_within(
                 hand_down(sweep.f, *op, args, &varies, weight)
             }
             Node::Reduce(r) if r.reducer == Reducer::Sum && !kept.has(r.axis) => {
-                let arg = r.args[0];
-                let inside = trace_within(sweep.f, arg, variable, weight, kept, depth + 1)?;
+                // Inside of the sum, one row of its index is looked at.
+                let at = kept.join(Domain::of(Some(r.axis)));
+                let inside = trace_within(sweep.f, r.args[0], variable, weight, at, depth + 1)?;
                 let sum = Reduction { args: vec![inside], ..r.clone() };
                 let sum = sweep.f.reduce(sum).unwrap_or_else(|e| panic!("internal: {e}"));
                 sweep.terms.push(sum);

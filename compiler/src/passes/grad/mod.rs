@@ -90,7 +90,8 @@ fn check_size(f: &Formula) -> Result<(), GradError> {
 
 /// The gradient of `sum(output * d_output)` with respect to the inputs `wrt`, where `d_output` is
 /// a new input with the shape of the output. The outputs of the result are called `d_<input>` and
-/// have the inputs' shapes.
+/// have the inputs' shapes. A name that a formula has already, for it is a derivative itself,
+/// gets a number: `d2_a`, `d3_a`.
 ///
 /// # Errors
 /// See [`GradError`].
@@ -100,7 +101,7 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     check_reals(formula, out, &inputs)?;
     let mut f = formula.clone();
     f.outputs.clear();
-    let cotangent = format!("d_{output}");
+    let cotangent = fresh(&f, "d", output);
     let seed = declare(&mut f, &cotangent, out.axis, out.expr);
     f.inputs.last_mut().expect("just added").doc = format!("gradient with respect to `{output}`");
 
@@ -110,7 +111,7 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     let adjoints = sweep.run(out.expr, Domain::of(out.axis), seed)?;
     for (n, adjoint) in inputs.into_iter().zip(adjoints) {
         let (axis, dim, kind) = (f.inputs[n].axis, f.inputs[n].dim, f.inputs[n].kind);
-        let name = format!("d_{}", f.inputs[n].name);
+        let name = fresh(&f, "d", &f.inputs[n].name);
         let doc = format!("gradient with respect to `{}`", f.inputs[n].name);
         let expr = adjoint.unwrap_or_else(|| zeros(&mut f, dim));
         let expr = typed_as(&mut f, expr, kind);
@@ -121,7 +122,7 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
 
 /// The derivative of an output when the inputs `wrt` move, in the direction of new inputs
 /// `t_<input>` with the inputs' shapes. The only output of the result is called `t_<output>` and
-/// has the output's shape.
+/// has the output's shape. Names are numbered as those of [`vjp`].
 ///
 /// # Errors
 /// See [`GradError`].
@@ -135,7 +136,8 @@ pub fn jvp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     for n in inputs {
         let variable = f.input_expr(n);
         let (name, axis) = (f.inputs[n].name.clone(), f.inputs[n].axis);
-        let direction = declare(&mut f, &format!("t_{name}"), axis, variable);
+        let fresh = fresh(&f, "t", &name);
+        let direction = declare(&mut f, &fresh, axis, variable);
         f.inputs.last_mut().expect("just added").doc = format!("direction in which `{name}` moves");
         directions.push((variable, typed::as_real(&mut f, direction)));
     }
@@ -144,7 +146,8 @@ pub fn jvp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     let expr = tangent.unwrap_or_else(|| zeros(&mut f, dim));
     let expr = typed_as(&mut f, expr, kind);
     let doc = format!("derivative of `{output}` in that direction");
-    f.outputs.push(Output { name: format!("t_{output}"), doc, axis: out.axis, expr });
+    let name = fresh(&f, "t", output);
+    f.outputs.push(Output { name, doc, axis: out.axis, expr });
     checked(f)
 }
 
@@ -187,6 +190,17 @@ fn check_reals(formula: &Formula, out: &Output, inputs: &[usize]) -> Result<(), 
         Some((name, _)) => Err(GradError::Integer(name.clone())),
         None => Ok(()),
     }
+}
+
+/// `d_x`, or `d2_x` where that is taken, and so on.
+fn fresh(f: &Formula, prefix: &str, name: &str) -> String {
+    let free = |candidate: &String| {
+        let inputs = f.inputs.iter().map(|i| &i.name);
+        !inputs.chain(f.outputs.iter().map(|o| &o.name)).any(|n| n == candidate)
+    };
+    let numbered = (2..).map(|n| format!("{prefix}{n}_{name}"));
+    let mut all = std::iter::once(format!("{prefix}_{name}")).chain(numbered);
+    all.find(free).unwrap_or_default()
 }
 
 fn declare(f: &mut Formula, name: &str, axis: Option<Axis>, like: ExprId) -> ExprId {

@@ -156,8 +156,10 @@ pub fn sum_lin_operator(
     linearity::check(f, value, variable)?;
     let dim = f.dim(variable);
     let right = super::widen(f, right, dim);
-    let applied = substitute(f, value, variable, right);
-    let found = scratch_one(f, |f| Ok(Some(f.apply(Op::Dot, &[left, applied], &[]))))?;
+    let found = scratch_one(f, |f| {
+        let applied = substitute(f, value, variable, right);
+        Ok(Some(f.apply(Op::Dot, &[left, applied], &[])))
+    })?;
     Ok(found.unwrap_or_else(|| f.constant(0.0)))
 }
 

@@ -6,14 +6,19 @@
 //! summed over that index. Entering a reduction adds the reduced index to the domain. Broadcast
 //! arguments are handled here too, once for all operations.
 //!
+//! Where only some rows or components count, below a mask or a choice, the adjoint goes on as it is
+//! and remembers the condition; it becomes zero elsewhere at the end, when it is summed or meets
+//! other adjoints. Were it zero from the start, a pole in what does not count (`1 / r` at `r = 0`,
+//! which a mask leaves out) would turn it into `0 inf`, which is NaN.
+//!
 //! A sweep may *keep* indices: then it differentiates at one row of them, and nothing is summed
 //! over them. That is the derivative of an expression under a sum, before it is summed.
 
 use std::collections::BTreeMap;
 
 use crate::ir::{Axis, ExprId, Formula, Node, Reduction, Stratum};
-use crate::ops::{Call, Grad, Op};
-use crate::reduce::ReduceGrad;
+use crate::ops::{Call, Emit, Grad, Op};
+use crate::reduce::{ReduceGrad, Reducer};
 
 use super::{GradError, check_size, fit};
 
@@ -65,7 +70,10 @@ pub struct Sweep<'a> {
     f: &'a mut Formula,
     kept: Domain,
     variables: &'a [ExprId],
-    adjoints: BTreeMap<(ExprId, Domain), ExprId>,
+    /// By node, domain and condition: where that is zero, the adjoint is.
+    adjoints: BTreeMap<(ExprId, Domain, Option<ExprId>), ExprId>,
+    /// Whether conditions are remembered.
+    guarded: bool,
     /// For every node from the first variable on: whether its derivative may not be zero.
     depends: Vec<bool>,
     first: usize,
@@ -76,7 +84,12 @@ impl<'a> Sweep<'a> {
     pub fn new(f: &'a mut Formula, kept: Domain, variables: &'a [ExprId]) -> Sweep<'a> {
         let first = variables.iter().map(|v| v.index()).min().unwrap_or(f.len());
         let depends = dependents(f, first, variables);
-        Sweep { f, kept, variables, adjoints: BTreeMap::new(), depends, first }
+        Sweep { f, kept, variables, adjoints: BTreeMap::new(), guarded: true, depends, first }
+    }
+
+    /// A sweep through a linear map, which has no poles.
+    pub fn linear(f: &'a mut Formula, kept: Domain, variables: &'a [ExprId]) -> Sweep<'a> {
+        Sweep { guarded: false, ..Sweep::new(f, kept, variables) }
     }
 
     /// The adjoint of each variable, given the adjoint `seed` of `root`, which is used once for
@@ -91,7 +104,7 @@ impl<'a> Sweep<'a> {
         domain: Domain,
         seed: ExprId,
     ) -> Result<Vec<Option<ExprId>>, GradError> {
-        self.add(root, domain.join(self.kept), seed);
+        self.add(root, domain.join(self.kept), None, seed);
         let mut variable = vec![false; root.index() + 1];
         self.variables.iter().filter(|v| **v <= root).for_each(|v| variable[v.index()] = true);
         for at in (self.first..=root.index()).rev() {
@@ -100,19 +113,30 @@ impl<'a> Sweep<'a> {
             }
             let id = ExprId(at as u32);
             let home = Domain::of_stratum(self.f.stratum(id)).join(self.kept);
-            let Some(seed) = self.collect(id, home) else { continue };
+            let Some((guard, seed)) = self.collect(id, home) else { continue };
             match self.f.node(id).clone() {
+                Node::Op(op @ (Op::Where | Op::IfElse), args, _) if self.guarded => {
+                    self.through_choice(op, &args, home, guard, seed);
+                }
                 Node::Op(op, args, params) => {
                     let call = Call { args: &args, params: &params, out: id };
-                    self.through_op(op, &call, home, seed);
+                    self.through_op(op, &call, home, guard, seed);
                 }
-                Node::Reduce(r) if self.kept.has(r.axis) => self.through_inner(&r, id, seed)?,
-                Node::Reduce(r) => self.through_reduction(&r, id, home, seed)?,
+                Node::Reduce(r) if self.kept.has(r.axis) => {
+                    let seed = self.settle(guard, seed);
+                    self.through_inner(&r, id, seed)?;
+                }
+                Node::Reduce(r) => self.through_reduction(&r, id, home, guard, seed)?,
                 Node::Input(_) | Node::Const(_) | Node::Pos(_) => {}
             }
             check_size(self.f)?;
         }
-        Ok(self.variables.iter().map(|&v| self.collect(v, self.place(v))).collect())
+        let variables = self.variables.iter();
+        let adjoint = |&v: &ExprId| {
+            let (guard, adjoint) = self.collect(v, self.place(v))?;
+            Some(self.settle(guard, adjoint))
+        };
+        Ok(variables.map(adjoint).collect())
     }
 
     /// Where the adjoint of a variable is wanted.
@@ -121,12 +145,50 @@ impl<'a> Sweep<'a> {
         if self.kept.holds(own) { self.kept } else { own }
     }
 
-    fn through_op(&mut self, op: Op, call: &Call<'_>, home: Domain, seed: ExprId) {
+    fn through_op(
+        &mut self,
+        op: Op,
+        call: &Call<'_>,
+        home: Domain,
+        guard: Option<ExprId>,
+        seed: ExprId,
+    ) {
         let Grad::Vjp(rule) = op.def().grad else { return };
+        // A condition of components says nothing of the components of other values.
+        let (guard, seed) = match matches!(op.def().emit, Emit::Map(_)) {
+            true => (guard, seed),
+            false => self.of_rows(guard, seed),
+        };
         let adjoints = rule(self.f, call, seed);
         for (&arg, adjoint) in call.args.iter().zip(adjoints) {
             if let Some(adjoint) = adjoint {
-                self.add(arg, home, adjoint);
+                self.add(arg, home, guard, adjoint);
+            }
+        }
+    }
+
+    /// Both sides of a choice get the adjoint, each with the condition under which it counts.
+    fn through_choice(
+        &mut self,
+        op: Op,
+        args: &[ExprId],
+        home: Domain,
+        guard: Option<ExprId>,
+        seed: ExprId,
+    ) {
+        let zero = self.f.constant(0.0);
+        let condition = match op {
+            Op::IfElse => self.f.apply(Op::Le, &[zero, args[0]], &[]),
+            _ => args[0],
+        };
+        for (side, arg) in [(true, args[1]), (false, args[2])] {
+            if self.reaches(arg) {
+                let own = match side {
+                    true => condition,
+                    false => self.f.apply(Op::Eq, &[condition, zero], &[]),
+                };
+                let guard = self.both(guard, Some(own));
+                self.add(arg, home, guard, seed);
             }
         }
     }
@@ -136,6 +198,7 @@ impl<'a> Sweep<'a> {
         r: &Reduction,
         out: ExprId,
         home: Domain,
+        guard: Option<ExprId>,
         seed: ExprId,
     ) -> Result<(), GradError> {
         let def = r.reducer.def();
@@ -147,19 +210,38 @@ impl<'a> Sweep<'a> {
                 return Err(GradError::NotDifferentiable { what: def.name, instead, node: out });
             }
         };
+        let (guard, seed) = self.of_rows(guard, seed);
+        let guard = self.both(guard, r.mask);
         let adjoints = rule(self.f, r, out, seed);
         for (&arg, adjoint) in r.args.iter().zip(adjoints) {
-            let Some(mut adjoint) = adjoint else { continue };
-            if !self.reaches(arg) {
-                continue;
+            if let Some(adjoint) = adjoint {
+                self.add(arg, home.join(Domain::of(Some(r.axis))), guard, adjoint);
             }
-            if let Some(mask) = r.mask {
-                let zero = self.f.constant(0.0);
-                adjoint = self.f.apply(Op::Where, &[mask, adjoint, zero], &[]);
-            }
-            self.add(arg, home.join(Domain::of(Some(r.axis))), adjoint);
         }
         Ok(())
+    }
+
+    /// The condition under which two conditions hold.
+    fn both(&mut self, a: Option<ExprId>, b: Option<ExprId>) -> Option<ExprId> {
+        match (a, b) {
+            (Some(a), Some(b)) if a != b => Some(self.f.apply(Op::And, &[a, b], &[])),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// An adjoint that is zero where its condition is.
+    fn settle(&mut self, guard: Option<ExprId>, adjoint: ExprId) -> ExprId {
+        let Some(guard) = guard else { return adjoint };
+        let zero = self.f.constant(0.0);
+        self.f.apply(Op::Where, &[guard, adjoint, zero], &[])
+    }
+
+    /// An adjoint with a condition of rows, not of components.
+    fn of_rows(&mut self, guard: Option<ExprId>, adjoint: ExprId) -> (Option<ExprId>, ExprId) {
+        match guard {
+            Some(guard) if self.f.dim(guard) > 1 => (None, self.settle(Some(guard), adjoint)),
+            guard => (guard, adjoint),
+        }
     }
 
     /// A reduction over an index that is kept: its own rows are others than the row that is kept,
@@ -196,7 +278,7 @@ impl<'a> Sweep<'a> {
         let variables = self.variables;
         for (&variable, adjoint) in variables.iter().zip(adjoints) {
             if let Some(adjoint) = adjoint {
-                self.add(variable, self.place(variable), adjoint);
+                self.add(variable, self.place(variable), None, adjoint);
             }
         }
     }
@@ -206,37 +288,75 @@ impl<'a> Sweep<'a> {
     }
 
     /// Adds to the adjoint of `id`, after undoing a broadcast of components.
-    fn add(&mut self, id: ExprId, domain: Domain, adjoint: ExprId) {
+    fn add(&mut self, id: ExprId, domain: Domain, guard: Option<ExprId>, adjoint: ExprId) {
         if !self.reaches(id) {
             return;
         }
         let dim = self.f.dim(id);
+        let (guard, adjoint) = match guard {
+            Some(guard) if self.f.dim(guard) != dim => self.of_rows(Some(guard), adjoint),
+            guard => (guard, adjoint),
+        };
         let adjoint = fit(self.f, adjoint, dim);
-        let total = match self.adjoints.get(&(id, domain)) {
+        let total = match self.adjoints.get(&(id, domain, guard)) {
             Some(&before) => self.f.add(before, adjoint),
             None => adjoint,
         };
-        self.adjoints.insert((id, domain), total);
+        self.adjoints.insert((id, domain, guard), total);
     }
 
-    /// The adjoint of `id` in the domain `home`: adjoints of wider domains are summed over the
-    /// indices that `home` lacks.
-    fn collect(&mut self, id: ExprId, home: Domain) -> Option<ExprId> {
-        let mut total: Option<ExprId> = None;
-        for i in [false, true] {
-            for j in [false, true] {
-                let Some(&adjoint) = self.adjoints.get(&(id, Domain { i, j })) else { continue };
-                let mut adjoint = adjoint;
-                if j && !home.j {
-                    adjoint = self.f.sum_over(Axis::J, adjoint);
-                }
-                if i && !home.i {
-                    adjoint = self.f.sum_over(Axis::I, adjoint);
-                }
-                total = Some(total.map_or(adjoint, |t| self.f.add(t, adjoint)));
-            }
+    /// The adjoint of `id` in the domain `home`, and its condition if all of it has the same one:
+    /// adjoints of wider domains are summed over the indices that `home` lacks.
+    fn collect(&mut self, id: ExprId, home: Domain) -> Option<(Option<ExprId>, ExprId)> {
+        let least = (id, Domain::default(), None);
+        let found = self.adjoints.range(least..).take_while(|(key, _)| key.0 == id);
+        let found: Vec<(Domain, Option<ExprId>, ExprId)> =
+            found.map(|(&(_, domain, guard), &adjoint)| (domain, guard, adjoint)).collect();
+        let mut parts: Vec<(Option<ExprId>, ExprId)> = Vec::new();
+        for (domain, guard, adjoint) in found {
+            parts.push(self.sum_to(home, domain, guard, adjoint));
         }
-        total
+        let first = parts.first()?.0;
+        let common = parts[1..].iter().fold(first, |all, part| self.either(all, part.0));
+        let mut total: Option<ExprId> = None;
+        for (guard, adjoint) in parts {
+            let part = if guard == common { adjoint } else { self.settle(guard, adjoint) };
+            total = Some(total.map_or(part, |t| self.f.add(t, part)));
+        }
+        total.map(|total| (common, total))
+    }
+
+    /// The condition under which one of two conditions holds.
+    fn either(&mut self, a: Option<ExprId>, b: Option<ExprId>) -> Option<ExprId> {
+        let (a, b) = (a?, b?);
+        let implies = |f: &Formula, one: ExprId, other: ExprId| {
+            one == other
+                || matches!(f.node(one), Node::Op(Op::And, args, _) if args.contains(&other))
+        };
+        match (implies(self.f, a, b), implies(self.f, b, a)) {
+            (true, _) => Some(b),
+            (_, true) => Some(a),
+            _ => Some(self.f.apply(Op::Or, &[a, b], &[])),
+        }
+    }
+
+    /// Sums an adjoint over the indices of its domain that `home` lacks, where its condition holds.
+    fn sum_to(
+        &mut self,
+        home: Domain,
+        domain: Domain,
+        guard: Option<ExprId>,
+        adjoint: ExprId,
+    ) -> (Option<ExprId>, ExprId) {
+        let lacks = |axis: Axis| domain.has(axis) && !home.has(axis);
+        let (mut guard, mut adjoint) = (guard, adjoint);
+        for axis in [Axis::J, Axis::I].into_iter().filter(|&axis| lacks(axis)) {
+            (guard, adjoint) = self.of_rows(guard, adjoint);
+            let (reducer, args) = (Reducer::Sum, vec![adjoint]);
+            let sum = Reduction { reducer, axis, args, mask: guard.take(), k: 0 };
+            adjoint = self.f.reduce(sum).unwrap_or_else(|e| panic!("internal: {e}"));
+        }
+        (guard, adjoint)
     }
 }
 

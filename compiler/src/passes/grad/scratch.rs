@@ -143,8 +143,31 @@ fn identity(f: &mut Formula, op: Op, args: &[ExprId], params: &[i64]) -> Option<
         (Op::SumT, &[x]) if params[0] == 1 => Some(x),
         (Op::Extract | Op::ExtractT, &[x]) => part(f, op, x, params),
         (Op::Elem, &[x]) => Some(component(f, x, params[0] as usize)),
+        // a unit vector picks a row, or puts one
+        (Op::VecMatMult, &[u, m]) => {
+            let ((s, k), row) = (unit(f, u)?, f.dim(m) / f.dim(u));
+            let row = f.apply(Op::Extract, &[m], &[(k * row) as i64, row as i64]);
+            Some(scaled(f, s, row))
+        }
+        (Op::TensorProd, &[u, v]) => {
+            let ((s, k), row) = (unit(f, u)?, f.dim(v));
+            let (row, whole) = (scaled(f, s, v), (row * f.dim(u)) as i64);
+            Some(f.apply(Op::ExtractT, &[row], &[(k * f.dim(v)) as i64, whole]))
+        }
         _ => None,
     }
+}
+
+/// A scalar among zeros, and where it is.
+fn unit(f: &Formula, id: ExprId) -> Option<(ExprId, usize)> {
+    match f.node(id) {
+        Node::Op(Op::ElemT, args, params) => Some((args[0], params[1] as usize)),
+        _ => None,
+    }
+}
+
+fn scaled(f: &mut Formula, factor: ExprId, x: ExprId) -> ExprId {
+    tidy(f, Node::Op(Op::Mul, vec![factor, x], vec![]))
 }
 
 /// The number behind a scalar or behind its copies.
