@@ -129,7 +129,6 @@ fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
         "atan2" => a.atan2(b),
         "hypot" => a.hypot(b),
         "binary_scale" => binary_scale(a.abs(), b.abs()),
-        "hypot" => a.hypot(b),
         "fmod" => a % b,
         "minimum" | "maximum" if a.is_nan() || b.is_nan() => f64::NAN,
         "minimum" => a.min(b),
