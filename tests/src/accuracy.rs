@@ -50,10 +50,6 @@ const FUNCTIONS: &[(&str, f64)] = &[
     ("sinh", 2.0),
     ("cosh", 2.0),
     ("tanh", 2.0),
-    ("angle", 2.0),
-    ("complex_angle", 2.0),
-    ("exp1j", 2.0),
-    ("complex_exp1j", 2.0),
 ];
 
 fn exact() -> impl Iterator<Item = &'static str> {

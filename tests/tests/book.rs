@@ -15,43 +15,7 @@ use tilefold_tests::accuracy::{self, Bound};
 use tilefold_tests::book;
 
 /// Names of KeOps that the compiler does not accept yet.
-const PENDING: &[&str] = &[
-    "AdjointOperator",
-    "AutoFactorize",
-    "BSpline",
-    "ComplexAbs",
-    "ComplexAdd",
-    "ComplexAngle",
-    "ComplexDivide",
-    "ComplexExp",
-    "ComplexExp1j",
-    "ComplexImag",
-    "ComplexMult",
-    "ComplexReal",
-    "ComplexRealScal",
-    "ComplexSquareAbs",
-    "ComplexSubtract",
-    "ComplexSum",
-    "ComplexSumT",
-    "Conj",
-    "Diff",
-    "Diff_WithSavedForward",
-    "Divergence",
-    "Factorize",
-    "Grad",
-    "GradMatrix",
-    "Grad_WithSavedForward",
-    "Imag2Complex",
-    "Kron",
-    "Laplacian",
-    "Max_SumShiftExpWeight_Reduction",
-    "Real2Complex",
-    "SoftDTW_SqDist",
-    "SumLinOperator",
-    "TensorDot",
-    "TraceOperator",
-    "Zero_Reduction",
-];
+const PENDING: &[&str] = &[];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_path_buf()
