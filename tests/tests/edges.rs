@@ -1,5 +1,5 @@
-//! The tables under `edges/`: what operations and their derivatives are where it is easy to be
-//! wrong, by `ir::eval`, by code compiled for every level of this machine and by emulated CUDA code.
+//! The tables under `edges/` say what operations and their derivatives are where it is easy to be
+//! wrong: of `ir::eval`, of code compiled for every level of this machine, of emulated CUDA code.
 //!
 //! A row is `operation[parameters] arguments = value : derivatives`, with a derivative for each
 //! argument: the adjoint for a seed of ones. Components of vectors are separated by commas, `_`

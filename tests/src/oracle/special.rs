@@ -1,5 +1,5 @@
-//! What the special functions mean, from their series (numbers are those of the NIST Digital Library
-//! of Mathematical Functions), with the host's own elementary functions.
+//! What the special functions mean, from their series (numbers are those of the NIST Digital
+//! Library of Mathematical Functions), with the host's own elementary functions.
 
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 use std::sync::OnceLock;
@@ -109,6 +109,9 @@ pub fn polygamma(n: i32, x: f64) -> f64 {
     }
     let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
     let factorial: f64 = (1..=n).map(f64::from).product();
+    if x == 0.0 {
+        return sign * x.powi(-n - 1);
+    }
     let (first, far) = (x, 3000.0);
     let terms = if first < far { (far - first).ceil() as u32 } else { 0 };
     let near: f64 = (0..terms).rev().map(|k| (first + f64::from(k)).powi(-n - 1)).sum();
