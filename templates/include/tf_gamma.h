@@ -1,8 +1,8 @@
 /* digamma, polygamma and the normalised cardinal sine, for lanes of a CPU and for a CUDA thread
  * alike: the text uses only what V, M and T have in both preludes.
  *
- * digamma is within 4 ULP, or 10 of the terms of its reflection formula below 0, where its zeros lie
- * between poles. polygamma of order n is within 4 + 2 n ULP above 0. The results are right at
+ * digamma is within 4 ULP, or 10 of the terms of its reflection formula below 0, where its zeros
+ * lie between poles. polygamma of order n is within 4 + 2 n ULP above 0. The results are right at
  * zeros, poles, infinities and NaN.
  */
 #ifndef TF_GAMMA_H
