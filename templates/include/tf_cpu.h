@@ -202,6 +202,17 @@ TF_FN V tf_and(V a, V b) { return tf_truth((a != 0) & (b != 0)); }
 TF_FN V tf_or(V a, V b) { return tf_truth((a != 0) | (b != 0)); }
 TF_FN V tf_min(V a, V b) { return a != a ? a : tf_at_most(a, b); }
 TF_FN V tf_max(V a, V b) { return a != a ? a : tf_at_least(a, b); }
+
+/* The power of two that brings the larger magnitude into [1, 2): its exponent, negated. */
+TF_FN V tf_binary_scale(V a, V b) {
+  const V size = tf_max(tf_abs(a), tf_abs(b)), top = tf_c(TF_K(0x1p127, 0x1p1023));
+  const V scale = (V)(2 * (VI)tf_c(1) - ((VI)size & (VI)tf_c(TF_INF)));
+  const V least = tf_c(TF_K(0x1p126, 0x1p1022)); /* of subnormals */
+  const V normal = size < (T)TF_K(0x1p-126, 0x1p-1022) ? least : scale;
+  const V large = size <= (T)TF_MAX ? 1 / top : tf_c(1);
+  return size == 0 ? tf_c(1) : size < top ? normal : large;
+}
+
 TF_FN V tf_onehot(V x, V k) { return tf_truth(k == tf_trunc(x + (T)0.5)); }
 
 /* Half away from zero, to 10^-digits; a real too large to have such digits is its own rounding. */

@@ -168,6 +168,17 @@ TF_FUNCTION(tf_lgamma, lgammaf, lgamma)
 #undef TF_FUNCTION
 #undef TF_FUNCTION2
 
+/* floor(log2 x) for a positive finite x, and 2^n. */
+TF_FN int tf_exponent(float x) { return ilogbf(x); }
+TF_FN int tf_exponent(double x) { return ilogb(x); }
+TF_FN V tf_power_of_two(int n) {
+#if TF_DOUBLE
+  return scalbn(1.0, n);
+#else
+  return scalbnf(1.0f, n);
+#endif
+}
+
 /* rsqrt and normcdf are no functions of the C library. */
 #ifdef TF_EMULATED
 TF_FN double tf_normcdf(double x) {
@@ -296,6 +307,15 @@ TF_FN V tf_lt(V a, V b) { return tf_truth(a < b); }
 TF_FN V tf_le(V a, V b) { return tf_truth(a <= b); }
 TF_FN V tf_and(V a, V b) { return tf_truth(a != T(0) && b != T(0)); }
 TF_FN V tf_or(V a, V b) { return tf_truth(a != T(0) || b != T(0)); }
+
+/* The power of two that brings the larger magnitude into [1, 2): its exponent, negated. */
+TF_FN V tf_binary_scale(V a, V b) {
+  const V size = tf_max(tf_abs(a), tf_abs(b));
+  if (!(size > T(0)) || size > T(TF_MAX)) return T(1);
+  const int exponent = tf_exponent(size), least = TF_DOUBLE ? -1022 : -126;
+  return tf_power_of_two(exponent < least ? -least : -exponent);
+}
+
 TF_FN V tf_onehot(V x, V k) { return tf_truth(k == tf_trunc(x + T(0.5))); }
 
 #endif

@@ -365,6 +365,14 @@ struct Harness {
           [](Ref x, Ref) { return x - 3 * std::floor((T)((T)(x + (Ref)0.25) / 3)); });
   }
 
+  /* 2^-exponent of the larger magnitude, that of the least normal real for subnormal ones. */
+  static Ref binary_scale(Ref x, Ref y) {
+    const Ref size = std::isnan(x) || std::fabs(x) > std::fabs(y) ? std::fabs(x) : std::fabs(y);
+    if (size == 0 || !std::isfinite(size)) return 1;
+    const int least = Limits::min_exponent - 1, exponent = std::ilogb(size);
+    return std::ldexp((Ref)1, exponent < least ? -least : -exponent);
+  }
+
   template <class F, class G> void compare(const char *name, F f, G g) {
     binary(name, 0, -3, 3, -3, 3, f, g);
     check(report, name, 0, quarters(), quarters(), f, g);
@@ -377,6 +385,8 @@ struct Harness {
     compare("max", [](V x, V y) { return tf_max(x, y); }, [](Ref x, Ref y) {
       return std::isnan(x) ? x : std::isnan(y) || !(x > y) ? y : x;
     });
+    compare("binary_scale", [](V x, V y) { return tf_binary_scale(x, y); },
+            [](Ref x, Ref y) { return binary_scale(x, y); });
     compare("eq", [](V x, V y) { return tf_eq(x, y); }, [](Ref x, Ref y) { return (Ref)(x == y); });
     compare("ne", [](V x, V y) { return tf_ne(x, y); }, [](Ref x, Ref y) { return (Ref)(x != y); });
     compare("lt", [](V x, V y) { return tf_lt(x, y); }, [](Ref x, Ref y) { return (Ref)(x < y); });

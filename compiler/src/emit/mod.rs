@@ -26,7 +26,7 @@ use crate::passes::optimize;
 use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, plan};
 
 #[cfg(feature = "text")]
-pub use artifact::{Artifact, ArtifactError, KernelFiles, Library, artifact};
+pub use artifact::{Artifact, KernelFiles, Library, artifact};
 use view::StageView;
 
 /// Most lines of C++ one kernel may have. Beyond it a compiler would take minutes.

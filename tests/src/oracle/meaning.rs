@@ -21,6 +21,9 @@ fn truth(yes: bool) -> f64 {
 /// # Panics
 /// When the name is unknown here: a new operation needs a meaning of its own.
 pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
+    if let Some(value) = super::complex::apply(name, args, params) {
+        return value;
+    }
     let dim = args.iter().map(|a| a.len()).max().unwrap_or(1);
     let scalar = |k: usize| match args {
         [a] => unary(name, at(a, k), params),
@@ -81,6 +84,7 @@ fn elementary(name: &str, x: f64, p: &[i64]) -> Option<f64> {
     let or_at_zero = |value: f64, general: f64| if x == 0.0 { value } else { general };
     Some(match name {
         "neg" => -x,
+        "to_real" => x,
         "inv" => 1.0 / x,
         "square" => x * x,
         "pow" => x.powi(p[0] as i32),
@@ -124,6 +128,7 @@ fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
         "div" => a / b,
         "powf" => a.powf(b),
         "atan2" => a.atan2(b),
+        "binary_scale" => binary_scale(a.abs(), b.abs()),
         "hypot" => a.hypot(b),
         "fmod" => a % b,
         "minimum" | "maximum" if a.is_nan() || b.is_nan() => f64::NAN,
@@ -178,6 +183,21 @@ fn sinc_slope(x: f64) -> f64 {
         power *= x * x;
     }
     sum
+}
+
+/// The power of two whose product with the larger number lies in [1, 2).
+fn binary_scale(a: f64, b: f64) -> f64 {
+    let size = if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+    let mut scale = 1.0;
+    if size > 0.0 && size < f64::INFINITY {
+        while size * scale >= 2.0 {
+            scale *= 0.5;
+        }
+        while size * scale < 1.0 && scale < f64::powi(2.0, 1022) {
+            scale *= 2.0;
+        }
+    }
+    scale
 }
 
 /// Half away from zero, to `digits` decimals; a number without such decimals is its own rounding.
