@@ -106,6 +106,8 @@ impl<'a> Sheet<'a> {
             };
             let args: Vec<ExprId> = dims.iter().enumerate().map(input).collect();
             let value = f.op(*op, &args, params).unwrap_or_else(|e| panic!("{e}"));
+            // Of a complex result the table has the parts side by side.
+            let value = f.apply(Op::AsReal, &[value], &[]);
             f.output(&format!("out{n}"), Some(Axis::I), value).expect("a value of i");
             let sum = f.sum_components(value);
             total = Some(total.map_or(sum, |total| f.add(total, sum)));
