@@ -56,8 +56,8 @@ impl Tolerance {
         if !rounded.is_finite() {
             return found == rounded || (found.is_nan() && rounded.is_nan());
         }
-        let largest = args.iter().flat_map(|a| a.iter()).fold(1.0, |a: f64, x| a.max(x.abs()));
-        let magnitude = if largest.is_finite() { largest.powi(3) } else { 0.0 };
+        let finite = args.iter().flat_map(|a| a.iter()).filter(|x| x.is_finite());
+        let magnitude = finite.fold(1.0, |a: f64, x| a.max(x.abs())).powi(3);
         let ulp = (expected.abs() * self.epsilon).max(self.tiny);
         let allowed = self.of_result * ulp + self.of_arguments * self.epsilon * magnitude;
         (found - expected).abs() <= allowed

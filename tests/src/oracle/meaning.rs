@@ -55,7 +55,8 @@ fn extended(name: &str, x: f64, p: &[i64]) -> Option<f64> {
         "cbrt" => x.cbrt(),
         "tan" => x.tan(),
         "sinc" if x == 0.0 => 1.0,
-        "sinc" => (PI * x).sin() / (PI * x),
+        // of the distance to an even number
+        "sinc" => (PI * (x - 2.0 * (0.5 * x).round())).sin() / (PI * x),
         "sinh" => x.sinh(),
         "cosh" => x.cosh(),
         "tanh" => x.tanh(),
