@@ -25,9 +25,11 @@ fn of_call(call: &Call, rng: &mut Rng) -> Problem {
     let def = call.op.def();
     let mut f = Formula::new(format!("{}{:?}{:?}", def.name, call.dims, call.params));
     let axes = [Some(Axis::I), Some(Axis::J), None];
-    let inputs = call.dims.iter().enumerate().map(|(k, &dim)| {
-        f.input(&format!("x{k}"), axes[k % 3], dim).expect("a small dim")
-    });
+    let inputs = call
+        .dims
+        .iter()
+        .enumerate()
+        .map(|(k, &dim)| f.input(&format!("x{k}"), axes[k % 3], dim).expect("a small dim"));
     let inputs: Vec<ExprId> = inputs.collect();
     let value = f.op(call.op, &inputs, &call.params).expect("the call fits");
     let sum = f.sum_over(Axis::J, value);

@@ -197,8 +197,7 @@ fn jacobians(p: &Problem) -> Vec<Vec<Vec<f64>>> {
             value(&near)[0].data[row * dim + k]
         })
     };
-    let jacobian =
-        |row| (0..dim).map(|k| (0..own).map(|l| entry(row, k, l)).collect()).collect();
+    let jacobian = |row| (0..dim).map(|k| (0..own).map(|l| entry(row, k, l)).collect()).collect();
     (0..p.m).map(jacobian).collect()
 }
 
@@ -227,12 +226,20 @@ fn operators_are_those_of_the_jacobian() {
             let each = |f: &dyn Fn(&[Vec<f64>], usize) -> Vec<f64>| -> Vec<Vec<f64>> {
                 jacobian.iter().enumerate().map(|(i, j)| f(j, i)).collect()
             };
-            apply("Grad", ", x, e", each(&|j, i| {
-                (0..d).map(|l| (0..d).map(|k| j[k][l] * at(&e, i, k)).sum()).collect()
-            }));
-            apply("Diff", ", x, u", each(&|j, i| {
-                (0..d).map(|k| (0..d).map(|l| j[k][l] * at(&u, i, l)).sum()).collect()
-            }));
+            apply(
+                "Grad",
+                ", x, e",
+                each(&|j, i| {
+                    (0..d).map(|l| (0..d).map(|k| j[k][l] * at(&e, i, k)).sum()).collect()
+                }),
+            );
+            apply(
+                "Diff",
+                ", x, u",
+                each(&|j, i| {
+                    (0..d).map(|k| (0..d).map(|l| j[k][l] * at(&u, i, l)).sum()).collect()
+                }),
+            );
             apply("grad_matrix", ", x", each(&|j, _| j.concat()));
             apply("divergence", ", x", each(&|j, _| vec![(0..d).map(|k| j[k][k]).sum()]));
         }
@@ -397,9 +404,7 @@ fn poles_that_do_not_count() {
 /// A saved result takes the place of the reduction, which is then not folded again.
 #[test]
 fn a_saved_result_saves_a_pass() {
-    let text = |call: &str| {
-        format!("x[i], y[j] : R^3; l[i] : R; let _ = l; a[i] = {call};")
-    };
+    let text = |call: &str| format!("x[i], y[j] : R^3; l[i] : R; let _ = l; a[i] = {call};");
     let stages = |call: &str| {
         let kernel = emit::kernel(&parse(&text(call)).0, "", "").expect("small");
         kernel.plan.stages.len()

@@ -308,10 +308,9 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
     };
     let mut binds: Vec<Bind> =
         shape.binds.iter().map(|b| Bind { name: b.name.clone(), value: b.value.clone() }).collect();
-    binds.extend(extra.iter().map(|(name, ident, _)| Bind {
-        name: name.clone(),
-        value: ident.clone(),
-    }));
+    binds.extend(
+        extra.iter().map(|(name, ident, _)| Bind { name: name.clone(), value: ident.clone() }),
+    );
     let reals = f.outputs.iter().any(|o| f.kind(o.expr) == Kind::Real);
     CallView {
         output: if reals { format!("{struct_}<T>") } else { struct_.clone() },

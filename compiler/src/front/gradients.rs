@@ -16,8 +16,23 @@ use super::{Derivative, Extra, Mode, Result, names};
 
 /// Names of the generated module that a call cannot have, without underscores.
 const RESERVED: &[&str] = &[
-    "args", "array2", "arrayview1", "arrayview2", "arrayviewmut2", "call", "dtype", "element",
-    "error", "eval", "formula", "instance", "options", "output", "report", "result", "select",
+    "args",
+    "array2",
+    "arrayview1",
+    "arrayview2",
+    "arrayviewmut2",
+    "call",
+    "dtype",
+    "element",
+    "error",
+    "eval",
+    "formula",
+    "instance",
+    "options",
+    "output",
+    "report",
+    "result",
+    "select",
 ];
 
 /// A request as it is written.
@@ -93,8 +108,7 @@ impl Request<'_> {
             true => passes::with_value(d, formula, &output.text),
             false => Ok(d),
         });
-        let derived =
-            derived.map_err(|e| explain(&e, def.mode.word(), def.span, facts.spans))?;
+        let derived = derived.map_err(|e| explain(&e, def.mode.word(), def.span, facts.spans))?;
         let mut extra = source.map_or(Vec::new(), |d| d.extra.clone());
         let likes: Vec<Option<String>> = match def.mode {
             Mode::Reverse => vec![None],
@@ -246,9 +260,8 @@ pub fn name_calls(derivatives: &mut [Derivative], statements: &[Statement]) -> R
     let mut taken: BTreeMap<String, Span> = BTreeMap::new();
     for (request, derivative) in requests.iter().zip(derivatives) {
         let def = request.def;
-        let alone = |other: &&Request<'_>| {
-            other.def.name.is_none() && other.short() == request.short()
-        };
+        let alone =
+            |other: &&Request<'_>| other.def.name.is_none() && other.short() == request.short();
         derivative.call = match &def.name {
             Some(name) => name.text.clone(),
             None if requests.iter().filter(alone).count() == 1 => request.short(),
@@ -294,7 +307,8 @@ pub fn explain(
     spans: &BTreeMap<ExprId, Span>,
 ) -> Diagnostic {
     // A node without a place of its own is part of the call that made it, whose node follows.
-    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.range(*node..).next() {
+    let at = |diagnostic: Diagnostic, node: &ExprId, label: &str| match spans.range(*node..).next()
+    {
         Some((_, place)) if *place != span => diagnostic.related(*place, label),
         _ => diagnostic,
     };

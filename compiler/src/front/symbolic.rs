@@ -92,7 +92,8 @@ impl Evaluator<'_> {
         let found = call.args.len();
         if !(form.arity[0]..=form.arity[1]).contains(&found) {
             let [least, most] = form.arity;
-            let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
+            let expected =
+                if least == most { least.to_string() } else { format!("{least} to {most}") };
             let plural = if most == 1 { "" } else { "s" };
             let name = &call.name.text;
             let message = format!("`{name}` takes {expected} argument{plural}, but got {found}");
@@ -212,8 +213,7 @@ impl Evaluator<'_> {
     /// The variable that a derivative is taken with respect to: an input, or a name.
     fn variable_of(&mut self, call: &Call<'_>, at: NodeId, value: ExprId) -> Result<ExprId> {
         let wrong = |label: &str| {
-            let message =
-                format!("`{}` needs a variable to differentiate by", call.name.text);
+            let message = format!("`{}` needs a variable to differentiate by", call.name.text);
             Diagnostic::new(code::WRT, message, call.done.span(at))
                 .label(label)
                 .help("write the name of an input, or of a `let` that takes part in the value")

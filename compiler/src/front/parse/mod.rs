@@ -12,12 +12,12 @@ use pest::iterators::{Pair, Pairs};
 use crate::diag::{Diagnostic, Span, code};
 use crate::ir::Axis;
 
-use super::{Mode, Result};
 use super::ast::{
     DerivativeDef, Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members,
     Place, Size, Space, Statement,
 };
 use super::names::MAX_NAME;
+use super::{Mode, Result};
 
 /// The version of the language that this compiler reads.
 const VERSION: u64 = 1;
@@ -169,8 +169,7 @@ fn gradient(pair: Pair<'_, Rule>) -> Result<Statement> {
         }
     }
     let output = names.remove(0);
-    let def =
-        DerivativeDef { mode, of, output, wrt: names, with_value, name: alias, span: place };
+    let def = DerivativeDef { mode, of, output, wrt: names, with_value, name: alias, span: place };
     Ok(Statement::Derivative(def))
 }
 

@@ -127,9 +127,7 @@ impl Tangents<'_> {
         self.check_rows(id, r.axis)?;
         let at_pair = self.through(id, &r.args, |f, seed| rule(f, r, id, seed))?;
         let sum = |arg| Reduction { reducer: Reducer::Sum, args: vec![arg], k: 0, ..r.clone() };
-        Ok(at_pair.map(|arg| {
-            self.f.reduce(sum(arg)).unwrap_or_else(|e| panic!("internal: {e}"))
-        }))
+        Ok(at_pair.map(|arg| self.f.reduce(sum(arg)).unwrap_or_else(|e| panic!("internal: {e}"))))
     }
 
     /// A direction that varies along the index of a reduction, while its variable does not, is
@@ -138,7 +136,8 @@ impl Tangents<'_> {
         let below = self.f.reachable([id]);
         let many = |(variable, direction): &(ExprId, ExprId)| {
             let own = self.f.stratum(*variable).varies(axis);
-            let mixed = if self.one_row { own } else { !own && self.f.stratum(*direction).varies(axis) };
+            let mixed =
+                if self.one_row { own } else { !own && self.f.stratum(*direction).varies(axis) };
             mixed && below[variable.index()]
         };
         match (self.directions.iter().any(many), self.f.node(id)) {

@@ -29,9 +29,7 @@ pub fn check(f: &Formula, root: ExprId, variable: ExprId) -> Result<(), GradErro
             continue;
         }
         let (what, linear) = match f.node(id) {
-            Node::Op(op, args, params) => {
-                (op.def().name, is_linear(f, *op, args, params, &varies))
-            }
+            Node::Op(op, args, params) => (op.def().name, is_linear(f, *op, args, params, &varies)),
             Node::Reduce(r) => (r.reducer.def().name, folds_linearly(f, r, &varies)),
             Node::Input(_) | Node::Const(_) | Node::Pos(_) => continue,
         };
@@ -105,8 +103,7 @@ fn folds_linearly(f: &Formula, r: &Reduction, varies: &[bool]) -> bool {
         }
         let value = |args: Vec<Vec<Vec<f64>>>| {
             let numbered = args.into_iter().enumerate();
-            let rows: Vec<Row> =
-                numbered.map(|(n, args)| Row { index: n as i64, args }).collect();
+            let rows: Vec<Row> = numbered.map(|(n, args)| Row { index: n as i64, args }).collect();
             let mut out = vec![0.0; dim];
             (def.eval)(&rows, r.k, &mut out);
             out

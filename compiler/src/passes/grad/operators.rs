@@ -66,11 +66,7 @@ pub fn diff(
 ///
 /// # Errors
 /// See [`GradError`].
-pub fn grad_matrix(
-    f: &mut Formula,
-    value: ExprId,
-    variable: ExprId,
-) -> Result<ExprId, GradError> {
+pub fn grad_matrix(f: &mut Formula, value: ExprId, variable: ExprId) -> Result<ExprId, GradError> {
     let (rows, dim) = (f.dim(value), f.dim(variable));
     let one = f.constant(1.0);
     let found = scratch(f, |f| {
@@ -94,11 +90,7 @@ pub fn grad_matrix(
 ///
 /// # Errors
 /// See [`GradError`].
-pub fn divergence(
-    f: &mut Formula,
-    value: ExprId,
-    variable: ExprId,
-) -> Result<ExprId, GradError> {
+pub fn divergence(f: &mut Formula, value: ExprId, variable: ExprId) -> Result<ExprId, GradError> {
     let found = scratch_one(f, |f| {
         let kept = place(f, value);
         let direction = f.placeholder(f.dim(variable), f.stratum(variable));
@@ -113,11 +105,7 @@ pub fn divergence(
 ///
 /// # Errors
 /// See [`GradError`].
-pub fn laplacian(
-    f: &mut Formula,
-    value: ExprId,
-    variable: ExprId,
-) -> Result<ExprId, GradError> {
+pub fn laplacian(f: &mut Formula, value: ExprId, variable: ExprId) -> Result<ExprId, GradError> {
     let one = f.constant(1.0);
     let gradient = grad(f, value, variable, one)?;
     divergence(f, gradient, variable)

@@ -329,7 +329,8 @@ impl<'a> Sweep<'a> {
     fn either(&mut self, a: Option<ExprId>, b: Option<ExprId>) -> Option<ExprId> {
         let (a, b) = (a?, b?);
         let implies = |f: &Formula, one: ExprId, other: ExprId| {
-            one == other || matches!(f.node(one), Node::Op(Op::And, args, _) if args.contains(&other))
+            one == other
+                || matches!(f.node(one), Node::Op(Op::And, args, _) if args.contains(&other))
         };
         match (implies(self.f, a, b), implies(self.f, b, a)) {
             (true, _) => Some(b),

@@ -62,9 +62,7 @@ pub fn scratch_one<E>(
 /// A node with other arguments.
 pub fn rename(node: Node, new: impl Fn(ExprId) -> ExprId) -> Node {
     match node {
-        Node::Op(op, args, params) => {
-            Node::Op(op, args.into_iter().map(&new).collect(), params)
-        }
+        Node::Op(op, args, params) => Node::Op(op, args.into_iter().map(&new).collect(), params),
         Node::Reduce(r) => Node::Reduce(Reduction {
             args: r.args.iter().copied().map(&new).collect(),
             mask: r.mask.map(&new),
@@ -310,6 +308,9 @@ mod tests {
         let found = component(&mut f, exp, 1);
         f.output("a", Some(Axis::I), found).expect("fits");
         let text = canonical_text(&f);
-        assert!(text.contains("let v0 = elem(x, 1);\n  let v1 = mul(g, v0);\n  let v2 = exp(v1);"), "{text}");
+        assert!(
+            text.contains("let v0 = elem(x, 1);\n  let v1 = mul(g, v0);\n  let v2 = exp(v1);"),
+            "{text}"
+        );
     }
 }

@@ -32,26 +32,14 @@ fn forward_mode_is_what_one_would_write() {
             "x[i], z[i] : R^3; a[i] = x*z; jvp a wrt x, z;",
             "let v0 = mul(t_x, z); let v1 = mul(t_z, x); let v2 = add(v0, v1); t_a[i] = v2;",
         ),
-        (
-            "x[i] : R^3; g : R; a[i] = g*x; jvp a wrt g;",
-            "let v0 = mul(t_g, x); t_a[i] = v0;",
-        ),
-        (
-            "x[i], z[i] : R^3; a[i] = x/z; jvp a wrt x;",
-            "let v0 = div(t_x, z); t_a[i] = v0;",
-        ),
-        (
-            "x[i], z[i] : R^3; a[i] = x - z; jvp a wrt x, z;",
-            "let v0 = sub(t_x, t_z); t_a[i] = v0;",
-        ),
+        ("x[i] : R^3; g : R; a[i] = g*x; jvp a wrt g;", "let v0 = mul(t_g, x); t_a[i] = v0;"),
+        ("x[i], z[i] : R^3; a[i] = x/z; jvp a wrt x;", "let v0 = div(t_x, z); t_a[i] = v0;"),
+        ("x[i], z[i] : R^3; a[i] = x - z; jvp a wrt x, z;", "let v0 = sub(t_x, t_z); t_a[i] = v0;"),
         (
             "x[i], z[i] : R^3; a[i] = concat(x, z); jvp a wrt x, z;",
             "let v0 = concat(t_x, t_z); t_a[i] = v0;",
         ),
-        (
-            "x[i] : R^3; a[i] = x[1:3]; jvp a wrt x;",
-            "let v0 = extract(t_x, 1, 2); t_a[i] = v0;",
-        ),
+        ("x[i] : R^3; a[i] = x[1:3]; jvp a wrt x;", "let v0 = extract(t_x, 1, 2); t_a[i] = v0;"),
         (
             "x[i] : R^3; a[i] = norm2(x); jvp a wrt x;",
             "let v0 = mul(2.0, x); let v1 = mul(t_x, v0); let v2 = sum(v1); let v3 = square(x); \
@@ -124,8 +112,17 @@ fn operators_cost_what_a_person_would_spend() {
             "let v0 = elem(A, 0); let v1 = elem(A, 3); let v2 = add(v0, v1); let v3 = sum[j] v2; \
              a[i] = v3;",
         ),
-        ("x[i] : R^3; y[j] : R^3; a[i] = sum[j] trace_operator(x*y, x); let _ = x;", "let v0 = sum(y); let v1 = sum[j] v0; a[i] = v1;"),
-        ("x[i] : R^3; y[j] : R^3; a[i] = sum[j] SumLinOperator(x*y, x); let _ = x;", "let v0 = sum(y); let v1 = sum[j] v0; a[i] = v1;"),
-        ("x[i] : R^3; y[j] : R^3; a[i] = sum[j] AdjointOperator(dot(x, y), x, 2); let _ = x;", "let v0 = mul(2.0, y); let v1 = sum[j] v0; a[i] = v1;"),
+        (
+            "x[i] : R^3; y[j] : R^3; a[i] = sum[j] trace_operator(x*y, x); let _ = x;",
+            "let v0 = sum(y); let v1 = sum[j] v0; a[i] = v1;",
+        ),
+        (
+            "x[i] : R^3; y[j] : R^3; a[i] = sum[j] SumLinOperator(x*y, x); let _ = x;",
+            "let v0 = sum(y); let v1 = sum[j] v0; a[i] = v1;",
+        ),
+        (
+            "x[i] : R^3; y[j] : R^3; a[i] = sum[j] AdjointOperator(dot(x, y), x, 2); let _ = x;",
+            "let v0 = mul(2.0, y); let v1 = sum[j] v0; a[i] = v1;",
+        ),
     ]);
 }
