@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 
 use ndarray::Array2;
+use num_complex::Complex;
 
 use crate::bind::Bound;
 use crate::element::{Component, ComponentType, Dtype};
@@ -165,6 +166,8 @@ fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
     match value.component {
         ComponentType::Real(Dtype::F32) => array::<f32>(kernel, value, rows),
         ComponentType::Real(Dtype::F64) => array::<f64>(kernel, value, rows),
+        ComponentType::Complex(Dtype::F32) => array::<Complex<f32>>(kernel, value, rows),
+        ComponentType::Complex(Dtype::F64) => array::<Complex<f64>>(kernel, value, rows),
         ComponentType::Index => array::<i64>(kernel, value, rows),
     }
 }
@@ -189,7 +192,8 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Moves a result out: `f32` or `f64` as the kernel computes, `i64` for row numbers.
+    /// Moves a result out: `f32` or `f64` as the kernel computes, `Complex` of these where it is
+    /// complex, `i64` for row numbers.
     ///
     /// # Errors
     /// For a name that is unknown or was taken before, and for another type.

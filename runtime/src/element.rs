@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use num_complex::Complex;
+
 use crate::sys;
 
 /// The real type that a kernel reads, computes with and writes.
@@ -54,12 +56,14 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// What one entry of an array is: a real, or a row number.
+/// What one entry of an array is: a real, a complex number, or an exact integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentType {
     /// A real of the given type.
     Real(Dtype),
-    /// A row number, as `argmin` gives it; -1 is none.
+    /// A complex number whose parts are of the given type.
+    Complex(Dtype),
+    /// A 64-bit integer: a label, or a row number as `argmin` gives it (-1 is none).
     Index,
 }
 
@@ -68,17 +72,32 @@ impl ComponentType {
     pub const fn size(self) -> usize {
         match self {
             ComponentType::Real(dtype) => dtype.size(),
+            ComponentType::Complex(dtype) => 2 * dtype.size(),
             ComponentType::Index => 8,
         }
+    }
+
+    /// How many scalars one entry is, as kernels see it.
+    pub(crate) const fn scalars(self) -> usize {
+        match self {
+            ComponentType::Complex(_) => 2,
+            ComponentType::Real(_) | ComponentType::Index => 1,
+        }
+    }
+
+    /// Bytes of one scalar, and what they are aligned to.
+    pub(crate) const fn scalar_size(self) -> usize {
+        self.size() / self.scalars()
     }
 }
 
 impl fmt::Display for ComponentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ComponentType::Real(dtype) => dtype.name(),
-            ComponentType::Index => "i64",
-        })
+        match self {
+            ComponentType::Real(dtype) => f.write_str(dtype.name()),
+            ComponentType::Complex(dtype) => write!(f, "Complex<{dtype}>"),
+            ComponentType::Index => f.write_str("i64"),
+        }
     }
 }
 
@@ -87,9 +106,10 @@ mod sealed {
     impl Sealed for f32 {}
     impl Sealed for f64 {}
     impl Sealed for i64 {}
+    impl<T: super::Element> Sealed for num_complex::Complex<T> {}
 }
 
-/// A type that result arrays hold: `f32`, `f64` or `i64` (row numbers).
+/// A type that arrays hold: `f32`, `f64`, `Complex` of these, or `i64` (labels and row numbers).
 pub trait Component: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// The tag of this type.
     const TYPE: ComponentType;
@@ -111,6 +131,11 @@ impl Component for f64 {
 
 impl Component for i64 {
     const TYPE: ComponentType = ComponentType::Index;
+}
+
+// `Complex` is `repr(C)`: the real part, then the imaginary one, as kernels expect it.
+impl<T: Element> Component for Complex<T> {
+    const TYPE: ComponentType = ComponentType::Complex(T::DTYPE);
 }
 
 impl Element for f32 {

@@ -50,10 +50,17 @@ pub struct Value {
     pub name: &'static str,
     /// The index of its rows; `None` is one row.
     pub axis: Option<Axis>,
-    /// Columns.
+    /// Columns, each of one component.
     pub dim: usize,
     /// What its entries are.
     pub component: ComponentType,
+}
+
+impl Value {
+    /// Columns as kernels count them: two for each complex number.
+    pub(crate) fn scalars(&self) -> usize {
+        self.dim * self.component.scalars()
+    }
 }
 
 /// One pass of a kernel: for every row, a fold over all columns.
@@ -182,11 +189,8 @@ impl Kernel {
             // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
             name: unsafe { text(raw.name) },
             axis: axis(raw.axis),
-            dim: raw.dim as usize,
-            component: match raw.kind {
-                sys::TF_INDEX => ComponentType::Index,
-                _ => ComponentType::Real(dtype),
-            },
+            dim: raw.dim as usize / component(raw, dtype).scalars(),
+            component: component(raw, dtype),
         })
     }
 }
@@ -245,6 +249,14 @@ impl fmt::Debug for Stage {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn component(raw: &sys::tf_value, dtype: Dtype) -> ComponentType {
+    match raw.kind {
+        sys::TF_INDEX => ComponentType::Index,
+        sys::TF_COMPLEX => ComponentType::Complex(dtype),
+        _ => ComponentType::Real(dtype),
+    }
 }
 
 fn axis(raw: u32) -> Option<Axis> {

@@ -37,9 +37,13 @@ template <class S> struct tf_cpu_rows {
       const T *at = (const T *)y + (tile - j0) * S::COL_WORDS;
       typename S::Acc a;
       S::open(a, s);
-      for (int jj = 0; jj < n; ++jj, at += S::COL_WORDS) {
-        TF_FENCE();
-        S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj);
+      for (int jj = 0; jj < n;) {
+        const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
+        for (; jj < stop; ++jj, at += S::COL_WORDS) {
+          TF_FENCE();
+          S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj);
+        }
+        S::flush(a, s);
       }
       S::close(a, s, tile);
     }

@@ -44,13 +44,16 @@ template <class S, int BYTES> struct tf_cuda_rows {
       tf_sync();
       typename S::Acc a;
       S::open(a, s);
-      int jj = 0;
-      for (; jj + 4 <= n; jj += 4) {
-        TF_UNROLL
-        for (int q = 0; q < 4; ++q)
-          S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q);
+      for (int jj = 0; jj < n;) {
+        const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
+        for (; jj + 4 <= stop; jj += 4) {
+          TF_UNROLL
+          for (int q = 0; q < 4; ++q)
+            S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q);
+        }
+        for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj);
+        S::flush(a, s);
       }
-      for (; jj < n; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj);
       S::close(a, s, at);
     }
     *home(workspace, split) = s;

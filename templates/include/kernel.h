@@ -8,6 +8,7 @@
 #define TF_KERNEL_H
 #include "tf_abi.h"
 #include "reduce.h"
+#include "tf_int.h"
 
 /* Vectors of rows a block: the first where there are 32 vector registers (or a GPU), the second
  * where there are 16. */
@@ -78,10 +79,32 @@ TF_FN V tf_read_param(const tf_array &a, int c) {
   return tf_splat(((const T *)a.data)[c * a.col_stride]);
 }
 
-/* Row numbers as reals. */
-TF_FN V tf_pos(i64 i0, i64 step, int r) {
-  V v = tf_c(0.0);
-  TF_LANES(l) tf_set_lane(v, l, (T)(i0 + (i64)(r * W + l) * step));
+/* As tf_read and tf_read_param, of int64; I is tf_int2 or tf_int3. */
+template <class I>
+TF_FN I tf_read_int(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  const i64 *base = (const i64 *)a.data + c * a.col_stride;
+  I v;
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    tf_set_lane(v, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
+  }
+  return v;
+}
+template <class I> TF_FN I tf_read_int_param(const tf_array &a, int c) {
+  return tf_int_c<I>(((const i64 *)a.data)[c * a.col_stride]);
+}
+
+/* Row numbers. */
+TF_FN tf_int2 tf_pos(i64 i0, i64 step, int r) {
+  tf_int2 v;
+  TF_LANES(l) tf_set_lane(v, l, i0 + (i64)(r * W + l) * step);
+  return v;
+}
+
+/* Row numbers that a reduction found, component c. */
+template <class A> TF_FN tf_int2 tf_index(const typename A::State &s, int c, int r) {
+  tf_int2 v;
+  TF_LANES(l) tf_set_lane(v, l, A::index(s, c, r * W + l));
   return v;
 }
 
@@ -98,7 +121,16 @@ TF_FN void tf_write(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V
   }
 }
 
-/* Writes row numbers. */
+/* As tf_write, of int64. */
+TF_FN void tf_write_int(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r,
+                        const tf_int3 &v) {
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    if (i < i1) ((i64 *)a.data)[i * a.row_stride + c] = tf_lane(v, l);
+  }
+}
+
+/* Writes row numbers that a reduction found. */
 template <class A>
 TF_FN void tf_write_index(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r,
                           const typename A::State &s) {

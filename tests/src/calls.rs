@@ -38,6 +38,7 @@ fn shapes(op: Op) -> Shapes {
             (&[2], &[-2]),
             (&[1], &[7]),
         ],
+        "polygamma" => &[(&[1], &[1]), (&[2], &[2]), (&[1], &[3])],
         "round" => &[(&[3], &[0]), (&[1], &[2]), (&[1], &[-1])],
         "clamp_int" | "diff_clamp_int" => &[(&[1], &[-1, 1]), (&[3], &[0, 1])],
         "sum_t" => &[(&[1], &[1]), (&[1], &[4])],
@@ -57,6 +58,16 @@ fn shapes(op: Op) -> Shapes {
         "weightedsqnorm" => &[(&[1, 3], &[]), (&[3, 3], &[]), (&[4, 2], &[]), (&[1, 1], &[])],
         "weightedsqdist" => &[(&[1, 2, 2], &[]), (&[2, 2, 1], &[]), (&[4, 2, 2], &[])],
         "sum" | "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => &[(&[1], &[]), (&[4], &[])],
+        "interleave" | "complex" => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[])],
+        "complex_pow" => &[(&[2], &[0]), (&[4], &[1]), (&[4], &[5]), (&[2], &[-2])],
+        "complex_sum_t" => &[(&[2], &[2]), (&[2], &[6])],
+        "complex_scal" => &[(&[2, 2], &[]), (&[2, 4], &[]), (&[6, 2], &[])],
+        "complex_real_scal" => &[(&[1, 4], &[]), (&[2, 1], &[])],
+        "as_complex" | "as_real" => &[(&[2], &[]), (&[6], &[])],
+        name if name.starts_with("complex_") && name != "complex_exp1j" => match op.def().arity {
+            1 => &[(&[2], &[]), (&[6], &[])],
+            _ => &[(&[2, 2], &[]), (&[4, 4], &[]), (&[2, 4], &[]), (&[6, 2], &[])],
+        },
         _ => match op.def().arity {
             1 => &[(&[1], &[]), (&[3], &[])],
             2 => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[]), (&[3, 1], &[])],
@@ -84,6 +95,40 @@ pub fn smooth_sample(call: &Call, rng: &mut Rng, margin: f64) -> Vec<Vec<f64>> {
     }
 }
 
+/// Whether the operation jumps or bends somewhere within its domain.
+pub fn bends(call: &Call) -> bool {
+    let args = sample(call, &mut Rng::new(1));
+    distance_to_kink(call, &args).is_finite()
+}
+
+/// The smallest and the largest component of results for arguments from the domain, measured at
+/// its corners and at random, and widened by a quarter.
+pub fn range(call: &Call) -> (f64, f64) {
+    let mut rng = Rng::new(2);
+    let def = call.op.def();
+    let dim = (def.shape)(&call.dims, &call.params).expect("a call fits its operation");
+    let mut out = vec![0.0; dim];
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for n in 0..RANGE_SAMPLES {
+        let mut args = sample(call, &mut rng);
+        // The first samples are corners: every component at an end of its domain.
+        if n < RANGE_SAMPLES / 4 {
+            for (arg, &(first, last)) in args.iter_mut().zip(def.domain) {
+                arg.iter_mut().for_each(|x| *x = *rng.pick(&[first, last]));
+            }
+        }
+        let slices: Vec<&[f64]> = args.iter().map(Vec::as_slice).collect();
+        (def.eval)(&slices, &call.params, &mut out);
+        for &v in &out {
+            (low, high) = (low.min(v), high.max(v));
+        }
+    }
+    let margin = 0.25 * (high - low) + 1e-9;
+    (low - margin, high + margin)
+}
+
+const RANGE_SAMPLES: usize = 200;
+
 /// How far the arguments are from where the operation jumps or bends.
 fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
     let least = |all: &mut dyn Iterator<Item = f64>| all.fold(f64::INFINITY, f64::min);
@@ -102,6 +147,7 @@ fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
         "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => {
             least(&mut (0..dim).flat_map(|a| (0..a).map(move |b| (a, b))).map(gap))
         }
+        "minimum" | "maximum" => least(&mut (0..dim).map(|k| (at(0, k) - at(1, k)).abs())),
         "one_hot" => to_integer(args[0][0] + 0.5),
         // The quotient moves by up to three steps where each of the three numbers moves by one.
         "mod" => least(&mut (0..dim).map(|k| to_integer((at(0, k) - at(2, k)) / at(1, k)) / 3.0)),

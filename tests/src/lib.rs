@@ -5,6 +5,8 @@
 //! compiled CPU code driven piece by piece ([`pieces`]), and by CUDA code that runs on the CPU
 //! ([`emulated`]). [`compare`] says how far two answers are apart.
 
+pub mod accuracy;
+pub mod book;
 pub mod calls;
 pub mod compare;
 pub mod conformance;

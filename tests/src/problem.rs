@@ -1,7 +1,7 @@
 //! A formula together with arrays to run it on.
 
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Axis, Dtype, Formula};
+use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind};
 
 use crate::rng::Rng;
 
@@ -52,7 +52,9 @@ impl Problem {
     pub fn rounded(&self, dtype: Dtype) -> Problem {
         let mut rounded = self.clone();
         if dtype == Dtype::F32 {
-            let all = rounded.inputs.iter_mut().flat_map(|m| &mut m.data);
+            let inputs = rounded.inputs.iter_mut().zip(&self.formula.inputs);
+            let reals = inputs.filter(|(_, input)| input.kind != Kind::Int);
+            let all = reals.flat_map(|(m, _)| &mut m.data);
             all.for_each(|x| *x = f64::from(*x as f32));
         }
         rounded

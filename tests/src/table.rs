@@ -24,7 +24,7 @@ pub enum Numbers {
     F32(Vec<f32>),
     /// float64
     F64(Vec<f64>),
-    /// Row numbers.
+    /// Labels or row numbers.
     Index(Vec<i64>),
 }
 
@@ -74,6 +74,9 @@ impl Table {
         let value = |(n, raw): (usize, &sys::tf_value)| {
             let (rows, cols) = (sizes[raw.axis as usize], raw.dim as usize);
             let data = match problem.inputs.get(n).filter(|_| n < kernel.n_inputs as usize) {
+                Some(input) if raw.kind == sys::TF_INDEX => {
+                    Numbers::Index(input.data.iter().map(|&x| x as i64).collect())
+                }
                 Some(input) => numbers(dtype, input.data.clone()),
                 None if raw.kind == sys::TF_INDEX => Numbers::Index(vec![-2; rows * cols]),
                 None => numbers(dtype, vec![f64::NAN; rows * cols]),

@@ -5,6 +5,7 @@ use tilefold::Level;
 use tilefold_compiler::ir::Dtype;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ops::Op;
+use tilefold_tests::accuracy::{self, Bound, SEVERAL};
 use tilefold_tests::calls::{self, Call, EDGES, MILD_EDGES};
 use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::native::{self, Native};
@@ -13,35 +14,15 @@ use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 use tilefold_tests::sheet::{Form, Sheet, sheets};
 
-/// Operations that are one rounding, or none, of the exact result.
-const EXACT: &str = "add sub mul div neg inv square sqrt abs sign step relu floor clamp clamp_int \
-                     diff_clamp_int ifelse where eq ne lt le and or max_of min_of arg_max_of \
-                     arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod";
-
-/// Operations of one function of the prelude, which may be off by so many units.
-const FUNCTIONS: &[(&str, f64)] = &[
-    ("rsqrt", 2.0),
-    ("exp", 2.0),
-    ("exp2", 2.0),
-    ("log", 2.0),
-    ("sin", 2.0),
-    ("cos", 2.0),
-    ("asin", 4.0),
-    ("acos", 4.0),
-    ("atan", 4.0),
-    ("atan2", 4.0),
-    ("powf", 4.0),
-];
-
-/// Everything else is several roundings.
-const SEVERAL: f64 = 12.0;
-
 fn is_exact(call: &Call) -> bool {
-    EXACT.split_whitespace().any(|name| name == call.op.def().name)
+    accuracy::bound(call.op) == Bound::Exact
 }
 
 fn is_function(call: &Call) -> Option<f64> {
-    FUNCTIONS.iter().find(|(name, _)| *name == call.op.def().name).map(|(_, limit)| *limit)
+    match accuracy::bound(call.op) {
+        Bound::Ulps(limit) => Some(limit),
+        Bound::Exact | Bound::Several => None,
+    }
 }
 
 /// How far results of a call may be off: units of the last place of the result, and of the

@@ -5,7 +5,7 @@ use std::fs;
 
 use tilefold_compiler::front::{self, Mode, Unit};
 use tilefold_compiler::ir::Formula;
-use tilefold_compiler::{emit, schedule};
+use tilefold_compiler::{emit, passes, schedule};
 
 /// Calls `check` with every fixture's name and text, in a setting where snapshots lie beside them.
 fn each_fixture(check: impl Fn(&str, &str)) {
@@ -31,6 +31,7 @@ fn chapter(out: &mut String, title: &str, formula: &Formula) {
     let kernel = emit::kernel(formula, title, "a fixture").expect("small enough");
     let plan = schedule::explain(&kernel.plan, &kernel.pair_ops);
     *out += &format!("----- {title}: canonical text\n{}\n", kernel.canonical);
+    *out += &format!("----- {title}: passes\n{}\n", passes::explain(formula));
     *out += &format!("----- {title}: strata and schedule\n{plan}\n");
 }
 

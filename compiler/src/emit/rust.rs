@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::front::{Derivative, Extra, Generic, Mode, Unit};
-use crate::ir::{Axis, Dtype, Formula, Kind};
+use crate::ir::{Axis, Dtype, Formula, Input, Kind};
 
 use super::names::{camel, ident, out_ident};
 use super::render;
@@ -131,7 +131,10 @@ struct Shape {
     binds: Vec<Bind>,
     dims: String,
     rows: String,
+    /// Whether a field is a view.
     borrows: bool,
+    /// Whether a field holds reals.
+    reals: bool,
 }
 
 impl Shape {
@@ -143,20 +146,24 @@ impl Shape {
             dims: String::new(),
             rows: String::new(),
             borrows: false,
+            reals: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
-            let always_scalar = forward.kernels.iter().all(|k| k.formula.inputs[n].dim == 1);
-            let name = ident(&input.name);
-            let (type_, value, what) = match (input.axis, always_scalar) {
-                (None, true) => ("T", format!("&args.{name}"), "a number".to_string()),
-                (None, false) => ("ArrayView1<'a, T>", format!("args.{name}"), "a vector".into()),
-                (Some(axis), _) => {
-                    ("ArrayView2<'a, T>", format!("args.{name}"), format!("a row for each {axis}"))
-                }
+            let always_scalar = forward.kernels.iter().all(|k| count(&k.formula.inputs[n]) == 1);
+            let (name, scalar) = (ident(&input.name), scalar(input.kind));
+            let (view, what) = match (input.axis, always_scalar) {
+                (None, true) => (None, "a number".into()),
+                (None, false) => (Some("ArrayView1"), "a vector".into()),
+                (Some(axis), _) => (Some("ArrayView2"), format!("a row for each {axis}")),
             };
-            shape.borrows |= type_ != "T";
+            let (type_, value) = match view {
+                None => (scalar.into(), format!("&args.{name}")),
+                Some(view) => (format!("{view}<'a, {scalar}>"), format!("args.{name}")),
+            };
+            shape.borrows |= view.is_some();
+            shape.reals |= input.kind != Kind::Int;
             let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
-            shape.fields.push(FieldView { doc, ident: name, type_: type_.into() });
+            shape.fields.push(FieldView { doc, ident: name, type_ });
             shape.binds.push(Bind { name: input.name.clone(), value });
         }
         shape.add_dims(unit, forward);
@@ -170,10 +177,10 @@ impl Shape {
         for (g, generic) in unit.generics.iter().enumerate() {
             let inputs = &forward.kernels[0].formula.inputs;
             let carries = |n: &usize| {
-                let of = |i: usize| forward.kernels[i].formula.inputs[*n].dim;
+                let of = |i: usize| count(&forward.kernels[i].formula.inputs[*n]);
                 (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
             };
-            let is_scalar = |n: &usize| self.fields[*n].type_ == "T";
+            let is_scalar = |n: &usize| !self.fields[*n].type_.starts_with("Array");
             dims.push(match (0..inputs.len()).find(|n| carries(n) && !is_scalar(n)) {
                 Some(n) => {
                     let name = &self.fields[n].ident;
@@ -212,7 +219,17 @@ impl Shape {
     }
 
     fn generics(&self) -> &'static str {
-        if self.borrows { "<'a, T>" } else { "<T>" }
+        match (self.borrows, self.reals) {
+            (true, true) => "<'a, T>",
+            (true, false) => "<'a>",
+            (false, true) => "<T>",
+            (false, false) => "",
+        }
+    }
+
+    /// The type of the arguments, of any lifetime.
+    fn args(&self) -> String {
+        format!("Args{}", self.generics().replace("'a", "'_"))
     }
 }
 
@@ -278,11 +295,17 @@ fn extra_type(shape: &Shape, derivative: &Derivative, name: &str) -> String {
     let extra = derivative.extra.iter().find(|e| e.name == name);
     match extra.map(|e| &e.like) {
         Some(Some(like)) => extra_type(shape, derivative, like),
-        Some(None) => "ArrayView2<'_, T>".into(),
+        Some(None) => {
+            let input = derivative.formula.inputs.iter().find(|input| input.name == name);
+            format!("ArrayView2<'_, {}>", scalar(input.map_or(Kind::Real, |input| input.kind)))
+        }
         None => {
             let field = shape.fields.iter().find(|f| f.ident == ident(name));
             let type_ = field.map_or("ArrayView2<'a, T>", |f| f.type_.as_str());
-            if type_ == "T" { "&T".into() } else { type_.replace("'a", "'_") }
+            match type_.starts_with("Array") {
+                true => type_.replace("'a", "'_"),
+                false => format!("&{type_}"),
+            }
         }
     }
 }
@@ -290,7 +313,7 @@ fn extra_type(shape: &Shape, derivative: &Derivative, name: &str) -> String {
 fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallView {
     let f = &c.kernels[0].formula;
     let Title { fn_, struct_, formula, doc } = Title::new(unit, c.derivative);
-    let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
+    let args = shape.args();
     let extra: Vec<(String, String, String)> = c.derivative.map_or(Vec::new(), |d| {
         let typed = |e: &Extra| (e.name.clone(), ident(&e.name), extra_type(shape, d, &e.name));
         d.extra.iter().map(typed).collect()
@@ -300,7 +323,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
         for (_, ident, type_) in &extra {
             let type_ = match lifetime {
                 "" => type_.clone(),
-                _ => type_.replace("'_", "'c").replace("&T", "&'c T"),
+                _ => type_.replace("'_", "'c").replace('&', "&'c "),
             };
             params += &format!(", {ident}: {type_}");
         }
@@ -311,7 +334,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
     binds.extend(
         extra.iter().map(|(name, ident, _)| Bind { name: name.clone(), value: ident.clone() }),
     );
-    let reals = f.outputs.iter().any(|o| f.kind(o.expr) == Kind::Real);
+    let reals = f.outputs.iter().any(|o| f.kind(o.expr) != Kind::Int);
     CallView {
         output: if reals { format!("{struct_}<T>") } else { struct_.clone() },
         outputs: outputs(f),
@@ -340,10 +363,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
 
 fn outputs(f: &Formula) -> Vec<OutputView> {
     let view = |o: &crate::ir::Output| {
-        let scalar = match f.kind(o.expr) {
-            Kind::Real => "T",
-            Kind::Index => "i64",
-        };
+        let scalar = scalar(f.kind(o.expr));
         let rows = o.axis.map_or("one row".into(), |a| format!("a row for each {a}"));
         OutputView {
             name: o.name.clone(),
@@ -355,6 +375,20 @@ fn outputs(f: &Formula) -> Vec<OutputView> {
         }
     };
     f.outputs.iter().map(view).collect()
+}
+
+/// Numbers a row of an input.
+fn count(input: &Input) -> usize {
+    input.kind.count(input.dim)
+}
+
+/// The type of the numbers of an array.
+fn scalar(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "T",
+        Kind::Complex => "Complex<T>",
+        Kind::Int => "i64",
+    }
 }
 
 fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {

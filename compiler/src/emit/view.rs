@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::ir::{ExprId, Formula, Kind};
-use crate::reduce::StateKind;
+use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
+use crate::reduce::{Reducer, StateKind};
 use crate::schedule::{
     Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
 };
 
-use super::body::{Body, Index, number};
+use super::body::{Body, Index, int_type, number};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -23,8 +23,10 @@ pub struct StageView {
     pub rows_wide: usize,
     /// Vectors of rows a block, with 16 vector registers.
     pub rows_narrow: usize,
-    /// Columns between two flushes.
+    /// Columns of a tile.
     pub tile: usize,
+    /// Columns that are summed plainly.
+    pub block: usize,
     /// Threads of a block on CUDA.
     pub threads: usize,
     /// Scalars a launch.
@@ -93,6 +95,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         rows_wide: choice.rows_wide,
         rows_narrow: choice.rows_narrow,
         tile: choice.tile,
+        block: choice.block,
         threads: choice.threads,
         param_words: Places::words(&places.launch),
         row_words: Places::words(&places.row),
@@ -101,11 +104,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         states,
-        launch: pack(body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);")),
-        row: pack(body(Place::Row), &places, |at, v| {
+        launch: pack(f, body(Place::Launch), &places, |at, v| {
+            format!("p[{at}] = tf_lane({v}, 0);")
+        }),
+        row: pack(f, body(Place::Row), &places, |at, v| {
             format!("tf_store(x + (({at}) * R + r) * W, {v});")
         }),
-        col: pack(body(Place::Col), &places, |at, v| {
+        col: pack(f, body(Place::Col), &places, |at, v| {
             format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
         }),
         pair,
@@ -126,16 +131,24 @@ pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     let f = &plan.formula;
     let rows = cuda_choice(plan, n).rows_wide;
     let reals = |words: usize| (words * t).next_multiple_of(8);
+    // A total is a float64, with its error beside it where the scalars are float64 too.
+    let totals = if t == 8 { 16 } else { 8 };
     let bytes = |group: &Vec<ExprId>| {
         let r = reduction(f, group[0]);
         let e = f.dim(r.args[0]) * rows;
         let weights = weight(f, group).map_or(0, |w| f.dim(w));
         match state_kind(f, group) {
-            StateKind::Sum => 8 * e,
+            StateKind::Sum => totals * e,
+            StateKind::Mean => totals * e + 8 * rows,
+            StateKind::Var => 16 * e + 8 * rows,
+            StateKind::Prod | StateKind::Count => 16 * e,
             StateKind::Min | StateKind::Max => reals(e),
             StateKind::ArgMin | StateKind::ArgMax => reals(e) + 8 * e,
-            StateKind::KMin => reals(e * r.k) + 8 * e * r.k,
-            StateKind::ShiftedExp => reals(rows) + 8 * (1 + weights) * rows,
+            StateKind::KMin | StateKind::KMax => reals(e * r.k) + 8 * e * r.k,
+            StateKind::ShiftedExp => {
+                let tops = if reads_top(f, group) { rows } else { 1 };
+                reals(rows) + reals(tops) + totals * (1 + weights) * rows
+            }
         }
     };
     let total: usize = accumulators(f, stage).iter().map(bytes).sum();
@@ -161,14 +174,25 @@ fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
 }
 
 /// The lines that compute and pack everything one place hands over.
-fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Vec<String> {
+fn pack(
+    f: &Formula,
+    mut body: Body<'_>,
+    places: &Places,
+    store: impl Fn(Index, &str) -> String,
+) -> Vec<String> {
     let mut slots: Vec<_> =
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
-        body.each(id, |body, index, value| {
-            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
-            body.line(&line);
+        let word = |index: &Index, n: usize| index.shift(slot.base + n * f.dim(id));
+        body.each(id, |body, index, value| match f.kind(id) {
+            Kind::Real | Kind::Complex => body.line(&store(word(&index, 0), &value)),
+            Kind::Int => {
+                let held = body.bind_as(int_type(f, id), &value);
+                for n in 0..ints::limbs(f, id) {
+                    body.line(&store(word(&index, n), &format!("{held}.limb[{n}]")));
+                }
+            }
         });
     }
     body.finish().0
@@ -180,16 +204,29 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
     let e = f.dim(r.args[0]);
     let weights = weight(f, group).map_or(0, |w| f.dim(w));
     let masked = r.mask.is_some();
+    let each = f.acc == Accumulation::Each;
+    let top = reads_top(f, group);
     let type_ = match state_kind(f, group) {
-        StateKind::Sum => format!("tf_sum<{e}, R>"),
+        StateKind::Sum => format!("tf_sum<{e}, R, {each}>"),
+        StateKind::Mean => format!("tf_mean<{e}, R, {each}>"),
+        StateKind::Var => format!("tf_var<{e}, R>"),
+        StateKind::Prod => format!("tf_prod<{e}, R, TILE>"),
         StateKind::Min => format!("tf_extremum<{e}, R, 1>"),
         StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
-        StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R>"),
+        StateKind::KMax => format!("tf_kmin<{e}, {}, R, -1>", r.k),
+        StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
+        StateKind::Count => format!("tf_count<{e}, R>"),
     };
     StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
+}
+
+/// Whether a group of shifted sums needs the maximum itself.
+fn reads_top(f: &Formula, group: &[ExprId]) -> bool {
+    let shifted = [Reducer::SumShiftExp, Reducer::SumShiftExpWeight];
+    group.iter().any(|&id| shifted.contains(&reduction(f, id).reducer))
 }
 
 /// The state of a group: the one that serves all its members.
@@ -203,16 +240,24 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
-        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
             StateKind::ShiftedExp => {
                 shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref());
             }
-            _ => body.each(r.args[0], |body, index, value| {
-                body.count(1.0);
-                body.per_row(&add(kind, n, index, &value, mask.as_deref()));
-            }),
+            _ => {
+                body.each(r.args[0], |body, index, value| {
+                    body.count(1.0);
+                    body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
+                });
+                if matches!(kind, StateKind::Mean | StateKind::Var) {
+                    body.per_row(&match mask {
+                        None => format!("a.a{n}.count(r);"),
+                        Some(m) => format!("a.a{n}.count_if(r, {m});"),
+                    });
+                }
+            }
         }
     }
     body.finish()
@@ -220,21 +265,28 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
     };
-    match (kind, mask) {
-        (StateKind::Sum, _) => format!("a.a{n}.add({index}, r, {});", masked(0.0)),
-        (StateKind::Min, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::INFINITY)),
-        (StateKind::Max, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::NEG_INFINITY)),
-        (StateKind::KMin, None) => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
-        (StateKind::KMin, Some(m)) => {
-            format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);")
-        }
-        (_, None) => format!("a.a{n}.add({index}, r, {value}, jj);"),
-        (_, Some(m)) => format!("a.a{n}.add_if({index}, r, {value}, {m}, jj);"),
+    let candidate = |place: &str| match mask {
+        None => format!("a.a{n}.add({index}, r, {value}{place});"),
+        Some(m) => format!("a.a{n}.add_if({index}, r, {value}, {m}{place});"),
+    };
+    let always = |value: String| format!("a.a{n}.add({index}, r, {value});");
+    match kind {
+        StateKind::Sum | StateKind::Mean => always(masked(0.0)),
+        StateKind::Prod => always(masked(1.0)),
+        StateKind::Min => always(masked(f64::INFINITY)),
+        StateKind::Max => always(masked(f64::NEG_INFINITY)),
+        StateKind::Var | StateKind::Count => candidate(""),
+        StateKind::ArgMin | StateKind::ArgMax => candidate(", jj"),
+        StateKind::KMin | StateKind::KMax => match mask {
+            None => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
+            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);"),
+        },
+        StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
     }
 }
 
@@ -245,7 +297,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
 ) {
-    let score = body.component(score, Index::at(0));
+    let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,
@@ -268,14 +320,18 @@ fn shifted_exp(
 
 /// The lines that write the results of a row.
 fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
+    let f = &plan.formula;
     for &(value, id) in &stage.writes {
-        match plan.formula.kind(id) {
-            Kind::Real => body.each(id, |body, index, v| {
+        match f.kind(id) {
+            Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
-            Kind::Index => {
-                let (n, _) = places.result(&plan.formula, id);
-                let dim = plan.formula.dim(id);
+            Kind::Int if !stage.reductions.contains(&id) => body.each(id, |body, index, v| {
+                body.line(&format!("tf_write_int(v[{value}], {index}, i0, i1, step, r, {v});"));
+            }),
+            Kind::Int => {
+                let (n, _) = places.result(f, id);
+                let dim = f.dim(id);
                 body.line(&format!(
                     "for (int k = 0; k < {dim}; ++k) \
                      tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"

@@ -31,7 +31,7 @@ pub struct Function {
     pub body: Expr,
 }
 
-/// `formula name<generics> dtype … acc … { statements }`
+/// `formula name<generics> dtype … acc … relaxed { statements }`
 #[derive(Debug)]
 pub struct FormulaDef {
     pub doc: String,
@@ -39,6 +39,7 @@ pub struct FormulaDef {
     pub generics: Vec<GenericDef>,
     pub dtypes: Vec<Ident>,
     pub totals: Vec<Ident>,
+    pub relaxed: bool,
     pub statements: Vec<Statement>,
 }
 
@@ -152,12 +153,14 @@ pub struct Node {
 pub enum NodeKind {
     /// `0.5`, `2`
     Number(Number),
+    /// `2j`
+    Imaginary(f64),
     /// `x`
     Name(String),
     /// `pos(i)`
     Pos(Axis),
     /// `[2, 3]`
-    List,
+    List(Vec<Size>),
     /// `-f`
     Minus(NodeId),
     /// `f * g`, and where the operator stands.

@@ -88,9 +88,9 @@ impl Request<'_> {
         let formula = source.map_or(facts.formula, |d| &d.formula);
         let target = formula.outputs.iter().find(|o| o.name == output.text);
         let Some(target) = target else { return self.unknown_output(facts).fail() };
-        if formula.kind(target.expr) == Kind::Index {
+        if formula.kind(target.expr) == Kind::Int {
             let what = def.mode.word();
-            let message = format!("`{}` holds row numbers, which have no {what}", output.text);
+            let message = format!("`{}` holds integers, which have no {what}", output.text);
             return Diagnostic::new(code::NO_GRADIENT, message, output.span).fail();
         }
         let reachable = formula.reachable([target.expr]);
@@ -193,6 +193,12 @@ impl Request<'_> {
             let inputs = formula.inputs.iter().map(|i| i.name.as_str());
             return unknown(name, "an input", inputs).fail();
         };
+        if formula.inputs[position].kind == Kind::Int {
+            let message = format!("`{}` holds integers, which have no {what}", name.text);
+            return Diagnostic::new(code::NO_GRADIENT, message, name.span)
+                .help("delete it from the list")
+                .fail();
+        }
         let node = crate::ir::Node::Input(position as u32);
         if !formula.ids().any(|id| reachable[id.index()] && *formula.node(id) == node) {
             let message = format!("`{}` does not depend on `{}`", output.text, name.text);
@@ -317,6 +323,10 @@ pub fn explain(
             let message = format!("`{reduction}` has no {what}");
             let diagnostic = Diagnostic::new(code::NO_GRADIENT, message, span).help(*instead);
             at(diagnostic, node, "this one")
+        }
+        GradError::Integer(name) => {
+            let message = format!("`{name}` holds integers, which have no {what}");
+            Diagnostic::new(code::NO_GRADIENT, message, span)
         }
         GradError::NotLinear { what: operation, node } => {
             let message = format!("`{operation}` is not linear in the variable");

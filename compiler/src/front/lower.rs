@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, BuildError, Dtype, ExprId, Formula};
+use crate::ir::{Accumulation, Axis, BuildError, Dtype, ExprId, Formula, Kind, Node};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
@@ -54,11 +54,15 @@ fn twice(name: &Ident, first: Span) -> Diagnostic {
 fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Result<Unit> {
     names::check_formula(&def.name)?;
     let dtypes = dtypes(def)?;
+    let acc = accumulation(def)?;
     let generics = instances::generics(def)?;
     let mut list = Vec::new();
     for dims in instances::choices(def, &generics)? {
         let sizes = Dims::new(&generics, &dims);
-        let (formula, derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
+        let (mut formula, mut derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
+        check_sums(def, &formula, &derivatives)?;
+        formula.acc = acc;
+        derivatives.iter_mut().for_each(|d| d.formula.acc = acc);
         if let Some(unused) = sizes.unused() {
             let name = &def.generics[unused].name;
             let message = format!("the dimension `{}` is never used", name.text);
@@ -106,14 +110,51 @@ fn dtypes(def: &FormulaDef) -> Result<Vec<Dtype>> {
             }
         }
     }
-    if let Some(name) = def.totals.iter().find(|name| name.text != Dtype::F64.name()) {
-        let message = format!("accumulating in {} is not yet supported", name.text);
-        return Diagnostic::new(code::ACC, message, name.span)
-            .help("delete the clause, or write `acc f64`")
-            .note("sums are totalled in f64 for every dtype")
-            .fail();
-    }
     Ok(if list.is_empty() { Dtype::ALL.to_vec() } else { list })
+}
+
+/// How the sums of a formula are accumulated.
+fn accumulation(def: &FormulaDef) -> Result<Accumulation> {
+    let name = match def.totals.as_slice() {
+        [] => return Ok(Accumulation::default()),
+        [name] => name,
+        [first, second, ..] => {
+            let message = "the accumulation is chosen twice";
+            return Diagnostic::new(code::DUPLICATE, message, second.span)
+                .label("chosen again")
+                .related(first.span, "first chosen here")
+                .fail();
+        }
+    };
+    let names = || Accumulation::NAMED.iter().filter_map(|acc| acc.name());
+    let found = Accumulation::NAMED.iter().find(|acc| acc.name() == Some(name.text.as_str()));
+    let Some(acc) = found else {
+        let message = format!("unknown accumulation `{}`", name.text);
+        let diagnostic = Diagnostic::new(code::ACC, message, name.span);
+        return names::suggest(diagnostic, &name.text, names())
+            .help("delete the clause: sums of blocks with compensated totals suit most formulas")
+            .note("`acc f64` adds every term to a total in more digits, `acc fast` sums plainly")
+            .fail();
+    };
+    Ok(*acc)
+}
+
+/// Refuses an `acc` clause that changes nothing. Gradients sum, whatever the formula does.
+fn check_sums(def: &FormulaDef, formula: &Formula, derivatives: &[Derivative]) -> Result<()> {
+    let sums = |id| match formula.node(id) {
+        Node::Reduce(r) => r.reducer.def().emit.state.sums(),
+        _ => false,
+    };
+    match def.totals.first() {
+        Some(name) if derivatives.is_empty() && !formula.ids().any(sums) => {
+            let message = format!("`{}` has no sum to accumulate", def.name.text);
+            Diagnostic::new(code::ACC, message, name.span)
+                .help("delete the clause")
+                .note("it acts on sum, logsumexp and the reductions made of them")
+                .fail()
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One instance in the making.
@@ -171,6 +212,7 @@ impl<'a> Lowering<'a> {
 
     fn run(mut self) -> Result<(Formula, Vec<Derivative>)> {
         self.evaluator.formula.doc = self.def.doc.clone();
+        self.evaluator.formula.relaxed = self.def.relaxed;
         for statement in &self.def.statements {
             let result = self.statement(statement);
             self.collect(result);
@@ -252,12 +294,12 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
-        let dim = match self.dim(space) {
-            Ok(dim) => dim,
+        let (dim, kind) = match self.space(space) {
+            Ok(found) => found,
             Err(error) => return self.poison(places, error),
         };
         for place in places {
-            let value = self.array(doc, place, dim, space.span);
+            let value = self.array(doc, place, (dim, kind), space.span);
             let known = value.as_ref().ok().map(|&id| Value::Expr(id));
             self.define(&place.name, known)?;
             value?;
@@ -273,40 +315,35 @@ impl<'a> Lowering<'a> {
         Err(error)
     }
 
-    fn array(&mut self, doc: &str, place: &'a Place, dim: usize, span: Span) -> Result<ExprId> {
+    fn array(
+        &mut self,
+        doc: &str,
+        place: &'a Place,
+        (dim, kind): (usize, Kind),
+        span: Span,
+    ) -> Result<ExprId> {
         let formula = &mut self.evaluator.formula;
-        let built = formula.input(&place.name.text, place.axis, dim);
+        let built = formula.input_of(&place.name.text, place.axis, dim, kind);
         let value = built.map_err(|e| Diagnostic::new(code::DIM_LIMIT, e.to_string(), span))?;
         if let Some(input) = formula.inputs.last_mut() {
             input.doc = doc.into();
         }
-        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
+        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim, kind });
         self.inputs.push((&place.name, value));
         Ok(value)
     }
 
-    /// The dimension of a space of reals.
-    fn dim(&self, space: &Space) -> Result<usize> {
-        match space.field {
-            Field::Real => {}
-            Field::Complex => {
-                let message = "complex inputs are not yet supported";
-                return Diagnostic::new(code::COMPLEX, message, space.span)
-                    .help("declare the real and imaginary parts, as in `R^(2, D)`")
-                    .fail();
-            }
-            Field::Int => {
-                let message = "integer inputs are not yet supported";
-                return Diagnostic::new(code::INT, message, space.span)
-                    .help("declare it `R`; float64 holds every integer up to 2**53")
-                    .fail();
-            }
-        }
-        let mut dim: usize = 1;
+    /// The dimension of a space in reals, and what they make up.
+    fn space(&self, space: &Space) -> Result<(usize, Kind)> {
+        let (mut dim, kind): (usize, Kind) = match space.field {
+            Field::Real => (1, Kind::Real),
+            Field::Complex => (2, Kind::Complex),
+            Field::Int => (1, Kind::Int),
+        };
         for factor in &space.factors {
             dim = dim.saturating_mul(self.evaluator.dims.count(factor)?);
         }
-        Ok(dim)
+        Ok((dim, kind))
     }
 
     fn binding(&mut self, name: &'a Ident, space: Option<&Space>, value: &Expr) -> Result<()> {
@@ -330,20 +367,36 @@ impl<'a> Lowering<'a> {
 
     /// Checks a value against the space that is written.
     fn annotated(&mut self, value: Value, span: Span, space: &Space) -> Result<Value> {
-        let dim = self.dim(space)?;
+        let (dim, kind) = self.space(space)?;
         let id = self.evaluator.expr(&value, span)?;
-        let found = self.evaluator.formula.dim(id);
-        if found == dim {
+        let formula = &self.evaluator.formula;
+        let (found, found_kind) = (formula.dim(id), formula.kind(id));
+        if (found, found_kind) == (dim, kind) {
             return Ok(Value::Expr(id));
         }
-        Diagnostic::new(
-            code::ANNOTATION,
-            format!("the value has {found} components, but {dim} are written"),
-            span,
-        )
-        .label(format!("R^{found}"))
-        .related(space.span, format!("R^{dim}"))
-        .fail()
+        let message = match found_kind == kind {
+            true => {
+                let counts = (kind.count(found), kind.count(dim));
+                format!("the value has {} components, but {} are written", counts.0, counts.1)
+            }
+            false => {
+                let [(is, _), (_, one)] = [found_kind, kind].map(words);
+                format!("the value is {is}, but {one} is written")
+            }
+        };
+        let diagnostic = Diagnostic::new(code::ANNOTATION, message, span)
+            .label(found_kind.space(found))
+            .related(space.span, kind.space(dim));
+        match (found_kind, kind) {
+            (Kind::Real, Kind::Complex) => diagnostic.help("write `complex(x, 0)`").fail(),
+            (Kind::Complex, Kind::Real) => {
+                diagnostic.help("take real(z), imag(z) or abs(z)").fail()
+            }
+            (Kind::Int, Kind::Real) => {
+                diagnostic.help("`to_real(…)` gives the nearest real").fail()
+            }
+            _ => diagnostic.fail(),
+        }
     }
 
     fn output(&mut self, doc: &str, places: &'a [Place], value: &Expr, span: Span) -> Result<()> {
@@ -418,6 +471,15 @@ impl<'a> Lowering<'a> {
             errors if errors.is_empty() => Ok(()),
             errors => Err(Diagnostics(errors)),
         }
+    }
+}
+
+/// What a value of a kind is called, and one that is missing.
+fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Real => ("real", "a real one"),
+        Kind::Complex => ("complex", "a complex one"),
+        Kind::Int => ("an integer", "an integer"),
     }
 }
 

@@ -27,7 +27,8 @@ mod tests;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::ir::{Dtype, Formula};
 
-pub use keops::{Spec, Variable, keops};
+pub use keops::{Spec, Variable, forms, keops, reductions};
+pub use names::CONSTANTS;
 
 /// One formula of a file: what it is called, and every instance that is compiled.
 #[derive(Clone, Debug)]

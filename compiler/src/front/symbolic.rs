@@ -6,6 +6,7 @@
 
 use crate::diag::{Diagnostic, code};
 use crate::ir::{ExprId, Kind, MAX_NODES, Node};
+use crate::ops::{Op, typed};
 use crate::passes::{GradError, operators};
 
 use super::ast::{NodeId, NodeKind};
@@ -109,13 +110,94 @@ impl Evaluator<'_> {
         }
         let before = self.formula.len();
         let value = self.argument(call, 0)?;
-        if self.formula.kind(value) == Kind::Index {
-            let message = "row numbers have no derivative";
+        if self.formula.kind(value) == Kind::Int {
+            let message = "integers have no derivative";
             return Diagnostic::new(code::NO_GRADIENT, message, call.span(0)).fail();
         }
-        let result = self.apply_operator(call, form.operator, value)?;
+        let result = match form.operator {
+            Operator::Factorize => self.apply_operator(call, form.operator, value)?,
+            operator if self.takes_complex(call) => self.of_complex(call, operator, value)?,
+            operator => self.apply_operator(call, operator, value)?,
+        };
         self.charge(self.formula.len().saturating_sub(before), call.span)?;
         Ok(Value::Expr(result))
+    }
+
+    fn takes_complex(&self, call: &Call<'_>) -> bool {
+        let all = (0..call.args.len()).flat_map(|n| members(call, n));
+        all.into_iter().any(|id| self.is_of(call.done.value(id), Kind::Complex))
+    }
+
+    /// A derivative of or by a complex value, which is one of the reals that it is made of. The
+    /// gradient by a complex variable is `d/dx + i d/dy`.
+    fn of_complex(&mut self, call: &Call<'_>, operator: Operator, value: ExprId) -> Result<ExprId> {
+        let name = &call.name.text;
+        let reals = match self.formula.kind(value) {
+            Kind::Complex => self.formula.apply(Op::AsReal, &[value], &[]),
+            _ => value,
+        };
+        match operator {
+            Operator::Grad => {
+                let variable = self.variable_of(call, call.args[1], value)?;
+                if call.args.len() < 3 && reals != value {
+                    let message = format!("`{name}` needs a seed, for the value is complex");
+                    return Diagnostic::new(code::SHAPE, message, call.span(0))
+                        .help(format!("write `{name}(f, v, e)` with a complex e"))
+                        .fail();
+                }
+                let seed = self.seed(call, self.formula.dim(value))?;
+                self.same_kind(call, 2, seed, (value, "the value"))?;
+                let seed = typed::as_real(&mut self.formula, seed);
+                let found = operators::grad(&mut self.formula, reals, variable, seed);
+                let found = self.derived(call, found)?;
+                Ok(self.as_kind_of(found, variable))
+            }
+            Operator::Diff => {
+                let mut directions = self.directions(call, value)?;
+                for (variable, direction) in &mut directions {
+                    self.same_kind(call, 2, *direction, (*variable, "the variable"))?;
+                    *direction = typed::as_real(&mut self.formula, *direction);
+                }
+                let found = operators::diff(&mut self.formula, reals, &directions);
+                let found = self.derived(call, found)?;
+                Ok(self.as_kind_of(found, value))
+            }
+            _ => {
+                let message = format!("`{name}`: not defined for complex values");
+                Diagnostic::new(code::COMPLEX, message, call.name.span)
+                    .help("differentiate real(f) and imag(f), with real variables x and y of z")
+                    .fail()
+            }
+        }
+    }
+
+    fn as_kind_of(&mut self, reals: ExprId, like: ExprId) -> ExprId {
+        match self.formula.kind(like) {
+            Kind::Complex => typed::as_complex(&mut self.formula, reals),
+            _ => reals,
+        }
+    }
+
+    fn same_kind(
+        &self,
+        call: &Call<'_>,
+        n: usize,
+        id: ExprId,
+        (like, what): (ExprId, &str),
+    ) -> Result<()> {
+        let [found, wanted] = [id, like].map(|id| match self.formula.kind(id) {
+            Kind::Complex => "complex",
+            _ => "real",
+        });
+        if found == wanted || n >= call.args.len() {
+            return Ok(());
+        }
+        let message =
+            format!("`{}`: argument {} is {found}, but {what} is {wanted}", call.name.text, n + 1);
+        Diagnostic::new(code::COMPLEX, message, call.span(n))
+            .label(found)
+            .help("write `complex(x, 0)` for a real, real(z) for a complex value")
+            .fail()
     }
 
     fn apply_operator(
@@ -221,14 +303,17 @@ impl Evaluator<'_> {
         let Value::Expr(id) = call.done.value(at) else {
             return wrong("no variable").fail();
         };
+        if self.formula.kind(*id) == Kind::Int {
+            return wrong("integers").fail();
+        }
         if matches!(self.formula.node(*id), Node::Input(_)) {
             return Ok(*id);
         }
         if !matches!(call.done.kind(at), NodeKind::Name(_)) {
             return wrong("an expression").fail();
         }
-        if self.formula.kind(*id) == Kind::Index {
-            return wrong("row numbers").fail();
+        if self.formula.kind(*id) == Kind::Complex {
+            return wrong("complex, and no input").fail();
         }
         if !self.formula.reachable([value])[id.index()] {
             return wrong("the value does not contain it").fail();

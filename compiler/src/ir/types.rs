@@ -106,8 +106,36 @@ impl fmt::Display for Stratum {
 pub enum Kind {
     /// Reals in the formula's dtype.
     Real,
-    /// 64-bit row numbers, the result of `argmin` and its kin. They can only be outputs.
-    Index,
+    /// Complex numbers. `dim` counts reals, here as everywhere: n numbers are 2n components, the
+    /// real and the imaginary part of the first, then those of the second, and so on. Arrays hold
+    /// them in the same order. Only inputs and `as_complex` are of this kind, and only `as_real`
+    /// and outputs read it: see `ops/typed.rs`.
+    Complex,
+    /// Exact 64-bit integers: labels, row numbers, and their sums. See [`super::ints`].
+    Int,
+}
+
+impl Kind {
+    /// How many numbers of this kind `dim` components are.
+    pub fn count(self, dim: usize) -> usize {
+        match self {
+            Kind::Complex => dim / 2,
+            Kind::Real | Kind::Int => dim,
+        }
+    }
+
+    /// The space of `dim` components, as formula files spell it.
+    pub fn space(self, dim: usize) -> String {
+        let field = match self {
+            Kind::Real => "R",
+            Kind::Complex => "C",
+            Kind::Int => "int",
+        };
+        match self.count(dim) {
+            1 => field.into(),
+            n => format!("{field}^{n}"),
+        }
+    }
 }
 
 /// An exact float64 constant that can be hashed: equality is equality of bits, and every NaN is
@@ -130,6 +158,36 @@ impl Real {
 impl fmt::Debug for Real {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.get())
+    }
+}
+
+/// How the sums of a formula are accumulated. A sum of N terms of which S is the sum of magnitudes
+/// errs by at most so many units u of S, besides the errors of the terms; u is 2^-24 in f32 and
+/// 2^-53 in f64, and N has no part in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Accumulation {
+    /// The default: blocks of 8 terms in the dtype, added up with compensation. At most 9 u; at
+    /// most 4 u where all terms are equal.
+    #[default]
+    Blocked,
+    /// `acc f64`: every term is added to a total in float64, or to a compensated total where the
+    /// dtype is f64. At most 1 u, which is the rounding of the result.
+    Each,
+    /// `acc fast`: a whole tile of columns (at most 256) in the dtype. At most 257 u.
+    Fast,
+}
+
+impl Accumulation {
+    /// Every accumulation that has a name.
+    pub const NAMED: &[Accumulation] = &[Accumulation::Each, Accumulation::Fast];
+
+    /// The name after `acc` in formula files; the default has none.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Accumulation::Blocked => None,
+            Accumulation::Each => Some("f64"),
+            Accumulation::Fast => Some("fast"),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sizes of the inner loops, from a few facts of the stage. Numbers were measured; see
 //! `benchmarks/` for how.
 
-use crate::ir::{ExprId, Formula};
+use crate::ir::{Accumulation, ExprId, Formula};
+use crate::reduce::StateKind;
 
 use super::{Places, Plan, Stage, accumulators, reduction, weight};
 
@@ -21,8 +22,10 @@ pub struct Choice {
     pub rows_wide: usize,
     /// Vectors of rows a block where there are 16 vector registers.
     pub rows_narrow: usize,
-    /// Columns between two flushes of partial results into the totals.
+    /// Columns of a tile, after which accumulators go back to memory.
     pub tile: usize,
+    /// Columns that are summed plainly, before the block is added to a compensated sum.
+    pub block: usize,
     /// Values of at most this many components are written out; longer ones are loops.
     pub unroll: usize,
     /// Threads a block, on CUDA.
@@ -40,7 +43,8 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
-            Choice { rows_wide, rows_narrow, tile: 256, unroll: 8, threads: 1 }
+            let block = block(plan.formula.acc, 256);
+            Choice { rows_wide, rows_narrow, tile: 256, block, unroll: 8, threads: 1 }
         }
         Target::Cuda => {
             let places = Places::new(plan, stage);
@@ -52,8 +56,18 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 _ => 1,
             };
             let tile = shared_tile(col_words);
-            Choice { rows_wide: rows, rows_narrow: rows, tile, unroll: 12, threads: 128 }
+            let block = block(plan.formula.acc, tile);
+            Choice { rows_wide: rows, rows_narrow: rows, tile, block, unroll: 12, threads: 128 }
         }
+    }
+}
+
+/// Columns of a block; [`Accumulation`] promises a bound that follows from it.
+fn block(acc: Accumulation, tile: usize) -> usize {
+    match acc {
+        Accumulation::Each => 1,
+        Accumulation::Blocked => tile.min(8),
+        Accumulation::Fast => tile,
     }
 }
 
@@ -78,8 +92,15 @@ fn listed(f: &Formula, stage: &Stage) -> usize {
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {
     let held = |group: &Vec<ExprId>| {
-        let value = f.dim(reduction(f, group[0]).args[0]);
-        value + weight(f, group).map_or(0, |w| f.dim(w))
+        let first = reduction(f, group[0]);
+        // Float64 numbers and counts take several vectors a component.
+        let vectors = match first.reducer.def().emit.state {
+            StateKind::Prod => 3,
+            StateKind::Var => 6,
+            StateKind::Count => 2,
+            _ => 1,
+        };
+        vectors * f.dim(first.args[0]) + weight(f, group).map_or(0, |w| f.dim(w))
     };
     accumulators(f, stage).iter().map(held).sum()
 }

@@ -97,6 +97,7 @@ fn formula(pair: Pair<'_, Rule>) -> Result<FormulaDef> {
     let mut doc = Doc::default();
     let (mut name, mut generics) = (None, Vec::new());
     let (mut dtypes, mut totals, mut statements) = (Vec::new(), Vec::new(), Vec::new());
+    let mut relaxed = false;
     for part in pair.into_inner() {
         match part.as_rule() {
             Rule::doc => doc.line(part.as_str()),
@@ -107,12 +108,13 @@ fn formula(pair: Pair<'_, Rule>) -> Result<FormulaDef> {
             }
             Rule::dtypes => dtypes.extend(idents(part)?),
             Rule::totals => totals.extend(idents(part)?),
+            Rule::relaxed => relaxed = true,
             Rule::statement => statements.push(statement(part)?),
             _ => {}
         }
     }
     let name = name.unwrap_or_else(|| panic!("internal: a formula without a name"));
-    Ok(FormulaDef { doc: doc.0, name, generics, dtypes, totals, statements })
+    Ok(FormulaDef { doc: doc.0, name, generics, dtypes, totals, relaxed, statements })
 }
 
 fn generic(pair: Pair<'_, Rule>) -> Result<GenericDef> {

@@ -119,7 +119,7 @@ impl Tangents<'_> {
         let def = r.reducer.def();
         let rule = match def.grad {
             ReduceGrad::Vjp(rule) => rule,
-            ReduceGrad::Zero => return Ok(None),
+            ReduceGrad::Zero | ReduceGrad::Expanded => return Ok(None),
             ReduceGrad::None(instead) => {
                 return Err(GradError::NotDifferentiable { what: def.name, instead, node: id });
             }

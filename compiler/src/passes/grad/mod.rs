@@ -7,6 +7,10 @@
 //! linear algebra ([`linear`]). Results refer to finished reductions where they need them
 //! (`exp(x - logsumexp x)`), as ordinary nested nodes, and can be differentiated again.
 //!
+//! Adjoints and tangents are vectors of reals. That of a complex value holds the derivatives with
+//! respect to the real and the imaginary parts, in their order: the gradient of a real function `L`
+//! of `z = x + iy` is `dL/dx + i dL/dy`, as in PyTorch.
+//!
 //! Nothing here knows the name of an operation whose derivative it takes, and no zero is built:
 //! what does not depend on a variable has no adjoint and no tangent.
 
@@ -19,8 +23,8 @@ mod scratch;
 
 use thiserror::Error;
 
-use crate::ir::{Axis, ExprId, Formula, Output};
-use crate::ops::Op;
+use crate::ir::{Axis, ExprId, Formula, Kind, Output};
+use crate::ops::{Op, typed};
 
 use reverse::{Domain, Sweep};
 
@@ -33,6 +37,9 @@ pub enum GradError {
     /// `wrt` names an input that is not there.
     #[error("`{0}` is not an input of this formula; the inputs are {1}")]
     UnknownInput(String, String),
+    /// The input or output holds integers.
+    #[error("`{0}` holds integers, which have no derivative")]
+    Integer(String),
     /// The path crosses a reduction without a derivative.
     #[error("`{what}` has no derivative; {instead}")]
     NotDifferentiable {
@@ -91,6 +98,7 @@ fn check_size(f: &Formula) -> Result<(), GradError> {
 pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, GradError> {
     let out = find_output(formula, output)?;
     let inputs = targets(formula, wrt)?;
+    check_reals(formula, out, &inputs)?;
     let mut f = formula.clone();
     f.outputs.clear();
     let cotangent = fresh(&f, "d", output);
@@ -98,13 +106,15 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     f.inputs.last_mut().expect("just added").doc = format!("gradient with respect to `{output}`");
 
     let variables: Vec<ExprId> = inputs.iter().map(|&n| f.input_expr(n)).collect();
+    let seed = typed::as_real(&mut f, seed);
     let mut sweep = Sweep::new(&mut f, Domain::default(), &variables);
     let adjoints = sweep.run(out.expr, Domain::of(out.axis), seed)?;
     for (n, adjoint) in inputs.into_iter().zip(adjoints) {
-        let (axis, dim) = (f.inputs[n].axis, f.inputs[n].dim);
+        let (axis, dim, kind) = (f.inputs[n].axis, f.inputs[n].dim, f.inputs[n].kind);
         let name = fresh(&f, "d", &f.inputs[n].name);
         let doc = format!("gradient with respect to `{}`", f.inputs[n].name);
         let expr = adjoint.unwrap_or_else(|| zeros(&mut f, dim));
+        let expr = typed_as(&mut f, expr, kind);
         f.outputs.push(Output { name, doc, axis, expr });
     }
     checked(f)
@@ -118,20 +128,23 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
 /// See [`GradError`].
 pub fn jvp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, GradError> {
     let out = find_output(formula, output)?;
+    let inputs = targets(formula, wrt)?;
+    check_reals(formula, out, &inputs)?;
     let mut f = formula.clone();
     f.outputs.clear();
     let mut directions = Vec::new();
-    for n in targets(formula, wrt)? {
+    for n in inputs {
         let variable = f.input_expr(n);
         let (name, axis) = (f.inputs[n].name.clone(), f.inputs[n].axis);
         let fresh = fresh(&f, "t", &name);
         let direction = declare(&mut f, &fresh, axis, variable);
         f.inputs.last_mut().expect("just added").doc = format!("direction in which `{name}` moves");
-        directions.push((variable, direction));
+        directions.push((variable, typed::as_real(&mut f, direction)));
     }
-    let dim = f.dim(out.expr);
+    let (dim, kind) = (f.dim(out.expr), f.kind(out.expr));
     let tangent = forward::tangent(&mut f, out.expr, &directions, false)?;
     let expr = tangent.unwrap_or_else(|| zeros(&mut f, dim));
+    let expr = typed_as(&mut f, expr, kind);
     let doc = format!("derivative of `{output}` in that direction");
     let name = fresh(&f, "t", output);
     f.outputs.push(Output { name, doc, axis: out.axis, expr });
@@ -170,6 +183,15 @@ fn targets(formula: &Formula, wrt: &[String]) -> Result<Vec<usize>, GradError> {
     wrt.iter().map(find).collect()
 }
 
+fn check_reals(formula: &Formula, out: &Output, inputs: &[usize]) -> Result<(), GradError> {
+    let inputs = inputs.iter().map(|&n| &formula.inputs[n]).map(|i| (&i.name, i.kind));
+    let mut all = inputs.chain([(&out.name, formula.kind(out.expr))]);
+    match all.find(|(_, kind)| *kind == Kind::Int) {
+        Some((name, _)) => Err(GradError::Integer(name.clone())),
+        None => Ok(()),
+    }
+}
+
 /// `d_x`, or `d2_x` where that is taken, and so on.
 fn fresh(f: &Formula, prefix: &str, name: &str) -> String {
     let free = |candidate: &String| {
@@ -182,8 +204,13 @@ fn fresh(f: &Formula, prefix: &str, name: &str) -> String {
 }
 
 fn declare(f: &mut Formula, name: &str, axis: Option<Axis>, like: ExprId) -> ExprId {
-    let dim = f.dim(like);
-    f.input(name, axis, dim).expect("the dim of a value is a valid input dim")
+    let (dim, kind) = (f.dim(like), f.kind(like));
+    f.input_of(name, axis, dim, kind).expect("what a value is, an input can be")
+}
+
+/// A derivative as the type of what it is the derivative of.
+fn typed_as(f: &mut Formula, reals: ExprId, kind: Kind) -> ExprId {
+    if kind == Kind::Complex { typed::as_complex(f, reals) } else { reals }
 }
 
 /// A derivative, once its names are known to be different.

@@ -204,7 +204,8 @@ impl<'a> Sweep<'a> {
         let def = r.reducer.def();
         let rule = match def.grad {
             ReduceGrad::Vjp(rule) => rule,
-            ReduceGrad::Zero => return Ok(()),
+            // A composite is never a node.
+            ReduceGrad::Zero | ReduceGrad::Expanded => return Ok(()),
             ReduceGrad::None(instead) => {
                 return Err(GradError::NotDifferentiable { what: def.name, instead, node: out });
             }

@@ -251,7 +251,7 @@ fn needed(f: &Formula, id: ExprId, c: usize) -> Option<Vec<(ExprId, usize)>> {
             Some(source.map(|(arg, at)| (args[arg], at)).into_iter().collect())
         }
         Emit::Map(_) => Some(args.iter().map(at).collect()),
-        Emit::Parts(_) | Emit::Expanded => None,
+        Emit::Parts(_) | Emit::Contract(_) | Emit::Expanded => None,
     }
 }
 
