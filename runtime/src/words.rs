@@ -259,14 +259,16 @@ pub(crate) fn too_few_columns(kernel: &Kernel, axis: Axis, found: usize, least: 
 }
 
 pub(crate) fn positions(kernel: &Kernel, axis: Axis, found: usize, exact: u64) -> Error {
-    let (dtype, letter) = (kernel.dtype(), letter(axis));
+    let (dtype, letter) = (kernel.dtype().computes(), letter(axis));
     let message = format!(
         "it reads pos({axis}) as {dtype}, which is exact for {exact} rows, but {letter} = {found}"
     );
     let error = new(Code::Positions, kernel, message);
     let blocks = format!("run it on blocks of at most {exact} rows");
     match dtype {
-        Dtype::F32 => error.help("compile the formula for f64").help(format!("or {blocks}")),
+        Dtype::F16 | Dtype::BF16 | Dtype::F32 => {
+            error.help("compile the formula for f64").help(format!("or {blocks}"))
+        }
         Dtype::F64 => error.help(blocks),
     }
 }

@@ -341,13 +341,14 @@ impl<'a> Body<'a> {
     /// Reads the arrays of the call.
     fn read(&self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
-        let value = match f.node(id) {
-            Node::Input(n) => *n as usize,
+        let (value, of) = match f.node(id) {
+            Node::Input(n) => (*n as usize, ""),
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
-            _ => self.known(id).expect("only inputs and earlier results are read"),
+            // Results of earlier stages are kept as they were computed, whatever inputs hold.
+            _ => (self.known(id).expect("only inputs and earlier results are read"), "_temp"),
         };
         let (read, param) = match f.kind(id) {
-            Kind::Real | Kind::Complex => ("tf_read".into(), "tf_read_param".into()),
+            Kind::Real | Kind::Complex => (format!("tf_read{of}"), format!("tf_read_param{of}")),
             Kind::Int => {
                 let type_ = int_type(f, id);
                 (format!("tf_read_int<{type_}>"), format!("tf_read_int_param<{type_}>"))

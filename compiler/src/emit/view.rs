@@ -259,12 +259,16 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
                     body.count(1.0);
                     body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
                 });
-                if matches!(kind, StateKind::Mean | StateKind::Var) {
-                    body.per_row(&match mask {
-                        None => format!("a.a{n}.count(r);"),
-                        Some(m) => format!("a.a{n}.count_if(r, {m});"),
-                    });
-                }
+                // These count the rows that take part, once for all components.
+                let state = match kind {
+                    StateKind::Mean => String::new(),
+                    StateKind::Var => format!("s.a{n}, "),
+                    _ => continue,
+                };
+                body.per_row(&match mask {
+                    None => format!("a.a{n}.count({state}r);"),
+                    Some(m) => format!("a.a{n}.count_if({state}r, {m});"),
+                });
             }
         }
     }
@@ -330,9 +334,10 @@ fn shifted_exp(
 fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Text {
     let f = &plan.formula;
     for &(value, id) in &stage.writes {
+        let of = if value < plan.n_inputs + plan.n_temps { "_temp" } else { "" };
         match f.kind(id) {
             Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
-                body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
+                body.line(&format!("tf_write{of}(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Int if !stage.reductions.contains(&id) => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write_int(v[{value}], {index}, i0, i1, step, r, {v});"));

@@ -29,4 +29,4 @@ pub use arena::{ExprId, Formula, Input, Node, Output, Reduction};
 pub use build::{BuildError, MAX_DIM, MAX_NODES};
 pub use print::{Key, canonical_text, key};
 pub(crate) use print::{call, leaf};
-pub use types::{Accumulation, Axis, Dtype, Kind, Real, Stratum};
+pub use types::{Accumulation, Axis, Dtype, Kind, Real, Storage, Stratum};
