@@ -125,7 +125,9 @@ impl Generator<'_> {
             if ties || is_fragile(op) || self.wish == Wish::Smooth && bends(&call) {
                 continue;
             }
-            return self.call(&call);
+            if let Some(value) = self.call(&call) {
+                return value;
+            }
         }
     }
 
@@ -140,7 +142,8 @@ impl Generator<'_> {
         Value { id: self.f.constant(value), low: value, high: value }
     }
 
-    fn call(&mut self, call: &Call) -> Value {
+    /// A call on values of the pool; nothing where the operation takes no reals.
+    fn call(&mut self, call: &Call) -> Option<Value> {
         let domain = call.op.def().domain;
         let mut args = Vec::new();
         for (&dim, &(low, high)) in call.dims.iter().zip(domain) {
@@ -148,13 +151,13 @@ impl Generator<'_> {
             let value = self.shaped(value, dim);
             args.push(self.squeezed(value, low, high).id);
         }
-        let id = self.f.op(call.op, &args, &call.params).expect("the call fits");
+        let id = self.f.op(call.op, &args, &call.params).ok()?;
         let id = match self.f.kind(id) {
             Kind::Complex => self.f.apply(Op::AsReal, &[id], &[]),
             _ => id,
         };
         let (low, high) = range(call);
-        Value { id, low, high }
+        Some(Value { id, low, high })
     }
 
     /// A value of `dim` components.
@@ -225,7 +228,8 @@ impl Generator<'_> {
     fn reducers(&self, last: bool) -> Vec<Reducer> {
         let fits = |r: &&Reducer| {
             let def = r.def();
-            let smooth = matches!(def.grad, ReduceGrad::Vjp(_)) && !TIES.contains(&def.name);
+            let smooth = matches!(def.grad, ReduceGrad::Vjp(_) | ReduceGrad::Expanded)
+                && !TIES.contains(&def.name);
             let plain = !def.index && !def.takes_k && (def.least_rows)(0) == 0;
             (self.wish == Wish::Any || smooth) && (last || plain)
         };

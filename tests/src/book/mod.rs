@@ -107,9 +107,9 @@ fn operation(out: &mut String, op: Op) {
         item(out, "Edge values", &line);
     }
     item(out, "Error", &accuracy::bound(op).to_string());
-    if matches!(def.emit, Emit::Expanded) {
-        let call = &calls(op)[calls(op).len() - 1];
-        item(out, "Composed", &derivative::expansion(call));
+    let call = &calls(op)[calls(op).len() - 1];
+    if let (Emit::Expanded, Some(text)) = (&def.emit, derivative::expansion(call)) {
+        item(out, "Composed", &text);
     }
 }
 
