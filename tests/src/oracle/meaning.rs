@@ -35,6 +35,8 @@ pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
         .map(scalar)
         .collect::<Option<Vec<f64>>>()
         .or_else(|| super::vectors::apply(name, args, params))
+        .or_else(|| super::tensors::apply(name, args, params))
+        .or_else(|| super::curves::apply(name, args, params))
         .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`"))
 }
 
@@ -53,7 +55,8 @@ fn extended(name: &str, x: f64, p: &[i64]) -> Option<f64> {
         "cbrt" => x.cbrt(),
         "tan" => x.tan(),
         "sinc" if x == 0.0 => 1.0,
-        "sinc" => (PI * x).sin() / (PI * x),
+        // of the distance to an even number
+        "sinc" => (PI * (x - 2.0 * (0.5 * x).round())).sin() / (PI * x),
         "sinh" => x.sinh(),
         "cosh" => x.cosh(),
         "tanh" => x.tanh(),
