@@ -5,8 +5,9 @@
  * names one lane wide, so a kernel's text is written once.
  *
  * Nothing is included but the files of functions at the end: parsing the headers of a C++ library
- * would take longer than compiling a kernel. Where the compilers have no common spelling for an instruction, a line of
- * assembly names it. Flags: -O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math.
+ * would take longer than compiling a kernel. Where the compilers have no common spelling for an
+ * instruction, a line of assembly names it. Flags: -O2 -std=c++17 -ffp-contract=fast
+ * -fno-math-errno -fno-trapping-math.
  * NaN, infinities, signed zeros and subnormals mean what IEEE 754 says; -ffast-math breaks that.
  */
 #ifndef TF_CPU_H

@@ -205,7 +205,8 @@ TF_FN V tf_log_edges(V x, V y) {
 TF_FN V tf_log_sum(V e, V f, V more) {
   const V half = f * f * (T)0.5;
   /* log 2 in two parts, e times the first exact */
-  const V low = tf_log_series(f, half) + (e * tf_c(TF_K(0x1.2fefa2p-17, 0x1.a39ef35793c76p-33)) + more);
+  const V tail = e * tf_c(TF_K(0x1.2fefa2p-17, 0x1.a39ef35793c76p-33)) + more;
+  const V low = tf_log_series(f, half) + tail;
   return e * tf_c(TF_K(0x1.62e3p-1, 0x1.62e42feep-1)) - (half - low - f);
 }
 
@@ -301,7 +302,8 @@ TF_FN V tf_asinh(V x) {
   tf_add_pair(h, tf_c(1), w, w_lo);
   tf_sqrt_pair(w, w_lo + l, root, root_lo);
   tf_add_pair(a, root, u, u_lo);
-  const V far = tf_log_pair(big ? tf_at_most(tf_c(TF_MAX), ax) : u, big ? tf_c(0) : u_lo + root_lo);
+  const V finite = tf_at_most(tf_c(TF_MAX), ax);
+  const V far = tf_log_pair(big ? finite : u, big ? tf_c(0) : u_lo + root_lo);
   const V y = ax < (T)0.5 ? near : big ? far + tf_c(0x1.62e42fefa39efp-1) : far;
   return ax < tf_c(TF_INF) ? tf_with_sign(y, tf_sign_bits(x)) : x;
 }

@@ -72,8 +72,8 @@ TF_FN V tf_cbrt(V x) {
 TF_FN V tf_hypot(V x, V y) {
   const V ax = tf_abs(x), ay = tf_abs(y), inf = tf_c(TF_INF), top = ax > ay ? ax : ay;
   const M large = top > tf_c(TF_K(0x1p60, 0x1p500)), small = top < tf_c(TF_K(0x1p-50, 0x1p-450));
-  const V shrink = large ? tf_c(TF_K(0x1p-80, 0x1p-600)) : small ? tf_c(TF_K(0x1p80, 0x1p600)) : tf_c(1);
-  const V grow = large ? tf_c(TF_K(0x1p80, 0x1p600)) : small ? tf_c(TF_K(0x1p-80, 0x1p-600)) : tf_c(1);
+  const V up = tf_c(TF_K(0x1p80, 0x1p600)), down = tf_c(TF_K(0x1p-80, 0x1p-600));
+  const V shrink = large ? down : small ? up : tf_c(1), grow = large ? up : small ? down : tf_c(1);
   const V a = ax * shrink, b = ay * shrink, r = tf_sqrt(a * a + b * b) * grow;
   return ((ax == inf) | (ay == inf)) ? inf : r;
 }
@@ -216,21 +216,21 @@ TF_FN V tf_stirling(V y, V f, V e) {
 #endif
   /* log y as a sum whose first word is exact but for one rounding */
   const V half = f * f * (T)0.5, whole = e * by_two, h = whole + f;
-  const V rest = whole - h + f +
-                 (tf_log_series(f, half) - half + e * tf_c(TF_K(0x1.2fefa2p-17, 0x1.a39ef35793c76p-33)));
+  const V low = e * tf_c(TF_K(0x1.2fefa2p-17, 0x1.a39ef35793c76p-33));
+  const V rest = whole - h + f + (tf_log_series(f, half) - half + low);
   const V a = h - (T)1 + rest, a_lo = h - (T)1 - a + rest, b = y - (T)0.5;
   return b * a + (b * a_lo + tf_c(0x1.acfe390c97d69p-2) + tail / y);
 }
 
-/* With b = |x|, or x - 1 from x = 1/2 on: log gamma(1 + b) is t times a polynomial, t = b below 1/2,
- * else the rest that b leaves when it is lowered to between 1/2 and 3/2, less 1, plus the log of
- * the factors on the way; or Stirling's series. The recurrence and the reflection formula lead from
+/* With b = |x|, or x - 1 from x = 1/2 on: log gamma(1 + b) is t times a polynomial, t = b below
+ * 7/16, else the rest that b leaves when it is lowered to at most 3/2, less 1, plus the log of the
+ * factors on the way; or Stirling's series. The recurrence and the reflection formula lead from
  * there to x. */
 TF_FN V tf_lgamma(V x) {
   const V ax = tf_abs(x);
   const M right = x >= (T)0.5, left = x < 0;
   V b = right ? x - (T)1 : ax, product = tf_c(1);
-  const M big = b >= tf_c(TF_K(4, 8)), first = b < (T)0.5;
+  const M big = b >= tf_c(TF_K(4, 8)), first = b < (T)0.4375;
   b = big ? tf_c(0) : b;
   for (int k = 1; k < TF_K(4, 8); k++) {
     const M more = b >= (T)1.5;
@@ -239,47 +239,50 @@ TF_FN V tf_lgamma(V x) {
   }
   const V t = first ? b : b - (T)1;
 #if TF_DOUBLE
-  const V one = t * tf_poly(t, -0x1.2788cfc6fb619p-1, 0x1.a51a6625307cfp-1,
-                               -0x1.9a4d55beab23fp-2, 0x1.151322ac7e8acp-2, -0x1.a8b9c17abac6p-3,
-                               0x1.5b40cb0ed7d44p-3, -0x1.2703a1d41d006p-3, 0x1.010b37040ad06p-3,
-                               -0x1.c806744f246f8p-4, 0x1.9a01c95b5a44ap-4, -0x1.748bb06674p-4,
-                               0x1.556d5f3a1e7a7p-4, -0x1.3b28af6afc883p-4, 0x1.246d0fa17406dp-4,
-                               -0x1.106fcccbdfefap-4, 0x1.01dc0a4d48c3fp-4,
-                               -0x1.eefc10b14633bp-5, 0x1.a989cc4c384b8p-5,
-                               -0x1.5057e7d4b2b49p-5, 0x1.1fb4374e3b948p-4,
-                               -0x1.b4c7990e25f1ap-4, -0x1.10fdc6acc14afp-5,
-                               0x1.51668acba0f02p-3, 0x1.f9a37a95c81dfp-3, -0x1.0df7f475f3a4dp-1,
-                               -0x1.2a98cffb47993p-2, 0x1.4eccb198da45bp-1, 0x1.36004046680f6p-2,
-                               -0x1.03362ee5f8768p-1);
+  const V one = t * tf_poly(t, -0x1.2788cfc6fb619p-1, 0x1.a51a6625307d2p-1,
+                               -0x1.9a4d55beab2d3p-2, 0x1.151322ac7dd96p-2,
+                               -0x1.a8b9c17aa6f8fp-3, 0x1.5b40cb0f991d3p-3,
+                               -0x1.2703a1dc66a5ap-3, 0x1.010b36d3eb925p-3,
+                               -0x1.c80670b3b1176p-4, 0x1.9a01d68421053p-4,
+                               -0x1.748c28a8146ddp-4, 0x1.556c4aab913ddp-4,
+                               -0x1.3b1e8620e52cdp-4, 0x1.247b2dbd6df47p-4,
+                               -0x1.1105a52401c0dp-4, 0x1.016bb3dcbb948p-4,
+                               -0x1.e2dd4b2934a8ap-5, 0x1.ad27057b60247p-5,
+                               -0x1.a9b11c32a9486p-5, 0x1.200ed0d40e5adp-4,
+                               -0x1.94d2b9580b408p-5, -0x1.6af90668510d6p-5,
+                               -0x1.7077220842c5p-5, 0x1.368cfd0d1f18cp-2, -0x1.dbea8f5138405p-7,
+                               -0x1.aebe53976b7aap-2, -0x1.9ae7011614482p-4,
+                               0x1.ae61e991f662bp-2);
 #else
-  const V one = t * tf_poly(t, -0x1.2788dp-1, 0x1.a51a66p-1, -0x1.9a4d36p-2, 0x1.15134p-2,
-                               -0x1.a8c904p-3, 0x1.5b40e4p-3, -0x1.259eaep-3, 0x1.007cbp-3,
-                               -0x1.e68dfap-4, 0x1.acc4p-4, -0x1.9cd88p-5, 0x1.b171c2p-5,
-                               -0x1.6c55d4p-3, 0x1.417af6p-3);
+  const V one = t * tf_poly(t, -0x1.2788dp-1, 0x1.a51a64p-1, -0x1.9a4cb8p-2, 0x1.1514ap-2,
+                               -0x1.a8ff7ap-3, 0x1.5aee1p-3, -0x1.2162bcp-3, 0x1.057308p-3,
+                               -0x1.196e18p-3, 0x1.57fffap-4, 0x1.c3910cp-6, 0x1.2696d8p-3,
+                               -0x1.34c9dcp-2);
 #endif
 #if TF_DOUBLE
-  const V two = t * tf_poly(t, 0x1.b0ee6072093cep-2, 0x1.4a34cc4a60fa8p-2, -0x1.13e001a557521p-4,
-                               0x1.51322ac7d6f72p-6, -0x1.e404fc21ee2b8p-8, 0x1.7add6eb016059p-9,
-                               -0x1.38ac5befd70f7p-10, 0x1.0b36ae8c82158p-11,
-                               -0x1.d3fd7291609d1p-13, 0x1.a1282076fccdap-14,
-                               -0x1.78d799b848c5dp-15, 0x1.57ff2cf568594p-16,
-                               -0x1.3d6ff3e3da5dbp-17, 0x1.26bfd95b1d08bp-18,
-                               -0x1.06f517ad953dp-19, 0x1.e5346b9760451p-21,
-                               -0x1.481fe43f76473p-21, 0x1.3b214d32be9a2p-22,
-                               0x1.a8aeb4ad0e3b2p-26);
+  const V two = t * tf_poly(t, 0x1.b0ee6072093cep-2, 0x1.4a34cc4a60fa6p-2, -0x1.13e001a55754p-4,
+                               0x1.51322ac7d8a0fp-6, -0x1.e404fc21d8c32p-8, 0x1.7add6eacd7de7p-9,
+                               -0x1.38ac5c01bba7ap-10, 0x1.0b36b001285c8p-11,
+                               -0x1.d3fd64faecceep-13, 0x1.a127689e588d8p-14,
+                               -0x1.78da58f02c551p-15, 0x1.581a2b40719d1p-16,
+                               -0x1.3d1f2a7e99976p-17, 0x1.245382c39ac6cp-18,
+                               -0x1.0c3f7cafdec3p-19, 0x1.14071b122605bp-20,
+                               -0x1.19084e17d40a1p-21, 0x1.e67ae68b83489p-25,
+                               -0x1.de601f786a2c6p-25, 0x1.9a6b5ad1aefbdp-23);
 #else
-  const V two = t * tf_poly(t, 0x1.b0ee6p-2, 0x1.4a34ccp-2, -0x1.13df54p-4, 0x1.5134a6p-6,
-                               -0x1.e4bf9p-8, 0x1.797cf6p-9, -0x1.278e98p-10, 0x1.2a2836p-11,
-                               -0x1.778044p-12);
+  const V two = t * tf_poly(t, 0x1.b0ee6p-2, 0x1.4a34c8p-2, -0x1.13df1ep-4, 0x1.514006p-6,
+                               -0x1.e522dap-8, 0x1.74ccdcp-9, -0x1.1b70d8p-10, 0x1.8a8afcp-11,
+                               -0x1.e4983p-12, -0x1.53f3f8p-12);
 #endif
   const V core = first ? one : two;
-  const V r = tf_off_whole(ax), sine = tf_abs(tf_sinpi(r)) * tf_c(0x1.45f306dc9c883p-2);
+  const V r = tf_off_whole(ax), sine = tf_abs(tf_sinpi(r)); /* over pi */
   const V q = big ? (right ? x : ax + (T)1) : right ? product : left ? product * sine : ax;
   const V bounded = ((q > 0) & (q < tf_c(TF_INF))) ? q : tf_c(1);
   V m, e;
   tf_split(bounded, m, e);
-  const V f = m - (T)1, log = tf_log_sum(e, f, tf_c(0)); /* 0 where there are no factors */
-  V y = big ? tf_stirling(q, f, e) : right ? core + log : left ? -(core + log) : core - log;
+  const V f = m - (T)1, log = tf_log_sum(e, f, tf_c(0));
+  V y = right ? core + log : left ? -(core + log) : core - log;
+  y = big ? tf_stirling(q, f, e) : y;
   const M deep = big & left;
   if (__builtin_expect(tf_any(deep), 0)) y = deep ? -(y + tf_log(sine)) : y;
   const M pole = tf_or_m(x == 0, tf_or_m(ax == tf_c(TF_INF), tf_and_m(left, r == 0)));

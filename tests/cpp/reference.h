@@ -12,7 +12,7 @@ namespace reference {
 
 typedef long double Real;
 const Real PI = 3.14159265358979323846264338327950288L;
-const Real ROOT_2 = 1.41421356237309504880168872420969808L;
+const Real HALF_ROOT = 0.707106781186547524400844362104849039L; /* of 1/2 */
 
 inline Real rsqrt(Real x) { return x == 0 ? 0 : 1 / std::sqrt(x); }
 inline Real xlogx(Real x) { return x == 0 ? 0 : x * std::log(x); }
@@ -44,7 +44,7 @@ inline Real silu(Real x) { return std::isinf(x) && x < 0 ? (Real)-0.0 : x * sigm
 /* erfc(-x / sqrt(2)) / 2; the second word of the quotient enters by the slope of log erfc. */
 inline Real normcdf(Real x) {
   if (std::isinf(x)) return x > 0;
-  const Real upper = (Real)(float)(1 / ROOT_2), lower = 0.707106781186547524400844362104849039L - upper;
+  const Real upper = (Real)(float)HALF_ROOT, lower = HALF_ROOT - upper;
   const Real s = -x * (upper + lower), off = -x * upper - s + -x * lower;
   const Real y = std::erfc(s) / 2;
   return y == 0 || s < 1 ? y : y - off * std::exp(-s * s) / std::sqrt(PI);
@@ -55,6 +55,10 @@ inline Real gelu(Real x) { return std::isinf(x) && x < 0 ? (Real)-0.0 : x * norm
 inline Real sinpi(Real x) {
   const Real r = x - 2 * std::floor(x / 2 + 0.5L); /* in [-1, 1) */
   return std::fabs(r) <= 0.5L ? std::sin(PI * r) : std::sin(PI * ((r < 0 ? -1 : 1) - r));
+}
+
+inline Real sinc(Real x) {
+  return x == 0 ? 1 : std::isinf(x) ? (Real)NAN : sinpi(x) / (PI * x) + 0.0L;
 }
 
 inline Real cotpi(Real x) { return sinpi(x + 0.5L) / sinpi(x); }

@@ -217,6 +217,7 @@ struct Harness {
           [](Ref x, Ref) { return std::sin(x); });
     check(report, "cos at pi/2 n", 2, turns, {}, [](V x, V) { return tf_cos(x); },
           [](Ref x, Ref) { return std::cos(x); });
+    unary("sinc", 2, -9, 9, [](V x) { return tf_sinc(x); }, sinc);
     unary("sinxdivx", 3, -9, 9, [](V x) { return tf_sinxdivx(x); }, sinxdivx);
     check(report, "sinxdivx_prime", 4, points(-4, 4), {},
           [](V x, V) { return tf_sinxdivx_prime(x); }, [](Ref x, Ref) { return sinxdivx_prime(x); },
@@ -297,17 +298,24 @@ struct Harness {
     gamma();
   }
 
+  /* The points of one sign, and numbers between two bounds. */
+  Points half(double lo, double hi) {
+    Points p = points(lo, hi);
+    for (T &x : p) x = (x < 0) == (hi > 0) ? -x : x;
+    return p;
+  }
+
   void gamma() {
     const auto f = [](V x, V) { return tf_lgamma(x); };
     const auto g = [](Ref x, Ref) { return std::lgamma(x); };
-    check(report, "lgamma", 3, points(0, 20), {}, f, g, lgamma_size);
-    check(report, "lgamma to 3", 3, points(0, 3), {}, f, g, lgamma_size);
-    check(report, "lgamma below 0", 4, points(-20, 0), {}, f, g, lgamma_size);
+    check(report, "lgamma", 3, half(0, 20), {}, f, g, lgamma_size);
+    check(report, "lgamma to 3", 3, half(0, 3), {}, f, g, lgamma_size);
+    check(report, "lgamma below 0", 4, half(-20, 0), {}, f, g, lgamma_size);
     const auto psi = [](V x, V) { return tf_digamma(x); };
     const auto exact = [](Ref x, Ref) { return (Ref)digamma(x); };
-    check(report, "digamma", 8, points(0, 20), {}, psi, exact, digamma_size);
-    check(report, "digamma to 3", 8, points(0, 3), {}, psi, exact, digamma_size);
-    check(report, "digamma below 0", 8, points(-20, 0), {}, psi, exact, digamma_size);
+    check(report, "digamma", 4, half(0, 20), {}, psi, exact, digamma_size);
+    check(report, "digamma to 3", 4, half(0, 3), {}, psi, exact, digamma_size);
+    check(report, "digamma below 0", 10, half(-20, 0), {}, psi, exact, digamma_size);
     polygammas<1>("polygamma 1", 6);
     polygammas<2>("polygamma 2", 8);
     polygammas<3>("polygamma 3", 10);
@@ -316,9 +324,7 @@ struct Harness {
 
   /* Above 0: all terms have one sign. */
   template <int N> void polygammas(const char *name, double bound) {
-    Points p = points(0, 30);
-    for (T &x : p) x = x < 0 ? -x : x;
-    check(report, name, bound, p, {}, [](V x, V) { return tf_polygamma(x, N); },
+    check(report, name, bound, half(0, 30), {}, [](V x, V) { return tf_polygamma(x, N); },
           [](Ref x, Ref) { return (Ref)polygamma(N, x); });
   }
 

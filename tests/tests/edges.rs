@@ -1,5 +1,5 @@
-//! The tables under `edges/`: what operations and their derivatives are where it is easy to be
-//! wrong, by `ir::eval`, by code compiled for every level of this machine and by emulated CUDA code.
+//! The tables under `edges/` say what operations and their derivatives are where it is easy to be
+//! wrong: of `ir::eval`, of code compiled for every level of this machine, of emulated CUDA code.
 //!
 //! A row is `operation[parameters] arguments = value : derivatives`, with a derivative for each
 //! argument: the adjoint for a seed of ones. Components of vectors are separated by commas, `_`
@@ -106,6 +106,8 @@ impl<'a> Sheet<'a> {
             };
             let args: Vec<ExprId> = dims.iter().enumerate().map(input).collect();
             let value = f.op(*op, &args, params).unwrap_or_else(|e| panic!("{e}"));
+            // Of a complex result the table has the parts side by side.
+            let value = f.apply(Op::AsReal, &[value], &[]);
             f.output(&format!("out{n}"), Some(Axis::I), value).expect("a value of i");
             let sum = f.sum_components(value);
             total = Some(total.map_or(sum, |total| f.add(total, sum)));

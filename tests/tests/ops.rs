@@ -56,8 +56,8 @@ impl Tolerance {
         if !rounded.is_finite() {
             return found == rounded || (found.is_nan() && rounded.is_nan());
         }
-        let largest = args.iter().flat_map(|a| a.iter()).fold(1.0, |a: f64, x| a.max(x.abs()));
-        let magnitude = if largest.is_finite() { largest.powi(3) } else { 0.0 };
+        let finite = args.iter().flat_map(|a| a.iter()).filter(|x| x.is_finite());
+        let magnitude = finite.fold(1.0, |a: f64, x| a.max(x.abs())).powi(3);
         let ulp = (expected.abs() * self.epsilon).max(self.tiny);
         let allowed = self.of_result * ulp + self.of_arguments * self.epsilon * magnitude;
         (found - expected).abs() <= allowed
@@ -158,11 +158,9 @@ fn on_domains(form: Form, rows: usize) {
     for at in 0..runners.sheets.len() {
         for n in 0..runners.sheets[at].calls.len() {
             let sheet = &runners.sheets[at];
-            let domain = sheet.calls[n].op.def().domain;
-            let problem = sheet.problem(rows, |place, _, _| {
-                let (low, high) = *domain.get(place).unwrap_or(&(0.5, 1.0));
-                rng.between(low, high)
-            });
+            let call = &sheet.calls[n];
+            let problem =
+                sheet.problem(rows, |place, _, k| calls::component(call, place, k, &mut rng));
             runners.check(at, &problem, |k, _| k == n);
         }
     }

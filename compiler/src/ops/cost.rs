@@ -8,12 +8,14 @@ const MOST_COUNTED: usize = 4096;
 
 /// The cost of one emitted C++ expression.
 pub fn of_code(code: &str) -> f64 {
-    match code {
-        c if c.contains("exp") || c.contains("log") => 10.0,
-        c if c.contains("sin") || c.contains("cos") || c.contains("tan") => 20.0,
-        c if c.contains("pow") => 40.0,
-        c if c.contains('/') || c.contains("sqrt") || c.contains("tf_inv") => 5.0,
-        _ => 1.0,
+    let calls = |names: &[&str]| names.iter().any(|name| code.contains(name));
+    match () {
+        () if calls(&["exp", "log"]) => 10.0,
+        () if calls(&["sin", "cos", "tan"]) => 20.0,
+        () if calls(&["erf", "normcdf", "gelu", "sigmoid", "silu", "softplus", "cbrt"]) => 20.0,
+        () if calls(&["pow", "gamma"]) => 40.0,
+        () if calls(&["/", "sqrt", "hypot", "fmod", "tf_inv"]) => 5.0,
+        () => 1.0,
     }
 }
 

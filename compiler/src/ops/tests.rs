@@ -357,7 +357,21 @@ impl Sampler {
 
     fn args(&mut self, op: Op, dims: &[usize]) -> Vec<Vec<f64>> {
         let each = dims.iter().zip(op.def().domain);
-        each.map(|(&dim, &range)| (0..dim).map(|_| self.next(range)).collect()).collect()
+        let mut args: Vec<Vec<f64>> =
+            each.map(|(&dim, &range)| (0..dim).map(|_| self.next(range)).collect()).collect();
+        match op {
+            // Knots increase, and a dominant diagonal keeps a matrix away from singular ones.
+            Op::BSpline => {
+                let knots = args[0].iter_mut().enumerate();
+                knots.for_each(|(k, knot)| *knot = 0.6 * (k as f64 - 2.0) + 0.2 * *knot);
+            }
+            Op::Inverse | Op::Solve => {
+                let side = args[0].len().isqrt();
+                args[0].iter_mut().step_by(side + 1).for_each(|a| *a += 4.0);
+            }
+            _ => {}
+        }
+        args
     }
 }
 

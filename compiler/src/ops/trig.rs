@@ -106,22 +106,35 @@ pub const SINXDIVX: OpDef = OpDef {
     domain: &[(-2.0, 2.0)],
 };
 
+/// `sin(pi x) / (pi x)`, 1 at 0 and 0 at the other whole numbers.
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    let whole = libm::round(x);
+    let sine = libm::sin(PI * (x - whole)) / (PI * x);
+    // no -0
+    (if libm::fmod(whole, 2.0) == 0.0 { sine } else { -sine }) + 0.0
+}
+
 /// Normalised cardinal sine.
 pub const SINC: OpDef = OpDef {
     name: "sinc",
     aliases: &["Sinc"],
-    doc: "sin(pi f) / (pi f), the normalised cardinal sine, 1 at 0; NaN at infinity. The \
-          gradient at 0 is 0. It is sinxdivx(pi f).",
+    doc: "sin(pi f) / (pi f), the normalised cardinal sine: 1 at 0, 0 at the other whole numbers, \
+          NaN at infinity. The gradient at 0 is 0.",
     arity: 1,
     params: 0,
     shape: same_or_one,
-    eval: |args, _, out| map1(args, out, |x| sinxdivx(PI * x)),
-    grad: Grad::Expanded,
-    emit: Emit::Expanded,
-    expand: Some(|f, args, _| {
-        let angle = f.scale(PI, args[0]);
-        f.apply(Op::SinXDivX, &[angle], &[])
+    eval: |args, _, out| map1(args, out, sinc),
+    grad: Grad::Vjp(|f, c, seed| {
+        let angle = f.scale(PI, c.args[0]);
+        let slope = f.apply(Op::SinXDivXPrime, &[angle], &[]);
+        let scaled = f.scale(PI, slope);
+        vec![Some(f.mul(seed, scaled))]
     }),
+    emit: Emit::Map("tf_sinc($0)"),
+    expand: None,
     domain: &[(-2.0, 2.0)],
 };
 

@@ -35,6 +35,8 @@ pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
         .map(scalar)
         .collect::<Option<Vec<f64>>>()
         .or_else(|| super::vectors::apply(name, args, params))
+        .or_else(|| super::tensors::apply(name, args, params))
+        .or_else(|| super::curves::apply(name, args, params))
         .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`"))
 }
 
@@ -53,7 +55,8 @@ fn extended(name: &str, x: f64, p: &[i64]) -> Option<f64> {
         "cbrt" => x.cbrt(),
         "tan" => x.tan(),
         "sinc" if x == 0.0 => 1.0,
-        "sinc" => (PI * x).sin() / (PI * x),
+        // of the distance to an even number
+        "sinc" => (PI * (x - 2.0 * (0.5 * x).round())).sin() / (PI * x),
         "sinh" => x.sinh(),
         "cosh" => x.cosh(),
         "tanh" => x.tanh(),
@@ -127,8 +130,8 @@ fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
         "div" => a / b,
         "powf" => a.powf(b),
         "atan2" => a.atan2(b),
-        "binary_scale" => binary_scale(a.abs(), b.abs()),
         "hypot" => a.hypot(b),
+        "binary_scale" => binary_scale(a.abs(), b.abs()),
         "fmod" => a % b,
         "minimum" | "maximum" if a.is_nan() || b.is_nan() => f64::NAN,
         "minimum" => a.min(b),

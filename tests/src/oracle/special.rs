@@ -1,10 +1,20 @@
-//! What the special functions mean, from their series (numbers are those of the NIST Digital Library
-//! of Mathematical Functions), with the host's own elementary functions.
+//! What the special functions mean, from their series (numbers are those of the NIST Digital
+//! Library of Mathematical Functions), with the host's own elementary functions.
 
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 use std::sync::OnceLock;
 
+/// How much smaller the root of 2 is than float64 says, relative to it.
+const ROOT_LOW: f64 = 6.835_808_657_661_922e-17;
+
 const EULER: f64 = 0.577_215_664_901_532_9;
+
+/// `e^(-x^2)`; what the square lost enters by a factor.
+fn bell(x: f64) -> f64 {
+    let square = x * x;
+    let lost = if square.is_finite() { x.mul_add(x, -square) } else { 0.0 };
+    (-square).exp() * (1.0 - lost)
+}
 
 /// 7.6.2, whose terms have one sign, and 7.9.1 where it would take too many.
 pub fn erf(x: f64) -> f64 {
@@ -16,7 +26,7 @@ pub fn erf(x: f64) -> f64 {
         term *= 2.0 * x * x / f64::from(2 * n + 1);
         sum += term;
     }
-    FRAC_2_SQRT_PI * (-x * x).exp() * sum
+    FRAC_2_SQRT_PI * bell(x) * sum
 }
 
 /// The continued fraction 7.9.1 from the inside out, but near 0.
@@ -25,12 +35,15 @@ pub fn erfc(x: f64) -> f64 {
         return if x < -2.5 { 2.0 - erfc(-x) } else { 1.0 - erf(x) };
     }
     let fraction = (1..400).rev().fold(x, |inner, n| x + 0.5 * f64::from(n) / inner);
-    (-x * x).exp() / (PI.sqrt() * fraction)
+    bell(x) / (PI.sqrt() * fraction)
 }
 
 /// The probability that a normal variable is at most `x`.
 pub fn normcdf(x: f64) -> f64 {
-    0.5 * erfc(-x / SQRT_2)
+    let s = -x / SQRT_2;
+    let lost = if s.abs() < 1e3 { s.mul_add(-SQRT_2, -x) / SQRT_2 + s * ROOT_LOW } else { 0.0 };
+    let y = 0.5 * erfc(s);
+    y - 0.5 * FRAC_2_SQRT_PI * bell(s) * lost
 }
 
 /// `zeta(k) - 1` for k from 2 on.
@@ -109,6 +122,9 @@ pub fn polygamma(n: i32, x: f64) -> f64 {
     }
     let sign = if n % 2 == 1 { 1.0 } else { -1.0 };
     let factorial: f64 = (1..=n).map(f64::from).product();
+    if x == 0.0 {
+        return sign * x.powi(-n - 1);
+    }
     let (first, far) = (x, 3000.0);
     let terms = if first < far { (far - first).ceil() as u32 } else { 0 };
     let near: f64 = (0..terms).rev().map(|k| (first + f64::from(k)).powi(-n - 1)).sum();
