@@ -82,6 +82,12 @@ pub fn find(name: &str) -> Option<&'static Form> {
     FORMS.iter().find(|form| form.names.contains(&name))
 }
 
+/// KeOps' name, the name in formula files, and the arguments of every derivative and linear
+/// operator, in the order of the documentation.
+pub fn operators() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    FORMS.iter().map(|form| (form.names[0], form.names[1], form.usage))
+}
+
 /// Every name.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FORMS.iter().flat_map(|form| form.names)
