@@ -172,11 +172,9 @@ fn ten_million_terms() {
     });
     let equal = |count: usize, x: f32| Array2::from_elem((count, 1), x);
     let mut wrong = Vec::new();
-    for (name, y) in [
-        ("ones", equal(30_000_000, 1.0)),
-        ("tenths", equal(10_000_000, 0.1)),
-        ("uniform", random),
-    ] {
+    for (name, y) in
+        [("ones", equal(30_000_000, 1.0)), ("tenths", equal(10_000_000, 0.1)), ("uniform", random)]
+    {
         let (total, rest) = exact(y.iter().map(|&x| f64::from(x)));
         for level in native::levels() {
             let found = f64::from(sum(&native, Dtype::F32, level, &y, -0.0));

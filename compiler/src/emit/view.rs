@@ -23,6 +23,10 @@ pub struct StageView {
     pub rows_wide: usize,
     /// Vectors of rows a block, with 16 vector registers.
     pub rows_narrow: usize,
+    /// Vectors of rows a group, with 32 vector registers.
+    pub group_wide: usize,
+    /// Vectors of rows a group, with 16 vector registers.
+    pub group_narrow: usize,
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
@@ -94,6 +98,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         notes: notes(plan, stage),
         rows_wide: choice.rows_wide,
         rows_narrow: choice.rows_narrow,
+        group_wide: choice.group_wide,
+        group_narrow: choice.rows_narrow,
         tile: choice.tile,
         block: choice.block,
         threads: choice.threads,
@@ -241,15 +247,19 @@ fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>)
         None => value.to_string(),
     };
     match (kind, mask) {
-        (StateKind::Sum, _) => format!("a.a{n}.add({index}, r, {});", masked(0.0)),
-        (StateKind::Min, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::INFINITY)),
-        (StateKind::Max, _) => format!("a.a{n}.add({index}, r, {});", masked(f64::NEG_INFINITY)),
-        (StateKind::KMin, None) => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
-        (StateKind::KMin, Some(m)) => {
-            format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);")
+        (StateKind::Sum, _) => format!("a.a{n}.add({index}, g + r, {});", masked(0.0)),
+        (StateKind::Min, _) => format!("a.a{n}.add({index}, g + r, {});", masked(f64::INFINITY)),
+        (StateKind::Max, _) => {
+            format!("a.a{n}.add({index}, g + r, {});", masked(f64::NEG_INFINITY))
         }
-        (_, None) => format!("a.a{n}.add({index}, r, {value}, jj);"),
-        (_, Some(m)) => format!("a.a{n}.add_if({index}, r, {value}, {m}, jj);"),
+        (StateKind::KMin, None) => {
+            format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}, tile + jj);")
+        }
+        (StateKind::KMin, Some(m)) => {
+            format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, tile + jj);")
+        }
+        (_, None) => format!("a.a{n}.add({index}, g + r, {value}, jj);"),
+        (_, Some(m)) => format!("a.a{n}.add_if({index}, g + r, {value}, {m}, jj);"),
     }
 }
 
@@ -268,7 +278,7 @@ fn shifted_exp(
     let terms = body.bind(&score);
     let all = terms.trim_end_matches("[r]");
     body.count(12.0);
-    body.line(&format!("a.a{n}.terms(s.a{n}, {all});"));
+    body.line(&format!("a.a{n}.terms(s.a{n}, g, {all});"));
     let Some(weight) = weight else { return };
     body.each(weight, |body, index, value| {
         body.count(2.0);
@@ -277,7 +287,7 @@ fn shifted_exp(
             Some(m) => format!("tf_where({m}, {product}, {})", number(0.0)),
             None => product,
         };
-        body.per_row(&format!("a.a{n}.add({index}, r, {product});"));
+        body.per_row(&format!("a.a{n}.add({index}, g + r, {product});"));
     });
 }
 

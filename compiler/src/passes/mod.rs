@@ -15,6 +15,7 @@ mod grad;
 mod products;
 mod reciprocal;
 mod rewrite;
+mod signs;
 
 use crate::ir::{Formula, verify};
 
@@ -42,6 +43,8 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "factor", doc: "move factors out of sums, group by stratum", run: factor::factor },
     Pass { name: "exponent", doc: "exp(c x) becomes exp2((c log2 e) x)", run: exponent::exponent },
     Pass { name: "refold", doc: "compute the constants that the others made", run: fold::fold },
+    // Last: the passes before it know subtractions.
+    Pass { name: "signs", doc: "x - y of a row and a column becomes x + (-y)", run: signs::signs },
 ];
 
 /// Runs the pipeline.
