@@ -34,6 +34,12 @@
 #define TF_ROLLED
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
+/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. */
+#if defined(__CUDACC__)
+#define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
+#else
+#define TF_COMPONENTS(e) for (int e = 0; e < E; ++e)
+#endif
 /* The G vectors of a group, where R counts those of a block. */
 #if defined(__CUDACC__)
 #define TF_GROUP(r) _Pragma("unroll") for (int r = 0; r < G; ++r)
@@ -114,10 +120,10 @@ template <int E, int R, bool EACH> struct tf_parts {
   V high[EACH ? 1 : E][R], low[EACH ? 1 : E][R];
 
   TF_FN void init(Totals &t) {
-    for (int e = 0; e < E; ++e) t[e].clear();
+    TF_COMPONENTS(e) t[e].clear();
   }
   TF_METHOD void open() {
-    for (int e = 0; e < E; ++e)
+    TF_COMPONENTS(e)
       TF_ROWS(r) {
         part[e][r] = tf_c(0.0);
         if (!EACH) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
@@ -125,7 +131,7 @@ template <int E, int R, bool EACH> struct tf_parts {
   }
   TF_METHOD void add(int e, int r, V x) { part[e][r] = part[e][r] + x; }
   TF_METHOD void flush(Totals &t) {
-    for (int e = 0; e < E; ++e)
+    TF_COMPONENTS(e)
       TF_ROWS(r) {
         if (EACH) {
           t[e].add(r * W, part[e][r]);
@@ -139,7 +145,7 @@ template <int E, int R, bool EACH> struct tf_parts {
   }
   TF_METHOD void close(Totals &t) {
     if (EACH) return;
-    for (int e = 0; e < E; ++e)
+    TF_COMPONENTS(e)
       TF_ROWS(r) {
         const V sum = high[e][r], error = low[e][r];
         t[e].add(r * W, sum);
@@ -148,7 +154,7 @@ template <int E, int R, bool EACH> struct tf_parts {
   }
   /* Multiplies all sums of vector r by c. */
   TF_METHOD void scale(Totals &t, int r, V c) {
-    for (int e = 0; e < E; ++e) {
+    TF_COMPONENTS(e) {
       part[e][r] = part[e][r] * c;
       if (!EACH) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
       t[e].scale(r * W, c);

@@ -40,8 +40,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
     match target {
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
-                0..=2 => (8, 8),
-                3..=5 => (4, 4),
+                0..=5 => (8, 8),
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
