@@ -73,8 +73,6 @@ codes! {
     DIM_LIMIT = "E0505": "a dimension is zero or too large",
     // not yet supported
     DYN = "E0901": "run-time dimensions are not yet supported",
-    HALF = "E0905": "16-bit dtypes are not yet supported",
-    OPERATION = "E0907": "an operation of KeOps is not yet supported",
 }
 
 /// A range of bytes of the text.

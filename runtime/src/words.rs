@@ -153,9 +153,18 @@ pub(crate) fn dtype(kernel: &Kernel, value: &Value, found: ComponentType) -> Err
         ComponentType::Index => error.help("pass an array of i64, for labels and row numbers"),
         ComponentType::Complex(dtype) => error
             .help(format!("pass an array of {component}: n columns of numbers, not 2n of {dtype}")),
-        ComponentType::Real(_) => error
-            .help(format!("convert the array: a.mapv(|v| v as {component})"))
-            .help(format!("or compile the formula for {found}")),
+        ComponentType::Real(dtype) => {
+            let how = match (dtype, found) {
+                (Dtype::F16 | Dtype::BF16, _) => format!("{component}::from_f32"),
+                (_, ComponentType::Real(Dtype::F16 | Dtype::BF16)) => {
+                    format!("|v| v.to_{component}()")
+                }
+                _ => format!("|v| v as {component}"),
+            };
+            error
+                .help(format!("convert the array: a.mapv({how})"))
+                .help(format!("or compile the formula for {found}"))
+        }
     }
 }
 
@@ -259,14 +268,16 @@ pub(crate) fn too_few_columns(kernel: &Kernel, axis: Axis, found: usize, least: 
 }
 
 pub(crate) fn positions(kernel: &Kernel, axis: Axis, found: usize, exact: u64) -> Error {
-    let (dtype, letter) = (kernel.dtype(), letter(axis));
+    let (dtype, letter) = (kernel.dtype().computes(), letter(axis));
     let message = format!(
         "it reads pos({axis}) as {dtype}, which is exact for {exact} rows, but {letter} = {found}"
     );
     let error = new(Code::Positions, kernel, message);
     let blocks = format!("run it on blocks of at most {exact} rows");
     match dtype {
-        Dtype::F32 => error.help("compile the formula for f64").help(format!("or {blocks}")),
+        Dtype::F16 | Dtype::BF16 | Dtype::F32 => {
+            error.help("compile the formula for f64").help(format!("or {blocks}"))
+        }
         Dtype::F64 => error.help(blocks),
     }
 }

@@ -341,7 +341,7 @@ fn every_field_of_a_descriptor_is_checked() {
             "has ABI version 9, but this runtime has 1",
         ),
         (|s| s.kernel.size = 100, Code::Descriptor, "`size` is 100 bytes"),
-        (|s| s.kernel.dtype = 2, Code::Descriptor, "`dtype` is 2"),
+        (|s| s.kernel.dtype = 4, Code::Descriptor, "`dtype` is 4"),
         (|s| s.kernel.name = std::ptr::null(), Code::Descriptor, "`name` is null"),
         (|s| s.kernel.name = c"".as_ptr(), Code::Descriptor, "`name` is empty"),
         (|s| s.kernel.name = c"\xff".as_ptr(), Code::Descriptor, "`name` is not UTF-8"),

@@ -7,6 +7,7 @@
 #ifndef TF_KERNEL_H
 #define TF_KERNEL_H
 #include "tf_abi.h"
+#include "half.h"
 #include "reduce.h"
 #include "tf_int.h"
 
@@ -36,6 +37,10 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 #endif
 #if TF_DOUBLE
 #define TF_DTYPE_ _f64
+#elif defined(TF_STORE_F16)
+#define TF_DTYPE_ _f16
+#elif defined(TF_STORE_BF16)
+#define TF_DTYPE_ _bf16
 #else
 #define TF_DTYPE_ _f32
 #endif
@@ -63,8 +68,8 @@ struct tf_col {
   TF_METHOD V at(int word) const { return tf_splat(at_[(i64)word * stride]); }
 };
 
-/* Column c of lane rows; rows past the end repeat the last one. */
-TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+/* Column c of lane rows, as an earlier stage left it; rows past the end repeat the last one. */
+TF_FN V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
   const T *base = (const T *)a.data + c * a.col_stride;
   V v = tf_c(0.0);
   TF_LANES(l) {
@@ -74,10 +79,31 @@ TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
   return v;
 }
 
-/* Column c of the only row. */
-TF_FN V tf_read_param(const tf_array &a, int c) {
+/* Column c of the only row, as an earlier stage left it. */
+TF_FN V tf_read_param_temp(const tf_array &a, int c) {
   return tf_splat(((const T *)a.data)[c * a.col_stride]);
 }
+
+/* The same of the caller's arrays, which may hold 16-bit reals. */
+#if TF_STORES_HALVES
+TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  const tf_half *base = (const tf_half *)a.data + c * a.col_stride;
+  VI halves = tf_splat_i(0);
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    tf_set_lane_i(halves, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
+  }
+  return tf_from_half(halves);
+}
+TF_FN V tf_read_param(const tf_array &a, int c) {
+  return tf_from_half(tf_splat_i(((const tf_half *)a.data)[c * a.col_stride]));
+}
+#else
+TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  return tf_read_temp(a, c, i0, i1, step, r);
+}
+TF_FN V tf_read_param(const tf_array &a, int c) { return tf_read_param_temp(a, c); }
+#endif
 
 /* As tf_read and tf_read_param, of int64; I is tf_int2 or tf_int3. */
 template <class I>
@@ -113,12 +139,25 @@ TF_FN void tf_pack(T *to, i64 lane_stride, int n, V v) {
   for (int l = 0; l < n; ++l) to[l * lane_stride] = tf_lane(v, l);
 }
 
-/* Writes column c of lane rows; rows past the end are left alone. */
-TF_FN void tf_write(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
+/* Writes column c of lane rows for a later stage; rows past the end are left alone. */
+TF_FN void tf_write_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
   TF_LANES(l) {
     i64 i = i0 + (i64)(r * W + l) * step;
     if (i < i1) ((T *)a.data)[i * a.row_stride + c] = tf_lane(v, l);
   }
+}
+
+/* The same to the caller's arrays. */
+TF_FN void tf_write(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
+#if TF_STORES_HALVES
+  const VI halves = tf_to_half(v);
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    if (i < i1) ((tf_half *)a.data)[i * a.row_stride + c] = (tf_half)tf_lane_i(halves, l);
+  }
+#else
+  tf_write_temp(a, c, i0, i1, step, r, v);
+#endif
 }
 
 /* As tf_write, of int64. */

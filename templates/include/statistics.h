@@ -49,74 +49,42 @@ template <int E, int R, bool EACH> struct tf_mean {
 };
 
 /* Variances: number of rows, mean and sum of squared distances from the mean. Parts are merged by
- * Chan, Golub and LeVeque (1983). Within a tile, sums of distances from a number near the values
+ * Chan, Golub and LeVeque (1983). Within a part, sums of distances from a number near the values
  * (the mean so far, or the first value) and of their squares, all in double: what the values have
- * in common does not cancel. */
+ * in common does not cancel. A part ends when it has as many rows as there were before it, so that
+ * no more rows are measured from the first value than it deserves; or with its tile. */
 template <int E, int R> struct tf_var {
   struct State {
     double mean[E][R * W], squares[E][R * W];
     i64 rows[R * W];
   };
   double near_[E][R * W], sum[E][R * W], square[E][R * W];
-  VI rows[R];  /* in this tile */
-  VI fresh[R]; /* -1 while the row has no value to be near to */
+  VI rows[R];   /* in this part */
+  VI before[R]; /* rows before it, or many */
 
   TF_FN void init(State &s) {
     for (int e = 0; e < E; ++e)
       for (int l = 0; l < R * W; ++l) s.mean[e][l] = s.squares[e][l] = 0.0;
     for (int l = 0; l < R * W; ++l) s.rows[l] = 0;
   }
-  TF_METHOD void open(const State &s) {
+  TF_METHOD void begin(const State &s, int r) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) {
+      TF_LANES(l) {
         /* What is not finite would make every distance NaN. */
-        near_[e][l] = s.mean[e][l] - s.mean[e][l] == 0.0 ? s.mean[e][l] : 0.0;
-        sum[e][l] = square[e][l] = 0.0;
+        const double mean = s.mean[e][r * W + l];
+        near_[e][r * W + l] = mean - mean == 0.0 ? mean : 0.0;
+        sum[e][r * W + l] = square[e][r * W + l] = 0.0;
       }
-    TF_ROWS(r) {
-      rows[r] = tf_splat_i(0);
-      VI empty = tf_splat_i(0);
-      TF_LANES(l) tf_set_lane_i(empty, l, s.rows[r * W + l] == 0 ? -1 : 0);
-      fresh[r] = empty;
-    }
-  }
-  TF_METHOD void start(int e, int r, V x, M first) {
+    VI past = tf_splat_i(0);
     TF_LANES(l) {
-      const double v = (double)tf_lane(x, l);
-      if (tf_lane_m(first, l) && v - v == 0.0) near_[e][r * W + l] = v;
+      const i64 n = s.rows[r * W + l];
+      tf_set_lane_i(past, l, n < 1 << 20 ? n : 1 << 20);
     }
+    rows[r] = tf_splat_i(0);
+    before[r] = past;
   }
-  TF_METHOD void add(int e, int r, V x) {
-    const M first = fresh[r] != tf_splat_i(0);
-    if (__builtin_expect(tf_any(first), 0)) start(e, r, x, first);
+  TF_METHOD void end(State &s, int r) {
     TF_LANES(l) {
-      const double d = (double)tf_lane(x, l) - near_[e][r * W + l];
-      sum[e][r * W + l] += d;
-      square[e][r * W + l] += d * d;
-    }
-  }
-  TF_METHOD void add_if(int e, int r, V x, V mask) {
-    const M taken = mask != tf_c(0.0), first = tf_and_m(taken, fresh[r] != tf_splat_i(0));
-    if (__builtin_expect(tf_any(first), 0)) start(e, r, x, first);
-    TF_LANES(l) {
-      const double v = (double)tf_lane(x, l) - near_[e][r * W + l];
-      const double d = tf_lane_m(taken, l) ? v : 0.0;
-      sum[e][r * W + l] += d;
-      square[e][r * W + l] += d * d;
-    }
-  }
-  /* One column is folded, all its components. */
-  TF_METHOD void count(int r) {
-    rows[r] = rows[r] + tf_splat_i(1);
-    fresh[r] = tf_splat_i(0);
-  }
-  TF_METHOD void count_if(int r, V mask) {
-    const M taken = mask != tf_c(0.0);
-    rows[r] = rows[r] + tf_sel_i(taken, tf_splat_i(1), tf_splat_i(0));
-    fresh[r] = tf_sel_i(taken, tf_splat_i(0), fresh[r]);
-  }
-  TF_METHOD void close(State &s, i64) {
-    TF_ROWS(r) TF_LANES(l) {
       const int n = r * W + l;
       const i64 count = tf_lane_i(rows[r], l);
       for (int e = 0; e < E; ++e) {
@@ -127,6 +95,46 @@ template <int E, int R> struct tf_var {
       }
       s.rows[n] += count;
     }
+  }
+  TF_METHOD void open(const State &s) { TF_ROWS(r) begin(s, r); }
+  TF_METHOD void close(State &s, i64) { TF_ROWS(r) end(s, r); }
+
+  /* Distances are measured from the first value that a row has. */
+  TF_METHOD void start(int e, int r, V x, M first) {
+    TF_LANES(l) {
+      const double v = (double)tf_lane(x, l);
+      if (tf_lane_m(first, l) && v - v == 0.0) near_[e][r * W + l] = v;
+    }
+  }
+  TF_METHOD M is_first(int r) { return (rows[r] | before[r]) == tf_splat_i(0); }
+  TF_METHOD void add(int e, int r, V x) {
+    const M first = is_first(r);
+    if (__builtin_expect(tf_any(first), 0)) start(e, r, x, first);
+    TF_LANES(l) {
+      const double d = (double)tf_lane(x, l) - near_[e][r * W + l];
+      sum[e][r * W + l] += d;
+      square[e][r * W + l] += d * d;
+    }
+  }
+  TF_METHOD void add_if(int e, int r, V x, V mask) {
+    const M taken = mask != tf_c(0.0), first = tf_and_m(taken, is_first(r));
+    if (__builtin_expect(tf_any(first), 0)) start(e, r, x, first);
+    TF_LANES(l) {
+      const double v = (double)tf_lane(x, l) - near_[e][r * W + l];
+      const double d = tf_lane_m(taken, l) ? v : 0.0;
+      sum[e][r * W + l] += d;
+      square[e][r * W + l] += d * d;
+    }
+  }
+  /* One column is folded, all its components. */
+  TF_METHOD void count(State &s, int r, VI by) {
+    rows[r] = rows[r] + by;
+    const M due = tf_and_m(rows[r] >= before[r], rows[r] != tf_splat_i(0));
+    if (__builtin_expect(tf_any(due), 0)) end(s, r), begin(s, r);
+  }
+  TF_METHOD void count(State &s, int r) { count(s, r, tf_splat_i(1)); }
+  TF_METHOD void count_if(State &s, int r, V mask) {
+    count(s, r, tf_sel_i(mask != tf_c(0.0), tf_splat_i(1), tf_splat_i(0)));
   }
   TF_FN void join(State &s, int e, int n, double mean, double squares, i64 count) {
     if (count == 0) return;

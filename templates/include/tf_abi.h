@@ -18,11 +18,14 @@
 /* Axis of the rows of a value, or of a stage. */
 enum { TF_AXIS_I = 0, TF_AXIS_J = 1, TF_AXIS_NONE = 2 };
 
-/* Components: reals of the kernel's dtype, or int64 labels and row numbers (-1: none), or complex
- * numbers, which are two reals each: the real part, then the imaginary one. */
+/* Components: reals of the kernel's dtype (of a temporary: what it computes with), or int64 labels
+ * and row numbers (-1: none), or complex numbers, which are two reals each: the real part, then the
+ * imaginary one. */
 enum { TF_REAL = 0, TF_INDEX = 1, TF_COMPLEX = 2 };
 
-enum { TF_F32 = 0, TF_F64 = 1 };
+/* Scalars of inputs and outputs. Kernels of 16-bit reals (IEEE 754 binary16, bfloat16) compute in
+ * float: their packed rows, packed columns and temporaries hold floats. */
+enum { TF_F32 = 0, TF_F64 = 1, TF_F16 = 2, TF_BF16 = 3 };
 
 /* Instruction levels of CPU code, in increasing order; a kernel may lack some. */
 enum { TF_LEVEL_V2 = 0, TF_LEVEL_V3 = 1, TF_LEVEL_V4 = 2, TF_LEVEL_NEON = 3, TF_LEVELS = 4 };
@@ -99,7 +102,7 @@ typedef struct tf_kernel {
   uint32_t magic;       /* TF_MAGIC */
   uint32_t abi_version; /* TF_ABI_VERSION */
   uint32_t size;        /* sizeof(tf_kernel) */
-  uint32_t dtype;       /* TF_F32 or TF_F64 */
+  uint32_t dtype;       /* TF_F32, TF_F64, TF_F16 or TF_BF16 */
   uint8_t key[32];      /* hash of `text` */
   const char *name;     /* the user's name of the formula */
   const char *text;     /* canonical text */

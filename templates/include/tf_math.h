@@ -20,8 +20,10 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
  * two registers and the exponent field, 2^f - 1 or e^f - 1 from a polynomial. TF_ROUNDER + x holds
  * round(x * TF_STEPS) in its low bits. */
 
-#if TF_LEVEL == 4
+#if TF_LEVEL == 4 && TF_DOUBLE
 #define TF_STEPS 16
+#elif TF_LEVEL == 4
+#define TF_STEPS 32
 #elif TF_LEVEL == 3 && !TF_DOUBLE
 #define TF_STEPS 8
 #else
@@ -52,8 +54,9 @@ TF_FN V tf_exp_tail(V f) {
                      0x1.a019995efb00fp-16, 0x1.71df18ef76144p-19, 0x1.28adfccb26cd8p-22,
                      0x1.ad92e899366cbp-26);
 }
-#elif TF_STEPS == 16
-TF_FN V tf_exp_tail(V f) { return f * tf_poly(f, 1, 0x1.00022p-1, 0x1.55559ap-3); }
+#elif TF_STEPS == 32
+TF_FN V tf_exp2_tail(V f) { return f * tf_poly(f, 0x1.62e11ep-1, 0x1.f0f3e6p-3); } /* 0 <= f */
+TF_FN V tf_exp_tail(V f) { return f * tf_poly(f, 0x1.0000f8p+0, 0x1.000174p-1); }
 #elif TF_STEPS == 8
 TF_FN V tf_exp2_tail(V f) {
   return f * tf_poly(f, 0x1.62e43p-1, 0x1.ec0c32p-3, 0x1.c6b4a2p-5);
@@ -79,7 +82,7 @@ TF_FN V tf_scale(V r, V n) {
   return scaled;
 }
 
-/* 2^n (1 + tail) for the low bits k of 16 n. */
+/* 2^n (1 + tail) for the low bits k of n * TF_STEPS. */
 TF_FN V tf_exp_scale(V n, VI k, V tail) {
 #if TF_DOUBLE
   const V lo = {1, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0,
@@ -89,31 +92,30 @@ TF_FN V tf_exp_scale(V n, VI k, V tail) {
                 0x1.9c49182a3f090p+0, 0x1.ae89f995ad3adp+0, 0x1.c199bdd85529cp+0,
                 0x1.d5818dcfba487p+0, 0x1.ea4afa2a490dap+0};
   asm("vpermi2pd %2, %1, %0" : "+v"(k) : "v"(lo), "v"(hi));
-  const V step = (V)k;
 #else
-  const V table = {1, 0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f, 0x1.306fe0p+0f,
-                   0x1.3dea64p+0f, 0x1.4bfdaep+0f, 0x1.5ab07ep+0f, 0x1.6a09e6p+0f, 0x1.7a1148p+0f,
-                   0x1.8ace54p+0f, 0x1.9c4918p+0f, 0x1.ae89fap+0f, 0x1.c199bep+0f, 0x1.d5818ep+0f,
-                   0x1.ea4afap+0f};
-  V step;
-  asm("vpermps %2, %1, %0" : "=v"(step) : "v"(k), "v"(table));
+  const V lo = {1, 0x1.059b0ep+0f, 0x1.0b5586p+0f, 0x1.11301ep+0f, 0x1.172b84p+0f, 0x1.1d4874p+0f,
+                0x1.2387a6p+0f, 0x1.29e9ep+0f, 0x1.306fep+0f, 0x1.371a74p+0f, 0x1.3dea64p+0f,
+                0x1.44e086p+0f, 0x1.4bfdaep+0f, 0x1.5342b6p+0f, 0x1.5ab07ep+0f, 0x1.6247ecp+0f};
+  const V hi = {0x1.6a09e6p+0f, 0x1.71f75ep+0f, 0x1.7a1148p+0f, 0x1.82589ap+0f, 0x1.8ace54p+0f,
+                0x1.93737cp+0f, 0x1.9c4918p+0f, 0x1.a5503cp+0f, 0x1.ae89fap+0f, 0x1.b7f77p+0f,
+                0x1.c199bep+0f, 0x1.cb720ep+0f, 0x1.d5818ep+0f, 0x1.dfc974p+0f, 0x1.ea4afap+0f,
+                0x1.f50766p+0f};
+  asm("vpermi2ps %2, %1, %0" : "+v"(k) : "v"(lo), "v"(hi));
 #endif
+  const V step = (V)k;
   return tf_scale(step * tail + step, n);
 }
 
 /* Infinities leave no fraction and need no clamp. */
 TF_FN V tf_exp2(V x) {
-  V f;
+  V f, k; /* k is x + TF_ROUNDER rounded down, as f is */
 #if TF_DOUBLE
-  V k; /* x + TF_ROUNDER rounded down, as f is */
   asm("vreducepd $0x49, %1, %0" : "=v"(f) : "v"(x));
-  asm("vaddpd %{rd-sae%}, %2, %1, %0" : "=v"(k) : "v"(x), "v"(tf_c(TF_ROUNDER)));
-  return tf_exp_scale(x, (VI)k, tf_exp2_tail(f));
 #else
-  asm("vreduceps $9, %1, %0" : "=v"(f) : "v"(x));
-  return tf_scale(tf_poly(f, 1, 0x1.62e42cp-1, 0x1.ebfd3ap-3, 0x1.c68af6p-5, 0x1.3cfd82p-7,
-                          0x1.47373ap-10, 0x1.c4456ep-13), x);
+  asm("vreduceps $0x59, %1, %0" : "=v"(f) : "v"(x));
 #endif
+  asm("vadd" TF_PS " %{rd-sae%}, %2, %1, %0" : "=v"(k) : "v"(x), "v"(tf_c(TF_ROUNDER)));
+  return tf_exp_scale(x, (VI)k, tf_exp2_tail(f));
 }
 
 #else

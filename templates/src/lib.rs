@@ -18,6 +18,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
     ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
+    ("half.h", include_str!("../include/half.h")),
     ("kernel.h", include_str!("../include/kernel.h")),
     ("reduce.h", include_str!("../include/reduce.h")),
     ("statistics.h", include_str!("../include/statistics.h")),

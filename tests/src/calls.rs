@@ -48,6 +48,41 @@ fn shapes(op: Op) -> Shapes {
         "extract_t" => &[(&[2], &[1, 4]), (&[3], &[0, 3])],
         "concat" => &[(&[1, 1], &[]), (&[2, 3], &[])],
         "one_hot" => &[(&[1], &[1]), (&[1], &[4])],
+        "pick" => &[(&[3], &[4, 2, 0, 0, 1]), (&[1], &[2, 0, 0])],
+        "scatter" => &[(&[4], &[4, 2, 0, 0, 4, 1, 5]), (&[1], &[1, 1, 1, 2])],
+        "reverse" | "cumsum" | "cumprod" | "prod" | "mean" => &[(&[1], &[]), (&[4], &[])],
+        "transpose" => &[(&[6], &[2]), (&[3], &[3])],
+        "scan" => &[(&[1, 1], &[]), (&[4, 4], &[])],
+        "matmul" => &[(&[6, 8], &[3, 2, 4]), (&[3, 3], &[1, 3, 1])],
+        "trace" => &[(&[1], &[]), (&[9], &[])],
+        "cross" => &[(&[3, 3], &[])],
+        "cofactor" | "det" | "inverse" => &[(&[1], &[]), (&[4], &[]), (&[9], &[]), (&[16], &[])],
+        "solve" => &[(&[1, 1], &[]), (&[4, 2], &[]), (&[9, 3], &[]), (&[16, 4], &[])],
+        "tensordot" => &[
+            // 2 x 3 with 3 x 4, along the axis of 3
+            (&[6, 12], &[2, 2, 3, 2, 3, 4, 1, 1, 1, 0]),
+            // 2 x 3 x 2 with 2 x 2 x 3, along axes 2 and 1, and 0 and 1
+            (&[12, 12], &[3, 2, 3, 2, 3, 2, 2, 3, 2, 2, 0, 2, 0, 1, 2, 1, 0]),
+            // 2 x 3 x 2 with 3 x 4, permuted
+            (&[12, 12], &[3, 2, 3, 2, 2, 3, 4, 1, 1, 1, 0, 3, 2, 0, 1]),
+            // nothing contracted, everything contracted, numbers
+            (&[2, 3], &[1, 2, 1, 3, 0, 0, 2, 1, 0]),
+            (&[6, 6], &[2, 2, 3, 2, 3, 2, 2, 0, 1, 2, 1, 0]),
+            (&[1, 1], &[0, 0, 0, 0]),
+            // large enough for loops: 4 x 3 x 5 with 4 x 5 x 3, along 3 and 5, permuted
+            (&[60, 60], &[3, 4, 3, 5, 3, 4, 5, 3, 2, 1, 2, 2, 2, 1, 2, 1, 0]),
+        ],
+        "kron" => &[(&[6, 4], &[2, 2, 3, 2, 2, 2]), (&[2, 3], &[1, 2, 1, 3])],
+        "bspline" => &[(&[5, 1], &[0]), (&[5, 1], &[1]), (&[7, 1], &[3])],
+        "softmin_rows" => &[(&[6, 1], &[3]), (&[4, 1], &[4]), (&[2, 1], &[1])],
+        "softmin_weights" => &[(&[6, 1], &[3]), (&[2, 1], &[2])],
+        "softdtw_sqdist" => &[
+            (&[4, 3, 1], &[]),
+            (&[3, 4, 1], &[]),
+            (&[1, 3, 1], &[]),
+            (&[3, 1, 1], &[]),
+            (&[1, 1, 1], &[]),
+        ],
         "matvecmult" => &[(&[6, 3], &[]), (&[3, 1], &[]), (&[3, 3], &[])],
         "vecmatmult" => &[(&[2, 6], &[]), (&[1, 3], &[])],
         "tensorprod" => &[(&[2, 3], &[]), (&[1, 3], &[])],
@@ -78,11 +113,29 @@ fn shapes(op: Op) -> Shapes {
 
 /// Numbers from the operation's domain, one vector an argument.
 pub fn sample(call: &Call, rng: &mut Rng) -> Vec<Vec<f64>> {
-    let domain = call.op.def().domain;
-    let vector = |(&dim, &(low, high)): (&usize, &(f64, f64))| {
-        (0..dim).map(|_| rng.between(low, high)).collect()
-    };
-    call.dims.iter().zip(domain).map(vector).collect()
+    let vector =
+        |(place, &dim): (usize, &usize)| (0..dim).map(|k| component(call, place, k, rng)).collect();
+    call.dims.iter().enumerate().map(vector).collect()
+}
+
+/// Component `k` of the argument at `place`, from the operation's domain.
+pub fn component(call: &Call, place: usize, k: usize, rng: &mut Rng) -> f64 {
+    let (low, high) = *call.op.def().domain.get(place).unwrap_or(&(0.5, 1.0));
+    let dim = call.dims.get(place).copied().unwrap_or(1);
+    let drawn = rng.between(low, high);
+    match (call.op.def().name, place) {
+        // A dominant diagonal keeps a matrix away from singular ones.
+        ("inverse" | "solve", 0) if k % (dim.isqrt() + 1) == 0 => drawn + 4.0,
+        // Knots increase, and their gaps are not small.
+        ("bspline", 0) => 0.6 * k as f64 - 0.3 * dim as f64 + 0.2 * drawn,
+        _ => drawn,
+    }
+}
+
+/// Whether the arguments of an operation fit each other only in a way that bounds of each do not
+/// tell: matrices away from singular ones, knots that increase.
+pub fn is_fragile(op: Op) -> bool {
+    matches!(op.def().name, "inverse" | "solve" | "bspline")
 }
 
 /// Numbers from the domain at which the operation is smooth within `margin` of every component.
@@ -147,6 +200,7 @@ fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
         "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => {
             least(&mut (0..dim).flat_map(|a| (0..a).map(move |b| (a, b))).map(gap))
         }
+        "bspline" => least(&mut args[0].iter().map(|knot| (knot - args[1][0]).abs())),
         "minimum" | "maximum" => least(&mut (0..dim).map(|k| (at(0, k) - at(1, k)).abs())),
         "one_hot" => to_integer(args[0][0] + 0.5),
         // The quotient moves by up to three steps where each of the three numbers moves by one.

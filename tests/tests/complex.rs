@@ -301,6 +301,7 @@ const SMOOTH: &[&str] = &[
     "a[j] = sum[i] p ** -2 * concat(z, c)[1:3] / norm2(z);",
     "a = sum[i] sum[j] normalize(z + w);",
     "a[i] = mean[j] z * c;",
+    "a[i] = sum[j] exp(1j * pos(j) * s) * z;",
 ];
 
 fn gradient(problem: &Problem, rng: &mut Rng) -> Problem {

@@ -6,7 +6,7 @@
 use tilefold_compiler::front;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Node, Reduction, Stratum, verify};
-use tilefold_compiler::passes::vjp;
+use tilefold_compiler::passes::{jvp, vjp};
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
 use tilefold_tests::emulated::{Emulated, Grid};
@@ -27,6 +27,7 @@ formula smooth {
     masked[i] = min[j where (x | y) > 0] (x - 2 * g * y);
     three[i] = kmin[j; 3] sqdist(x, y) * x;
     some[i] = kmin[j; 2 where (x | y) > 0] sqdist(x, g * y);
+    two[j] = kmax[i; 2] sqdist(x, y) * y;
     outer = max[i] (min[j] sqdist(x, y));
     weighted[i] = (min[j] sqdist(x, y)) * (sum[j] exp(-g * sqdist(x, y)));
 }";
@@ -46,6 +47,7 @@ fn rows(f: &Formula) -> Formula {
             Reducer::Min => Reducer::ArgMin,
             Reducer::Max => Reducer::ArgMax,
             Reducer::KMin => Reducer::ArgKMin,
+            Reducer::KMax => Reducer::ArgKMax,
             _ => continue,
         };
         let found = rows.reduce(Reduction { reducer, ..r.clone() }).expect("it fits");
@@ -157,6 +159,31 @@ fn gradients_of_gradients_agree_with_differences_of_the_oracle() {
     everywhere(&twice, [1e-4, 1e-12]);
 }
 
+#[test]
+fn forward_mode_agrees_with_differences_of_the_oracle() {
+    let (f, mut rng) = (formula(SMOOTH), Rng::new(23));
+    let p = spread(&f, 5, 9, &mut rng);
+    let names: Vec<String> = f.inputs.iter().map(|i| i.name.clone()).collect();
+    let directions = Problem::between(f.clone(), 5, 9, &mut rng, -1.0, 1.0).inputs;
+    let at = |step: f64, output: usize, entry: usize| {
+        let mut moved = p.clone();
+        for (input, direction) in moved.inputs.iter_mut().zip(&directions) {
+            input.data.iter_mut().zip(&direction.data).for_each(|(x, d)| *x += step * d);
+        }
+        oracle(&moved)[output].data[entry]
+    };
+    for (output, o) in f.outputs.iter().enumerate() {
+        let mut t = p.with(jvp(&f, &o.name, &names).expect("it has a derivative"));
+        t.inputs.extend(directions.iter().cloned());
+        let found = oracle(&t).remove(0);
+        let mut expected = found.clone();
+        for (entry, slope) in expected.data.iter_mut().enumerate() {
+            *slope = finite::derivative(|step| at(step, output, entry));
+        }
+        close(&t, "differences", 1e-8, &[expected], &[found]);
+    }
+}
+
 /// Values of one row, by column; the seed is 1.
 const TIES: &str = "tilefold 1;
 formula ties {
@@ -166,6 +193,7 @@ formula ties {
     most[i] = max[j] y;
     kept[i] = min[j where keep] y;
     two[i] = kmin[j; 2] y;
+    top[i] = kmax[j; 2] y;
     kept_two[i] = kmin[j; 2 where keep] y;
 }";
 
@@ -173,68 +201,29 @@ formula ties {
 fn ties_nan_and_masks_send_the_seed_to_the_row_that_is_reported() {
     let f = formula(TIES);
     let (inf, nan) = (f64::INFINITY, f64::NAN);
-    // Columns, which are kept, and the gradients of the five outputs.
-    type Row = [f64; 4];
-    let table: &[(Row, Row, [Row; 5])] = &[
-        (
-            [2.0, 1.0, 1.0, 3.0],
-            [1.0, 0.0, 1.0, 1.0],
-            [
-                [0., 1., 0., 0.],
-                [0., 0., 0., 1.],
-                [0., 0., 1., 0.],
-                [0., 1., 1., 0.],
-                [1., 0., 1., 0.],
-            ],
-        ),
-        (
-            [5.0; 4],
-            [0.0, 1.0, 1.0, 1.0],
-            [
-                [1., 0., 0., 0.],
-                [1., 0., 0., 0.],
-                [0., 1., 0., 0.],
-                [1., 1., 0., 0.],
-                [0., 1., 1., 0.],
-            ],
-        ),
+    // Columns, which are kept, and for each output the columns that get a seed of 1.
+    type Case = ([f64; 4], [f64; 4], [&'static [usize]; 6]);
+    let table: &[Case] = &[
+        ([2.0, 1.0, 1.0, 3.0], [1.0, 0.0, 1.0, 1.0], [&[1], &[3], &[2], &[1, 2], &[0, 3], &[0, 2]]),
+        ([5.0; 4], [0.0, 1.0, 1.0, 1.0], [&[0], &[0], &[1], &[0, 1], &[0, 1], &[1, 2]]),
         (
             [0.0, -0.0, nan, nan],
             [1.0, 1.0, 0.0, 0.0],
-            [
-                [0., 0., 1., 0.],
-                [0., 0., 1., 0.],
-                [1., 0., 0., 0.],
-                [0., 0., 1., 1.],
-                [1., 1., 0., 0.],
-            ],
+            [&[2], &[2], &[0], &[2, 3], &[2, 3], &[0, 1]],
         ),
-        (
-            [inf, inf, -inf, -inf],
-            [0.0; 4],
-            [[0., 0., 1., 0.], [1., 0., 0., 0.], [0.; 4], [0., 0., 1., 1.], [0.; 4]],
-        ),
-        (
-            [inf; 4],
-            [0.0, 0.0, 0.0, 1.0],
-            [
-                [1., 0., 0., 0.],
-                [1., 0., 0., 0.],
-                [0., 0., 0., 1.],
-                [1., 1., 0., 0.],
-                [0., 0., 0., 1.],
-            ],
-        ),
+        ([inf, inf, -inf, -inf], [0.0; 4], [&[2], &[0], &[], &[2, 3], &[0, 1], &[]]),
+        ([inf; 4], [0.0, 0.0, 0.0, 1.0], [&[0], &[0], &[3], &[0, 1], &[0, 1], &[3]]),
     ];
     let mut problems = Vec::new();
-    for (y, keep, gradients) in table {
-        for (output, expected) in gradients.iter().enumerate() {
+    for (y, keep, chosen) in table {
+        for (output, chosen) in chosen.iter().enumerate() {
             let p = Problem::new(f.clone(), 1, 4, |input, at| [&[0.0; 4], y, keep][input][at]);
             let name = &f.outputs[output].name;
             let mut g = p.with(vjp(&f, name, &["y".into()]).expect("it has a gradient"));
             g.formula.name = format!("gradient of {name} at {y:?}");
             let ones = g.formula.inputs.last().expect("the cotangent").dim;
             g.inputs.push(Matrix { rows: 1, cols: ones, data: vec![1.0; ones] });
+            let expected = [0, 1, 2, 3].map(|j| f64::from(chosen.contains(&j)));
             assert_eq!(oracle(&g)[0].data, expected, "{}", g.formula.name);
             problems.push(g);
         }

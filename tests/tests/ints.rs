@@ -3,11 +3,11 @@
 //! 64 bits, which float64 arrays cannot hold, against Rust's own integers.
 
 use ndarray::{Array1, Array2};
-use tilefold::{Call, Options, Policy};
-use tilefold_compiler::front;
+use tilefold::{Call, Code, Options, Policy};
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind, verify};
 use tilefold_compiler::passes::{optimize, vjp};
+use tilefold_compiler::{emit, front};
 use tilefold_tests::compare;
 use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::native::{self, Native};
@@ -15,8 +15,8 @@ use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
-/// Comparisons of every stratum. `w` is a power of two of the column, so that a sum says which columns
-/// it took, exactly in float32.
+/// Comparisons of every stratum. `w` is a power of two of the column, so that a sum says which
+/// columns it took, exactly in float32.
 const COMPARE: &str = "tilefold 1;
 formula compare {
     a[i], b[j], p : int;
@@ -296,6 +296,62 @@ formula rows dtype f32 {
     let chosen: Vec<(usize, f64)> =
         found.data.iter().copied().enumerate().filter(|(_, v)| *v != 0.0).collect();
     assert_eq!(chosen, [(last - 1, 111.0)]);
+}
+
+#[test]
+fn row_numbers_as_reals_have_to_be_exact() {
+    let f = formula(
+        "tilefold 1;
+formula rows dtype f32 {
+    label[i] : int;
+    y[j] : R;
+    mean[i] = sum[j where pos(j) == label] to_real(pos(j));
+    let _ = y;
+}",
+    );
+    let native = Native::build(&[f], &[Dtype::F32], &[native::best()]);
+    let label = [1 << 24];
+    let run = |rows: usize| {
+        let y = Array1::<f32>::zeros(rows);
+        let call = Call::new(native.kernel(0, Dtype::F32)).arg("label", &label[..]);
+        call.arg("y", &y).run().and_then(|mut found| found.take::<f32>("mean"))
+    };
+    assert_eq!(run((1 << 24) + 1).expect("every row number is a float32")[[0, 0]], 16_777_216.0);
+    let error = run((1 << 24) + 2).expect_err("2^24 + 1 is no float32");
+    assert_eq!(error.code(), Code::Positions);
+}
+
+/// The typed arguments of a formula: integers are `i64` whatever the dtype.
+#[test]
+fn wrappers_take_arrays_of_i64() {
+    let wrapper = |text: &str| {
+        let units = front::parse("test", text).expect("it parses");
+        let artifact = emit::artifact(&units, "test.fold").expect("small enough");
+        artifact.files[&artifact.wrapper].clone()
+    };
+    let text = wrapper(COMPARE);
+    for line in [
+        "pub struct Args<'a, T> {",
+        "pub a: ArrayView2<'a, i64>,",
+        "pub p: i64,",
+        "pub w: ArrayView2<'a, T>,",
+        ".arg(\"p\", &args.p)",
+        "pub eq: Array2<T>,",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let only =
+        "tilefold 1; formula f { a[i], b[j] : int; n[i] = sum[j where a == b] 1; c[i] = -a; }";
+    let text = wrapper(only);
+    for line in [
+        "pub struct Args<'a> {",
+        "args: &Args<'_>)",
+        "eval_call::<T>(args)?",
+        "pub n: Array2<T>,",
+        "pub c: Array2<i64>,",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
 }
 
 #[test]

@@ -158,11 +158,9 @@ fn on_domains(form: Form, rows: usize) {
     for at in 0..runners.sheets.len() {
         for n in 0..runners.sheets[at].calls.len() {
             let sheet = &runners.sheets[at];
-            let domain = sheet.calls[n].op.def().domain;
-            let problem = sheet.problem(rows, |place, _, _| {
-                let (low, high) = *domain.get(place).unwrap_or(&(0.5, 1.0));
-                rng.between(low, high)
-            });
+            let call = &sheet.calls[n];
+            let problem =
+                sheet.problem(rows, |place, _, k| calls::component(call, place, k, &mut rng));
             runners.check(at, &problem, |k, _| k == n);
         }
     }

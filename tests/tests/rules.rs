@@ -105,7 +105,8 @@ fn settings(rule: &Rule) -> Vec<Setting> {
     let [values, numbers, params] = kinds(rule);
     let mut all = Vec::new();
     for map in maps(rule) {
-        for dims in choices(&values, &[1, 3]) {
+        let pairs: Vec<(char, usize)> = values.iter().map(|&letter| (letter, 2)).collect();
+        for dims in choices(&values, &[1, 3]).into_iter().chain([pairs]) {
             for numbers in choices(&numbers, NUMBERS) {
                 for params in choices(&params, &[0, 1, 2, 3, 7]) {
                     let (dims, numbers, map) = (dims.clone(), numbers.clone(), map.clone());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::front::{Instance, Unit};
-use crate::ir::{Dtype, Formula, key};
+use crate::ir::{Formula, Storage, key};
 
 use super::rust::{CallSource, Compiled, wrapper};
 use super::{EmitError, KernelText, kernel};
@@ -35,8 +35,8 @@ pub struct KernelFiles {
     pub symbol: String,
     /// Name for people: formula, dimensions, derivative.
     pub name: String,
-    /// The scalar type.
-    pub dtype: Dtype,
+    /// The scalar type of its arrays.
+    pub dtype: Storage,
     /// Path of the C++ text.
     pub cpp: String,
     /// Path of the CUDA text.

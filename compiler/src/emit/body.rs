@@ -4,16 +4,17 @@
 //! a component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
 //! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
 //! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
-//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User names never appear.
+//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User
+//! names never appear.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-mod contract;
-
 use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
+
+mod contract;
 
 /// Which component of a value: loop variables times their strides, plus a number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +63,16 @@ struct Scope {
     arrays: HashMap<ExprId, String>,
 }
 
+/// The text of one function.
+pub struct Text {
+    /// Its lines.
+    pub lines: Vec<String>,
+    /// Operations that one run does.
+    pub ops: f64,
+    /// Numbers of one row that its arrays hold.
+    pub scratch: usize,
+}
+
 /// Writes the lines of one function of one stage.
 pub struct Body<'a> {
     plan: &'a Plan,
@@ -77,6 +88,8 @@ pub struct Body<'a> {
     scopes: Vec<Scope>,
     temps: u32,
     loops: u32,
+    /// Numbers that arrays hold.
+    scratch: usize,
     /// Operations written, weighted by how often their loop runs.
     ops: f64,
     weight: f64,
@@ -102,6 +115,7 @@ impl<'a> Body<'a> {
             scopes: vec![Scope::default()],
             temps: 0,
             loops: 0,
+            scratch: 0,
             ops: 0.0,
             weight: 1.0,
         }
@@ -112,9 +126,9 @@ impl<'a> Body<'a> {
         self.place
     }
 
-    /// The lines, and the number of operations one run of them does.
-    pub fn finish(self) -> (Vec<String>, f64) {
-        (self.lines, self.ops)
+    /// The lines, and what one run of them takes.
+    pub fn finish(self) -> Text {
+        Text { lines: self.lines, ops: self.ops, scratch: self.scratch }
     }
 
     /// Writes one line at the current depth.
@@ -328,13 +342,14 @@ impl<'a> Body<'a> {
     /// Reads the arrays of the call.
     fn read(&self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
-        let value = match f.node(id) {
-            Node::Input(n) => *n as usize,
+        let (value, of) = match f.node(id) {
+            Node::Input(n) => (*n as usize, ""),
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
-            _ => self.known(id).expect("only inputs and earlier results are read"),
+            // Results of earlier stages are kept as they were computed, whatever inputs hold.
+            _ => (self.known(id).expect("only inputs and earlier results are read"), "_temp"),
         };
         let (read, param) = match f.kind(id) {
-            Kind::Real | Kind::Complex => ("tf_read".into(), "tf_read_param".into()),
+            Kind::Real | Kind::Complex => (format!("tf_read{of}"), format!("tf_read_param{of}")),
             Kind::Int => {
                 let type_ = int_type(f, id);
                 (format!("tf_read_int<{type_}>"), format!("tf_read_int_param<{type_}>"))

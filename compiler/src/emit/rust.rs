@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::front::{Derivative, Extra, Generic, Mode, Unit};
-use crate::ir::{Axis, Dtype, Formula, Input, Kind};
+use crate::ir::{Axis, Formula, Input, Kind, Storage};
 
 use super::names::{camel, ident, out_ident};
 use super::render;
@@ -400,8 +400,10 @@ fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {
                 title: kernel.title.clone(),
                 dims: dims.join(", "),
                 dtype: match dtype {
-                    Dtype::F32 => "F32",
-                    Dtype::F64 => "F64",
+                    Storage::F16 => "F16",
+                    Storage::BF16 => "BF16",
+                    Storage::F32 => "F32",
+                    Storage::F64 => "F64",
                 },
                 key: super::desc::bytes(&kernel.key),
                 symbol: format!("{}_{}", kernel.symbol, dtype.name()),

@@ -8,7 +8,7 @@ use crate::schedule::{
     Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
 };
 
-use super::body::{Body, Index, int_type, number};
+use super::body::{Body, Index, Text, int_type, number};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -56,6 +56,9 @@ pub struct StageView {
     /// Operations a pair.
     #[serde(skip)]
     pub pair_ops: f64,
+    /// Most numbers of one row that the arrays of a function hold.
+    #[serde(skip)]
+    pub scratch: usize,
 }
 
 impl StageView {
@@ -87,7 +90,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let groups = places.accumulators();
     let states = groups.iter().enumerate().map(|(n, g)| state(f, n, g)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
-    let (pair, pair_ops) = pair(f, &places, body(Place::Pair));
+    let launch =
+        pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
+    let row = pack(f, body(Place::Row), &places, |at, v| {
+        format!("tf_store(x + (({at}) * R + r) * W, {v});")
+    });
+    let col = pack(f, body(Place::Col), &places, |at, v| {
+        format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
+    });
+    let pair = pair(f, &places, body(Place::Pair));
+    let finish = finish(plan, stage, &places, body(Place::Finish));
+    let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
         name: format!("s{n}"),
         title: title(stage),
@@ -104,18 +117,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         states,
-        launch: pack(f, body(Place::Launch), &places, |at, v| {
-            format!("p[{at}] = tf_lane({v}, 0);")
-        }),
-        row: pack(f, body(Place::Row), &places, |at, v| {
-            format!("tf_store(x + (({at}) * R + r) * W, {v});")
-        }),
-        col: pack(f, body(Place::Col), &places, |at, v| {
-            format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
-        }),
-        pair,
-        finish: finish(plan, stage, &places, body(Place::Finish)),
-        pair_ops,
+        launch: launch.lines,
+        row: row.lines,
+        col: col.lines,
+        pair_ops: pair.ops,
+        pair: pair.lines,
+        finish: finish.lines,
+        scratch: scratch.into_iter().fold(0, usize::max),
     }
 }
 
@@ -179,7 +187,7 @@ fn pack(
     mut body: Body<'_>,
     places: &Places,
     store: impl Fn(Index, &str) -> String,
-) -> Vec<String> {
+) -> Text {
     let mut slots: Vec<_> =
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
@@ -195,7 +203,7 @@ fn pack(
             }
         });
     }
-    body.finish().0
+    body.finish()
 }
 
 /// The C++ type of an accumulator shared by `group`.
@@ -237,7 +245,7 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
-fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
+fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
         let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
@@ -251,12 +259,16 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
                     body.count(1.0);
                     body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
                 });
-                if matches!(kind, StateKind::Mean | StateKind::Var) {
-                    body.per_row(&match mask {
-                        None => format!("a.a{n}.count(r);"),
-                        Some(m) => format!("a.a{n}.count_if(r, {m});"),
-                    });
-                }
+                // These count the rows that take part, once for all components.
+                let state = match kind {
+                    StateKind::Mean => String::new(),
+                    StateKind::Var => format!("s.a{n}, "),
+                    _ => continue,
+                };
+                body.per_row(&match mask {
+                    None => format!("a.a{n}.count({state}r);"),
+                    Some(m) => format!("a.a{n}.count_if({state}r, {m});"),
+                });
             }
         }
     }
@@ -319,12 +331,13 @@ fn shifted_exp(
 }
 
 /// The lines that write the results of a row.
-fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
+fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Text {
     let f = &plan.formula;
     for &(value, id) in &stage.writes {
+        let of = if value < plan.n_inputs + plan.n_temps { "_temp" } else { "" };
         match f.kind(id) {
             Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
-                body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
+                body.line(&format!("tf_write{of}(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
             Kind::Int if !stage.reductions.contains(&id) => body.each(id, |body, index, v| {
                 body.line(&format!("tf_write_int(v[{value}], {index}, i0, i1, step, r, {v});"));
@@ -339,5 +352,5 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
             }
         }
     }
-    body.finish().0
+    body.finish()
 }

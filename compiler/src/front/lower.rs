@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Accumulation, Axis, BuildError, Dtype, ExprId, Formula, Kind, Node};
+use crate::ir::{Accumulation, Axis, BuildError, ExprId, Formula, Kind, Node, Storage};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
@@ -84,24 +84,18 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
 }
 
 /// The dtypes of a formula; all of them where none is named.
-fn dtypes(def: &FormulaDef) -> Result<Vec<Dtype>> {
+fn dtypes(def: &FormulaDef) -> Result<Vec<Storage>> {
     let mut list = Vec::new();
     for name in &def.dtypes {
         let text = name.text.as_str();
-        match Dtype::ALL.iter().find(|dtype| dtype.name() == text) {
+        match Storage::ALL.iter().find(|dtype| dtype.name() == text) {
             Some(dtype) if list.contains(dtype) => {
                 let message = format!("the dtype {text} is listed twice");
                 return Diagnostic::new(code::DUPLICATE, message, name.span).fail();
             }
             Some(dtype) => list.push(*dtype),
-            None if matches!(text, "f16" | "bf16") => {
-                let message = format!("the dtype {text} is not yet supported");
-                return Diagnostic::new(code::HALF, message, name.span)
-                    .help("write `dtype f32`")
-                    .fail();
-            }
             None => {
-                let known = || Dtype::ALL.iter().map(|dtype| dtype.name());
+                let known = || Storage::ALL.iter().map(|dtype| dtype.name());
                 let message = format!("unknown dtype `{text}`");
                 let diagnostic = Diagnostic::new(code::DTYPE, message, name.span);
                 return names::suggest(diagnostic, text, known())
@@ -110,7 +104,7 @@ fn dtypes(def: &FormulaDef) -> Result<Vec<Dtype>> {
             }
         }
     }
-    Ok(if list.is_empty() { Dtype::ALL.to_vec() } else { list })
+    Ok(if list.is_empty() { vec![Storage::F32, Storage::F64] } else { list })
 }
 
 /// How the sums of a formula are accumulated.

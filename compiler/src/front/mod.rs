@@ -25,7 +25,7 @@ mod value;
 mod tests;
 
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::ir::{Dtype, Formula};
+use crate::ir::{Formula, Storage};
 
 pub use keops::{Spec, Variable, forms, keops, reductions};
 pub use names::CONSTANTS;
@@ -42,7 +42,7 @@ pub struct Unit {
     /// The dimensions in angle brackets.
     pub generics: Vec<Generic>,
     /// The scalar types to compile for.
-    pub dtypes: Vec<Dtype>,
+    pub dtypes: Vec<Storage>,
     /// One formula for each choice of members that passes the assertions.
     pub instances: Vec<Instance>,
     /// The line of the file, from 1, where the formula starts.

@@ -63,6 +63,15 @@ const MEANINGS: &[(&str, &str)] = &[
     ("sum[j] x * -inf", "sum[j] mul(x, -inf)"),
     ("sum[j] -(-3) * x", "sum[j] mul(3, x)"),
     ("sum[j] -IntCst(2) * x", "sum[j] mul(-2.0, x)"),
+    // lists, and joining more than two values
+    (
+        "sum[j] TensorDot(u, v, Ind(3), [1+2], [0], [0])",
+        "sum[j] tensordot(u, v, [3], [3], [0], [0])",
+    ),
+    ("sum[j] Kron(u, v, [3, 1], [1, 3])", "sum[j] kron(u, v, [3, 1], [1, 3])"),
+    ("sum[j] tensordot(x, y, [], [], [], [])", "sum[j] tensordot(x, y, Ind(), [], [], [])"),
+    ("sum[j] Concat(u, x, v, g)", "sum[j] concat(concat(concat(u, x), v), g)"),
+    ("sum[j] outer(u, v)", "sum[j] TensorProd(u, v)"),
     // reductions bind like a product
     ("sum[j] x * y + 1", "add(sum[j] mul(x, y), 1)"),
     ("-g * logsumexp[j] x * y", "mul(neg(g), logsumexp[j] mul(x, y))"),

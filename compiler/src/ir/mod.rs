@@ -27,6 +27,6 @@ pub mod verify;
 
 pub use arena::{ExprId, Formula, Input, Node, Output, Reduction};
 pub use build::{BuildError, MAX_DIM, MAX_NODES};
-pub use print::{Key, canonical_text, key};
+pub use print::{Key, canonical_text, key, literals};
 pub(crate) use print::{call, leaf};
-pub use types::{Accumulation, Axis, Dtype, Kind, Real, Stratum};
+pub use types::{Accumulation, Axis, Dtype, Kind, Real, Storage, Stratum};

@@ -96,8 +96,8 @@ pub(crate) fn call(f: &Formula, id: ExprId, name: &dyn Fn(ExprId) -> String) -> 
     }
 }
 
-/// The literal parameters of an operation.
-fn literals(op: Op, params: &[i64]) -> Vec<String> {
+/// The literal parameters of an operation, as they are written.
+pub fn literals(op: Op, params: &[i64]) -> Vec<String> {
     let numbers = |list: &[i64]| list.iter().map(i64::to_string).collect::<Vec<_>>();
     match op.def().params {
         LISTS => {

@@ -32,6 +32,13 @@ fn quotient((a, b): (f64, f64), (c, d): (f64, f64)) -> (f64, f64) {
     (re / square * s / t, im / square * s / t)
 }
 
+fn inverse(c: f64, d: f64) -> (f64, f64) {
+    let s = binary_scale(c, d);
+    let (c, d) = (c * s, d * s);
+    let square = c * c + d * d;
+    (c / square * s, -d / square * s)
+}
+
 fn absolute(a: f64, b: f64) -> f64 {
     libm::hypot(a, b)
 }
@@ -47,7 +54,7 @@ fn power(z: (f64, f64), n: i64) -> (f64, f64) {
         rest >>= 1;
         square = times(square, square);
     }
-    if n < 0 { quotient((1.0, 0.0), result) } else { result }
+    if n < 0 { inverse(result.0, result.1) } else { result }
 }
 
 /// Whether a number lies below the branch cut of `sqrt`, by the sign of a zero too.
@@ -82,11 +89,12 @@ pub const COMPLEX_DIVIDE: OpDef = OpDef {
 pub const COMPLEX_INV: OpDef = OpDef {
     name: "complex_inv",
     aliases: &[],
-    doc: "1 / f, pair by pair, without overflow in between. NaN where f is 0 or infinite.",
+    doc: "1 / f, pair by pair, without overflow in between. NaN where f is 0, and in those parts \
+          where f is infinite; the other part is 0 then.",
     arity: 1,
     params: 0,
     shape: same_or_pair,
-    eval: |args, _, out| map(args, out, |c, d| quotient((1.0, 0.0), (c, d))),
+    eval: |args, _, out| map(args, out, inverse),
     grad: Grad::Expanded,
     emit: Emit::Expanded,
     expand: Some(|f, args, _| parted(f, args, Cartesian::inverse)),
@@ -268,6 +276,9 @@ mod tests {
             ("complex_divide", &[], &[&[INF, 1.0], &[2.0, 2.0]], &[INF, -INF]),
             ("complex_divide", &[], &[&[1.0, NAN], &[2.0, 2.0]], &[NAN, NAN]),
             ("complex_inv", &[], &[&[0.0, 2.0]], &[0.0, -0.5]),
+            ("complex_inv", &[], &[&[INF, -1.0]], &[NAN, 0.0]),
+            ("complex_inv", &[], &[&[0.0, 0.0]], &[NAN, NAN]),
+            ("complex_inv", &[], &[&[TINY, TINY]], &[INF, -INF]),
             ("complex_abs", &[], &[&[3.0 * BIG, 4.0 * BIG]], &[5.0 * BIG]),
             ("complex_abs", &[], &[&[-0.0, 0.0]], &[0.0]),
             ("complex_abs", &[], &[&[-INF, 1.0]], &[INF]),

@@ -1,7 +1,8 @@
 //! Sizes of the inner loops, from a few facts of the stage. Numbers were measured; see
 //! `benchmarks/` for how.
 
-use crate::ir::{Accumulation, ExprId, Formula};
+use crate::ir::{Accumulation, ExprId, Formula, Node, Stratum};
+use crate::ops::Emit;
 use crate::reduce::StateKind;
 
 use super::{Places, Plan, Stage, accumulators, reduction, weight};
@@ -34,7 +35,7 @@ pub struct Choice {
 
 /// Chooses the sizes.
 pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
-    let held = held_vectors(&plan.formula, stage);
+    let held = held_vectors(&plan.formula, stage) + contracted(&plan.formula, stage);
     match target {
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
@@ -88,6 +89,21 @@ pub const MAX_SHARED_WORDS: usize = (48 << 10) / 8;
 fn listed(f: &Formula, stage: &Stage) -> usize {
     stage.reductions.iter().map(|&id| reduction(f, id).k).max().unwrap_or(0)
 }
+
+/// Scalars a row of long contractions of pairs, which may be kept in arrays.
+fn contracted(f: &Formula, stage: &Stage) -> usize {
+    let args = stage.reductions.iter().flat_map(|&id| f.node(id).args());
+    let read = f.reachable(args);
+    let long = |id: &ExprId| {
+        let Node::Op(op, ..) = f.node(*id) else { return false };
+        let contracts = matches!(op.def().emit, Emit::Contract(_));
+        contracts && f.stratum(*id) == Stratum::Pair && f.dim(*id) >= LONG
+    };
+    f.ids().filter(|id| read[id.index()]).filter(long).map(|id| f.dim(id)).sum()
+}
+
+/// See [`contracted`]: shorter ones stay in registers, if there are any.
+const LONG: usize = 32;
 
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {

@@ -75,7 +75,7 @@ fn contents(raw: &sys::tf_kernel) -> Result<(), String> {
 fn header(raw: &sys::tf_kernel) -> Result<Dtype, String> {
     string(raw.text).map_err(|why| format!("`text` {why}"))?;
     let dtype = Dtype::from_raw(raw.dtype)
-        .ok_or_else(|| format!("`dtype` is {}, but 0 (f32) and 1 (f64) are known", raw.dtype))?;
+        .ok_or_else(|| format!("`dtype` is {}, but 0 to 3 are known", raw.dtype))?;
     if raw.n_outputs == 0 {
         return Err("`n_outputs` is 0".to_owned());
     }

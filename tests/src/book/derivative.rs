@@ -1,6 +1,6 @@
 //! Derivatives as text: the vector-Jacobian product of one call on fresh inputs, simplified.
 
-use tilefold_compiler::ir::{Axis, ExprId, Formula, Reduction};
+use tilefold_compiler::ir::{Axis, BuildError, ExprId, Formula, Kind, Reduction, literals};
 use tilefold_compiler::ops::{Grad, Op};
 use tilefold_compiler::passes::{Fired, simplify, vjp};
 use tilefold_compiler::reduce::{ReduceGrad, Reducer};
@@ -19,7 +19,8 @@ pub fn of(op: Op) -> Vec<String> {
     let all = calls(op);
     // Dims of 1 read best, where the operation takes them and means something.
     let call = all.iter().find(|c| c.dims.iter().any(|&d| d > 1)).unwrap_or(&all[0]);
-    let wise = (op.def().shape)(&vec![1; op.def().arity], &call.params) == Ok(1)
+    let wise = call.params.len() == op.def().params
+        && (op.def().shape)(&vec![1; op.def().arity], &call.params) == Ok(1)
         && (op.def().shape)(&vec![3; op.def().arity], &call.params) == Ok(3);
     let call = if wise {
         let dims = vec![1; op.def().arity];
@@ -48,16 +49,34 @@ fn spelled(call: &Call) -> String {
         1 => format!("{} : R", NAMES[n]),
         _ => format!("{} : R^{dim}", NAMES[n]),
     });
-    let params = call.params.iter().map(i64::to_string);
+    let params = literals(call.op, &call.params);
     format!("`{}({})`", call.op.def().name, args.chain(params).collect::<Vec<_>>().join(", "))
 }
 
 /// `f`: its adjoint.
 fn adjoints(call: &Call) -> Vec<String> {
     let (mut f, args) = start(call, None);
-    let value = f.op(call.op, &args, &call.params).expect("the call fits");
-    f.output("e", None, value).expect("a parameter");
-    gradients(&f)
+    match typed(&mut f, call, &args) {
+        Ok(value) => {
+            f.output("e", None, value).expect("a parameter");
+            gradients(&f)
+        }
+        Err(why) => vec![format!("none: {why}")],
+    }
+}
+
+/// A call on reals or, where it takes none, on the complex values that they make, as reals.
+fn typed(f: &mut Formula, call: &Call, args: &[ExprId]) -> Result<ExprId, BuildError> {
+    let on_reals = f.op(call.op, args, &call.params);
+    let value = on_reals.or_else(|_| {
+        let pairs: Result<Vec<ExprId>, BuildError> =
+            args.iter().map(|&arg| f.op(Op::AsComplex, &[arg], &[])).collect();
+        f.op(call.op, &pairs?, &call.params)
+    })?;
+    match f.kind(value) {
+        Kind::Complex => f.op(Op::AsReal, &[value], &[]),
+        Kind::Real | Kind::Int => Ok(value),
+    }
 }
 
 fn gradients(f: &Formula) -> Vec<String> {
@@ -71,23 +90,23 @@ fn gradients(f: &Formula) -> Vec<String> {
         seed.name = "e".into();
     }
     let line = |(n, name): (usize, &String)| {
-        format!("{name}: `{}`", infix::text(&gradient, gradient.outputs[n].expr))
+        format!("{name}: {}", infix::short(&gradient, gradient.outputs[n].expr))
     };
     names.iter().enumerate().map(line).collect()
 }
 
 /// What a composite is replaced by.
-pub fn expansion(call: &Call) -> String {
+pub fn expansion(call: &Call) -> Option<String> {
     let (mut f, args) = start(call, None);
-    let value = f.op(call.op, &args, &call.params).expect("the call fits");
-    format!("{} is `{}`", spelled(call), infix::text(&f, value))
+    let value = typed(&mut f, call, &args).ok()?;
+    Some(format!("{} is {}", spelled(call), infix::short(&f, value)))
 }
 
 /// The gradient of a reduction over j with respect to what it folds.
 pub fn of_reduction(reducer: Reducer) -> Vec<String> {
     let def = reducer.def();
     match def.grad {
-        ReduceGrad::Zero => return vec!["zero: row numbers are piecewise constant".into()],
+        ReduceGrad::Zero => return vec!["zero wherever it exists".into()],
         ReduceGrad::None(why) => return vec![format!("none: {why}")],
         ReduceGrad::Vjp(_) | ReduceGrad::Expanded => {}
     }

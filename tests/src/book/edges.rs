@@ -1,6 +1,7 @@
 //! What operations and reductions give at the edges, by evaluating them.
 
-use tilefold_compiler::ops::{Op, same_or_one};
+use tilefold_compiler::ir::literals;
+use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::{Reducer, Row};
 
 use crate::calls::{Call, calls};
@@ -20,6 +21,7 @@ fn number(value: f64) -> String {
     match value {
         v if v.is_nan() => "NaN".into(),
         v if v == v.trunc() && v.abs() < 1e15 => format!("{v:.0}"),
+        v if v.abs() < 1e-3 => format!("{v:.3e}…"),
         v => {
             let short = format!("{v:.6}");
             if short.parse() == Ok(v) { short } else { format!("{v:.6}…") }
@@ -51,14 +53,15 @@ pub fn of(op: Op) -> Vec<String> {
     let one = vec![1; op.def().arity];
     let literals = &all[all.len() - 1].params;
     let any = |dim: usize| (op.def().shape)(&vec![dim; op.def().arity], literals) == Ok(dim);
-    let call = match any(1) && any(3) {
+    let call = match literals.len() == op.def().params && any(1) && any(3) {
         true => &Call { op, dims: one, params: literals.clone() },
         false => &all[all.len() / 2],
     };
-    let component_wise = (op.def().shape)(&[3, 3], &call.params) == same_or_one(&[3, 3], &[])
-        && (op.def().shape)(&[1, 3], &call.params) == Ok(3);
+    let component_wise = || {
+        (op.def().shape)(&[3, 3], literals) == Ok(3) && (op.def().shape)(&[1, 3], literals) == Ok(3)
+    };
     match op.def().arity {
-        2 if component_wise => vec![table(op)],
+        2 if literals.is_empty() && component_wise() => vec![table(op)],
         _ => line(call).into_iter().collect(),
     }
 }
@@ -86,7 +89,7 @@ fn line(call: &Call) -> Option<String> {
         }
     };
     let mut shown: Vec<String> = args.iter().enumerate().map(others).collect();
-    shown.extend(call.params.iter().map(i64::to_string));
+    shown.extend(literals(call.op, &call.params));
     let at = match (args.len(), args[0].len(), call.params.len()) {
         (1, 1, 0) => String::new(),
         _ => format!("`{}({})` at x: ", call.op.def().name, shown.join(", ")),

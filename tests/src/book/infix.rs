@@ -1,6 +1,6 @@
 //! Values of a formula as people write them.
 
-use tilefold_compiler::ir::{ExprId, Formula, Node};
+use tilefold_compiler::ir::{ExprId, Formula, Node, literals};
 use tilefold_compiler::ops::Op;
 
 /// How tightly an operator binds; calls and names bind tightest.
@@ -9,8 +9,27 @@ const PRODUCT: u8 = 2;
 const SIGN: u8 = 3;
 const CALL: u8 = 4;
 
+/// Most operations of a value that reads well in one line.
+const LONGEST: f64 = 30.0;
+
+/// The text of a value, or how long it would be.
+pub fn short(f: &Formula, id: ExprId) -> String {
+    let mut sizes = vec![0.0; f.len()];
+    for id in f.ids() {
+        let below: f64 = f.node(id).args().map(|a| sizes[a.index()]).sum();
+        sizes[id.index()] = below + f64::from(f.node(id).args().next().is_some());
+    }
+    match sizes[id.index()] {
+        size if size <= LONGEST => format!("`{}`", text(f, id)),
+        _ => {
+            let live = f.reachable([id]).into_iter().filter(|&live| live).count();
+            format!("a formula of {live} values, some of which are used several times")
+        }
+    }
+}
+
 /// The text of a value.
-pub fn text(f: &Formula, id: ExprId) -> String {
+fn text(f: &Formula, id: ExprId) -> String {
     spell(f, id).0
 }
 
@@ -50,7 +69,7 @@ fn operation(f: &Formula, op: Op, args: &[ExprId], params: &[i64]) -> (String, u
         Op::Neg => (format!("-{}", at_least(args[0], CALL)), SIGN),
         Op::Inv => (format!("1 / {}", at_least(args[0], SIGN)), PRODUCT),
         _ => {
-            let all = args.iter().map(|&a| text(f, a)).chain(params.iter().map(i64::to_string));
+            let all = args.iter().map(|&a| text(f, a)).chain(literals(op, params));
             (format!("{}({})", op.def().name, all.collect::<Vec<_>>().join(", ")), CALL)
         }
     }

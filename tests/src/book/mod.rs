@@ -9,7 +9,7 @@ mod shapes;
 use std::fmt::Write;
 
 use tilefold_compiler::front;
-use tilefold_compiler::ops::{Emit, Op};
+use tilefold_compiler::ops::{Emit, LISTS, Op};
 use tilefold_compiler::reduce::Reducer;
 
 use crate::accuracy;
@@ -82,9 +82,11 @@ fn wrapped(names: &[&str]) -> String {
 fn operation(out: &mut String, op: Op) {
     let def = op.def();
     let letters = ["f", "g", "h", "u", "v"];
-    let literals = ["k", "l", "m", "n"];
-    let list: Vec<&str> =
-        letters[..def.arity].iter().chain(&literals[..def.params]).copied().collect();
+    let literals: &[&str] = match def.params {
+        LISTS => &["[k, ...]", "..."],
+        params => &["k", "l", "m", "n"][..params],
+    };
+    let list: Vec<&str> = letters[..def.arity].iter().chain(literals).copied().collect();
     let _ = writeln!(out, "\n### {}\n\n`{}({})`", def.name, def.name, list.join(", "));
     let keops: Vec<String> = def.aliases.iter().map(|a| format!("`{a}`")).collect();
     if !keops.is_empty() {
@@ -105,9 +107,9 @@ fn operation(out: &mut String, op: Op) {
         item(out, "Edge values", &line);
     }
     item(out, "Error", &accuracy::bound(op).to_string());
-    if matches!(def.emit, Emit::Expanded) {
-        let call = &calls(op)[calls(op).len() - 1];
-        item(out, "Composed", &derivative::expansion(call));
+    let call = &calls(op)[calls(op).len() - 1];
+    if let (Emit::Expanded, Some(text)) = (&def.emit, derivative::expansion(call)) {
+        item(out, "Composed", &text);
     }
 }
 

@@ -44,6 +44,11 @@ impl Z {
         Z(self.0, -self.1)
     }
 
+    fn inv(self) -> Z {
+        let square = self.0 * self.0 + self.1 * self.1;
+        Z(self.0 / square, -self.1 / square)
+    }
+
     fn abs(self) -> f64 {
         self.0.hypot(self.1)
     }
@@ -78,7 +83,7 @@ impl Z {
 
     fn pow(self, n: i64) -> Z {
         let power = (0..n.unsigned_abs()).map(|_| self).reduce(Z::mul).unwrap_or(Z(1.0, 0.0));
-        if n < 0 { Z(1.0, 0.0) / power } else { power }
+        if n < 0 { power.inv() } else { power }
     }
 }
 
@@ -136,7 +141,7 @@ fn unary(name: &str, z: &[Z], params: &[i64]) -> Option<Vec<f64>> {
         "square_abs" => measure(|z| z.0 * z.0 + z.1 * z.1),
         "angle" => measure(Z::angle),
         "conj" => each(&Z::conj),
-        "inv" => each(&|z| Z(1.0, 0.0) / z),
+        "inv" => each(&Z::inv),
         "square" => each(&|z| z * z),
         "pow" => each(&|z| z.pow(params[0])),
         "sqrt" => each(&Z::sqrt),

@@ -33,9 +33,10 @@ pub fn fold(reducer: Reducer, rows: &[Row], dim: usize, weights: usize, k: usize
         Reducer::ArgKMax => entries(rows, dim, k, -1.0, number),
         Reducer::Mean => each(&|list| average(list.iter().map(|e| e.0))),
         Reducer::Var => each(&|list| {
-            // The mean of the squared distances of all pairs, halved.
-            let squares = |x: f64| list.iter().map(move |e| (x - e.0).powi(2));
-            average(list.iter().map(|e| average(squares(e.0)))) / 2.0
+            // About the median, where squares of the mean cancel little.
+            let center = sorted(list.clone(), 1.0).get(list.len() / 2).map_or(0.0, |e| e.0);
+            let distances = || list.iter().map(|e| e.0 - center);
+            average(distances().map(|d| d * d)) - average(distances()).powi(2)
         }),
         Reducer::Prod => each(&|list| product(list.iter().map(|e| e.0).collect())),
         Reducer::Any => each(&|list| truth(list.iter().any(|e| e.0 != 0.0))),

@@ -35,6 +35,8 @@ pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
         .map(scalar)
         .collect::<Option<Vec<f64>>>()
         .or_else(|| super::vectors::apply(name, args, params))
+        .or_else(|| super::tensors::apply(name, args, params))
+        .or_else(|| super::curves::apply(name, args, params))
         .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`"))
 }
 
@@ -128,8 +130,8 @@ fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
         "div" => a / b,
         "powf" => a.powf(b),
         "atan2" => a.atan2(b),
-        "binary_scale" => binary_scale(a.abs(), b.abs()),
         "hypot" => a.hypot(b),
+        "binary_scale" => binary_scale(a.abs(), b.abs()),
         "fmod" => a % b,
         "minimum" | "maximum" if a.is_nan() || b.is_nan() => f64::NAN,
         "minimum" => a.min(b),

@@ -6,9 +6,11 @@
 //! or `ir::eval`.
 
 mod complex;
+mod curves;
 mod folds;
 pub mod meaning;
 mod special;
+mod tensors;
 mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;

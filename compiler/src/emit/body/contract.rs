@@ -134,6 +134,7 @@ impl Body<'_> {
         let name = format!("t{}", self.temps);
         self.temps += 1;
         let dim = self.plan.formula.dim(id);
+        self.scratch += dim;
         let (rows, row) = if self.is_staged() { ("[R]", "[r]") } else { ("", "") };
         self.line(&format!("V {name}[{dim}]{rows};"));
         self.each(id, |body, index, value| {
@@ -159,5 +160,39 @@ impl Body<'_> {
 fn step(index: &mut Index, k: u32, stride: usize) {
     if stride > 0 {
         index.loops.push((k, stride));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::emit::{EmitError, MAX_SCRATCH, kernel};
+    use crate::ir::{Axis, Formula};
+    use crate::ops::Op;
+
+    /// The text for `out[i] = sum[j] op(outer)`, for an outer product of a row and a column.
+    fn outer(side: usize, op: Option<Op>) -> Result<usize, EmitError> {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), side).expect("valid");
+        let y = f.input("y", Some(Axis::J), side).expect("valid");
+        let product = f.apply(Op::TensorProd, &[x, y], &[]);
+        let value = op.map_or(product, |op| f.apply(op, &[product], &[]));
+        let sum = f.sum_over(Axis::J, value);
+        f.output("out", Some(Axis::I), sum).expect("a row of i");
+        kernel(&f, "f", "a test").map(|text| text.cpp.lines().count())
+    }
+
+    #[test]
+    fn the_text_of_loops_does_not_grow_with_their_lengths() {
+        assert_eq!(outer(20, None), outer(50, None));
+        assert_eq!(outer(20, Some(Op::SqNorm2)), outer(50, Some(Op::SqNorm2)));
+    }
+
+    #[test]
+    fn arrays_stay_small_enough_for_a_stack() {
+        let words = 65 * 65;
+        assert!(words > MAX_SCRATCH && outer(64, Some(Op::SqNorm2)).is_ok());
+        let name = String::from("f");
+        assert_eq!(outer(65, Some(Op::SqNorm2)), Err(EmitError::TooDeep { name, words }));
+        assert!(outer(65, None).is_ok(), "what is folded at once needs no array");
     }
 }
