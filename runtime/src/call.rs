@@ -196,8 +196,8 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Moves a result out: the real type of the kernel, `Complex` of it where it is complex, or `i64`
-    /// for row numbers.
+    /// Moves a result out: the real type of the kernel, `Complex` of it where it is complex, or
+    /// `i64` for integers.
     ///
     /// # Errors
     /// For a name that is unknown or was taken before, and for another type.

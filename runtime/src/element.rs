@@ -9,8 +9,8 @@ use crate::sys;
 
 /// The real type of a kernel's inputs and outputs.
 ///
-/// Kernels of 16-bit reals compute in 32 bits: inputs are converted exactly, and results are rounded
-/// once, to nearest with ties to even. What is too large becomes infinite.
+/// Kernels of 16-bit reals compute in 32 bits: inputs are converted exactly, and results are
+/// rounded once, to nearest with ties to even. What is too large becomes infinite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dtype {
     /// 16-bit floats of IEEE 754.

@@ -153,9 +153,18 @@ pub(crate) fn dtype(kernel: &Kernel, value: &Value, found: ComponentType) -> Err
         ComponentType::Index => error.help("pass an array of i64, for labels and row numbers"),
         ComponentType::Complex(dtype) => error
             .help(format!("pass an array of {component}: n columns of numbers, not 2n of {dtype}")),
-        ComponentType::Real(_) => error
-            .help(format!("convert the array: a.mapv(|v| v as {component})"))
-            .help(format!("or compile the formula for {found}")),
+        ComponentType::Real(dtype) => {
+            let how = match (dtype, found) {
+                (Dtype::F16 | Dtype::BF16, _) => format!("{component}::from_f32"),
+                (_, ComponentType::Real(Dtype::F16 | Dtype::BF16)) => {
+                    format!("|v| v.to_{component}()")
+                }
+                _ => format!("|v| v as {component}"),
+            };
+            error
+                .help(format!("convert the array: a.mapv({how})"))
+                .help(format!("or compile the formula for {found}"))
+        }
     }
 }
 

@@ -23,8 +23,8 @@ enum { TF_AXIS_I = 0, TF_AXIS_J = 1, TF_AXIS_NONE = 2 };
  * imaginary one. */
 enum { TF_REAL = 0, TF_INDEX = 1, TF_COMPLEX = 2 };
 
-/* Scalars of inputs and outputs. What computes with 16-bit reals (IEEE 754 binary16, bfloat16) works
- * in float: its packed rows, packed columns and temporaries hold floats. */
+/* Scalars of inputs and outputs. Kernels of 16-bit reals (IEEE 754 binary16, bfloat16) compute in
+ * float: their packed rows, packed columns and temporaries hold floats. */
 enum { TF_F32 = 0, TF_F64 = 1, TF_F16 = 2, TF_BF16 = 3 };
 
 /* Instruction levels of CPU code, in increasing order; a kernel may lack some. */

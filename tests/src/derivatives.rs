@@ -72,6 +72,7 @@ fn of_reduction(reducer: Reducer, axis: Axis, masked: bool, rng: &mut Rng) -> Pr
     let weight = w.map(|w| f.mul(w, x));
     let cut = f.constant(1.5);
     let row = f.pos(axis);
+    let row = f.to_real(row);
     let mask = masked.then(|| f.apply(Op::Lt, &[cut, row], &[]));
     let args = [Some(value), weight].into_iter().flatten().collect();
     let fold = f.reduce(Reduction { reducer, axis, args, mask, k }).expect("it fits");

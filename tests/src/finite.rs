@@ -59,12 +59,13 @@ pub fn slope(problem: &Problem, directions: &[Matrix]) -> (Matrix, Matrix) {
     });
     let moved: Vec<Matrix> = steps.map(at).collect();
     let (mut slope, mut error) = (moved[0].clone(), moved[0].clone());
-    for k in 0..slope.data.len() {
+    let entries = slope.data.iter_mut().zip(&mut error.data);
+    for (k, (slope, error)) in entries.enumerate() {
         // The table asks for the values in the order in which they were computed.
         let mut values = moved.iter().map(|m| m.data[k]);
         let row = table(|_| values.next().expect("two values a level"));
-        slope.data[k] = row[LEVELS - 1];
-        error.data[k] = (row[LEVELS - 1] - row[LEVELS - 2]).abs();
+        *slope = row[LEVELS - 1];
+        *error = (row[LEVELS - 1] - row[LEVELS - 2]).abs();
     }
     (slope, error)
 }

@@ -153,7 +153,7 @@ fn compositions_to_third_order() {
     wrong.finish();
 }
 
-/// Values of `x[i]` and `y[j]`, smooth in x: three components each, and other names; each of three components.
+/// Values of `x[i]`, `y[j]` and others, smooth in x, of three components.
 const FIELDS: &[&str] = &[
     "exp(-sqdist(x, y)) * x",
     "sin(x * y)",
@@ -398,6 +398,38 @@ fn poles_that_do_not_count() {
         });
         let finite = value(&p)[0].data.iter().filter(|x| x.is_finite()).count();
         assert!(finite >= 2, "{text}: {:?}", value(&p));
+    }
+}
+
+/// Derivatives where a value has none, or one that a formula would get wrong.
+#[test]
+fn derivatives_at_the_edges() {
+    let (inf, zero) = (f64::INFINITY, [0.0, 0.0]);
+    for (text, numbers, expected) in [
+        ("a[i] = sinxdivx(x);", [0.0, -0.0], zero),
+        ("a[i] = norm2(x);", [0.0, -2.0], [0.0, -1.0]),
+        ("a[i] = sum[j] norm2(x - y) * 0.5;", zero, zero),
+        ("a[i] = sqrt(x);", [0.0, 4.0], [0.0, 0.25]),
+        ("a[i] = rsqrt(x);", [0.0, 1.0], [0.0, -0.5]),
+        ("a[i] = xlogx(x);", [0.0, 1.0], [-inf, 1.0]),
+        ("a[i] = abs(x);", [0.0, -1.0], [0.0, -1.0]),
+        ("a[i] = relu(x);", [0.0, -1.0], [1.0, 0.0]),
+        ("a[i] = logsumexp[j] (x + y);", [-inf, 0.0], [0.0, 1.0]),
+        ("a[i] = logsumexp[j where x < y] x * y;", [1.0, 2.0], zero),
+        ("a[i] = exp(logsumexp[j] (x - y));", [-inf, 0.0], [0.0, 2.0]),
+    ] {
+        for mode in ["grad", "jvp"] {
+            let text = format!("x[i], y[j] : R; let _ = y; {text} {mode} a wrt x;");
+            let p = Problem::new(parse(&text).1[0].formula.clone(), 2, 2, |k, entry| match k {
+                0 => numbers[entry],
+                1 => 0.0,
+                _ => 1.0,
+            });
+            let found = eval::evaluate(&p.formula, p.m, p.n, &p.inputs).expect("the arrays fit");
+            let near = |(a, b): (&f64, &f64)| a == b || (a - b).abs() < 1e-14;
+            let all = found[0].data.iter().zip(&expected).all(near);
+            assert!(all, "{text}: {:?}, not {expected:?}", found[0].data);
+        }
     }
 }
 

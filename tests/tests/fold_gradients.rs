@@ -1,6 +1,6 @@
-//! Derivatives of reductions, first and second, against differences of the oracle: with and without
-//! a mask, over both indices, and where factors of a product are zero. The compiled and the emulated
-//! gradient against the evaluator's.
+//! Derivatives of reductions, first and second, against differences of the oracle: with and
+//! without a mask, over both indices, and where factors of a product are zero. The compiled and
+//! the emulated gradient against the evaluator's.
 
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction, verify};

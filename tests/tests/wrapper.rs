@@ -31,8 +31,9 @@ use tilefold::{Array2, bf16, f16};
 macro_rules! check {
     ($half:ty) => {
         let half = |v: f32| <$half>::from_f32(v);
-        let x = Array2::from_shape_fn((40, 2), |(r, c)| half((r * 7 % 11) as f32 / 16.0 - c as f32));
-        let y = Array2::from_shape_fn((70, 2), |(r, c)| half((r * 5 % 13) as f32 / 16.0 - c as f32));
+        let number = |r: usize, c: usize| half(r as f32 / 16.0 - c as f32);
+        let x = Array2::from_shape_fn((40, 2), |(r, c)| number(r * 7 % 11, c));
+        let y = Array2::from_shape_fn((70, 2), |(r, c)| number(r * 5 % 13, c));
         let (wide_x, wide_y) = (x.mapv(|v| v.to_f32()), y.mapv(|v| v.to_f32()));
         let args = halves::Args { x: x.view(), y: y.view(), g: half(0.75) };
         let wide = halves::Args { x: wide_x.view(), y: wide_y.view(), g: 0.75f32 };

@@ -4,16 +4,17 @@
 //! a component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
 //! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
 //! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
-//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User names never appear.
+//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User
+//! names never appear.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-mod contract;
-
 use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
+
+mod contract;
 
 /// Which component of a value: loop variables times their strides, plus a number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

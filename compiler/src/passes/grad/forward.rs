@@ -40,7 +40,7 @@ pub fn tangent(
     let needed = sweep.f.reachable([root]);
     for at in first..=root.index() {
         let id = ExprId(at as u32);
-        if !needed[at] || !depends[at - first] || variables.contains(&id) {
+        if !needed[id.index()] || !depends[at - first] || variables.contains(&id) {
             continue;
         }
         let found = match sweep.f.node(id).clone() {

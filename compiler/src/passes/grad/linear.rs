@@ -27,7 +27,7 @@ pub fn substitute(f: &mut Formula, root: ExprId, variable: ExprId, value: ExprId
     let mut new: BTreeMap<ExprId, ExprId> = BTreeMap::from([(variable, value)]);
     for at in variable.index() + 1..=root.index() {
         let id = ExprId(at as u32);
-        if below[at] && f.node(id).args().any(|arg| new.contains_key(&arg)) {
+        if below[id.index()] && f.node(id).args().any(|arg| new.contains_key(&arg)) {
             let node = rename(f.node(id).clone(), |arg| *new.get(&arg).unwrap_or(&arg));
             let renamed = keep(f, node);
             new.insert(id, renamed);
@@ -106,7 +106,7 @@ fn depends(f: &Formula, root: ExprId, variable: ExprId) -> Vec<bool> {
     let mut depends = vec![false; root.index() + 1];
     for at in 0..=root.index() {
         let id = ExprId(at as u32);
-        depends[at] = id == variable || f.node(id).args().any(|arg| depends[arg.index()]);
+        depends[id.index()] = id == variable || f.node(id).args().any(|arg| depends[arg.index()]);
     }
     depends
 }

@@ -108,10 +108,10 @@ impl<'a> Sweep<'a> {
         let mut variable = vec![false; root.index() + 1];
         self.variables.iter().filter(|v| **v <= root).for_each(|v| variable[v.index()] = true);
         for at in (self.first..=root.index()).rev() {
-            if variable[at] || !self.depends[at - self.first] {
+            let id = ExprId(at as u32);
+            if variable[id.index()] || !self.reaches(id) {
                 continue;
             }
-            let id = ExprId(at as u32);
             let home = Domain::of_stratum(self.f.stratum(id)).join(self.kept);
             let Some((guard, seed)) = self.collect(id, home) else { continue };
             match self.f.node(id).clone() {
