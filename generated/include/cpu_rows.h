@@ -12,6 +12,9 @@
  * memory operands in first-level cache. */
 #define TF_FENCE() asm volatile("" ::: "memory")
 
+/* A group of vectors after the other: its code is staged, and the next group fills the gaps. */
+#define TF_GROUPS(S, g) _Pragma("GCC unroll 16") for (int g = 0; g < S::R; g += S::G)
+
 template <class S> struct tf_cpu_rows {
   enum { LANES = S::R * W };
 
@@ -37,9 +40,13 @@ template <class S> struct tf_cpu_rows {
       const T *at = (const T *)y + (tile - j0) * S::COL_WORDS;
       typename S::Acc a;
       S::open(a, s);
-      for (int jj = 0; jj < n; ++jj, at += S::COL_WORDS) {
-        TF_FENCE();
-        S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj);
+      for (int jj = 0; jj < n;) {
+        const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
+        for (; jj < stop; ++jj, at += S::COL_WORDS) {
+          TF_FENCE();
+          TF_GROUPS(S, g) S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj, g);
+        }
+        S::flush(a, s);
       }
       S::close(a, s, tile);
     }

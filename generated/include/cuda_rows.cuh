@@ -13,6 +13,7 @@
 
 template <class S, int BYTES> struct tf_cuda_rows {
   static_assert(sizeof(typename S::State) <= BYTES, "the descriptor promises enough workspace");
+  static_assert(S::G == S::R, "the rows of a thread are one group");
   enum {
     PARAMS = S::PARAM_WORDS > 0 ? S::PARAM_WORDS : 1,
     ROWS = S::ROW_WORDS > 0 ? S::ROW_WORDS * S::R : 1,
@@ -44,13 +45,16 @@ template <class S, int BYTES> struct tf_cuda_rows {
       tf_sync();
       typename S::Acc a;
       S::open(a, s);
-      int jj = 0;
-      for (; jj + 4 <= n; jj += 4) {
-        TF_UNROLL
-        for (int q = 0; q < 4; ++q)
-          S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q);
+      for (int jj = 0; jj < n;) {
+        const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
+        for (; jj + 4 <= stop; jj += 4) {
+          TF_UNROLL
+          for (int q = 0; q < 4; ++q)
+            S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q, 0);
+        }
+        for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj, 0);
+        S::flush(a, s);
       }
-      for (; jj < n; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj);
       S::close(a, s, at);
     }
     *home(workspace, split) = s;

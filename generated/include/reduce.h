@@ -2,8 +2,8 @@
  *
  * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is merged
  * and finished. The accumulator itself lives in registers for one tile of columns: `open` reads
- * what it needs from the state, `add` folds one column into R vectors of rows, `close` flushes
- * into the state. The same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
+ * what it needs from the state, `add` folds one column into R vectors of rows, `close` hands the
+ * tile to the state. Sums also have `flush`, once a block of columns. The same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
  *
  * Included after a prelude (tf_cpu.h or tf_cuda.cuh). Row numbers are i64; ties go to the lowest
  * row; NaN comes before every number.
@@ -15,10 +15,12 @@
 #define TF_METHOD __device__ __forceinline__
 #define TF_LOGD(x) log(x)
 #define TF_EXPD(x) exp(x)
+#define TF_LDEXP(x, n) ldexp(x, n)
 #else
 #define TF_METHOD inline __attribute__((always_inline))
 #define TF_LOGD(x) __builtin_log(x)
 #define TF_EXPD(x) __builtin_exp(x)
+#define TF_LDEXP(x, n) __builtin_ldexp(x, n)
 #endif
 /* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need
  * it inlined. */
@@ -34,6 +36,18 @@
 #define TF_ROLLED
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
+/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. */
+#if defined(__CUDACC__)
+#define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
+#else
+#define TF_COMPONENTS(e) for (int e = 0; e < E; ++e)
+#endif
+/* The G vectors of a group, where R counts those of a block. */
+#if defined(__CUDACC__)
+#define TF_GROUP(r) _Pragma("unroll") for (int r = 0; r < G; ++r)
+#else
+#define TF_GROUP(r) _Pragma("GCC unroll 16") for (int r = 0; r < G; ++r)
+#endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
 
 /* States differ between dtypes and instruction levels though their names do not, and all are linked
@@ -45,34 +59,134 @@ TF_FN void tf_widen_scale(double *dst, V c) {
   TF_LANES(l) dst[l] *= (double)tf_lane(c, l);
 }
 
-/* Sums, component by component: partial sums of one tile in T, totals in double, so that the
- * error does not grow with the number of columns. */
-template <int E, int R> struct tf_sum {
-  struct State {
-    double total[E][R * W];
-  };
-  V part[E][R];
+/* N totals in more digits than the terms have: float64 where T is float, and otherwise float64 with
+ * the rounding errors beside it (Knuth's TwoSum). An infinite total stays infinite, since its error
+ * is not looked at. */
+template <int N> struct tf_totals {
+  double high[N];
+#if TF_DOUBLE
+  double low[N];
+#endif
 
-  TF_FN void init(State &s) {
-    for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) s.total[e][l] = 0.0;
+  TF_METHOD void clear() {
+    for (int l = 0; l < N; ++l) high[l] = 0.0;
+#if TF_DOUBLE
+    for (int l = 0; l < N; ++l) low[l] = 0.0;
+#endif
   }
-  TF_METHOD void open(const State &) {
-    for (int e = 0; e < E; ++e) TF_ROWS(r) part[e][r] = tf_c(0.0);
+  /* Adds x to the W totals from `at` on. */
+  TF_METHOD void add(int at, V x) {
+#if TF_DOUBLE
+    const V a = tf_load(&high[at]), sum = a + x, back = sum - a;
+    tf_store(&low[at], tf_load(&low[at]) + ((a - (sum - back)) + (x - back)));
+    tf_store(&high[at], sum);
+#else
+    tf_widen_add(&high[at], x);
+#endif
+  }
+  TF_METHOD void scale(int at, V c) {
+    tf_widen_scale(&high[at], c);
+#if TF_DOUBLE
+    tf_widen_scale(&low[at], c);
+#endif
+  }
+  /* Total l becomes a times itself plus b times that of `o`. */
+  TF_METHOD void merge(const tf_totals &o, int l, double a, double b) {
+    const double x = high[l] * a, y = o.high[l] * b;
+    high[l] = x + y;
+#if TF_DOUBLE
+    const double back = high[l] - x;
+    low[l] = low[l] * a + o.low[l] * b + ((x - (high[l] - back)) + (y - back));
+#endif
+  }
+  TF_METHOD double value(int l) const {
+#if TF_DOUBLE
+    return high[l] - high[l] == 0.0 ? high[l] + low[l] : high[l];
+#else
+    return high[l];
+#endif
+  }
+};
+
+/* How a tile of columns is summed.
+ *
+ * Terms are added up in T over a block of columns. `flush`, once a block, adds the block to a sum
+ * whose rounding error is kept beside it (Dekker's Fast2Sum), `close` both to the totals. With B
+ * columns a block the error of a sum is at most B + 1 units of T's rounding (2^-24 or 2^-53) times
+ * the sum of magnitudes, however many columns there are: B - 1 of the block, one where a block
+ * exceeds what came before it, so that Fast2Sum may round, and one of the result. EACH: blocks of
+ * one column go into the totals directly, and only the result is rounded. */
+template <int E, int R, bool EACH> struct tf_parts {
+  typedef tf_totals<R * W> Totals[E];
+  V part[E][R];
+  V high[EACH ? 1 : E][R], low[EACH ? 1 : E][R];
+
+  TF_FN void init(Totals &t) {
+    TF_COMPONENTS(e) t[e].clear();
+  }
+  TF_METHOD void open() {
+    TF_COMPONENTS(e)
+      TF_ROWS(r) {
+        part[e][r] = tf_c(0.0);
+        if (!EACH) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
+      }
   }
   TF_METHOD void add(int e, int r, V x) { part[e][r] = part[e][r] + x; }
-  TF_METHOD void close(State &s, i64) {
-    for (int e = 0; e < E; ++e) TF_ROWS(r) tf_widen_add(&s.total[e][r * W], part[e][r]);
+  TF_METHOD void flush(Totals &t) {
+    TF_COMPONENTS(e)
+      TF_ROWS(r) {
+        if (EACH) {
+          t[e].add(r * W, part[e][r]);
+        } else {
+          const V sum = high[e][r] + part[e][r];
+          low[e][r] = low[e][r] + (part[e][r] - (sum - high[e][r]));
+          high[e][r] = sum;
+        }
+        part[e][r] = tf_c(0.0);
+      }
   }
+  TF_METHOD void close(Totals &t) {
+    if (EACH) return;
+    TF_COMPONENTS(e)
+      TF_ROWS(r) {
+        const V sum = high[e][r], error = low[e][r];
+        t[e].add(r * W, sum);
+        t[e].add(r * W, tf_sel(sum - sum == tf_c(0.0), error, tf_c(0.0)));
+      }
+  }
+  /* Multiplies all sums of vector r by c. */
+  TF_METHOD void scale(Totals &t, int r, V c) {
+    TF_COMPONENTS(e) {
+      part[e][r] = part[e][r] * c;
+      if (!EACH) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
+      t[e].scale(r * W, c);
+    }
+  }
+};
+
+/* Sums, component by component. */
+template <int E, int R, bool EACH> struct tf_sum {
+  typedef tf_parts<E, R, EACH> Parts;
+  struct State {
+    typename Parts::Totals total;
+  };
+  Parts parts;
+
+  TF_FN void init(State &s) { Parts::init(s.total); }
+  TF_METHOD void open(const State &) { parts.open(); }
+  TF_METHOD void add(int e, int r, V x) { parts.add(e, r, x); }
+  TF_METHOD void flush(State &s) { parts.flush(s.total); }
+  TF_METHOD void close(State &s, i64) { parts.close(s.total); }
   TF_FN void merge(State &s, const State &o) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) s.total[e][l] += o.total[e][l];
+      for (int l = 0; l < R * W; ++l) s.total[e].merge(o.total[e], l, 1.0, 1.0);
   }
   TF_FN V value(const State &s, int, int e, int r) {
     V v = tf_c(0.0);
-    TF_LANES(l) tf_set_lane(v, l, (T)s.total[e][r * W + l]);
+    TF_LANES(l) tf_set_lane(v, l, (T)total(s, e, r * W + l));
     return v;
   }
+  TF_FN double total(const State &s, int e, int lane) { return s.total[e].value(lane); }
 };
 
 /* Smallest (S = 1) or largest (S = -1) value; NaN if any value is NaN. */
@@ -132,8 +246,9 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
       TF_ROWS(r) {
         best[e][r] = tf_load(&s.best[e][r * W]);
         at[e][r] = tf_splat_i(-1);
-        none[e][r] = tf_splat_i(0);
-        if (MASKED) TF_LANES(l) tf_set_lane_i(none[e][r], l, s.at[e][r * W + l] < 0 ? -1 : 0);
+        VI empty = tf_splat_i(0);
+        if (MASKED) TF_LANES(l) tf_set_lane_i(empty, l, s.at[e][r * W + l] < 0 ? -1 : 0);
+        none[e][r] = empty;
       }
   }
   TF_METHOD void add(int e, int r, V x, int jj) {
@@ -175,9 +290,10 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
   TF_FN i64 index(const State &s, int e, int lane) { return s.at[e][lane]; }
 };
 
-/* The K smallest values and their rows, sorted. A row is compared with its K-th value only;
- * insertion is rare, about K ln(N / K) times a row. Missing entries are (+inf, -1). */
-template <int E, int K, int R> struct tf_kmin {
+/* The K smallest (S = 1) or largest (S = -1) values and their rows, sorted. A row is compared with
+ * its K-th value only; insertion is rare, about K ln(N / K) times a row. Missing entries are
+ * (S inf, -1). */
+template <int E, int K, int R, int S = 1> struct tf_kmin {
   struct State {
     T best[E][K][R * W];
     i64 at[E][K][R * W];
@@ -188,7 +304,7 @@ template <int E, int K, int R> struct tf_kmin {
   TF_FN void init(State &s) {
     for (int e = 0; e < E; ++e)
       for (int k = 0; k < K; ++k)
-        for (int l = 0; l < R * W; ++l) s.best[e][k][l] = (T)TF_INF, s.at[e][k][l] = -1;
+        for (int l = 0; l < R * W; ++l) s.best[e][k][l] = (T)(S * TF_INF), s.at[e][k][l] = -1;
   }
   TF_METHOD void load(const State &s, int e, int r) {
     last[e][r] = tf_load(&s.best[e][K - 1][r * W]);
@@ -206,7 +322,7 @@ template <int E, int K, int R> struct tf_kmin {
     for (; k > 0; --k) {
       T before = s.best[e][k - 1][lane];
       i64 row = s.at[e][k - 1][lane];
-      if (row >= 0 && !tf_first<1>(x, before)) break;
+      if (row >= 0 && !tf_first<S>(x, before)) break;
       s.best[e][k][lane] = before;
       s.at[e][k][lane] = row;
     }
@@ -218,11 +334,11 @@ template <int E, int K, int R> struct tf_kmin {
     load(s, e, r);
   }
   TF_METHOD void add(State &s, int e, int r, V x, i64 j) {
-    M wanted = tf_or_m(tf_firsts<1>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
+    M wanted = tf_or_m(tf_firsts<S>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
     if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
   }
   TF_METHOD void add_if(State &s, int e, int r, V x, V mask, i64 j) {
-    M wanted = tf_or_m(tf_firsts<1>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
+    M wanted = tf_or_m(tf_firsts<S>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
     wanted = tf_and_m(mask != tf_c(0.0), wanted);
     if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
   }
@@ -235,7 +351,7 @@ template <int E, int K, int R> struct tf_kmin {
           i64 j = o.at[e][k][l];
           T x = o.best[e][k][l];
           bool full = s.at[e][K - 1][l] >= 0;
-          if (j < 0 || (full && !tf_first<1>(x, s.best[e][K - 1][l]))) break;
+          if (j < 0 || (full && !tf_first<S>(x, s.best[e][K - 1][l]))) break;
           insert(s, e, l, x, j);
         }
   }
@@ -244,70 +360,86 @@ template <int E, int K, int R> struct tf_kmin {
   TF_FN i64 index(const State &s, int n, int lane) { return s.at[n % E][n / E][lane]; }
 };
 
-/* Sums of exp(x) and of exp(x) w for E weights, relative to a running maximum m: no term
- * overflows, and the largest is 1. m stays finite, so x - m is never inf - inf: rows of -inf
- * give 0, a +inf gives +inf. */
-template <int E, int R> struct tf_shifted_exp {
+/* Sums of exp(x) and of exp(x) w for E weights, relative to a shift m that follows the maximum: no
+ * term overflows, and the largest is from 1 to e. m rises only where a score exceeds it by more
+ * than 1: each rise rounds the sums, and rises that shrink them by less would add up. m stays
+ * finite, so x - m is never inf - inf: rows of -inf give 0, a +inf gives +inf. TOP: field 1, which
+ * is relative to the maximum itself, is read. */
+template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
+  typedef tf_parts<1 + E, R, EACH> Parts;
   struct State {
     T shift[R * W];
-    double total[1 + E][R * W];
+    T top[TOP ? R * W : 1];
+    typename Parts::Totals total;
   };
   V shift_[R];
-  V part[1 + E][R];
+  V top_[R];
+  Parts parts;
 
   TF_FN void init(State &s) {
     for (int l = 0; l < R * W; ++l) s.shift[l] = (T)-TF_MAX;
-    for (int e = 0; e <= E; ++e)
-      for (int l = 0; l < R * W; ++l) s.total[e][l] = 0.0;
+    for (int l = 0; l < (TOP ? R * W : 1); ++l) s.top[l] = (T)-TF_MAX;
+    Parts::init(s.total);
   }
   TF_METHOD void open(const State &s) {
     TF_ROWS(r) shift_[r] = tf_load(&s.shift[r * W]);
-    for (int e = 0; e <= E; ++e) TF_ROWS(r) part[e][r] = tf_c(0.0);
+    if (TOP) TF_ROWS(r) top_[r] = tf_load(&s.top[r * W]);
+    parts.open();
   }
-  /* Raises the maxima to the scores q and rescales what was summed. */
-  TF_METHOD void raise(State &s, const V (&q)[R]) {
-    TF_ROWS(r) {
-      M higher = q[r] > shift_[r];
-      V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift_[r]);
-      V scale = tf_sel(higher, tf_exp(shift_[r] - to), tf_c(1.0));
-      shift_[r] = to;
-      for (int e = 0; e <= E; ++e) {
-        part[e][r] = part[e][r] * scale;
-        tf_widen_scale(&s.total[e][r * W], scale);
-      }
+  /* Raises the shift to the scores q of vectors g on where d = q - m is above 1, and rescales what
+   * was summed. */
+  template <int G> TF_METHOD void raise(State &s, int g, const V (&q)[G], V (&d)[G]) {
+    TF_GROUP(r) {
+      V &shift = shift_[g + r];
+      M higher = d[r] > tf_c(1.0);
+      V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift);
+      parts.scale(s.total, g + r, tf_sel(higher, tf_exp(shift - to), tf_c(1.0)));
+      shift = to;
+      d[r] = q[r] - to;
     }
   }
-  /* Replaces the scores q by the terms exp(q - m) and sums them. */
-  TF_METHOD void terms(State &s, V (&q)[R]) {
-    M higher = q[0] > shift_[0];
-    TF_ROWS(r) higher = tf_or_m(higher, q[r] > shift_[r]);
-    if (__builtin_expect(tf_any(higher), 0)) raise(s, q);
-    TF_ROWS(r) q[r] = tf_exp(q[r] - shift_[r]);
-    TF_ROWS(r) part[0][r] = part[0][r] + q[r];
+  /* Replaces the scores q of vectors g on by the terms exp(q - m) and sums them. */
+  template <int G> TF_METHOD void terms(State &s, int g, V (&q)[G]) {
+    V d[G];
+    TF_GROUP(r) d[r] = q[r] - shift_[g + r];
+    if (TOP) TF_GROUP(r) top_[g + r] = tf_sel(q[r] > top_[g + r], q[r], top_[g + r]);
+    M higher = d[0] > tf_c(1.0);
+    TF_GROUP(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
+    if (__builtin_expect(tf_any(higher), 0)) raise(s, g, q, d);
+    TF_GROUP(r) q[r] = tf_exp(d[r]);
+    TF_GROUP(r) parts.add(0, g + r, q[r]);
   }
-  TF_METHOD void add(int e, int r, V x) { part[1 + e][r] = part[1 + e][r] + x; }
+  TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x); }
+  TF_METHOD void flush(State &s) { parts.flush(s.total); }
   TF_METHOD void close(State &s, i64) {
     TF_ROWS(r) tf_store(&s.shift[r * W], shift_[r]);
-    for (int e = 0; e <= E; ++e) TF_ROWS(r) tf_widen_add(&s.total[e][r * W], part[e][r]);
+    if (TOP) TF_ROWS(r) tf_store(&s.top[r * W], top_[r]);
+    parts.close(s.total);
   }
   /* exp(a - b) for a <= b, where both may be the neutral -TF_MAX. */
   TF_FN double scale(T a, T b) { return a == b ? 1.0 : TF_EXPD((double)a - (double)b); }
   TF_FN void merge(State &s, const State &o) {
     for (int l = 0; l < R * W; ++l) {
       T m = s.shift[l] < o.shift[l] ? o.shift[l] : s.shift[l];
-      double a = scale(s.shift[l], m), b = scale(o.shift[l], m);
+      const double a = scale(s.shift[l], m), b = scale(o.shift[l], m);
+      for (int e = 0; e <= E; ++e) s.total[e].merge(o.total[e], l, a, b);
       s.shift[l] = m;
-      for (int e = 0; e <= E; ++e) s.total[e][l] = s.total[e][l] * a + o.total[e][l] * b;
+      if (TOP && s.top[l] < o.top[l]) s.top[l] = o.top[l];
     }
   }
   /* Field 0: log of the plain sum; 1: the plain sum; 2: log of the sum of weight e; 3: the mean of
-   * weight e. */
+   * weight e; 4: the sum of weight e. */
   TF_FN V value(const State &s, int field, int e, int r) {
     V v = tf_c(0.0);
     TF_LANES(l) {
       int n = r * W + l;
-      double plain = s.total[0][n], sum = s.total[field < 2 ? 0 : 1 + e][n], out = sum;
+      double plain = s.total[0].value(n);
+      double sum = field < 2 ? plain : s.total[1 + e].value(n), out = sum;
       if (field == 0 || field == 2) out = (double)s.shift[n] + TF_LOGD(sum);
+      if (TOP && (field == 1 || field == 4)) {
+        const T top = s.top[n] > (T)TF_MAX ? (T)TF_MAX : s.top[n];
+        out = sum * TF_EXPD((double)s.shift[n] - (double)top);
+      }
       if (field == 3) out = sum / plain;
       tf_set_lane(v, l, (T)out);
     }
@@ -315,5 +447,13 @@ template <int E, int R> struct tf_shifted_exp {
   }
 };
 
+/* Adds a block of columns to the totals, where the accumulator has any. */
+template <class A>
+TF_FN auto tf_flush(A &a, typename A::State &s, int) -> decltype(a.flush(s)) {
+  return a.flush(s);
+}
+template <class A> TF_FN void tf_flush(A &, typename A::State &, long) {}
+
 } // namespace
+#include "statistics.h"
 #endif

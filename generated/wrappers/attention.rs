@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod attention {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -36,7 +36,7 @@ pub mod attention {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -47,7 +47,7 @@ pub mod attention {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             o: found.take("o")?,
             lse: found.take("lse")?,
@@ -64,7 +64,7 @@ pub mod attention {
         out_o: ArrayViewMut2<'_, T>,
         out_lse: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("o", out_o)
             .out("lse", out_lse)
             .run_into()
@@ -96,7 +96,7 @@ pub mod attention {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_o: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_o, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_o, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -107,7 +107,7 @@ pub mod attention {
         args: &Args<'_, T>, d_o: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_o)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_o)?.options(options).run()?;
         let output = Vjp {
             d_q: found.take("d_q")?,
             d_k: found.take("d_k")?,
@@ -126,7 +126,7 @@ pub mod attention {
         out_d_k: ArrayViewMut2<'_, T>,
         out_d_v: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_o)?
+        vjp_call::<T>(args, d_o)?
             .out("d_q", out_d_q)
             .out("d_k", out_d_k)
             .out("d_v", out_d_v)

@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod cauchy_conv {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -33,7 +33,7 @@ pub mod cauchy_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -44,7 +44,7 @@ pub mod cauchy_conv {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             a: found.take("a")?,
         };
@@ -59,7 +59,7 @@ pub mod cauchy_conv {
         args: &Args<'_, T>,
         out_a: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("a", out_a)
             .run_into()
     }
@@ -90,7 +90,7 @@ pub mod cauchy_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_a: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_a, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_a, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -101,7 +101,7 @@ pub mod cauchy_conv {
         args: &Args<'_, T>, d_a: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_a)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_a)?.options(options).run()?;
         let output = Vjp {
             d_x: found.take("d_x")?,
             d_y: found.take("d_y")?,
@@ -120,7 +120,7 @@ pub mod cauchy_conv {
         out_d_y: ArrayViewMut2<'_, T>,
         out_d_b: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_a)?
+        vjp_call::<T>(args, d_a)?
             .out("d_x", out_d_x)
             .out("d_y", out_d_y)
             .out("d_b", out_d_b)
@@ -196,7 +196,7 @@ pub mod cauchy_conv {
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod inverse_multiquadric_conv {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -225,7 +225,7 @@ pub mod inverse_multiquadric_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -236,7 +236,7 @@ pub mod inverse_multiquadric_conv {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             a: found.take("a")?,
         };
@@ -251,7 +251,7 @@ pub mod inverse_multiquadric_conv {
         args: &Args<'_, T>,
         out_a: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("a", out_a)
             .run_into()
     }
@@ -282,7 +282,7 @@ pub mod inverse_multiquadric_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_a: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_a, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_a, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -293,7 +293,7 @@ pub mod inverse_multiquadric_conv {
         args: &Args<'_, T>, d_a: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_a)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_a)?.options(options).run()?;
         let output = Vjp {
             d_x: found.take("d_x")?,
             d_y: found.take("d_y")?,
@@ -312,7 +312,7 @@ pub mod inverse_multiquadric_conv {
         out_d_y: ArrayViewMut2<'_, T>,
         out_d_b: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_a)?
+        vjp_call::<T>(args, d_a)?
             .out("d_x", out_d_x)
             .out("d_y", out_d_y)
             .out("d_b", out_d_b)

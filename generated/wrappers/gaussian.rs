@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod gaussian_conv {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -35,7 +35,7 @@ pub mod gaussian_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -46,7 +46,7 @@ pub mod gaussian_conv {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             a: found.take("a")?,
         };
@@ -61,7 +61,7 @@ pub mod gaussian_conv {
         args: &Args<'_, T>,
         out_a: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("a", out_a)
             .run_into()
     }
@@ -94,7 +94,7 @@ pub mod gaussian_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_a: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_a, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_a, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -105,7 +105,7 @@ pub mod gaussian_conv {
         args: &Args<'_, T>, d_a: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_a)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_a)?.options(options).run()?;
         let output = Vjp {
             d_x: found.take("d_x")?,
             d_y: found.take("d_y")?,
@@ -126,7 +126,7 @@ pub mod gaussian_conv {
         out_d_b: ArrayViewMut2<'_, T>,
         out_d_gamma: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_a)?
+        vjp_call::<T>(args, d_a)?
             .out("d_x", out_d_x)
             .out("d_y", out_d_y)
             .out("d_b", out_d_b)

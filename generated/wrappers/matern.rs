@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod matern32_conv {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -33,7 +33,7 @@ pub mod matern32_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -44,7 +44,7 @@ pub mod matern32_conv {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             a: found.take("a")?,
         };
@@ -59,7 +59,7 @@ pub mod matern32_conv {
         args: &Args<'_, T>,
         out_a: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("a", out_a)
             .run_into()
     }
@@ -90,7 +90,7 @@ pub mod matern32_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_a: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_a, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_a, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -101,7 +101,7 @@ pub mod matern32_conv {
         args: &Args<'_, T>, d_a: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_a)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_a)?.options(options).run()?;
         let output = Vjp {
             d_x: found.take("d_x")?,
             d_b: found.take("d_b")?,
@@ -120,7 +120,7 @@ pub mod matern32_conv {
         out_d_b: ArrayViewMut2<'_, T>,
         out_d_ell: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_a)?
+        vjp_call::<T>(args, d_a)?
             .out("d_x", out_d_x)
             .out("d_b", out_d_b)
             .out("d_ell", out_d_ell)
@@ -184,7 +184,7 @@ pub mod matern32_conv {
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod matern52_conv {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -213,7 +213,7 @@ pub mod matern52_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -224,7 +224,7 @@ pub mod matern52_conv {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             a: found.take("a")?,
         };
@@ -239,7 +239,7 @@ pub mod matern52_conv {
         args: &Args<'_, T>,
         out_a: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("a", out_a)
             .run_into()
     }
@@ -270,7 +270,7 @@ pub mod matern52_conv {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_a: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_a, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_a, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -281,7 +281,7 @@ pub mod matern52_conv {
         args: &Args<'_, T>, d_a: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_a)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_a)?.options(options).run()?;
         let output = Vjp {
             d_x: found.take("d_x")?,
             d_b: found.take("d_b")?,
@@ -300,7 +300,7 @@ pub mod matern52_conv {
         out_d_b: ArrayViewMut2<'_, T>,
         out_d_ell: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_a)?
+        vjp_call::<T>(args, d_a)?
             .out("d_x", out_d_x)
             .out("d_b", out_d_b)
             .out("d_ell", out_d_ell)

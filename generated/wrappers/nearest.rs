@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod nearest {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -31,7 +31,7 @@ pub mod nearest {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -42,7 +42,7 @@ pub mod nearest {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             dist2: found.take("dist2")?,
             index: found.take("index")?,
@@ -59,7 +59,7 @@ pub mod nearest {
         out_dist2: ArrayViewMut2<'_, T>,
         out_index: ArrayViewMut2<'_, i64>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("dist2", out_dist2)
             .out("index", out_index)
             .run_into()
@@ -112,7 +112,7 @@ pub mod nearest {
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod knn {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -141,7 +141,7 @@ pub mod knn {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -152,7 +152,7 @@ pub mod knn {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             dist2: found.take("dist2")?,
             index: found.take("index")?,
@@ -169,7 +169,7 @@ pub mod knn {
         out_dist2: ArrayViewMut2<'_, T>,
         out_index: ArrayViewMut2<'_, i64>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("dist2", out_dist2)
             .out("index", out_index)
             .run_into()

@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "not every program calls everything")]
 pub mod softmin {
     #[allow(unused_imports, reason = "not every formula has arrays of every kind")]
-    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+    use tilefold::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Complex};
     use tilefold::{Call, Dtype, Element, Error, Formula, Instance, Options, Report};
     use tilefold::{select, sys};
 
@@ -36,7 +36,7 @@ pub mod softmin {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn eval<T: Element>(args: &Args<'_, T>) -> Result<Output<T>, Error> {
-        eval_with(args, Options::new()).map(|(output, _)| output)
+        eval_with::<T>(args, Options::new()).map(|(output, _)| output)
     }
 
     /// [`eval`] with options, and a report of what ran.
@@ -47,7 +47,7 @@ pub mod softmin {
         args: &Args<'_, T>,
         options: Options<'_>,
     ) -> Result<(Output<T>, Report), Error> {
-        let mut found = eval_call(args)?.options(options).run()?;
+        let mut found = eval_call::<T>(args)?.options(options).run()?;
         let output = Output {
             f: found.take("f")?,
         };
@@ -62,7 +62,7 @@ pub mod softmin {
         args: &Args<'_, T>,
         out_f: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        eval_call(args)?
+        eval_call::<T>(args)?
             .out("f", out_f)
             .run_into()
     }
@@ -92,7 +92,7 @@ pub mod softmin {
     /// # Errors
     /// When the arrays do not fit the formula or each other; the message names both sides.
     pub fn vjp<T: Element>(args: &Args<'_, T>, d_f: ArrayView2<'_, T>) -> Result<Vjp<T>, Error> {
-        vjp_with(args, d_f, Options::new()).map(|(output, _)| output)
+        vjp_with::<T>(args, d_f, Options::new()).map(|(output, _)| output)
     }
 
     /// [`vjp`] with options, and a report of what ran.
@@ -103,7 +103,7 @@ pub mod softmin {
         args: &Args<'_, T>, d_f: ArrayView2<'_, T>,
         options: Options<'_>,
     ) -> Result<(Vjp<T>, Report), Error> {
-        let mut found = vjp_call(args, d_f)?.options(options).run()?;
+        let mut found = vjp_call::<T>(args, d_f)?.options(options).run()?;
         let output = Vjp {
             d_x: found.take("d_x")?,
             d_g: found.take("d_g")?,
@@ -120,7 +120,7 @@ pub mod softmin {
         out_d_x: ArrayViewMut2<'_, T>,
         out_d_g: ArrayViewMut2<'_, T>,
     ) -> Result<Report, Error> {
-        vjp_call(args, d_f)?
+        vjp_call::<T>(args, d_f)?
             .out("d_x", out_d_x)
             .out("d_g", out_d_g)
             .run_into()

@@ -35,7 +35,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(144, 144),
+                .state_bytes = TF_PICK(152, 288),
             },
     },
 };
@@ -44,7 +44,7 @@ const tf_kernel TF_KERNEL(tf_815952e91f7eb1121e3d5370dbd084bb) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x81, 0x59, 0x52, 0xe9, 0x1f, 0x7e, 0xb1, 0x12, 0x1e, 0x3d, 0x53, 0x70, 0xdb, 0xd0, 0x84, 0xbb, 0x3b, 0xfd, 0x9b, 0x4d, 0xb1, 0xa9, 0xca, 0x59, 0xac, 0x70, 0x1c, 0xf2, 0x29, 0xb1, 0xfc, 0x23 },
     .name = "attention",
     .text =

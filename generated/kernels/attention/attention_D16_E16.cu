@@ -20,13 +20,15 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(1, 1),
+    G = TF_R(1, 1),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 16,
     COL_WORDS = 32
   };
-  typedef tf_shifted_exp<16, R> A0;
+  typedef tf_shifted_exp<16, R, false, false> A0;
   struct State {
     A0::State a0;
   };
@@ -75,24 +77,30 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_c(0.0);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t1[R];
-      TF_ROWS(r) t1[r] = tf_load(x + ((k0) * R + r) * W) * y.at(k0 + 16);
-      TF_ROWS(r) t0[r] = t0[r] + t1[r];
+      V t1[G];
+      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 16);
+      TF_GROUP(r) t0[r] = t0[r] + t1[r];
     }
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_splat(p[0]) * t0[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r];
-    a.a0.terms(s.a0, t3);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t0[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r];
+    a.a0.terms(s.a0, g, t3);
     TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      TF_ROWS(r) a.a0.add(k1, r, t3[r] * y.at(k1));
+      TF_GROUP(r) a.a0.add(k1, g + r, t3[r] * y.at(k1));
     }
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -120,5 +128,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_815952e91f7eb1121e3d5370dbd084bb, s0, 144, 144)
-TF_FINISH_ENTRY(tf_815952e91f7eb1121e3d5370dbd084bb, s0, 144, 144)
+TF_ROWS_ENTRY(tf_815952e91f7eb1121e3d5370dbd084bb, s0, 152, 288)
+TF_FINISH_ENTRY(tf_815952e91f7eb1121e3d5370dbd084bb, s0, 152, 288)

@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(144, 144),
+                .state_bytes = TF_PICK(152, 288),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(128, 128),
+                .state_bytes = TF_PICK(128, 256),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 64,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(256, 256),
+                .state_bytes = TF_PICK(256, 512),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_3542f630f6173901faa122d8d0896b48) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x35, 0x42, 0xf6, 0x30, 0xf6, 0x17, 0x39, 0x01, 0xfa, 0xa1, 0x22, 0xd8, 0xd0, 0x89, 0x6b, 0x48, 0x22, 0x80, 0x4d, 0xfc, 0x63, 0xb7, 0x05, 0x13, 0x1d, 0x68, 0xf1, 0x7d, 0x82, 0x50, 0x5e, 0x7b },
     .name = "attention",
     .text =

@@ -35,7 +35,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 32,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(528, 528),
+                .state_bytes = TF_PICK(536, 1056),
             },
     },
 };
@@ -44,7 +44,7 @@ const tf_kernel TF_KERNEL(tf_bcfa75937f65cdf833bd67b3195d8dd4) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xbc, 0xfa, 0x75, 0x93, 0x7f, 0x65, 0xcd, 0xf8, 0x33, 0xbd, 0x67, 0xb3, 0x19, 0x5d, 0x8d, 0xd4, 0x1a, 0x05, 0xb8, 0x8c, 0x6f, 0xe7, 0x5d, 0xf2, 0x61, 0xce, 0xbc, 0x93, 0x26, 0x51, 0x94, 0x29 },
     .name = "attention",
     .text =

@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 32,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(528, 528),
+                .state_bytes = TF_PICK(536, 1056),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 32,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(512, 512),
+                .state_bytes = TF_PICK(512, 1024),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 16,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(1024, 1024),
+                .state_bytes = TF_PICK(1024, 2048),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_dd1b3a06fc1aa9761b4e9ff6477461ec) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xdd, 0x1b, 0x3a, 0x06, 0xfc, 0x1a, 0xa9, 0x76, 0x1b, 0x4e, 0x9f, 0xf6, 0x47, 0x74, 0x61, 0xec, 0xd5, 0xd1, 0x30, 0x28, 0x92, 0xe7, 0xed, 0x49, 0x3e, 0x1b, 0x04, 0x84, 0x7c, 0xfb, 0xc9, 0x7c },
     .name = "attention",
     .text =

@@ -20,13 +20,15 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(1, 1),
+    G = TF_R(1, 1),
     TILE = 32,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 64,
     COL_WORDS = 128
   };
-  typedef tf_shifted_exp<64, R> A0;
+  typedef tf_shifted_exp<64, R, false, false> A0;
   struct State {
     A0::State a0;
   };
@@ -75,24 +77,30 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_c(0.0);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t1[R];
-      TF_ROWS(r) t1[r] = tf_load(x + ((k0) * R + r) * W) * y.at(k0 + 64);
-      TF_ROWS(r) t0[r] = t0[r] + t1[r];
+      V t1[G];
+      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 64);
+      TF_GROUP(r) t0[r] = t0[r] + t1[r];
     }
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_splat(p[0]) * t0[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r];
-    a.a0.terms(s.a0, t3);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t0[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r];
+    a.a0.terms(s.a0, g, t3);
     TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      TF_ROWS(r) a.a0.add(k1, r, t3[r] * y.at(k1));
+      TF_GROUP(r) a.a0.add(k1, g + r, t3[r] * y.at(k1));
     }
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -111,27 +119,29 @@ struct s0 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-        tf_write(v[5], k0, i0, i1, step, r, A0::value(s.a0, 3, k0, r));
+        tf_write_temp(v[5], k0, i0, i1, step, r, A0::value(s.a0, 3, k0, r));
       }
-      tf_write(v[6], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      tf_write_temp(v[6], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
     }
   }
 };
 
 /* rows i, folded over j
- * v21 = sum of [v20]
- * value 7 = v22
+ * v22 = sum of [v21]
+ * value 7 = v23
  */
 struct s1 {
   enum {
     R = TF_R(1, 1),
+    G = TF_R(1, 1),
     TILE = 32,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 193,
     COL_WORDS = 128
   };
-  typedef tf_sum<64, R> A0;
+  typedef tf_sum<64, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -152,14 +162,15 @@ struct s1 {
       TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
         tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
       }
-      V t0 = tf_eq(tf_read(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
-      V t1 = tf_where(t0, tf_c(0.0), tf_read(v[6], 0, i0, i1, step, r));
+      V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
+      V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
       tf_store(x + ((64) * R + r) * W, t1);
       TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
         tf_store(x + ((k1 + 65) * R + r) * W, tf_read(v[4], k1, i0, i1, step, r));
       }
       TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
-        tf_store(x + ((k2 + 129) * R + r) * W, tf_read(v[5], k2, i0, i1, step, r));
+        V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
+        tf_store(x + ((k2 + 129) * R + r) * W, t2);
       }
     }
   }
@@ -189,38 +200,44 @@ struct s1 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_c(0.0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = tf_c(0.0);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t2[R];
-      TF_ROWS(r) t2[r] = tf_load(x + ((k0) * R + r) * W) * y.at(k0);
-      TF_ROWS(r) t1[r] = t1[r] + t2[r];
+      V t2[G];
+      TF_GROUP(r) t2[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0);
+      TF_GROUP(r) t1[r] = t1[r] + t2[r];
     }
-    V t3[R];
-    TF_ROWS(r) t3[r] = tf_splat(p[0]) * t1[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] - tf_load(x + ((64) * R + r) * W);
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_exp(t4[r]);
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] - tf_load(x + ((64) * R + g + r) * W);
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_exp(t4[r]);
     TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      V t6[R];
-      TF_ROWS(r) t6[r] = tf_load(x + ((k1 + 65) * R + r) * W) * t5[r];
-      V t7[R];
-      TF_ROWS(r) t7[r] = y.at(k1 + 64) - tf_load(x + ((k1 + 129) * R + r) * W);
-      V t8[R];
-      TF_ROWS(r) t8[r] = t6[r] * t7[r];
-      TF_ROWS(r) t0[r] = t0[r] + t8[r];
+      V t6[G];
+      TF_GROUP(r) t6[r] = tf_load(x + ((k1 + 65) * R + g + r) * W) * t5[r];
+      V t7[G];
+      TF_GROUP(r) t7[r] = y.at(k1 + 64) + tf_load(x + ((k1 + 129) * R + g + r) * W);
+      V t8[G];
+      TF_GROUP(r) t8[r] = t6[r] * t7[r];
+      TF_GROUP(r) t0[r] = t0[r] + t8[r];
     }
     TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
-      V t9[R];
-      TF_ROWS(r) t9[r] = t0[r] * y.at(k2);
-      TF_ROWS(r) a.a0.add(k2, r, t9[r]);
+      V t9[G];
+      TF_GROUP(r) t9[r] = t0[r] * y.at(k2);
+      TF_GROUP(r) a.a0.add(k2, g + r, t9[r]);
     }
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -247,22 +264,24 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v24 = sum of [v23]
- * v27 = sum of [v26]
- * value 8 = v25
+ * v25 = sum of [v24]
+ * v27 = sum of [v16]
+ * value 8 = v26
  * value 9 = v27
  */
 struct s2 {
   enum {
     R = TF_R(1, 1),
+    G = TF_R(1, 1),
     TILE = 16,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 128,
     COL_WORDS = 193
   };
-  typedef tf_sum<64, R> A0;
-  typedef tf_sum<64, R> A1;
+  typedef tf_sum<64, R, false> A0;
+  typedef tf_sum<64, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -301,14 +320,15 @@ struct s2 {
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
       tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[0], k0, i0, i1, step, r));
     }
-    V t0 = tf_eq(tf_read(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
-    V t1 = tf_where(t0, tf_c(0.0), tf_read(v[6], 0, i0, i1, step, r));
+    V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
+    V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
     tf_pack(y + (64) * word_stride, lane_stride, n, t1);
     TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
       tf_pack(y + (k1 + 65) * word_stride, lane_stride, n, tf_read(v[4], k1, i0, i1, step, r));
     }
     TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
-      tf_pack(y + (k2 + 129) * word_stride, lane_stride, n, tf_read(v[5], k2, i0, i1, step, r));
+      V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
+      tf_pack(y + (k2 + 129) * word_stride, lane_stride, n, t2);
     }
   }
 
@@ -324,43 +344,50 @@ struct s2 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_c(0.0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = tf_c(0.0);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t2[R];
-      TF_ROWS(r) t2[r] = y.at(k0) * tf_load(x + ((k0) * R + r) * W);
-      TF_ROWS(r) t1[r] = t1[r] + t2[r];
+      V t2[G];
+      TF_GROUP(r) t2[r] = y.at(k0) * tf_load(x + ((k0) * R + g + r) * W);
+      TF_GROUP(r) t1[r] = t1[r] + t2[r];
     }
-    V t3[R];
-    TF_ROWS(r) t3[r] = tf_splat(p[0]) * t1[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] - y.at(64);
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_exp(t4[r]);
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] - y.at(64);
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_exp(t4[r]);
     TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      V t6[R];
-      TF_ROWS(r) t6[r] = y.at(k1 + 65) * t5[r];
-      V t7[R];
-      TF_ROWS(r) t7[r] = tf_load(x + ((k1 + 64) * R + r) * W) - y.at(k1 + 129);
-      V t8[R];
-      TF_ROWS(r) t8[r] = t6[r] * t7[r];
-      TF_ROWS(r) t0[r] = t0[r] + t8[r];
+      V t6[G];
+      TF_GROUP(r) t6[r] = y.at(k1 + 65) * t5[r];
+      V t7[G];
+      TF_GROUP(r) t7[r] = tf_load(x + ((k1 + 64) * R + g + r) * W) + y.at(k1 + 129);
+      V t8[G];
+      TF_GROUP(r) t8[r] = t6[r] * t7[r];
+      TF_GROUP(r) t0[r] = t0[r] + t8[r];
     }
     TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
-      V t9[R];
-      TF_ROWS(r) t9[r] = t0[r] * y.at(k2);
-      TF_ROWS(r) a.a0.add(k2, r, t9[r]);
+      V t9[G];
+      TF_GROUP(r) t9[r] = t0[r] * y.at(k2);
+      TF_GROUP(r) a.a0.add(k2, g + r, t9[r]);
     }
     TF_LOOP for (int k3 = 0; k3 < 64; ++k3) {
-      V t10[R];
-      TF_ROWS(r) t10[r] = t5[r] * y.at(k3 + 65);
-      TF_ROWS(r) a.a1.add(k3, r, t10[r]);
+      V t10[G];
+      TF_GROUP(r) t10[r] = y.at(k3 + 65) * t5[r];
+      TF_GROUP(r) a.a1.add(k3, g + r, t10[r]);
     }
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -393,11 +420,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 528, 528)
-TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 528, 528)
+TF_ROWS_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 536, 1056)
+TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 536, 1056)
 
-TF_ROWS_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 512)
-TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 512)
+TF_ROWS_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 1024)
+TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 1024)
 
-TF_ROWS_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 1024)
-TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 1024)
+TF_ROWS_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 2048)
+TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 2048)

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_7fa0b86e9f08d8d29c81a795873781c2) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x7f, 0xa0, 0xb8, 0x6e, 0x9f, 0x08, 0xd8, 0xd2, 0x9c, 0x81, 0xa7, 0x95, 0x87, 0x37, 0x81, 0xc2, 0xe6, 0x6f, 0xbb, 0xa2, 0xaa, 0xed, 0x5a, 0xd8, 0xbc, 0xff, 0x9b, 0xb4, 0xa6, 0x29, 0x42, 0xc8 },
     .name = "cauchy_conv",
     .text =

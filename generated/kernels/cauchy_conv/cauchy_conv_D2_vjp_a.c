@@ -39,7 +39,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -59,7 +59,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -68,7 +68,7 @@ const tf_kernel TF_KERNEL(tf_89d1a5ad34d83fdcbda224a0c4e07468) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x89, 0xd1, 0xa5, 0xad, 0x34, 0xd8, 0x3f, 0xdc, 0xbd, 0xa2, 0x24, 0xa0, 0xc4, 0xe0, 0x74, 0x68, 0x80, 0x2f, 0xfb, 0xdc, 0x98, 0x65, 0xa5, 0x66, 0xb0, 0xb8, 0x41, 0xf2, 0xa8, 0xde, 0x69, 0x62 },
     .name = "cauchy_conv",
     .text =

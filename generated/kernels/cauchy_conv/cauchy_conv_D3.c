@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_4e195bed885a5ee242e92e57bb249c04) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x4e, 0x19, 0x5b, 0xed, 0x88, 0x5a, 0x5e, 0xe2, 0x42, 0xe9, 0x2e, 0x57, 0xbb, 0x24, 0x9c, 0x04, 0xb1, 0x98, 0xbd, 0xc3, 0x25, 0xf2, 0x41, 0x53, 0x30, 0xeb, 0x2e, 0xf4, 0xe8, 0x48, 0x61, 0x6d },
     .name = "cauchy_conv",
     .text =

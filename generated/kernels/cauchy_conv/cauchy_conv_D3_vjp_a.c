@@ -39,7 +39,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
     {
@@ -59,7 +59,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
 };
@@ -68,7 +68,7 @@ const tf_kernel TF_KERNEL(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xd6, 0xee, 0x56, 0xcc, 0x2e, 0x2e, 0x5d, 0xfd, 0x14, 0x2f, 0xdd, 0x95, 0xbd, 0x86, 0x4f, 0x4c, 0x6f, 0x9f, 0x29, 0xbc, 0x4b, 0x41, 0x90, 0xae, 0xd7, 0x91, 0xb5, 0xb1, 0x91, 0x11, 0x79, 0x6a },
     .name = "cauchy_conv",
     .text =

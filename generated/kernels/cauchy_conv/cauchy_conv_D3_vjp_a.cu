@@ -12,19 +12,21 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v16 = sum of [v15]
- * value 5 = v20
+ * v17 = sum of [v16]
+ * value 5 = v21
  */
 struct s0 {
   enum {
     R = TF_R(2, 2),
+    G = TF_R(2, 2),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R> A0;
+  typedef tf_sum<3, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -58,9 +60,12 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
+    V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+    tf_pack(y + (1) * word_stride, lane_stride, n, t1);
+    V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+    tf_pack(y + (2) * word_stride, lane_stride, n, t2);
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
@@ -74,44 +79,50 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((1) * R + r) * W) - y.at(1);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((2) * R + r) * W) - y.at(2);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t1[r] + t3[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] + t5[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_splat(p[0]) * t7[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_c(1.0) + t8[r];
-    V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] * t9[r];
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_inv(t10[r]);
-    V t12[R];
-    TF_ROWS(r) t12[r] = y.at(3) * t11[r];
-    V t13[R];
-    TF_ROWS(r) t13[r] = t12[r] * t0[r];
-    TF_ROWS(r) a.a0.add(0, r, t13[r]);
-    V t14[R];
-    TF_ROWS(r) t14[r] = t12[r] * t2[r];
-    TF_ROWS(r) a.a0.add(1, r, t14[r]);
-    V t15[R];
-    TF_ROWS(r) t15[r] = t12[r] * t4[r];
-    TF_ROWS(r) a.a0.add(2, r, t15[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t1[r] + t3[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] + t5[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_splat(p[0]) * t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_c(1.0) + t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = tf_inv(t10[r]);
+    V t12[G];
+    TF_GROUP(r) t12[r] = y.at(3) * t11[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = t12[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t13[r]);
+    V t14[G];
+    TF_GROUP(r) t14[r] = t12[r] * t2[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t14[r]);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t12[r] * t4[r];
+    TF_GROUP(r) a.a0.add(2, g + r, t15[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -146,22 +157,24 @@ struct s0 {
 };
 
 /* rows j, folded over i
- * v23 = sum of [v22]
- * v28 = sum of [v27]
- * value 6 = v25
- * value 7 = v28
+ * v24 = sum of [v23]
+ * v29 = sum of [v28]
+ * value 6 = v26
+ * value 7 = v29
  */
 struct s1 {
   enum {
     R = TF_R(2, 2),
+    G = TF_R(2, 2),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R> A0;
-  typedef tf_sum<1, R> A1;
+  typedef tf_sum<3, R, false> A0;
+  typedef tf_sum<1, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -183,9 +196,12 @@ struct s1 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[1], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[1], 2, i0, i1, step, r));
+      V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+      tf_store(x + ((0) * R + r) * W, t0);
+      V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+      tf_store(x + ((1) * R + r) * W, t1);
+      V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+      tf_store(x + ((2) * R + r) * W, t2);
       tf_store(x + ((3) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
     }
   }
@@ -215,49 +231,56 @@ struct s1 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) - tf_load(x + ((0) * R + r) * W);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = y.at(1) - tf_load(x + ((1) * R + r) * W);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = y.at(2) - tf_load(x + ((2) * R + r) * W);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t1[r] + t3[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] + t5[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_splat(p[0]) * t7[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_c(1.0) + t8[r];
-    V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] * t9[r];
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_inv(t10[r]);
-    V t12[R];
-    TF_ROWS(r) t12[r] = y.at(3) * t11[r];
-    V t13[R];
-    TF_ROWS(r) t13[r] = t12[r] * t0[r];
-    TF_ROWS(r) a.a0.add(0, r, t13[r]);
-    V t14[R];
-    TF_ROWS(r) t14[r] = t12[r] * t2[r];
-    TF_ROWS(r) a.a0.add(1, r, t14[r]);
-    V t15[R];
-    TF_ROWS(r) t15[r] = t12[r] * t4[r];
-    TF_ROWS(r) a.a0.add(2, r, t15[r]);
-    V t16[R];
-    TF_ROWS(r) t16[r] = tf_inv(t9[r]);
-    V t17[R];
-    TF_ROWS(r) t17[r] = y.at(3) * t16[r];
-    TF_ROWS(r) a.a1.add(0, r, t17[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = y.at(2) + tf_load(x + ((2) * R + g + r) * W);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t1[r] + t3[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] + t5[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_splat(p[0]) * t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_c(1.0) + t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = tf_inv(t10[r]);
+    V t12[G];
+    TF_GROUP(r) t12[r] = y.at(3) * t11[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = t12[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t13[r]);
+    V t14[G];
+    TF_GROUP(r) t14[r] = t12[r] * t2[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t14[r]);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t12[r] * t4[r];
+    TF_GROUP(r) a.a0.add(2, g + r, t15[r]);
+    V t16[G];
+    TF_GROUP(r) t16[r] = tf_inv(t9[r]);
+    V t17[G];
+    TF_GROUP(r) t17[r] = y.at(3) * t16[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t17[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -293,8 +316,8 @@ struct s1 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 48, 48)
-TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 48, 48)
+TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 48, 96)
+TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 48, 96)
 
-TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 64, 64)
-TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 64, 64)
+TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 64, 128)
+TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 64, 128)

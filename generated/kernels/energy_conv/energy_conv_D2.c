@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -42,7 +42,7 @@ const tf_kernel TF_KERNEL(tf_7f8839050ac63f3af5dafd6eb8b728b8) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x7f, 0x88, 0x39, 0x05, 0x0a, 0xc6, 0x3f, 0x3a, 0xf5, 0xda, 0xfd, 0x6e, 0xb8, 0xb7, 0x28, 0xb8, 0xbe, 0x49, 0x7d, 0xae, 0x69, 0xd0, 0xab, 0xd2, 0x70, 0x10, 0xd9, 0xf7, 0xb4, 0xea, 0xe4, 0xa1 },
     .name = "energy_conv",
     .text =

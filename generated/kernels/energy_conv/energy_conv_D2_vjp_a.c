@@ -38,7 +38,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -58,7 +58,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -67,7 +67,7 @@ const tf_kernel TF_KERNEL(tf_86b12f9e6cb6ba8223f79455179c392e) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x86, 0xb1, 0x2f, 0x9e, 0x6c, 0xb6, 0xba, 0x82, 0x23, 0xf7, 0x94, 0x55, 0x17, 0x9c, 0x39, 0x2e, 0x07, 0x5f, 0x6d, 0x4d, 0xbc, 0x82, 0xd0, 0xa3, 0xfa, 0xf9, 0xef, 0xb0, 0x73, 0x19, 0xca, 0x10 },
     .name = "energy_conv",
     .text =

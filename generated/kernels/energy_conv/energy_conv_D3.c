@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -42,7 +42,7 @@ const tf_kernel TF_KERNEL(tf_11fd0b4cc5fd028b64c595af0261e23c) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x11, 0xfd, 0x0b, 0x4c, 0xc5, 0xfd, 0x02, 0x8b, 0x64, 0xc5, 0x95, 0xaf, 0x02, 0x61, 0xe2, 0x3c, 0x07, 0x6c, 0xa2, 0x31, 0x12, 0x87, 0xcc, 0x20, 0xa1, 0xc1, 0x4b, 0x1d, 0xe3, 0xd0, 0x7b, 0x31 },
     .name = "energy_conv",
     .text =

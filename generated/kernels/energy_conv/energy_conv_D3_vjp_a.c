@@ -38,7 +38,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
     {
@@ -58,7 +58,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
 };
@@ -67,7 +67,7 @@ const tf_kernel TF_KERNEL(tf_57ca124bd3ee94c2d99f21017ddf80ac) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x57, 0xca, 0x12, 0x4b, 0xd3, 0xee, 0x94, 0xc2, 0xd9, 0x9f, 0x21, 0x01, 0x7d, 0xdf, 0x80, 0xac, 0x85, 0x5d, 0x69, 0xa0, 0x34, 0xdb, 0xda, 0x22, 0x8f, 0x82, 0xcc, 0xb8, 0x7f, 0x4d, 0x47, 0x3e },
     .name = "energy_conv",
     .text =

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(16, 16),
+                .state_bytes = TF_PICK(16, 32),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_4fc917f559e50ce884f83b31a7701045) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x4f, 0xc9, 0x17, 0xf5, 0x59, 0xe5, 0x0c, 0xe8, 0x84, 0xf8, 0x3b, 0x31, 0xa7, 0x70, 0x10, 0x45, 0xfd, 0x99, 0x91, 0xda, 0x8a, 0x88, 0xb6, 0x00, 0xf9, 0x20, 0xf9, 0xd2, 0x47, 0x05, 0x2b, 0xc3 },
     .name = "gaussian_conv",
     .text =

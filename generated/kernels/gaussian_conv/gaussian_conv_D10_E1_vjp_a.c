@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(88, 88),
+                .state_bytes = TF_PICK(88, 176),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(88, 88),
+                .state_bytes = TF_PICK(88, 176),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_cc563ffe7ee46ba221751f5834136f2b) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xcc, 0x56, 0x3f, 0xfe, 0x7e, 0xe4, 0x6b, 0xa2, 0x21, 0x75, 0x1f, 0x58, 0x34, 0x13, 0x6f, 0x2b, 0xf6, 0xd4, 0x5e, 0xab, 0xfd, 0x1a, 0x89, 0x4f, 0x80, 0xe9, 0x95, 0x51, 0x14, 0x19, 0x03, 0x10 },
     .name = "gaussian_conv",
     .text =

@@ -20,14 +20,16 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(1, 1),
+    G = TF_R(1, 1),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
     COL_WORDS = 11
   };
-  typedef tf_sum<1, R> A0;
-  typedef tf_sum<10, R> A1;
+  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<10, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -40,11 +42,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_c(1.4426950408889634) * tf_read_param(v[3], 0);
-    V t1 = -t0;
-    p[0] = tf_lane(t1, 0);
-    V t2 = tf_c(2.0) * tf_read_param(v[3], 0);
-    p[1] = tf_lane(t2, 0);
+    V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -72,16 +73,26 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
-    tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[1], 3, i0, i1, step, r));
-    tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[1], 4, i0, i1, step, r));
-    tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[1], 5, i0, i1, step, r));
-    tf_pack(y + (6) * word_stride, lane_stride, n, tf_read(v[1], 6, i0, i1, step, r));
-    tf_pack(y + (7) * word_stride, lane_stride, n, tf_read(v[1], 7, i0, i1, step, r));
-    tf_pack(y + (8) * word_stride, lane_stride, n, tf_read(v[1], 8, i0, i1, step, r));
-    tf_pack(y + (9) * word_stride, lane_stride, n, tf_read(v[1], 9, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
+    V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+    tf_pack(y + (1) * word_stride, lane_stride, n, t1);
+    V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+    tf_pack(y + (2) * word_stride, lane_stride, n, t2);
+    V t3 = -tf_read(v[1], 3, i0, i1, step, r);
+    tf_pack(y + (3) * word_stride, lane_stride, n, t3);
+    V t4 = -tf_read(v[1], 4, i0, i1, step, r);
+    tf_pack(y + (4) * word_stride, lane_stride, n, t4);
+    V t5 = -tf_read(v[1], 5, i0, i1, step, r);
+    tf_pack(y + (5) * word_stride, lane_stride, n, t5);
+    V t6 = -tf_read(v[1], 6, i0, i1, step, r);
+    tf_pack(y + (6) * word_stride, lane_stride, n, t6);
+    V t7 = -tf_read(v[1], 7, i0, i1, step, r);
+    tf_pack(y + (7) * word_stride, lane_stride, n, t7);
+    V t8 = -tf_read(v[1], 8, i0, i1, step, r);
+    tf_pack(y + (8) * word_stride, lane_stride, n, t8);
+    V t9 = -tf_read(v[1], 9, i0, i1, step, r);
+    tf_pack(y + (9) * word_stride, lane_stride, n, t9);
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
@@ -97,108 +108,115 @@ struct s0 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((1) * R + r) * W) - y.at(1);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((2) * R + r) * W) - y.at(2);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_load(x + ((3) * R + r) * W) - y.at(3);
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] * t6[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_load(x + ((4) * R + r) * W) - y.at(4);
-    V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] * t8[r];
-    V t10[R];
-    TF_ROWS(r) t10[r] = tf_load(x + ((5) * R + r) * W) - y.at(5);
-    V t11[R];
-    TF_ROWS(r) t11[r] = t10[r] * t10[r];
-    V t12[R];
-    TF_ROWS(r) t12[r] = tf_load(x + ((6) * R + r) * W) - y.at(6);
-    V t13[R];
-    TF_ROWS(r) t13[r] = t12[r] * t12[r];
-    V t14[R];
-    TF_ROWS(r) t14[r] = tf_load(x + ((7) * R + r) * W) - y.at(7);
-    V t15[R];
-    TF_ROWS(r) t15[r] = t14[r] * t14[r];
-    V t16[R];
-    TF_ROWS(r) t16[r] = tf_load(x + ((8) * R + r) * W) - y.at(8);
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] * t16[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = tf_load(x + ((9) * R + r) * W) - y.at(9);
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] * t18[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t1[r] + t3[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t5[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t9[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t11[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t13[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t15[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t17[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t19[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = tf_splat(p[0]) * t28[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = tf_exp2(t29[r]);
-    V t31[R];
-    TF_ROWS(r) t31[r] = t30[r] * t28[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = y.at(10) * t31[r];
-    TF_ROWS(r) a.a0.add(0, r, t32[r]);
-    V t33[R];
-    TF_ROWS(r) t33[r] = y.at(10) * t30[r];
-    V t34[R];
-    TF_ROWS(r) t34[r] = t33[r] * t0[r];
-    TF_ROWS(r) a.a1.add(0, r, t34[r]);
-    V t35[R];
-    TF_ROWS(r) t35[r] = t33[r] * t2[r];
-    TF_ROWS(r) a.a1.add(1, r, t35[r]);
-    V t36[R];
-    TF_ROWS(r) t36[r] = t33[r] * t4[r];
-    TF_ROWS(r) a.a1.add(2, r, t36[r]);
-    V t37[R];
-    TF_ROWS(r) t37[r] = t33[r] * t6[r];
-    TF_ROWS(r) a.a1.add(3, r, t37[r]);
-    V t38[R];
-    TF_ROWS(r) t38[r] = t33[r] * t8[r];
-    TF_ROWS(r) a.a1.add(4, r, t38[r]);
-    V t39[R];
-    TF_ROWS(r) t39[r] = t33[r] * t10[r];
-    TF_ROWS(r) a.a1.add(5, r, t39[r]);
-    V t40[R];
-    TF_ROWS(r) t40[r] = t33[r] * t12[r];
-    TF_ROWS(r) a.a1.add(6, r, t40[r]);
-    V t41[R];
-    TF_ROWS(r) t41[r] = t33[r] * t14[r];
-    TF_ROWS(r) a.a1.add(7, r, t41[r]);
-    V t42[R];
-    TF_ROWS(r) t42[r] = t33[r] * t16[r];
-    TF_ROWS(r) a.a1.add(8, r, t42[r]);
-    V t43[R];
-    TF_ROWS(r) t43[r] = t33[r] * t18[r];
-    TF_ROWS(r) a.a1.add(9, r, t43[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_load(x + ((3) * R + g + r) * W) + y.at(3);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_load(x + ((4) * R + g + r) * W) + y.at(4);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t8[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = tf_load(x + ((5) * R + g + r) * W) + y.at(5);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * t10[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = tf_load(x + ((6) * R + g + r) * W) + y.at(6);
+    V t13[G];
+    TF_GROUP(r) t13[r] = t12[r] * t12[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = tf_load(x + ((7) * R + g + r) * W) + y.at(7);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t14[r] * t14[r];
+    V t16[G];
+    TF_GROUP(r) t16[r] = tf_load(x + ((8) * R + g + r) * W) + y.at(8);
+    V t17[G];
+    TF_GROUP(r) t17[r] = t16[r] * t16[r];
+    V t18[G];
+    TF_GROUP(r) t18[r] = tf_load(x + ((9) * R + g + r) * W) + y.at(9);
+    V t19[G];
+    TF_GROUP(r) t19[r] = t18[r] * t18[r];
+    V t20[G];
+    TF_GROUP(r) t20[r] = t1[r] + t3[r];
+    V t21[G];
+    TF_GROUP(r) t21[r] = t20[r] + t5[r];
+    V t22[G];
+    TF_GROUP(r) t22[r] = t21[r] + t7[r];
+    V t23[G];
+    TF_GROUP(r) t23[r] = t22[r] + t9[r];
+    V t24[G];
+    TF_GROUP(r) t24[r] = t23[r] + t11[r];
+    V t25[G];
+    TF_GROUP(r) t25[r] = t24[r] + t13[r];
+    V t26[G];
+    TF_GROUP(r) t26[r] = t25[r] + t15[r];
+    V t27[G];
+    TF_GROUP(r) t27[r] = t26[r] + t17[r];
+    V t28[G];
+    TF_GROUP(r) t28[r] = t27[r] + t19[r];
+    V t29[G];
+    TF_GROUP(r) t29[r] = tf_splat(p[0]) * t28[r];
+    V t30[G];
+    TF_GROUP(r) t30[r] = tf_exp2(t29[r]);
+    V t31[G];
+    TF_GROUP(r) t31[r] = t30[r] * t28[r];
+    V t32[G];
+    TF_GROUP(r) t32[r] = y.at(10) * t31[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    V t33[G];
+    TF_GROUP(r) t33[r] = y.at(10) * t30[r];
+    V t34[G];
+    TF_GROUP(r) t34[r] = t33[r] * t0[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t34[r]);
+    V t35[G];
+    TF_GROUP(r) t35[r] = t33[r] * t2[r];
+    TF_GROUP(r) a.a1.add(1, g + r, t35[r]);
+    V t36[G];
+    TF_GROUP(r) t36[r] = t33[r] * t4[r];
+    TF_GROUP(r) a.a1.add(2, g + r, t36[r]);
+    V t37[G];
+    TF_GROUP(r) t37[r] = t33[r] * t6[r];
+    TF_GROUP(r) a.a1.add(3, g + r, t37[r]);
+    V t38[G];
+    TF_GROUP(r) t38[r] = t33[r] * t8[r];
+    TF_GROUP(r) a.a1.add(4, g + r, t38[r]);
+    V t39[G];
+    TF_GROUP(r) t39[r] = t33[r] * t10[r];
+    TF_GROUP(r) a.a1.add(5, g + r, t39[r]);
+    V t40[G];
+    TF_GROUP(r) t40[r] = t33[r] * t12[r];
+    TF_GROUP(r) a.a1.add(6, g + r, t40[r]);
+    V t41[G];
+    TF_GROUP(r) t41[r] = t33[r] * t14[r];
+    TF_GROUP(r) a.a1.add(7, g + r, t41[r]);
+    V t42[G];
+    TF_GROUP(r) t42[r] = t33[r] * t16[r];
+    TF_GROUP(r) a.a1.add(8, g + r, t42[r]);
+    V t43[G];
+    TF_GROUP(r) t43[r] = t33[r] * t18[r];
+    TF_GROUP(r) a.a1.add(9, g + r, t43[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -218,7 +236,7 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      tf_write_temp(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
       V t0 = tf_load(x + ((10) * R + r) * W) * A1::value(s.a1, 0, 0, r);
       V t1 = tf_splat(p[1]) * t0;
       V t2 = -t1;
@@ -272,14 +290,16 @@ struct s0 {
 struct s1 {
   enum {
     R = TF_R(1, 1),
+    G = TF_R(1, 1),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
     COL_WORDS = 11
   };
-  typedef tf_sum<10, R> A0;
-  typedef tf_sum<1, R> A1;
+  typedef tf_sum<10, R, false> A0;
+  typedef tf_sum<1, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -292,27 +312,36 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_c(1.4426950408889634) * tf_read_param(v[3], 0);
-    V t1 = -t0;
-    p[0] = tf_lane(t1, 0);
-    V t2 = tf_c(2.0) * tf_read_param(v[3], 0);
-    p[1] = tf_lane(t2, 0);
+    V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[1], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[1], 2, i0, i1, step, r));
-      tf_store(x + ((3) * R + r) * W, tf_read(v[1], 3, i0, i1, step, r));
-      tf_store(x + ((4) * R + r) * W, tf_read(v[1], 4, i0, i1, step, r));
-      tf_store(x + ((5) * R + r) * W, tf_read(v[1], 5, i0, i1, step, r));
-      tf_store(x + ((6) * R + r) * W, tf_read(v[1], 6, i0, i1, step, r));
-      tf_store(x + ((7) * R + r) * W, tf_read(v[1], 7, i0, i1, step, r));
-      tf_store(x + ((8) * R + r) * W, tf_read(v[1], 8, i0, i1, step, r));
-      tf_store(x + ((9) * R + r) * W, tf_read(v[1], 9, i0, i1, step, r));
+      V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+      tf_store(x + ((0) * R + r) * W, t0);
+      V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+      tf_store(x + ((1) * R + r) * W, t1);
+      V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+      tf_store(x + ((2) * R + r) * W, t2);
+      V t3 = -tf_read(v[1], 3, i0, i1, step, r);
+      tf_store(x + ((3) * R + r) * W, t3);
+      V t4 = -tf_read(v[1], 4, i0, i1, step, r);
+      tf_store(x + ((4) * R + r) * W, t4);
+      V t5 = -tf_read(v[1], 5, i0, i1, step, r);
+      tf_store(x + ((5) * R + r) * W, t5);
+      V t6 = -tf_read(v[1], 6, i0, i1, step, r);
+      tf_store(x + ((6) * R + r) * W, t6);
+      V t7 = -tf_read(v[1], 7, i0, i1, step, r);
+      tf_store(x + ((7) * R + r) * W, t7);
+      V t8 = -tf_read(v[1], 8, i0, i1, step, r);
+      tf_store(x + ((8) * R + r) * W, t8);
+      V t9 = -tf_read(v[1], 9, i0, i1, step, r);
+      tf_store(x + ((9) * R + r) * W, t9);
       tf_store(x + ((10) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
     }
   }
@@ -349,104 +378,111 @@ struct s1 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) - tf_load(x + ((0) * R + r) * W);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = y.at(1) - tf_load(x + ((1) * R + r) * W);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = y.at(2) - tf_load(x + ((2) * R + r) * W);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = y.at(3) - tf_load(x + ((3) * R + r) * W);
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] * t6[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = y.at(4) - tf_load(x + ((4) * R + r) * W);
-    V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] * t8[r];
-    V t10[R];
-    TF_ROWS(r) t10[r] = y.at(5) - tf_load(x + ((5) * R + r) * W);
-    V t11[R];
-    TF_ROWS(r) t11[r] = t10[r] * t10[r];
-    V t12[R];
-    TF_ROWS(r) t12[r] = y.at(6) - tf_load(x + ((6) * R + r) * W);
-    V t13[R];
-    TF_ROWS(r) t13[r] = t12[r] * t12[r];
-    V t14[R];
-    TF_ROWS(r) t14[r] = y.at(7) - tf_load(x + ((7) * R + r) * W);
-    V t15[R];
-    TF_ROWS(r) t15[r] = t14[r] * t14[r];
-    V t16[R];
-    TF_ROWS(r) t16[r] = y.at(8) - tf_load(x + ((8) * R + r) * W);
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] * t16[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = y.at(9) - tf_load(x + ((9) * R + r) * W);
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] * t18[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t1[r] + t3[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t5[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t9[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t11[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t13[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t15[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t17[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t19[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = tf_splat(p[0]) * t28[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = tf_exp2(t29[r]);
-    V t31[R];
-    TF_ROWS(r) t31[r] = y.at(10) * t30[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = t31[r] * t0[r];
-    TF_ROWS(r) a.a0.add(0, r, t32[r]);
-    V t33[R];
-    TF_ROWS(r) t33[r] = t31[r] * t2[r];
-    TF_ROWS(r) a.a0.add(1, r, t33[r]);
-    V t34[R];
-    TF_ROWS(r) t34[r] = t31[r] * t4[r];
-    TF_ROWS(r) a.a0.add(2, r, t34[r]);
-    V t35[R];
-    TF_ROWS(r) t35[r] = t31[r] * t6[r];
-    TF_ROWS(r) a.a0.add(3, r, t35[r]);
-    V t36[R];
-    TF_ROWS(r) t36[r] = t31[r] * t8[r];
-    TF_ROWS(r) a.a0.add(4, r, t36[r]);
-    V t37[R];
-    TF_ROWS(r) t37[r] = t31[r] * t10[r];
-    TF_ROWS(r) a.a0.add(5, r, t37[r]);
-    V t38[R];
-    TF_ROWS(r) t38[r] = t31[r] * t12[r];
-    TF_ROWS(r) a.a0.add(6, r, t38[r]);
-    V t39[R];
-    TF_ROWS(r) t39[r] = t31[r] * t14[r];
-    TF_ROWS(r) a.a0.add(7, r, t39[r]);
-    V t40[R];
-    TF_ROWS(r) t40[r] = t31[r] * t16[r];
-    TF_ROWS(r) a.a0.add(8, r, t40[r]);
-    V t41[R];
-    TF_ROWS(r) t41[r] = t31[r] * t18[r];
-    TF_ROWS(r) a.a0.add(9, r, t41[r]);
-    TF_ROWS(r) a.a1.add(0, r, t31[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = y.at(2) + tf_load(x + ((2) * R + g + r) * W);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = y.at(3) + tf_load(x + ((3) * R + g + r) * W);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = y.at(4) + tf_load(x + ((4) * R + g + r) * W);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t8[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = y.at(5) + tf_load(x + ((5) * R + g + r) * W);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * t10[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = y.at(6) + tf_load(x + ((6) * R + g + r) * W);
+    V t13[G];
+    TF_GROUP(r) t13[r] = t12[r] * t12[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = y.at(7) + tf_load(x + ((7) * R + g + r) * W);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t14[r] * t14[r];
+    V t16[G];
+    TF_GROUP(r) t16[r] = y.at(8) + tf_load(x + ((8) * R + g + r) * W);
+    V t17[G];
+    TF_GROUP(r) t17[r] = t16[r] * t16[r];
+    V t18[G];
+    TF_GROUP(r) t18[r] = y.at(9) + tf_load(x + ((9) * R + g + r) * W);
+    V t19[G];
+    TF_GROUP(r) t19[r] = t18[r] * t18[r];
+    V t20[G];
+    TF_GROUP(r) t20[r] = t1[r] + t3[r];
+    V t21[G];
+    TF_GROUP(r) t21[r] = t20[r] + t5[r];
+    V t22[G];
+    TF_GROUP(r) t22[r] = t21[r] + t7[r];
+    V t23[G];
+    TF_GROUP(r) t23[r] = t22[r] + t9[r];
+    V t24[G];
+    TF_GROUP(r) t24[r] = t23[r] + t11[r];
+    V t25[G];
+    TF_GROUP(r) t25[r] = t24[r] + t13[r];
+    V t26[G];
+    TF_GROUP(r) t26[r] = t25[r] + t15[r];
+    V t27[G];
+    TF_GROUP(r) t27[r] = t26[r] + t17[r];
+    V t28[G];
+    TF_GROUP(r) t28[r] = t27[r] + t19[r];
+    V t29[G];
+    TF_GROUP(r) t29[r] = tf_splat(p[0]) * t28[r];
+    V t30[G];
+    TF_GROUP(r) t30[r] = tf_exp2(t29[r]);
+    V t31[G];
+    TF_GROUP(r) t31[r] = y.at(10) * t30[r];
+    V t32[G];
+    TF_GROUP(r) t32[r] = t31[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    V t33[G];
+    TF_GROUP(r) t33[r] = t31[r] * t2[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t33[r]);
+    V t34[G];
+    TF_GROUP(r) t34[r] = t31[r] * t4[r];
+    TF_GROUP(r) a.a0.add(2, g + r, t34[r]);
+    V t35[G];
+    TF_GROUP(r) t35[r] = t31[r] * t6[r];
+    TF_GROUP(r) a.a0.add(3, g + r, t35[r]);
+    V t36[G];
+    TF_GROUP(r) t36[r] = t31[r] * t8[r];
+    TF_GROUP(r) a.a0.add(4, g + r, t36[r]);
+    V t37[G];
+    TF_GROUP(r) t37[r] = t31[r] * t10[r];
+    TF_GROUP(r) a.a0.add(5, g + r, t37[r]);
+    V t38[G];
+    TF_GROUP(r) t38[r] = t31[r] * t12[r];
+    TF_GROUP(r) a.a0.add(6, g + r, t38[r]);
+    V t39[G];
+    TF_GROUP(r) t39[r] = t31[r] * t14[r];
+    TF_GROUP(r) a.a0.add(7, g + r, t39[r]);
+    V t40[G];
+    TF_GROUP(r) t40[r] = t31[r] * t16[r];
+    TF_GROUP(r) a.a0.add(8, g + r, t40[r]);
+    V t41[G];
+    TF_GROUP(r) t41[r] = t31[r] * t18[r];
+    TF_GROUP(r) a.a0.add(9, g + r, t41[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t31[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -508,13 +544,15 @@ struct s1 {
 struct s2 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -541,7 +579,7 @@ struct s2 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    V t0 = tf_read(v[4], 0, i0, i1, step, r) * tf_read(v[5], 0, i0, i1, step, r);
+    V t0 = tf_read(v[4], 0, i0, i1, step, r) * tf_read_temp(v[5], 0, i0, i1, step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, t0);
   }
 
@@ -555,10 +593,16 @@ struct s2 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    TF_ROWS(r) a.a0.add(0, r, y.at(0));
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -584,11 +628,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s0, 88, 88)
-TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s0, 88, 88)
+TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s0, 88, 176)
+TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s0, 88, 176)
 
-TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s1, 88, 88)
-TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s1, 88, 88)
+TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s1, 88, 176)
+TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s1, 88, 176)
 
-TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 32, 32)
-TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 32, 32)
+TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 32, 64)
+TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 32, 64)

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_ee205a70fae938ac60f2036250c00ac3) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xee, 0x20, 0x5a, 0x70, 0xfa, 0xe9, 0x38, 0xac, 0x60, 0xf2, 0x03, 0x62, 0x50, 0xc0, 0x0a, 0xc3, 0xac, 0xc8, 0x3d, 0x98, 0x67, 0xb8, 0x0c, 0xc8, 0x15, 0xca, 0x3a, 0xe9, 0x1a, 0x09, 0x41, 0x11 },
     .name = "gaussian_conv",
     .text =

@@ -18,13 +18,15 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(2, 2),
+    G = TF_R(2, 2),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 10,
     COL_WORDS = 13
   };
-  typedef tf_sum<3, R> A0;
+  typedef tf_sum<3, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -35,9 +37,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_c(1.4426950408889634) * tf_read_param(v[3], 0);
-    V t1 = -t0;
-    p[0] = tf_lane(t1, 0);
+    V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -64,16 +65,26 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
-    tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[1], 3, i0, i1, step, r));
-    tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[1], 4, i0, i1, step, r));
-    tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[1], 5, i0, i1, step, r));
-    tf_pack(y + (6) * word_stride, lane_stride, n, tf_read(v[1], 6, i0, i1, step, r));
-    tf_pack(y + (7) * word_stride, lane_stride, n, tf_read(v[1], 7, i0, i1, step, r));
-    tf_pack(y + (8) * word_stride, lane_stride, n, tf_read(v[1], 8, i0, i1, step, r));
-    tf_pack(y + (9) * word_stride, lane_stride, n, tf_read(v[1], 9, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
+    V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+    tf_pack(y + (1) * word_stride, lane_stride, n, t1);
+    V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+    tf_pack(y + (2) * word_stride, lane_stride, n, t2);
+    V t3 = -tf_read(v[1], 3, i0, i1, step, r);
+    tf_pack(y + (3) * word_stride, lane_stride, n, t3);
+    V t4 = -tf_read(v[1], 4, i0, i1, step, r);
+    tf_pack(y + (4) * word_stride, lane_stride, n, t4);
+    V t5 = -tf_read(v[1], 5, i0, i1, step, r);
+    tf_pack(y + (5) * word_stride, lane_stride, n, t5);
+    V t6 = -tf_read(v[1], 6, i0, i1, step, r);
+    tf_pack(y + (6) * word_stride, lane_stride, n, t6);
+    V t7 = -tf_read(v[1], 7, i0, i1, step, r);
+    tf_pack(y + (7) * word_stride, lane_stride, n, t7);
+    V t8 = -tf_read(v[1], 8, i0, i1, step, r);
+    tf_pack(y + (8) * word_stride, lane_stride, n, t8);
+    V t9 = -tf_read(v[1], 9, i0, i1, step, r);
+    tf_pack(y + (9) * word_stride, lane_stride, n, t9);
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
@@ -89,80 +100,86 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((1) * R + r) * W) - y.at(1);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((2) * R + r) * W) - y.at(2);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_load(x + ((3) * R + r) * W) - y.at(3);
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] * t6[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_load(x + ((4) * R + r) * W) - y.at(4);
-    V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] * t8[r];
-    V t10[R];
-    TF_ROWS(r) t10[r] = tf_load(x + ((5) * R + r) * W) - y.at(5);
-    V t11[R];
-    TF_ROWS(r) t11[r] = t10[r] * t10[r];
-    V t12[R];
-    TF_ROWS(r) t12[r] = tf_load(x + ((6) * R + r) * W) - y.at(6);
-    V t13[R];
-    TF_ROWS(r) t13[r] = t12[r] * t12[r];
-    V t14[R];
-    TF_ROWS(r) t14[r] = tf_load(x + ((7) * R + r) * W) - y.at(7);
-    V t15[R];
-    TF_ROWS(r) t15[r] = t14[r] * t14[r];
-    V t16[R];
-    TF_ROWS(r) t16[r] = tf_load(x + ((8) * R + r) * W) - y.at(8);
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] * t16[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = tf_load(x + ((9) * R + r) * W) - y.at(9);
-    V t19[R];
-    TF_ROWS(r) t19[r] = t18[r] * t18[r];
-    V t20[R];
-    TF_ROWS(r) t20[r] = t1[r] + t3[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] + t5[r];
-    V t22[R];
-    TF_ROWS(r) t22[r] = t21[r] + t7[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] + t9[r];
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] + t11[r];
-    V t25[R];
-    TF_ROWS(r) t25[r] = t24[r] + t13[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t25[r] + t15[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t26[r] + t17[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t27[r] + t19[r];
-    V t29[R];
-    TF_ROWS(r) t29[r] = tf_splat(p[0]) * t28[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = tf_exp2(t29[r]);
-    V t31[R];
-    TF_ROWS(r) t31[r] = t30[r] * y.at(10);
-    TF_ROWS(r) a.a0.add(0, r, t31[r]);
-    V t32[R];
-    TF_ROWS(r) t32[r] = t30[r] * y.at(11);
-    TF_ROWS(r) a.a0.add(1, r, t32[r]);
-    V t33[R];
-    TF_ROWS(r) t33[r] = t30[r] * y.at(12);
-    TF_ROWS(r) a.a0.add(2, r, t33[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_load(x + ((3) * R + g + r) * W) + y.at(3);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_load(x + ((4) * R + g + r) * W) + y.at(4);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t8[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = tf_load(x + ((5) * R + g + r) * W) + y.at(5);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * t10[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = tf_load(x + ((6) * R + g + r) * W) + y.at(6);
+    V t13[G];
+    TF_GROUP(r) t13[r] = t12[r] * t12[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = tf_load(x + ((7) * R + g + r) * W) + y.at(7);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t14[r] * t14[r];
+    V t16[G];
+    TF_GROUP(r) t16[r] = tf_load(x + ((8) * R + g + r) * W) + y.at(8);
+    V t17[G];
+    TF_GROUP(r) t17[r] = t16[r] * t16[r];
+    V t18[G];
+    TF_GROUP(r) t18[r] = tf_load(x + ((9) * R + g + r) * W) + y.at(9);
+    V t19[G];
+    TF_GROUP(r) t19[r] = t18[r] * t18[r];
+    V t20[G];
+    TF_GROUP(r) t20[r] = t1[r] + t3[r];
+    V t21[G];
+    TF_GROUP(r) t21[r] = t20[r] + t5[r];
+    V t22[G];
+    TF_GROUP(r) t22[r] = t21[r] + t7[r];
+    V t23[G];
+    TF_GROUP(r) t23[r] = t22[r] + t9[r];
+    V t24[G];
+    TF_GROUP(r) t24[r] = t23[r] + t11[r];
+    V t25[G];
+    TF_GROUP(r) t25[r] = t24[r] + t13[r];
+    V t26[G];
+    TF_GROUP(r) t26[r] = t25[r] + t15[r];
+    V t27[G];
+    TF_GROUP(r) t27[r] = t26[r] + t17[r];
+    V t28[G];
+    TF_GROUP(r) t28[r] = t27[r] + t19[r];
+    V t29[G];
+    TF_GROUP(r) t29[r] = tf_splat(p[0]) * t28[r];
+    V t30[G];
+    TF_GROUP(r) t30[r] = tf_exp2(t29[r]);
+    V t31[G];
+    TF_GROUP(r) t31[r] = t30[r] * y.at(10);
+    TF_GROUP(r) a.a0.add(0, g + r, t31[r]);
+    V t32[G];
+    TF_GROUP(r) t32[r] = t30[r] * y.at(11);
+    TF_GROUP(r) a.a0.add(1, g + r, t32[r]);
+    V t33[G];
+    TF_GROUP(r) t33[r] = t30[r] * y.at(12);
+    TF_GROUP(r) a.a0.add(2, g + r, t33[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -189,5 +206,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_ee205a70fae938ac60f2036250c00ac3, s0, 48, 48)
-TF_FINISH_ENTRY(tf_ee205a70fae938ac60f2036250c00ac3, s0, 48, 48)
+TF_ROWS_ENTRY(tf_ee205a70fae938ac60f2036250c00ac3, s0, 48, 96)
+TF_FINISH_ENTRY(tf_ee205a70fae938ac60f2036250c00ac3, s0, 48, 96)

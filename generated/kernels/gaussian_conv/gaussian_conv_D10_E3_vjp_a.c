@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(88, 88),
+                .state_bytes = TF_PICK(88, 176),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 128,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(104, 104),
+                .state_bytes = TF_PICK(104, 208),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_24d4f86a52a0f2740d21ef81485568f5) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x24, 0xd4, 0xf8, 0x6a, 0x52, 0xa0, 0xf2, 0x74, 0x0d, 0x21, 0xef, 0x81, 0x48, 0x55, 0x68, 0xf5, 0xd3, 0xae, 0xdf, 0xfa, 0xc0, 0xc6, 0xaf, 0x66, 0x30, 0x27, 0x07, 0xac, 0x8b, 0x5a, 0x29, 0xd1 },
     .name = "gaussian_conv",
     .text =

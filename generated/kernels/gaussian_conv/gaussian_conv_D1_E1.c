@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_d0c8a8b52f9dcaeeac160efdc73f877a) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xd0, 0xc8, 0xa8, 0xb5, 0x2f, 0x9d, 0xca, 0xee, 0xac, 0x16, 0x0e, 0xfd, 0xc7, 0x3f, 0x87, 0x7a, 0xb0, 0x32, 0x11, 0x83, 0x7b, 0xf0, 0x82, 0xb1, 0xc8, 0x8b, 0xb0, 0x94, 0xa0, 0x69, 0xc9, 0x97 },
     .name = "gaussian_conv",
     .text =

@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_298fc6b39dfc3813cd02af56193a0565) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x29, 0x8f, 0xc6, 0xb3, 0x9d, 0xfc, 0x38, 0x13, 0xcd, 0x02, 0xaf, 0x56, 0x19, 0x3a, 0x05, 0x65, 0xf4, 0x9d, 0xe4, 0xc2, 0xe4, 0x6f, 0xb8, 0xc0, 0xa6, 0xed, 0x26, 0x1c, 0xf1, 0x0d, 0xd2, 0x49 },
     .name = "gaussian_conv",
     .text =

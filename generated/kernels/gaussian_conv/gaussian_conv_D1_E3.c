@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_88216685ac63fb81ddc8dc071b706b6b) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x88, 0x21, 0x66, 0x85, 0xac, 0x63, 0xfb, 0x81, 0xdd, 0xc8, 0xdc, 0x07, 0x1b, 0x70, 0x6b, 0x6b, 0xe4, 0x40, 0x9b, 0x82, 0xd7, 0xe3, 0x37, 0x03, 0x2a, 0xe8, 0xe8, 0x6f, 0x6d, 0x01, 0xb0, 0x7e },
     .name = "gaussian_conv",
     .text =

@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_d705ac90bc7ac8492224e8dfd26dc94b) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xd7, 0x05, 0xac, 0x90, 0xbc, 0x7a, 0xc8, 0x49, 0x22, 0x24, 0xe8, 0xdf, 0xd2, 0x6d, 0xc9, 0x4b, 0xd8, 0x98, 0xfd, 0x93, 0x43, 0x53, 0xe5, 0x66, 0xc5, 0x54, 0x8f, 0x8b, 0x30, 0x43, 0x56, 0xa5 },
     .name = "gaussian_conv",
     .text =

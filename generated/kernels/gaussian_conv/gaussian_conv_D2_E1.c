@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_3ac5ede1d7753caf07c73dd90b6fa420) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x3a, 0xc5, 0xed, 0xe1, 0xd7, 0x75, 0x3c, 0xaf, 0x07, 0xc7, 0x3d, 0xd9, 0x0b, 0x6f, 0xa4, 0x20, 0x5f, 0x10, 0x55, 0x40, 0xe9, 0x16, 0x2c, 0x2e, 0x48, 0x57, 0xee, 0xf5, 0x44, 0x78, 0xd0, 0xcf },
     .name = "gaussian_conv",
     .text =

@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_c05cfb5227f89aa8745af1d97f63c21c) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xc0, 0x5c, 0xfb, 0x52, 0x27, 0xf8, 0x9a, 0xa8, 0x74, 0x5a, 0xf1, 0xd9, 0x7f, 0x63, 0xc2, 0x1c, 0x30, 0x39, 0xd0, 0x57, 0x69, 0x1b, 0x3f, 0x72, 0x00, 0x9d, 0xd6, 0xe4, 0x7a, 0xd3, 0xec, 0xc3 },
     .name = "gaussian_conv",
     .text =

@@ -15,15 +15,17 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<1, R> A0;
-  typedef tf_sum<2, R> A1;
+  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<2, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -36,11 +38,10 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_c(1.4426950408889634) * tf_read_param(v[3], 0);
-    V t1 = -t0;
-    p[0] = tf_lane(t1, 0);
-    V t2 = tf_c(2.0) * tf_read_param(v[3], 0);
-    p[1] = tf_lane(t2, 0);
+    V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -60,8 +61,10 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
+    V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+    tf_pack(y + (1) * word_stride, lane_stride, n, t1);
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
@@ -77,36 +80,43 @@ struct s0 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((1) * R + r) * W) - y.at(1);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t1[r] + t3[r];
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_splat(p[0]) * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_exp2(t5[r]);
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] * t4[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = y.at(2) * t7[r];
-    TF_ROWS(r) a.a0.add(0, r, t8[r]);
-    V t9[R];
-    TF_ROWS(r) t9[r] = y.at(2) * t6[r];
-    V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] * t0[r];
-    TF_ROWS(r) a.a1.add(0, r, t10[r]);
-    V t11[R];
-    TF_ROWS(r) t11[r] = t9[r] * t2[r];
-    TF_ROWS(r) a.a1.add(1, r, t11[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t1[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_splat(p[0]) * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_exp2(t5[r]);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] * t4[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = y.at(2) * t7[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = y.at(2) * t6[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t0[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t10[r]);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t9[r] * t2[r];
+    TF_GROUP(r) a.a1.add(1, g + r, t11[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -126,7 +136,7 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      tf_write_temp(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
       V t0 = tf_load(x + ((2) * R + r) * W) * A1::value(s.a1, 0, 0, r);
       V t1 = tf_splat(p[1]) * t0;
       V t2 = -t1;
@@ -147,15 +157,17 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<2, R> A0;
-  typedef tf_sum<1, R> A1;
+  typedef tf_sum<2, R, false> A0;
+  typedef tf_sum<1, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -168,19 +180,20 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_c(1.4426950408889634) * tf_read_param(v[3], 0);
-    V t1 = -t0;
-    p[0] = tf_lane(t1, 0);
-    V t2 = tf_c(2.0) * tf_read_param(v[3], 0);
-    p[1] = tf_lane(t2, 0);
+    V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[1], 1, i0, i1, step, r));
+      V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+      tf_store(x + ((0) * R + r) * W, t0);
+      V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+      tf_store(x + ((1) * R + r) * W, t1);
       tf_store(x + ((2) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
     }
   }
@@ -209,32 +222,39 @@ struct s1 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) - tf_load(x + ((0) * R + r) * W);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = y.at(1) - tf_load(x + ((1) * R + r) * W);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t1[r] + t3[r];
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_splat(p[0]) * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_exp2(t5[r]);
-    V t7[R];
-    TF_ROWS(r) t7[r] = y.at(2) * t6[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] * t0[r];
-    TF_ROWS(r) a.a0.add(0, r, t8[r]);
-    V t9[R];
-    TF_ROWS(r) t9[r] = t7[r] * t2[r];
-    TF_ROWS(r) a.a0.add(1, r, t9[r]);
-    TF_ROWS(r) a.a1.add(0, r, t7[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t1[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_splat(p[0]) * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_exp2(t5[r]);
+    V t7[G];
+    TF_GROUP(r) t7[r] = y.at(2) * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = t7[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t7[r] * t2[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t9[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t7[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -271,14 +291,16 @@ struct s1 {
  */
 struct s2 {
   enum {
-    R = TF_R(8, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 0,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -305,7 +327,7 @@ struct s2 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    V t0 = tf_read(v[4], 0, i0, i1, step, r) * tf_read(v[5], 0, i0, i1, step, r);
+    V t0 = tf_read(v[4], 0, i0, i1, step, r) * tf_read_temp(v[5], 0, i0, i1, step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, t0);
   }
 
@@ -319,10 +341,16 @@ struct s2 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    TF_ROWS(r) a.a0.add(0, r, y.at(0));
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {

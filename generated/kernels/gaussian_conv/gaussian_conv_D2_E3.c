@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_6f8eeec432f3d3d61cf0e7d1ededbfec) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x6f, 0x8e, 0xee, 0xc4, 0x32, 0xf3, 0xd3, 0xd6, 0x1c, 0xf0, 0xe7, 0xd1, 0xed, 0xed, 0xbf, 0xec, 0xd2, 0x18, 0x78, 0x90, 0x8b, 0x9b, 0xdb, 0x8b, 0x53, 0xe2, 0x63, 0x7e, 0x70, 0x18, 0x1d, 0xc4 },
     .name = "gaussian_conv",
     .text =

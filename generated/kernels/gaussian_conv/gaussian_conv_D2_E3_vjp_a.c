@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(80, 80),
+                .state_bytes = TF_PICK(80, 160),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_221cb27cfa50bde67c3246b4b891ae76) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x22, 0x1c, 0xb2, 0x7c, 0xfa, 0x50, 0xbd, 0xe6, 0x7c, 0x32, 0x46, 0xb4, 0xb8, 0x91, 0xae, 0x76, 0x3d, 0x15, 0xe0, 0xf7, 0xaf, 0x08, 0x1a, 0xa3, 0x9d, 0xd3, 0xbe, 0xae, 0xa4, 0x8c, 0xd1, 0x71 },
     .name = "gaussian_conv",
     .text =

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_477287b134affb24fc59d50a23ff0fdf) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x47, 0x72, 0x87, 0xb1, 0x34, 0xaf, 0xfb, 0x24, 0xfc, 0x59, 0xd5, 0x0a, 0x23, 0xff, 0x0f, 0xdf, 0x7f, 0x65, 0x75, 0x56, 0x47, 0x7d, 0x52, 0x1b, 0x74, 0xa5, 0x40, 0xe7, 0x84, 0x85, 0x47, 0x1d },
     .name = "gaussian_conv",
     .text =

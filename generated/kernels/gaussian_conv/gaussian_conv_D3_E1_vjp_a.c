@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_5e24b8b90e2de0353593fee62cb90c04) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x5e, 0x24, 0xb8, 0xb9, 0x0e, 0x2d, 0xe0, 0x35, 0x35, 0x93, 0xfe, 0xe6, 0x2c, 0xb9, 0x0c, 0x04, 0x30, 0xc0, 0xef, 0xcc, 0xed, 0x3f, 0xab, 0x72, 0x30, 0xff, 0xe7, 0xfa, 0xb4, 0x05, 0x54, 0x8e },
     .name = "gaussian_conv",
     .text =

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_057564a55d762fb14111cde3f60de790) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x05, 0x75, 0x64, 0xa5, 0x5d, 0x76, 0x2f, 0xb1, 0x41, 0x11, 0xcd, 0xe3, 0xf6, 0x0d, 0xe7, 0x90, 0xaf, 0xb7, 0x19, 0xfe, 0x39, 0xb7, 0xce, 0x3d, 0x0b, 0xc2, 0x6d, 0xaa, 0x56, 0xba, 0xc4, 0xae },
     .name = "gaussian_conv",
     .text =

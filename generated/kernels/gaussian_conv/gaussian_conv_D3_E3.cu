@@ -18,13 +18,15 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 3,
     COL_WORDS = 6
   };
-  typedef tf_sum<3, R> A0;
+  typedef tf_sum<3, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -35,9 +37,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_c(1.4426950408889634) * tf_read_param(v[3], 0);
-    V t1 = -t0;
-    p[0] = tf_lane(t1, 0);
+    V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -57,9 +58,12 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
+    V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+    tf_pack(y + (1) * word_stride, lane_stride, n, t1);
+    V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+    tf_pack(y + (2) * word_stride, lane_stride, n, t2);
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
@@ -75,38 +79,44 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_load(x + ((1) * R + r) * W) - y.at(1);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_load(x + ((2) * R + r) * W) - y.at(2);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t1[r] + t3[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] + t5[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_splat(p[0]) * t7[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_exp2(t8[r]);
-    V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] * y.at(3);
-    TF_ROWS(r) a.a0.add(0, r, t10[r]);
-    V t11[R];
-    TF_ROWS(r) t11[r] = t9[r] * y.at(4);
-    TF_ROWS(r) a.a0.add(1, r, t11[r]);
-    V t12[R];
-    TF_ROWS(r) t12[r] = t9[r] * y.at(5);
-    TF_ROWS(r) a.a0.add(2, r, t12[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t1[r] + t3[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] + t5[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_splat(p[0]) * t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_exp2(t8[r]);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * y.at(3);
+    TF_GROUP(r) a.a0.add(0, g + r, t10[r]);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t9[r] * y.at(4);
+    TF_GROUP(r) a.a0.add(1, g + r, t11[r]);
+    V t12[G];
+    TF_GROUP(r) t12[r] = t9[r] * y.at(5);
+    TF_GROUP(r) a.a0.add(2, g + r, t12[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -133,5 +143,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 96, 96)
-TF_FINISH_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 96, 96)
+TF_ROWS_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 96, 192)
+TF_FINISH_ENTRY(tf_057564a55d762fb14111cde3f60de790, s0, 96, 192)

@@ -43,7 +43,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
     {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -92,7 +92,7 @@ const tf_kernel TF_KERNEL(tf_f0b3a763139caf2358133e8321d119d8) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xf0, 0xb3, 0xa7, 0x63, 0x13, 0x9c, 0xaf, 0x23, 0x58, 0x13, 0x3e, 0x83, 0x21, 0xd1, 0x19, 0xd8, 0x9f, 0x9c, 0x12, 0xdd, 0xa2, 0xa8, 0xf1, 0xf4, 0x4f, 0xdd, 0x36, 0x94, 0x76, 0xa8, 0xbb, 0x5d },
     .name = "gaussian_conv",
     .text =

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_b7f4bb196e280d18c884cf0c5040d87d) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xb7, 0xf4, 0xbb, 0x19, 0x6e, 0x28, 0x0d, 0x18, 0xc8, 0x84, 0xcf, 0x0c, 0x50, 0x40, 0xd8, 0x7d, 0x00, 0xbf, 0x59, 0x63, 0x28, 0xbf, 0x87, 0x60, 0xe6, 0xf6, 0xbe, 0x08, 0x43, 0xb6, 0xc9, 0x1c },
     .name = "inverse_multiquadric_conv",
     .text =

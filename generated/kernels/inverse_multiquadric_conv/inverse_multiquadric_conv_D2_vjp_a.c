@@ -39,7 +39,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -59,7 +59,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -68,7 +68,7 @@ const tf_kernel TF_KERNEL(tf_73e9b3a9262284ed2b942f020d0881cd) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x73, 0xe9, 0xb3, 0xa9, 0x26, 0x22, 0x84, 0xed, 0x2b, 0x94, 0x2f, 0x02, 0x0d, 0x08, 0x81, 0xcd, 0x27, 0x1a, 0xdb, 0x56, 0xc6, 0xca, 0x19, 0x77, 0x16, 0xf2, 0x94, 0x58, 0x9a, 0xcb, 0x10, 0xf5 },
     .name = "inverse_multiquadric_conv",
     .text =

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_98ba6650b2a7ae797a3862f4aaf7eebf) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x98, 0xba, 0x66, 0x50, 0xb2, 0xa7, 0xae, 0x79, 0x7a, 0x38, 0x62, 0xf4, 0xaa, 0xf7, 0xee, 0xbf, 0x93, 0x63, 0x65, 0xea, 0x76, 0x3b, 0x08, 0xe7, 0xf4, 0xf2, 0x20, 0x44, 0x70, 0x89, 0x85, 0x44 },
     .name = "inverse_multiquadric_conv",
     .text =

@@ -39,7 +39,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
     {
@@ -59,7 +59,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
 };
@@ -68,7 +68,7 @@ const tf_kernel TF_KERNEL(tf_688065a2bef2ce898006b8a6b90b01ca) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x68, 0x80, 0x65, 0xa2, 0xbe, 0xf2, 0xce, 0x89, 0x80, 0x06, 0xb8, 0xa6, 0xb9, 0x0b, 0x01, 0xca, 0xfb, 0x79, 0xe5, 0xfc, 0x7a, 0x28, 0x6a, 0x76, 0x3a, 0xa8, 0x60, 0x10, 0x9b, 0xc4, 0xc6, 0x58 },
     .name = "inverse_multiquadric_conv",
     .text =

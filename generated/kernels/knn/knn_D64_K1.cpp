@@ -8,15 +8,17 @@
 namespace {
 
 /* rows i, folded over j
- * v5 = kmin of [v4]
- * v6 = argkmin of [v4]
- * value 2 = v5
- * value 3 = v6
+ * v6 = kmin of [v5]
+ * v7 = argkmin of [v5]
+ * value 2 = v6
+ * value 3 = v7
  */
 struct s0 {
   enum {
-    R = TF_R(8, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 0,
     ROW_WORDS = 64,
@@ -53,7 +55,8 @@ struct s0 {
     const int r = 0;
     TF_UNUSED(step, r);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[1], k0, i0, i1, step, r));
+      V t0 = -tf_read(v[1], k0, i0, i1, step, r);
+      tf_pack(y + (k0) * word_stride, lane_stride, n, t0);
     }
   }
 
@@ -67,19 +70,25 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_c(0.0);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t1[R];
-      TF_ROWS(r) t1[r] = tf_load(x + ((k0) * R + r) * W) - y.at(k0);
-      V t2[R];
-      TF_ROWS(r) t2[r] = t1[r] * t1[r];
-      TF_ROWS(r) t0[r] = t0[r] + t2[r];
+      V t1[G];
+      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) + y.at(k0);
+      V t2[G];
+      TF_GROUP(r) t2[r] = t1[r] * t1[r];
+      TF_GROUP(r) t0[r] = t0[r] + t2[r];
     }
-    TF_ROWS(r) a.a0.add(s.a0, 0, r, t0[r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t0[r], tile + jj);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {

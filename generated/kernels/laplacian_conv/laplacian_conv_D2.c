@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_db138160ebd82554cd6dce638dd1fea2) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xdb, 0x13, 0x81, 0x60, 0xeb, 0xd8, 0x25, 0x54, 0xcd, 0x6d, 0xce, 0x63, 0x8d, 0xd1, 0xfe, 0xa2, 0x18, 0xcf, 0x6a, 0xd3, 0xed, 0xeb, 0xd1, 0xe8, 0x71, 0x30, 0xa5, 0x0b, 0x64, 0x0a, 0x71, 0x5e },
     .name = "laplacian_conv",
     .text =

@@ -39,7 +39,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -59,7 +59,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 96),
+                .state_bytes = TF_PICK(96, 192),
             },
     },
 };
@@ -68,7 +68,7 @@ const tf_kernel TF_KERNEL(tf_bbf332635f9508f0eb1da8fca69cd6ac) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xbb, 0xf3, 0x32, 0x63, 0x5f, 0x95, 0x08, 0xf0, 0xeb, 0x1d, 0xa8, 0xfc, 0xa6, 0x9c, 0xd6, 0xac, 0x38, 0x37, 0xba, 0x1d, 0xd2, 0x9f, 0xe3, 0x03, 0x9f, 0x24, 0x3a, 0x3e, 0x7b, 0xb0, 0x8c, 0x90 },
     .name = "laplacian_conv",
     .text =

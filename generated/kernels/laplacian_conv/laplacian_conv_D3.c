@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_fe6d77624d67f952987c00efe9ce795f) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xfe, 0x6d, 0x77, 0x62, 0x4d, 0x67, 0xf9, 0x52, 0x98, 0x7c, 0x00, 0xef, 0xe9, 0xce, 0x79, 0x5f, 0x3f, 0x56, 0xc6, 0x42, 0x97, 0xad, 0xf4, 0xe6, 0x64, 0x62, 0x32, 0x01, 0xe2, 0xed, 0x01, 0x28 },
     .name = "laplacian_conv",
     .text =

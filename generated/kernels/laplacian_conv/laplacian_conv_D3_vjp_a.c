@@ -39,7 +39,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
     {
@@ -59,7 +59,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
 };
@@ -68,7 +68,7 @@ const tf_kernel TF_KERNEL(tf_bfdb12de25fdeebe82a6501df11a9d94) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xbf, 0xdb, 0x12, 0xde, 0x25, 0xfd, 0xee, 0xbe, 0x82, 0xa6, 0x50, 0x1d, 0xf1, 0x1a, 0x9d, 0x94, 0x9f, 0xc6, 0x21, 0xb8, 0x8a, 0x02, 0x30, 0xd4, 0x60, 0x69, 0x64, 0x70, 0x9e, 0xaf, 0x5a, 0x56 },
     .name = "laplacian_conv",
     .text =

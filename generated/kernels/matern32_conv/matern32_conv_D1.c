@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_debae4964cc617deb2aaa6af3496f452) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xde, 0xba, 0xe4, 0x96, 0x4c, 0xc6, 0x17, 0xde, 0xb2, 0xaa, 0xa6, 0xaf, 0x34, 0x96, 0xf4, 0x52, 0x01, 0xeb, 0xcd, 0x84, 0x58, 0x23, 0x2a, 0xcf, 0x14, 0x76, 0xfc, 0x2e, 0xc1, 0x2c, 0xb5, 0xeb },
     .name = "matern32_conv",
     .text =

@@ -12,19 +12,21 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v21 = sum of [v20]
- * value 4 = v21
+ * v20 = sum of [v19]
+ * value 4 = v20
  */
 struct s0 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 1,
     COL_WORDS = 2
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -56,7 +58,8 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
@@ -70,30 +73,36 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_sqrt(t1[r]);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * tf_splat(p[0]);
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_c(1.0) + t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_splat(p[1]) * t2[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_exp2(t6[r]);
-    V t8[R];
-    TF_ROWS(r) t8[r] = t5[r] * t7[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = y.at(1) * t8[r];
-    TF_ROWS(r) a.a0.add(0, r, t9[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * tf_splat(p[0]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_c(1.0) + t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_splat(p[1]) * t2[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp2(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t5[r] * t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = y.at(1) * t8[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t9[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -118,5 +127,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_debae4964cc617deb2aaa6af3496f452, s0, 32, 32)
-TF_FINISH_ENTRY(tf_debae4964cc617deb2aaa6af3496f452, s0, 32, 32)
+TF_ROWS_ENTRY(tf_debae4964cc617deb2aaa6af3496f452, s0, 32, 64)
+TF_FINISH_ENTRY(tf_debae4964cc617deb2aaa6af3496f452, s0, 32, 64)

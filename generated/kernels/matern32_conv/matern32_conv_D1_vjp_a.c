@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_e508141bae65d1cb49e463ecd8d06b45) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xe5, 0x08, 0x14, 0x1b, 0xae, 0x65, 0xd1, 0xcb, 0x49, 0xe4, 0x63, 0xec, 0xd8, 0xd0, 0x6b, 0x45, 0xc4, 0x14, 0xba, 0x16, 0x11, 0x9e, 0xc4, 0xc3, 0x1a, 0x41, 0x32, 0xbb, 0x35, 0x33, 0xab, 0x06 },
     .name = "matern32_conv",
     .text =

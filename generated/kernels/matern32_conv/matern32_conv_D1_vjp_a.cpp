@@ -8,22 +8,24 @@
 namespace {
 
 /* rows i, folded over j
- * v34 = sum of [v33]
- * v38 = sum of [v37]
- * value 5 = v38
- * value 6 = v35
+ * v32 = sum of [v31]
+ * v36 = sum of [v35]
+ * value 5 = v36
+ * value 6 = v33
  */
 struct s0 {
   enum {
-    R = TF_R(8, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 2,
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
-  typedef tf_sum<1, R> A0;
-  typedef tf_sum<1, R> A1;
+  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<1, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -58,7 +60,8 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
@@ -74,49 +77,56 @@ struct s0 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((1) * R + r) * W) * y.at(1);
-    V t1[R];
-    TF_ROWS(r) t1[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t2[R];
-    TF_ROWS(r) t2[r] = t1[r] * t1[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = tf_sqrt(t2[r]);
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] * tf_splat(p[0]);
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_c(1.7320508075688772) * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_c(1.0) + t5[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = t0[r] * t6[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_splat(p[1]) * t3[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_exp2(t8[r]);
-    V t10[R];
-    TF_ROWS(r) t10[r] = t7[r] * t9[r];
-    V t11[R];
-    TF_ROWS(r) t11[r] = t10[r] * tf_c(-1.7320508075688772);
-    V t12[R];
-    TF_ROWS(r) t12[r] = t0[r] * t9[r];
-    V t13[R];
-    TF_ROWS(r) t13[r] = t12[r] * tf_c(1.7320508075688772);
-    V t14[R];
-    TF_ROWS(r) t14[r] = t11[r] + t13[r];
-    V t15[R];
-    TF_ROWS(r) t15[r] = tf_rsqrt(t2[r]);
-    V t16[R];
-    TF_ROWS(r) t16[r] = t14[r] * t15[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = t16[r] * t1[r];
-    TF_ROWS(r) a.a0.add(0, r, t17[r]);
-    V t18[R];
-    TF_ROWS(r) t18[r] = t14[r] * t3[r];
-    TF_ROWS(r) a.a1.add(0, r, t18[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((1) * R + g + r) * W) * y.at(1);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t2[G];
+    TF_GROUP(r) t2[r] = t1[r] * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_sqrt(t2[r]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_c(1.7320508075688772) * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_c(1.0) + t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t0[r] * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_splat(p[1]) * t3[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_exp2(t8[r]);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t7[r] * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * tf_c(-1.7320508075688772);
+    V t12[G];
+    TF_GROUP(r) t12[r] = t0[r] * t9[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = t12[r] * tf_c(1.7320508075688772);
+    V t14[G];
+    TF_GROUP(r) t14[r] = t11[r] + t13[r];
+    V t15[G];
+    TF_GROUP(r) t15[r] = tf_rsqrt(t2[r]);
+    V t16[G];
+    TF_GROUP(r) t16[r] = t14[r] * t15[r];
+    V t17[G];
+    TF_GROUP(r) t17[r] = t16[r] * t1[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t17[r]);
+    V t18[G];
+    TF_GROUP(r) t18[r] = t14[r] * t3[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t18[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -136,7 +146,7 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
+      tf_write_temp(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
       V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
     }
@@ -144,19 +154,21 @@ struct s0 {
 };
 
 /* rows j, folded over i
- * v36 = sum of [v22]
- * value 7 = v36
+ * v34 = sum of [v22]
+ * value 7 = v34
  */
 struct s1 {
   enum {
-    R = TF_R(8, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 2,
     ROW_WORDS = 1,
     COL_WORDS = 2
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -177,7 +189,8 @@ struct s1 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
+      V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+      tf_store(x + ((0) * R + r) * W, t0);
     }
   }
 
@@ -202,30 +215,36 @@ struct s1 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) - tf_load(x + ((0) * R + r) * W);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_sqrt(t1[r]);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * tf_splat(p[0]);
-    V t4[R];
-    TF_ROWS(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_c(1.0) + t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = tf_splat(p[1]) * t2[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_exp2(t6[r]);
-    V t8[R];
-    TF_ROWS(r) t8[r] = t5[r] * t7[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = y.at(1) * t8[r];
-    TF_ROWS(r) a.a0.add(0, r, t9[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * tf_splat(p[0]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_c(1.0) + t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_splat(p[1]) * t2[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp2(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t5[r] * t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = y.at(1) * t8[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t9[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -249,19 +268,21 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v40 = sum of [v38]
- * value 8 = v42
+ * v38 = sum of [v36]
+ * value 8 = v40
  */
 struct s2 {
   enum {
-    R = TF_R(8, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 1,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -290,7 +311,7 @@ struct s2 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
+    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read_temp(v[5], 0, i0, i1, step, r));
   }
 
   TF_FN void init(State &s) {
@@ -303,10 +324,16 @@ struct s2 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    TF_ROWS(r) a.a0.add(0, r, y.at(0));
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {

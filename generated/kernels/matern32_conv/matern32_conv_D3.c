@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_b13d08d14d66b3eb9be8b672bdbb44ec) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xb1, 0x3d, 0x08, 0xd1, 0x4d, 0x66, 0xb3, 0xeb, 0x9b, 0xe8, 0xb6, 0x72, 0xbd, 0xbb, 0x44, 0xec, 0x07, 0x19, 0xb3, 0x6b, 0xf6, 0x99, 0x53, 0xa2, 0x6a, 0xd7, 0x54, 0x13, 0x23, 0x74, 0xcc, 0x20 },
     .name = "matern32_conv",
     .text =

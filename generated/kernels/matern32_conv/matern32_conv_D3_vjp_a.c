@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_306fd7a58b5eddd8c6ccd6cabeea1f82) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x30, 0x6f, 0xd7, 0xa5, 0x8b, 0x5e, 0xdd, 0xd8, 0xc6, 0xcc, 0xd6, 0xca, 0xbe, 0xea, 0x1f, 0x82, 0xb3, 0x95, 0x71, 0xa9, 0xa9, 0x49, 0x4d, 0x61, 0x50, 0xc9, 0xb8, 0x0e, 0x23, 0xca, 0xc8, 0x5e },
     .name = "matern32_conv",
     .text =

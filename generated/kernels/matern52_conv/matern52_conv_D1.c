@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_62dd55c69111e6f9a00903a17ac83dcd) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x62, 0xdd, 0x55, 0xc6, 0x91, 0x11, 0xe6, 0xf9, 0xa0, 0x09, 0x03, 0xa1, 0x7a, 0xc8, 0x3d, 0xcd, 0x9a, 0x7f, 0x91, 0x62, 0x40, 0x60, 0xfd, 0x59, 0xdf, 0xc2, 0x6f, 0x9b, 0xe5, 0xa8, 0xd5, 0x8b },
     .name = "matern52_conv",
     .text =

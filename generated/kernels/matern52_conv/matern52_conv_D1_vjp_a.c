@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_ffcb985239554bdaff22d43d486322cf) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xff, 0xcb, 0x98, 0x52, 0x39, 0x55, 0x4b, 0xda, 0xff, 0x22, 0xd4, 0x3d, 0x48, 0x63, 0x22, 0xcf, 0x5b, 0xe1, 0xe8, 0x44, 0xd4, 0xeb, 0x03, 0x80, 0xcd, 0x65, 0x5f, 0x78, 0x6d, 0x99, 0x9d, 0x62 },
     .name = "matern52_conv",
     .text =

@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -43,7 +43,7 @@ const tf_kernel TF_KERNEL(tf_bb24f5b57bc60e49e5939a0cc7787f57) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xbb, 0x24, 0xf5, 0xb5, 0x7b, 0xc6, 0x0e, 0x49, 0xe5, 0x93, 0x9a, 0x0c, 0xc7, 0x78, 0x7f, 0x57, 0xe7, 0xed, 0x7b, 0xbe, 0x78, 0x96, 0x97, 0x17, 0x3d, 0xf6, 0xab, 0x66, 0x4f, 0xf4, 0x11, 0xe3 },
     .name = "matern52_conv",
     .text =

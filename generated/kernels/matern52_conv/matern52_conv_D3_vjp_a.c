@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_4487e39e0a24feaf812770ff48d9e2ad) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x44, 0x87, 0xe3, 0x9e, 0x0a, 0x24, 0xfe, 0xaf, 0x81, 0x27, 0x70, 0xff, 0x48, 0xd9, 0xe2, 0xad, 0xdf, 0x98, 0x4c, 0x71, 0x81, 0x89, 0x68, 0x79, 0x4d, 0xbe, 0x9a, 0x8b, 0xc3, 0x02, 0xcb, 0xc5 },
     .name = "matern52_conv",
     .text =

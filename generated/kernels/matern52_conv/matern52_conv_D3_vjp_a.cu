@@ -12,22 +12,24 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v47 = sum of [v46]
- * v51 = sum of [v50]
- * value 5 = v51
- * value 6 = v48
+ * v45 = sum of [v44]
+ * v49 = sum of [v48]
+ * value 5 = v49
+ * value 6 = v46
  */
 struct s0 {
   enum {
     R = TF_R(2, 2),
+    G = TF_R(2, 2),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R> A0;
-  typedef tf_sum<1, R> A1;
+  typedef tf_sum<3, R, false> A0;
+  typedef tf_sum<1, R, false> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -64,9 +66,12 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
-    tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[1], 1, i0, i1, step, r));
-    tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[1], 2, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
+    V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+    tf_pack(y + (1) * word_stride, lane_stride, n, t1);
+    V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+    tf_pack(y + (2) * word_stride, lane_stride, n, t2);
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
@@ -82,85 +87,92 @@ struct s0 {
     a.a1.open(s.a1);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((3) * R + r) * W) * y.at(3);
-    V t1[R];
-    TF_ROWS(r) t1[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t2[R];
-    TF_ROWS(r) t2[r] = t1[r] * t1[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = tf_load(x + ((1) * R + r) * W) - y.at(1);
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] * t3[r];
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_load(x + ((2) * R + r) * W) - y.at(2);
-    V t6[R];
-    TF_ROWS(r) t6[r] = t5[r] * t5[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = t2[r] + t4[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] + t6[r];
-    V t9[R];
-    TF_ROWS(r) t9[r] = tf_sqrt(t8[r]);
-    V t10[R];
-    TF_ROWS(r) t10[r] = t9[r] * tf_splat(p[0]);
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_c(2.23606797749979) * t10[r];
-    V t12[R];
-    TF_ROWS(r) t12[r] = tf_c(1.0) + t11[r];
-    V t13[R];
-    TF_ROWS(r) t13[r] = t10[r] * t10[r];
-    V t14[R];
-    TF_ROWS(r) t14[r] = tf_c(5.0) * t13[r];
-    V t15[R];
-    TF_ROWS(r) t15[r] = t14[r] * tf_c(0.3333333333333333);
-    V t16[R];
-    TF_ROWS(r) t16[r] = t12[r] + t15[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = t0[r] * t16[r];
-    V t18[R];
-    TF_ROWS(r) t18[r] = tf_splat(p[1]) * t9[r];
-    V t19[R];
-    TF_ROWS(r) t19[r] = tf_exp2(t18[r]);
-    V t20[R];
-    TF_ROWS(r) t20[r] = t17[r] * t19[r];
-    V t21[R];
-    TF_ROWS(r) t21[r] = t20[r] * tf_c(-2.23606797749979);
-    V t22[R];
-    TF_ROWS(r) t22[r] = t0[r] * t19[r];
-    V t23[R];
-    TF_ROWS(r) t23[r] = t22[r] * tf_c(0.3333333333333333);
-    V t24[R];
-    TF_ROWS(r) t24[r] = t23[r] * tf_c(5.0);
-    V t25[R];
-    TF_ROWS(r) t25[r] = tf_c(2.0) * t10[r];
-    V t26[R];
-    TF_ROWS(r) t26[r] = t24[r] * t25[r];
-    V t27[R];
-    TF_ROWS(r) t27[r] = t21[r] + t26[r];
-    V t28[R];
-    TF_ROWS(r) t28[r] = t22[r] * tf_c(2.23606797749979);
-    V t29[R];
-    TF_ROWS(r) t29[r] = t27[r] + t28[r];
-    V t30[R];
-    TF_ROWS(r) t30[r] = tf_rsqrt(t8[r]);
-    V t31[R];
-    TF_ROWS(r) t31[r] = t29[r] * t30[r];
-    V t32[R];
-    TF_ROWS(r) t32[r] = t31[r] * t1[r];
-    TF_ROWS(r) a.a0.add(0, r, t32[r]);
-    V t33[R];
-    TF_ROWS(r) t33[r] = t31[r] * t3[r];
-    TF_ROWS(r) a.a0.add(1, r, t33[r]);
-    V t34[R];
-    TF_ROWS(r) t34[r] = t31[r] * t5[r];
-    TF_ROWS(r) a.a0.add(2, r, t34[r]);
-    V t35[R];
-    TF_ROWS(r) t35[r] = t29[r] * t9[r];
-    TF_ROWS(r) a.a1.add(0, r, t35[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((3) * R + g + r) * W) * y.at(3);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t2[G];
+    TF_GROUP(r) t2[r] = t1[r] * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] * t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r] * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t2[r] + t4[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = t7[r] + t6[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_sqrt(t8[r]);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * tf_splat(p[0]);
+    V t11[G];
+    TF_GROUP(r) t11[r] = tf_c(2.23606797749979) * t10[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = tf_c(1.0) + t11[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = t10[r] * t10[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = tf_c(5.0) * t13[r];
+    V t15[G];
+    TF_GROUP(r) t15[r] = t14[r] * tf_c(0.3333333333333333);
+    V t16[G];
+    TF_GROUP(r) t16[r] = t12[r] + t15[r];
+    V t17[G];
+    TF_GROUP(r) t17[r] = t0[r] * t16[r];
+    V t18[G];
+    TF_GROUP(r) t18[r] = tf_splat(p[1]) * t9[r];
+    V t19[G];
+    TF_GROUP(r) t19[r] = tf_exp2(t18[r]);
+    V t20[G];
+    TF_GROUP(r) t20[r] = t17[r] * t19[r];
+    V t21[G];
+    TF_GROUP(r) t21[r] = t20[r] * tf_c(-2.23606797749979);
+    V t22[G];
+    TF_GROUP(r) t22[r] = t0[r] * t19[r];
+    V t23[G];
+    TF_GROUP(r) t23[r] = t22[r] * tf_c(0.3333333333333333);
+    V t24[G];
+    TF_GROUP(r) t24[r] = t23[r] * tf_c(5.0);
+    V t25[G];
+    TF_GROUP(r) t25[r] = tf_c(2.0) * t10[r];
+    V t26[G];
+    TF_GROUP(r) t26[r] = t24[r] * t25[r];
+    V t27[G];
+    TF_GROUP(r) t27[r] = t21[r] + t26[r];
+    V t28[G];
+    TF_GROUP(r) t28[r] = t22[r] * tf_c(2.23606797749979);
+    V t29[G];
+    TF_GROUP(r) t29[r] = t27[r] + t28[r];
+    V t30[G];
+    TF_GROUP(r) t30[r] = tf_rsqrt(t8[r]);
+    V t31[G];
+    TF_GROUP(r) t31[r] = t29[r] * t30[r];
+    V t32[G];
+    TF_GROUP(r) t32[r] = t31[r] * t1[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    V t33[G];
+    TF_GROUP(r) t33[r] = t31[r] * t3[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t33[r]);
+    V t34[G];
+    TF_GROUP(r) t34[r] = t31[r] * t5[r];
+    TF_GROUP(r) a.a0.add(2, g + r, t34[r]);
+    V t35[G];
+    TF_GROUP(r) t35[r] = t29[r] * t9[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t35[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
+    tf_flush(a.a1, s.a1, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -180,7 +192,7 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
+      tf_write_temp(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
       V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
       V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
@@ -192,19 +204,21 @@ struct s0 {
 };
 
 /* rows j, folded over i
- * v49 = sum of [v30]
- * value 7 = v49
+ * v47 = sum of [v29]
+ * value 7 = v47
  */
 struct s1 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 4
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -225,9 +239,12 @@ struct s1 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
-      tf_store(x + ((1) * R + r) * W, tf_read(v[1], 1, i0, i1, step, r));
-      tf_store(x + ((2) * R + r) * W, tf_read(v[1], 2, i0, i1, step, r));
+      V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+      tf_store(x + ((0) * R + r) * W, t0);
+      V t1 = -tf_read(v[1], 1, i0, i1, step, r);
+      tf_store(x + ((1) * R + r) * W, t1);
+      V t2 = -tf_read(v[1], 2, i0, i1, step, r);
+      tf_store(x + ((2) * R + r) * W, t2);
     }
   }
 
@@ -254,50 +271,56 @@ struct s1 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) - tf_load(x + ((0) * R + r) * W);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = y.at(1) - tf_load(x + ((1) * R + r) * W);
-    V t3[R];
-    TF_ROWS(r) t3[r] = t2[r] * t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = y.at(2) - tf_load(x + ((2) * R + r) * W);
-    V t5[R];
-    TF_ROWS(r) t5[r] = t4[r] * t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t1[r] + t3[r];
-    V t7[R];
-    TF_ROWS(r) t7[r] = t6[r] + t5[r];
-    V t8[R];
-    TF_ROWS(r) t8[r] = tf_sqrt(t7[r]);
-    V t9[R];
-    TF_ROWS(r) t9[r] = t8[r] * tf_splat(p[0]);
-    V t10[R];
-    TF_ROWS(r) t10[r] = tf_c(2.23606797749979) * t9[r];
-    V t11[R];
-    TF_ROWS(r) t11[r] = tf_c(1.0) + t10[r];
-    V t12[R];
-    TF_ROWS(r) t12[r] = t9[r] * t9[r];
-    V t13[R];
-    TF_ROWS(r) t13[r] = tf_c(5.0) * t12[r];
-    V t14[R];
-    TF_ROWS(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
-    V t15[R];
-    TF_ROWS(r) t15[r] = t11[r] + t14[r];
-    V t16[R];
-    TF_ROWS(r) t16[r] = tf_splat(p[1]) * t8[r];
-    V t17[R];
-    TF_ROWS(r) t17[r] = tf_exp2(t16[r]);
-    V t18[R];
-    TF_ROWS(r) t18[r] = t15[r] * t17[r];
-    V t19[R];
-    TF_ROWS(r) t19[r] = y.at(3) * t18[r];
-    TF_ROWS(r) a.a0.add(0, r, t19[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = y.at(2) + tf_load(x + ((2) * R + g + r) * W);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t1[r] + t3[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] + t5[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_sqrt(t7[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t8[r] * tf_splat(p[0]);
+    V t10[G];
+    TF_GROUP(r) t10[r] = tf_c(2.23606797749979) * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = tf_c(1.0) + t10[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = t9[r] * t9[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = tf_c(5.0) * t12[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t11[r] + t14[r];
+    V t16[G];
+    TF_GROUP(r) t16[r] = tf_splat(p[1]) * t8[r];
+    V t17[G];
+    TF_GROUP(r) t17[r] = tf_exp2(t16[r]);
+    V t18[G];
+    TF_GROUP(r) t18[r] = t15[r] * t17[r];
+    V t19[G];
+    TF_GROUP(r) t19[r] = y.at(3) * t18[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t19[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -321,19 +344,21 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v53 = sum of [v51]
- * value 8 = v55
+ * v51 = sum of [v49]
+ * value 8 = v53
  */
 struct s2 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -362,7 +387,7 @@ struct s2 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
+    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read_temp(v[5], 0, i0, i1, step, r));
   }
 
   TF_FN void init(State &s) {
@@ -375,10 +400,16 @@ struct s2 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    TF_ROWS(r) a.a0.add(0, r, y.at(0));
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -405,11 +436,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 64, 64)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 64, 64)
+TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 64, 128)
+TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 64, 128)
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 32, 32)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 32, 32)
+TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 32, 64)
+TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 32, 64)
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 32, 32)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 32, 32)
+TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 32, 64)
+TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 32, 64)

@@ -35,7 +35,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(56, 104),
             },
     },
 };
@@ -44,7 +44,7 @@ const tf_kernel TF_KERNEL(tf_d9289bdc319e8fda26e59bdae834e2a0) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xd9, 0x28, 0x9b, 0xdc, 0x31, 0x9e, 0x8f, 0xda, 0x26, 0xe5, 0x9b, 0xda, 0xe8, 0x34, 0xe2, 0xa0, 0x29, 0xaf, 0xcc, 0x2c, 0x3f, 0x23, 0x53, 0x90, 0x0d, 0xa8, 0x71, 0x05, 0x06, 0x57, 0x5a, 0x4a },
     .name = "softmin",
     .text =

@@ -8,19 +8,21 @@
 namespace {
 
 /* rows i, folded over j
- * v14 = logsumexp of [v12]
- * value 5 = v15
+ * v15 = logsumexp of [v13]
+ * value 5 = v16
  */
 struct s0 {
   enum {
-    R = TF_R(8, 4),
+    R = TF_R(8, 8),
+    G = TF_R(4, 8),
     TILE = 256,
+    BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 2,
     ROW_WORDS = 1,
     COL_WORDS = 3
   };
-  typedef tf_shifted_exp<0, R> A0;
+  typedef tf_shifted_exp<0, R, false, false> A0;
   struct State {
     A0::State a0;
   };
@@ -52,7 +54,8 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
@@ -67,24 +70,30 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = y.at(1) - t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] * tf_splat(p[0]);
-    V t5[R];
-    TF_ROWS(r) t5[r] = y.at(2) + t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t5[r];
-    a.a0.terms(s.a0, t6);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_c(0.5) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = y.at(1) - t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = y.at(2) + t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r];
+    a.a0.terms(s.a0, g, t6);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {

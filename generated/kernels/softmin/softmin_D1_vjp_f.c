@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(56, 104),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_bb38c515f780521e09b5559bfc2fb22e) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xbb, 0x38, 0xc5, 0x15, 0xf7, 0x80, 0x52, 0x1e, 0x09, 0xb5, 0x55, 0x9b, 0xfc, 0x2f, 0xb2, 0x2e, 0xa5, 0xf0, 0xad, 0x07, 0xa5, 0x96, 0x51, 0xba, 0x16, 0xa7, 0x37, 0xde, 0x00, 0xa8, 0x44, 0xe4 },
     .name = "softmin",
     .text =

@@ -18,13 +18,15 @@ namespace {
 struct s0 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 1,
     COL_WORDS = 3
   };
-  typedef tf_shifted_exp<0, R> A0;
+  typedef tf_shifted_exp<0, R, false, false> A0;
   struct State {
     A0::State a0;
   };
@@ -53,7 +55,8 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
@@ -68,24 +71,30 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = y.at(1) - t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] / tf_splat(p[0]);
-    V t5[R];
-    TF_ROWS(r) t5[r] = y.at(2) + t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t5[r];
-    a.a0.terms(s.a0, t6);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_c(0.5) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = y.at(1) - t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] / tf_splat(p[0]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = y.at(2) + t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r];
+    a.a0.terms(s.a0, g, t6);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -103,25 +112,27 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write(v[6], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      tf_write_temp(v[6], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
     }
   }
 };
 
 /* rows i, folded over j
  * v22 = sum of [v21]
- * value 7 = v26
+ * value 7 = v27
  */
 struct s1 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -134,7 +145,8 @@ struct s1 {
     TF_UNUSED(v, p);
     p[0] = tf_lane(tf_read_param(v[4], 0), 0);
     V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t1 = -t0;
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -142,8 +154,8 @@ struct s1 {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
-      V t0 = tf_eq(tf_read(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
-      V t1 = tf_where(t0, tf_c(0.0), tf_read(v[6], 0, i0, i1, step, r));
+      V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
+      V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, t1);
       tf_store(x + ((2) * R + r) * W, tf_read(v[5], 0, i0, i1, step, r));
     }
@@ -156,7 +168,8 @@ struct s1 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[1], 0, i0, i1, step, r));
+    V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
@@ -171,28 +184,34 @@ struct s1 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = tf_load(x + ((0) * R + r) * W) - y.at(0);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = y.at(1) - t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] / tf_splat(p[0]);
-    V t5[R];
-    TF_ROWS(r) t5[r] = y.at(2) + t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t5[r] - tf_load(x + ((1) * R + r) * W);
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_exp(t6[r]);
-    V t8[R];
-    TF_ROWS(r) t8[r] = t7[r] * t0[r];
-    TF_ROWS(r) a.a0.add(0, r, t8[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_c(0.5) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = y.at(1) - t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] / tf_splat(p[0]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = y.at(2) + t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r] - tf_load(x + ((1) * R + g + r) * W);
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t7[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -212,25 +231,28 @@ struct s1 {
     for (int r = 0; r < R; ++r) {
       V t0 = tf_load(x + ((2) * R + r) * W) * A0::value(s.a0, 0, 0, r);
       V t1 = tf_splat(p[1]) * t0;
-      tf_write(v[7], 0, i0, i1, step, r, t1);
+      V t2 = -t1;
+      tf_write(v[7], 0, i0, i1, step, r, t2);
     }
   }
 };
 
 /* rows j, folded over i
- * v28 = sum of [v27]
- * value 8 = v30
+ * v29 = sum of [v28]
+ * value 8 = v31
  */
 struct s2 {
   enum {
     R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
+    BLOCK = 8,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<1, R> A0;
+  typedef tf_sum<1, R, false> A0;
   struct State {
     A0::State a0;
   };
@@ -250,7 +272,8 @@ struct s2 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      tf_store(x + ((0) * R + r) * W, tf_read(v[1], 0, i0, i1, step, r));
+      V t0 = -tf_read(v[1], 0, i0, i1, step, r);
+      tf_store(x + ((0) * R + r) * W, t0);
       tf_store(x + ((1) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[3], 0, i0, i1, step, r));
     }
@@ -264,8 +287,8 @@ struct s2 {
     const int r = 0;
     TF_UNUSED(step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[0], 0, i0, i1, step, r));
-    V t0 = tf_eq(tf_read(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
-    V t1 = tf_where(t0, tf_c(0.0), tf_read(v[6], 0, i0, i1, step, r));
+    V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
+    V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
     tf_pack(y + (1) * word_stride, lane_stride, n, t1);
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
   }
@@ -280,28 +303,34 @@ struct s2 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: R vectors of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj) {
-    TF_UNUSED(a, s, p, x, y, tile, jj);
-    V t0[R];
-    TF_ROWS(r) t0[r] = y.at(0) - tf_load(x + ((0) * R + r) * W);
-    V t1[R];
-    TF_ROWS(r) t1[r] = t0[r] * t0[r];
-    V t2[R];
-    TF_ROWS(r) t2[r] = tf_c(0.5) * t1[r];
-    V t3[R];
-    TF_ROWS(r) t3[r] = tf_load(x + ((1) * R + r) * W) - t2[r];
-    V t4[R];
-    TF_ROWS(r) t4[r] = t3[r] / tf_splat(p[0]);
-    V t5[R];
-    TF_ROWS(r) t5[r] = tf_load(x + ((2) * R + r) * W) + t4[r];
-    V t6[R];
-    TF_ROWS(r) t6[r] = t5[r] - y.at(1);
-    V t7[R];
-    TF_ROWS(r) t7[r] = tf_exp(t6[r]);
-    V t8[R];
-    TF_ROWS(r) t8[r] = y.at(2) * t7[r];
-    TF_ROWS(r) a.a0.add(0, r, t8[r]);
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_c(0.5) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_load(x + ((1) * R + g + r) * W) - t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] / tf_splat(p[0]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_load(x + ((2) * R + g + r) * W) + t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r] - y.at(1);
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = y.at(2) * t7[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
+  }
+
+  /* Once a block of columns. */
+  TF_FN void flush(Acc &a, State &s) {
+    TF_UNUSED(a, s);
+    tf_flush(a.a0, s.a0, 0);
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -328,11 +357,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 48, 64)
-TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 48, 64)
+TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 56, 104)
+TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 56, 104)
 
-TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 32, 32)
-TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 32, 32)
+TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 32, 64)
+TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 32, 64)
 
-TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 32, 32)
-TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 32, 32)
+TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 32, 64)
+TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 32, 64)

@@ -35,7 +35,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(56, 104),
             },
     },
 };
@@ -44,7 +44,7 @@ const tf_kernel TF_KERNEL(tf_87a785c0cabcbdc4b3640ecc00e16a78) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x87, 0xa7, 0x85, 0xc0, 0xca, 0xbc, 0xbd, 0xc4, 0xb3, 0x64, 0x0e, 0xcc, 0x00, 0xe1, 0x6a, 0x78, 0xe5, 0xfb, 0xad, 0x56, 0xaa, 0x47, 0x80, 0x28, 0x21, 0x0b, 0xa7, 0x85, 0x86, 0x75, 0x42, 0xb0 },
     .name = "softmin",
     .text =

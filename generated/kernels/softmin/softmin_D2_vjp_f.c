@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(56, 104),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(64, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_0ba65525efc53d2644d347769a3fcb48) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0x0b, 0xa6, 0x55, 0x25, 0xef, 0xc5, 0x3d, 0x26, 0x44, 0xd3, 0x47, 0x76, 0x9a, 0x3f, 0xcb, 0x48, 0xc8, 0x47, 0x1d, 0x96, 0x37, 0x96, 0x9e, 0x90, 0xdd, 0x0c, 0x39, 0x54, 0xce, 0x1f, 0xe2, 0x58 },
     .name = "softmin",
     .text =

@@ -35,7 +35,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(56, 104),
             },
     },
 };
@@ -44,7 +44,7 @@ const tf_kernel TF_KERNEL(tf_f0530b6a445ba115a72ad39cb5c968c0) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xf0, 0x53, 0x0b, 0x6a, 0x44, 0x5b, 0xa1, 0x15, 0xa7, 0x2a, 0xd3, 0x9c, 0xb5, 0xc9, 0x68, 0xc0, 0x73, 0x36, 0xbd, 0x51, 0x69, 0x38, 0x6c, 0xea, 0x87, 0x50, 0x18, 0x3d, 0xff, 0x69, 0x29, 0x2a },
     .name = "softmin",
     .text =

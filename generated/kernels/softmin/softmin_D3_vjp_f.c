@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(56, 104),
             },
     },
     {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 256,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 48),
+                .state_bytes = TF_PICK(48, 96),
             },
     },
     {
@@ -82,7 +82,7 @@ static const tf_stage stages[] = {
                 .rows_per_block = 512,
                 .tile_cols = 128,
                 .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 32),
+                .state_bytes = TF_PICK(32, 64),
             },
     },
 };
@@ -91,7 +91,7 @@ const tf_kernel TF_KERNEL(tf_bc6a46b8f6ce6f37749e52527835c369) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
-    .dtype = TF_PICK(TF_F32, TF_F64),
+    .dtype = TF_DTYPE,
     .key = { 0xbc, 0x6a, 0x46, 0xb8, 0xf6, 0xce, 0x6f, 0x37, 0x74, 0x9e, 0x52, 0x52, 0x78, 0x35, 0xc3, 0x69, 0xe4, 0x5a, 0xbb, 0xb1, 0x46, 0x54, 0x82, 0x59, 0x7e, 0x1b, 0x4f, 0x8e, 0x02, 0x41, 0xe9, 0xfb },
     .name = "softmin",
     .text =
