@@ -125,7 +125,7 @@ pub fn component(call: &Call, place: usize, k: usize, rng: &mut Rng) -> f64 {
     let drawn = rng.between(low, high);
     match (call.op.def().name, place) {
         // A dominant diagonal keeps a matrix away from singular ones.
-        ("inverse" | "solve", 0) if k % (dim.isqrt() + 1) == 0 => drawn + 4.0,
+        ("inverse" | "solve", 0) if k.is_multiple_of(dim.isqrt() + 1) => drawn + 4.0,
         // Knots increase, and their gaps are not small.
         ("bspline", 0) => 0.6 * k as f64 - 0.3 * dim as f64 + 0.2 * drawn,
         _ => drawn,

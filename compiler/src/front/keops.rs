@@ -84,7 +84,8 @@ const SUFFIX: &str = "_Reduction";
 const FORMS: &[(&str, &str)] = &[
     (
         "Var",
-        "`Var(n, d, c)`: input number n, from 0, with d components; c is 0 for i, 1 for j, 2 for a parameter",
+        "`Var(n, d, c)`: input number n, from 0, with d components; c is 0 for i, 1 for j, 2 for a \
+         parameter",
     ),
     ("Vi", "`Vi(n, d)`: input number n, indexed by i"),
     ("Vj", "`Vj(n, d)`: input number n, indexed by j"),

@@ -118,8 +118,8 @@ impl Round<'_> {
 
     /// Applies the first rule that fits.
     fn first_rule(&mut self, f: &mut Formula, id: ExprId) -> Option<ExprId> {
-        // The rules are equations of reals: a right side may read an integer where the left one does
-        // not.
+        // The rules are equations of reals: a right side may read an integer where the left one
+        // does not.
         if f.node(id).args().chain([id]).any(|id| f.kind(id) != Kind::Real) {
             return None;
         }

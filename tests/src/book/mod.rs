@@ -185,6 +185,10 @@ fn forms(out: &mut String) {
          index that\n  remains, 0 for i and 1 for j. The KMin family takes `(f, k, tag)`, a weight \
          comes last.\n",
     );
+    out.push_str("\n## Derivatives inside expressions\n\n");
+    for ([keops, name], usage, meaning) in front::operators() {
+        filled(out, "- ", &format!("`{keops}` or `{name}{usage}`: {meaning}."));
+    }
     out.push_str("\n## Reductions by KeOps' names\n\n");
     for (name, all) in front::reductions() {
         let names: Vec<String> = all.iter().map(|r| format!("`{}`", r.def().name)).collect();
