@@ -133,8 +133,10 @@ fn library(library: emit::Library) -> Library {
         symbol: k.symbol,
         name: k.name,
         dtype: match k.dtype {
-            ir::Dtype::F32 => Dtype::F32,
-            ir::Dtype::F64 => Dtype::F64,
+            ir::Storage::F16 => Dtype::F16,
+            ir::Storage::BF16 => Dtype::BF16,
+            ir::Storage::F32 => Dtype::F32,
+            ir::Storage::F64 => Dtype::F64,
         },
         cpp: k.cpp,
         cu: Some(k.cu),

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Group {
     /// The formula.
     pub formula: String,
-    /// `f32` or `f64`.
+    /// The scalar type of its arrays.
     pub dtype: &'static str,
     /// `x86-64-v3`, `neon`, `cuda` or `descriptor`.
     pub target: &'static str,

@@ -11,6 +11,9 @@ use crate::kernel::{Axis, Kernel, Value};
 use crate::operand::{Rank, RawArray};
 use crate::{sys, words};
 
+/// Emitted code holds row numbers below this exactly.
+const MOST_ROWS: u64 = 1 << 45;
+
 /// How many rows each index has. An index that the formula never uses has 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
@@ -63,9 +66,15 @@ impl Bound {
             values.push(sys::tf_array {
                 data: ptr::null_mut(),
                 rows: rows as i64,
-                row_stride: value.dim as i64,
+                row_stride: value.scalars() as i64,
                 col_stride: 1,
             });
+        }
+        for axis in [Axis::I, Axis::J] {
+            let rows = sizes.of(Some(axis));
+            if rows as u64 > MOST_ROWS {
+                return Err(words::too_many_rows(kernel, axis, rows, MOST_ROWS));
+            }
         }
         Ok(Bound { values, sizes, spans })
     }
@@ -135,13 +144,16 @@ fn place(kernel: &Kernel, value: &Value, raw: &RawArray) -> Result<sys::tf_array
         return Err(words::parameter_rows(kernel, value, rows));
     }
     let rows = i64::try_from(rows).map_err(|_| words::overflow_value(kernel, value, rows))?;
-    Ok(sys::tf_array {
-        data: raw.data,
-        rows,
-        row_stride: row_stride as i64,
-        // Views leave the stride of a single column open.
-        col_stride: if cols == 1 { 1 } else { col_stride as i64 },
-    })
+    let scalars = value.component.scalars() as i64;
+    // Views leave the stride of a single column open.
+    let col_stride = if cols == 1 { 1 } else { col_stride as i64 };
+    if scalars > 1 && col_stride != 1 {
+        return Err(words::complex_columns(kernel, value, col_stride));
+    }
+    let row_stride = (row_stride as i64)
+        .checked_mul(scalars)
+        .ok_or_else(|| words::strides(kernel, value, row_stride as i64, col_stride))?;
+    Ok(sys::tf_array { data: raw.data, rows, row_stride, col_stride })
 }
 
 /// As [`place`], for an array that must be dense and whose shape is known.
@@ -159,9 +171,10 @@ fn place_output(
         return Err(words::output_shape(kernel, value, (raw.rows, raw.cols), rows));
     }
     let dense_row = value.dim == 1 || array.col_stride == 1;
-    let dense_rows = rows <= 1 || array.row_stride == value.dim as i64;
+    let dense_rows = rows <= 1 || array.row_stride == value.scalars() as i64;
     if rows > 0 && !(dense_row && dense_rows) {
-        return Err(words::output_layout(kernel, value, array.row_stride, array.col_stride));
+        let row_stride = array.row_stride / value.component.scalars() as i64;
+        return Err(words::output_layout(kernel, value, row_stride, array.col_stride));
     }
     Ok(array)
 }
@@ -248,7 +261,7 @@ fn span(kernel: &Kernel, value: &Value, array: &sys::tf_array) -> Result<Span, E
     if array.rows == 0 {
         return Ok(Span { start: 0, end: 0 });
     }
-    let size = value.component.size();
+    let size = value.component.scalar_size();
     let address = array.data as usize;
     if address == 0 || !address.is_multiple_of(size) {
         return Err(words::address(kernel, value, address));
@@ -256,7 +269,7 @@ fn span(kernel: &Kernel, value: &Value, array: &sys::tf_array) -> Result<Span, E
     let reach = |n: i64, stride: i64| i128::from(n - 1).checked_mul(i128::from(stride));
     let ends = || {
         let rows = reach(array.rows, array.row_stride)?;
-        let cols = reach(value.dim as i64, array.col_stride)?;
+        let cols = reach(value.scalars() as i64, array.col_stride)?;
         let (down, up) = (rows.min(0) + cols.min(0), rows.max(0) + cols.max(0));
         let size = size as i128;
         let start = down.checked_mul(size)?.checked_add(address as i128)?;

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::fmt;
 
 use ndarray::Array2;
+use num_complex::Complex;
 
 use crate::bind::Bound;
 use crate::element::{Component, ComponentType, Dtype};
@@ -163,8 +164,14 @@ type Made = (Box<dyn Any + Send + Sync>, RawArray);
 
 fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
     match value.component {
+        ComponentType::Real(Dtype::F16) => array::<half::f16>(kernel, value, rows),
+        ComponentType::Real(Dtype::BF16) => array::<half::bf16>(kernel, value, rows),
         ComponentType::Real(Dtype::F32) => array::<f32>(kernel, value, rows),
         ComponentType::Real(Dtype::F64) => array::<f64>(kernel, value, rows),
+        ComponentType::Complex(Dtype::F16) => array::<Complex<half::f16>>(kernel, value, rows),
+        ComponentType::Complex(Dtype::BF16) => array::<Complex<half::bf16>>(kernel, value, rows),
+        ComponentType::Complex(Dtype::F32) => array::<Complex<f32>>(kernel, value, rows),
+        ComponentType::Complex(Dtype::F64) => array::<Complex<f64>>(kernel, value, rows),
         ComponentType::Index => array::<i64>(kernel, value, rows),
     }
 }
@@ -189,7 +196,8 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Moves a result out: `f32` or `f64` as the kernel computes, `i64` for row numbers.
+    /// Moves a result out: the real type of the kernel, `Complex` of it where it is complex, or
+    /// `i64` for integers.
     ///
     /// # Errors
     /// For a name that is unknown or was taken before, and for another type.

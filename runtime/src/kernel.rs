@@ -8,6 +8,7 @@ mod gpu;
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
+use std::ops::Range;
 use std::slice;
 
 use crate::element::{ComponentType, Dtype};
@@ -50,10 +51,17 @@ pub struct Value {
     pub name: &'static str,
     /// The index of its rows; `None` is one row.
     pub axis: Option<Axis>,
-    /// Columns.
+    /// Columns, each of one component.
     pub dim: usize,
     /// What its entries are.
     pub component: ComponentType,
+}
+
+impl Value {
+    /// Columns as kernels count them: two for each complex number.
+    pub(crate) fn scalars(&self) -> usize {
+        self.dim * self.component.scalars()
+    }
 }
 
 /// One pass of a kernel: for every row, a fold over all columns.
@@ -121,19 +129,24 @@ impl Kernel {
         unsafe { text(self.0.text) }
     }
 
-    /// The type that the kernel computes in.
+    /// The type of the reals that the kernel reads and writes.
     pub fn dtype(&self) -> Dtype {
-        if self.0.dtype == sys::TF_F32 { Dtype::F32 } else { Dtype::F64 }
+        match self.0.dtype {
+            sys::TF_F16 => Dtype::F16,
+            sys::TF_BF16 => Dtype::BF16,
+            sys::TF_F32 => Dtype::F32,
+            _ => Dtype::F64,
+        }
     }
 
     /// The arrays that a call passes, in order.
     pub fn inputs(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
-        self.read(&self.raw_values()[..self.n_inputs()])
+        self.read(0..self.n_inputs())
     }
 
     /// The arrays that a call gives back, in order.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
-        self.read(&self.raw_values()[self.n_inputs() + self.n_temps()..])
+        self.read(self.n_inputs() + self.n_temps()..self.raw_values().len())
     }
 
     /// The passes, in the order that they run in.
@@ -155,7 +168,7 @@ impl Kernel {
 
     /// Inputs, temporaries and outputs: the order of the table that stages work on.
     pub(crate) fn values(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
-        self.read(self.raw_values())
+        self.read(0..self.raw_values().len())
     }
 
     pub(crate) fn n_inputs(&self) -> usize {
@@ -176,17 +189,20 @@ impl Kernel {
         unsafe { slice::from_raw_parts(self.0.values, n) }
     }
 
-    fn read(&self, raw: &'static [sys::tf_value]) -> impl ExactSizeIterator<Item = Value> + use<> {
-        let dtype = self.dtype();
-        raw.iter().map(move |raw| Value {
+    fn read(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = Value> + use<> {
+        let (dtype, temps) = (self.dtype(), self.n_inputs()..self.n_inputs() + self.n_temps());
+        let first = range.start;
+        // What a stage leaves for a later one is not rounded to 16 bits.
+        let of = move |index: usize| match temps.contains(&(first + index)) {
+            true => dtype.computes(),
+            false => dtype,
+        };
+        self.raw_values()[range].iter().enumerate().map(move |(index, raw)| Value {
             // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
             name: unsafe { text(raw.name) },
             axis: axis(raw.axis),
-            dim: raw.dim as usize,
-            component: match raw.kind {
-                sys::TF_INDEX => ComponentType::Index,
-                _ => ComponentType::Real(dtype),
-            },
+            dim: raw.dim as usize / component(raw, of(index)).scalars(),
+            component: component(raw, of(index)),
         })
     }
 }
@@ -232,7 +248,7 @@ impl Stage {
     pub(crate) fn cpu(self, level: Level) -> Option<CpuStage> {
         let raw = self.raw.cpu[level.index()];
         // SAFETY: a stage pointer is null or a `tf_cpu_stage` that stays in place (`from_raw`).
-        CpuStage::new(unsafe { raw.as_ref()? }, self.kernel.dtype().size())
+        CpuStage::new(unsafe { raw.as_ref()? }, self.kernel.dtype().computes().size())
     }
 }
 
@@ -245,6 +261,14 @@ impl fmt::Debug for Stage {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn component(raw: &sys::tf_value, dtype: Dtype) -> ComponentType {
+    match raw.kind {
+        sys::TF_INDEX => ComponentType::Index,
+        sys::TF_COMPLEX => ComponentType::Complex(dtype),
+        _ => ComponentType::Real(dtype),
+    }
 }
 
 fn axis(raw: u32) -> Option<Axis> {

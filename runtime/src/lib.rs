@@ -79,8 +79,12 @@ mod words;
 #[allow(unsafe_code)]
 mod fake;
 
+/// The 16-bit floats that arrays may hold.
+pub use half::{bf16, f16};
 /// The arrays of generated wrappers, so that their users need not depend on ndarray themselves.
 pub use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+/// The numbers of complex arrays; the derivative with respect to one is `dL/dre + i dL/dim`.
+pub use num_complex::Complex;
 
 pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};

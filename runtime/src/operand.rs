@@ -8,7 +8,7 @@ use std::ptr;
 use ndarray::{ArrayBase, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 use ndarray::{Data, DataMut, Ix1, Ix2};
 
-use crate::element::{Component, ComponentType, Element};
+use crate::element::{Component, ComponentType};
 
 /// How many axes the caller's array has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,9 @@ impl RawArray {
 ///
 /// It is made from a 2-d view with any strides (also negative and zero ones: nothing is copied),
 /// from a 1-d view (a parameter, or an `i` or `j` variable of one column), or from a reference
-/// to a scalar (a parameter of one column).
+/// to a scalar (a parameter of one column). Its numbers are `f32` or `f64` as the kernel
+/// computes, `Complex` of these for a complex variable, whose rows have to be contiguous, or
+/// `i64` for an integer one.
 ///
 /// ```
 /// use ndarray::{Array2, s};
@@ -93,7 +95,7 @@ pub struct Operand<'a> {
     life: PhantomData<&'a ()>,
 }
 
-// SAFETY: it is a shared borrow of floats, by another name.
+// SAFETY: it is a shared borrow of numbers, by another name.
 unsafe impl Send for Operand<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Operand<'_> {}
@@ -108,7 +110,7 @@ impl<'a> Operand<'a> {
     /// # Safety
     /// For `'a`, every element that shape and strides reach must be readable and not be
     /// written by anyone.
-    pub unsafe fn from_raw_parts<T: Element>(
+    pub unsafe fn from_raw_parts<T: Component>(
         data: *const T,
         shape: (usize, usize),
         strides: (isize, isize),
@@ -117,37 +119,37 @@ impl<'a> Operand<'a> {
     }
 }
 
-impl<'a, T: Element> From<ArrayView2<'a, T>> for Operand<'a> {
+impl<'a, T: Component> From<ArrayView2<'a, T>> for Operand<'a> {
     fn from(view: ArrayView2<'a, T>) -> Operand<'a> {
         Operand::new(RawArray::matrix(view.as_ptr(), view.dim(), view.strides()))
     }
 }
 
-impl<'a, T: Element> From<ArrayView1<'a, T>> for Operand<'a> {
+impl<'a, T: Component> From<ArrayView1<'a, T>> for Operand<'a> {
     fn from(view: ArrayView1<'a, T>) -> Operand<'a> {
         Operand::new(RawArray::vector(view.as_ptr(), view.len(), view.strides()[0]))
     }
 }
 
-impl<'a, T: Element, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix2>> for Operand<'a> {
+impl<'a, T: Component, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix2>> for Operand<'a> {
     fn from(array: &'a ArrayBase<S, Ix2>) -> Operand<'a> {
         array.view().into()
     }
 }
 
-impl<'a, T: Element, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix1>> for Operand<'a> {
+impl<'a, T: Component, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix1>> for Operand<'a> {
     fn from(array: &'a ArrayBase<S, Ix1>) -> Operand<'a> {
         array.view().into()
     }
 }
 
-impl<'a, T: Element> From<&'a [T]> for Operand<'a> {
+impl<'a, T: Component> From<&'a [T]> for Operand<'a> {
     fn from(slice: &'a [T]) -> Operand<'a> {
         Operand::new(RawArray::vector(slice.as_ptr(), slice.len(), 1))
     }
 }
 
-impl<'a, T: Element> From<&'a T> for Operand<'a> {
+impl<'a, T: Component> From<&'a T> for Operand<'a> {
     fn from(scalar: &'a T) -> Operand<'a> {
         Operand::new(RawArray::scalar(ptr::from_ref(scalar)))
     }

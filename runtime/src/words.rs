@@ -150,10 +150,21 @@ pub(crate) fn dtype(kernel: &Kernel, value: &Value, found: ComponentType) -> Err
         format!("`{name}` holds {found}, but the formula was compiled for {component} there"),
     );
     match component {
-        ComponentType::Index => error.help("pass an array of i64 for row numbers"),
-        ComponentType::Real(_) => error
-            .help(format!("convert the array: a.mapv(|v| v as {component})"))
-            .help(format!("or compile the formula for {found}")),
+        ComponentType::Index => error.help("pass an array of i64, for labels and row numbers"),
+        ComponentType::Complex(dtype) => error
+            .help(format!("pass an array of {component}: n columns of numbers, not 2n of {dtype}")),
+        ComponentType::Real(dtype) => {
+            let how = match (dtype, found) {
+                (Dtype::F16 | Dtype::BF16, _) => format!("{component}::from_f32"),
+                (_, ComponentType::Real(Dtype::F16 | Dtype::BF16)) => {
+                    format!("|v| v.to_{component}()")
+                }
+                _ => format!("|v| v as {component}"),
+            };
+            error
+                .help(format!("convert the array: a.mapv({how})"))
+                .help(format!("or compile the formula for {found}"))
+        }
     }
 }
 
@@ -185,7 +196,15 @@ pub(crate) fn address(kernel: &Kernel, value: &Value, address: usize) -> Error {
     let (name, component) = (value.name, value.component);
     let message = format!("`{name}` lies at {address:#x}, which no {component} can lie at");
     new(Code::Layout, kernel, message)
-        .help(format!("copy it to memory aligned to {} bytes", component.size()))
+        .help(format!("copy it to memory aligned to {} bytes", component.scalar_size()))
+}
+
+pub(crate) fn complex_columns(kernel: &Kernel, value: &Value, stride: i64) -> Error {
+    let (name, component) = (value.name, value.component);
+    let message =
+        format!("`{name}` is {component}, and the stride of its columns is {stride}, not 1");
+    new(Code::Layout, kernel, message)
+        .help("pass an array whose rows are contiguous: a.as_standard_layout()")
 }
 
 pub(crate) fn strides(kernel: &Kernel, value: &Value, row: i64, col: i64) -> Error {
@@ -249,14 +268,16 @@ pub(crate) fn too_few_columns(kernel: &Kernel, axis: Axis, found: usize, least: 
 }
 
 pub(crate) fn positions(kernel: &Kernel, axis: Axis, found: usize, exact: u64) -> Error {
-    let (dtype, letter) = (kernel.dtype(), letter(axis));
+    let (dtype, letter) = (kernel.dtype().computes(), letter(axis));
     let message = format!(
         "it reads pos({axis}) as {dtype}, which is exact for {exact} rows, but {letter} = {found}"
     );
     let error = new(Code::Positions, kernel, message);
     let blocks = format!("run it on blocks of at most {exact} rows");
     match dtype {
-        Dtype::F32 => error.help("compile the formula for f64").help(format!("or {blocks}")),
+        Dtype::F16 | Dtype::BF16 | Dtype::F32 => {
+            error.help("compile the formula for f64").help(format!("or {blocks}"))
+        }
         Dtype::F64 => error.help(blocks),
     }
 }
@@ -267,6 +288,12 @@ pub(crate) fn overflow_rows(kernel: &Kernel, axis: Axis, found: usize) -> Error 
     let letter = letter(axis);
     new(Code::Overflow, kernel, format!("{letter} = {found} does not fit in 63 bits"))
         .help("check the number; it may have come from a negative one")
+}
+
+pub(crate) fn too_many_rows(kernel: &Kernel, axis: Axis, found: usize, most: u64) -> Error {
+    let letter = letter(axis);
+    new(Code::Overflow, kernel, format!("{letter} = {found}, but row numbers go up to {most}"))
+        .help("run it on blocks of rows")
 }
 
 pub(crate) fn overflow_pairs(kernel: &Kernel, rows: usize, cols: usize) -> Error {

@@ -7,7 +7,9 @@
 #ifndef TF_KERNEL_H
 #define TF_KERNEL_H
 #include "tf_abi.h"
+#include "half.h"
 #include "reduce.h"
+#include "tf_int.h"
 
 /* Vectors of rows a block: the first where there are 32 vector registers (or a GPU), the second
  * where there are 16. */
@@ -35,6 +37,10 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 #endif
 #if TF_DOUBLE
 #define TF_DTYPE_ _f64
+#elif defined(TF_STORE_F16)
+#define TF_DTYPE_ _f16
+#elif defined(TF_STORE_BF16)
+#define TF_DTYPE_ _bf16
 #else
 #define TF_DTYPE_ _f32
 #endif
@@ -62,8 +68,8 @@ struct tf_col {
   TF_METHOD V at(int word) const { return tf_splat(at_[(i64)word * stride]); }
 };
 
-/* Column c of lane rows; rows past the end repeat the last one. */
-TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+/* Column c of lane rows, as an earlier stage left it; rows past the end repeat the last one. */
+TF_FN V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
   const T *base = (const T *)a.data + c * a.col_stride;
   V v = tf_c(0.0);
   TF_LANES(l) {
@@ -73,15 +79,58 @@ TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
   return v;
 }
 
-/* Column c of the only row. */
-TF_FN V tf_read_param(const tf_array &a, int c) {
+/* Column c of the only row, as an earlier stage left it. */
+TF_FN V tf_read_param_temp(const tf_array &a, int c) {
   return tf_splat(((const T *)a.data)[c * a.col_stride]);
 }
 
-/* Row numbers as reals. */
-TF_FN V tf_pos(i64 i0, i64 step, int r) {
-  V v = tf_c(0.0);
-  TF_LANES(l) tf_set_lane(v, l, (T)(i0 + (i64)(r * W + l) * step));
+/* The same of the caller's arrays, which may hold 16-bit reals. */
+#if TF_STORES_HALVES
+TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  const tf_half *base = (const tf_half *)a.data + c * a.col_stride;
+  VI halves = tf_splat_i(0);
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    tf_set_lane_i(halves, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
+  }
+  return tf_from_half(halves);
+}
+TF_FN V tf_read_param(const tf_array &a, int c) {
+  return tf_from_half(tf_splat_i(((const tf_half *)a.data)[c * a.col_stride]));
+}
+#else
+TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  return tf_read_temp(a, c, i0, i1, step, r);
+}
+TF_FN V tf_read_param(const tf_array &a, int c) { return tf_read_param_temp(a, c); }
+#endif
+
+/* As tf_read and tf_read_param, of int64; I is tf_int2 or tf_int3. */
+template <class I>
+TF_FN I tf_read_int(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+  const i64 *base = (const i64 *)a.data + c * a.col_stride;
+  I v;
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    tf_set_lane(v, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
+  }
+  return v;
+}
+template <class I> TF_FN I tf_read_int_param(const tf_array &a, int c) {
+  return tf_int_c<I>(((const i64 *)a.data)[c * a.col_stride]);
+}
+
+/* Row numbers. */
+TF_FN tf_int2 tf_pos(i64 i0, i64 step, int r) {
+  tf_int2 v;
+  TF_LANES(l) tf_set_lane(v, l, i0 + (i64)(r * W + l) * step);
+  return v;
+}
+
+/* Row numbers that a reduction found, component c. */
+template <class A> TF_FN tf_int2 tf_index(const typename A::State &s, int c, int r) {
+  tf_int2 v;
+  TF_LANES(l) tf_set_lane(v, l, A::index(s, c, r * W + l));
   return v;
 }
 
@@ -90,15 +139,37 @@ TF_FN void tf_pack(T *to, i64 lane_stride, int n, V v) {
   for (int l = 0; l < n; ++l) to[l * lane_stride] = tf_lane(v, l);
 }
 
-/* Writes column c of lane rows; rows past the end are left alone. */
-TF_FN void tf_write(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
+/* Writes column c of lane rows for a later stage; rows past the end are left alone. */
+TF_FN void tf_write_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
   TF_LANES(l) {
     i64 i = i0 + (i64)(r * W + l) * step;
     if (i < i1) ((T *)a.data)[i * a.row_stride + c] = tf_lane(v, l);
   }
 }
 
-/* Writes row numbers. */
+/* The same to the caller's arrays. */
+TF_FN void tf_write(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
+#if TF_STORES_HALVES
+  const VI halves = tf_to_half(v);
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    if (i < i1) ((tf_half *)a.data)[i * a.row_stride + c] = (tf_half)tf_lane_i(halves, l);
+  }
+#else
+  tf_write_temp(a, c, i0, i1, step, r, v);
+#endif
+}
+
+/* As tf_write, of int64. */
+TF_FN void tf_write_int(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r,
+                        const tf_int3 &v) {
+  TF_LANES(l) {
+    i64 i = i0 + (i64)(r * W + l) * step;
+    if (i < i1) ((i64 *)a.data)[i * a.row_stride + c] = tf_lane(v, l);
+  }
+}
+
+/* Writes row numbers that a reduction found. */
 template <class A>
 TF_FN void tf_write_index(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r,
                           const typename A::State &s) {

@@ -15,10 +15,12 @@
 #define TF_METHOD __device__ __forceinline__
 #define TF_LOGD(x) log(x)
 #define TF_EXPD(x) exp(x)
+#define TF_LDEXP(x, n) ldexp(x, n)
 #else
 #define TF_METHOD inline __attribute__((always_inline))
 #define TF_LOGD(x) __builtin_log(x)
 #define TF_EXPD(x) __builtin_exp(x)
+#define TF_LDEXP(x, n) __builtin_ldexp(x, n)
 #endif
 /* Code that runs rarely: a call on the CPU, so that it is compiled once. A GPU's local arrays need
  * it inlined. */
@@ -181,9 +183,10 @@ template <int E, int R, bool EACH> struct tf_sum {
   }
   TF_FN V value(const State &s, int, int e, int r) {
     V v = tf_c(0.0);
-    TF_LANES(l) tf_set_lane(v, l, (T)s.total[e].value(r * W + l));
+    TF_LANES(l) tf_set_lane(v, l, (T)total(s, e, r * W + l));
     return v;
   }
+  TF_FN double total(const State &s, int e, int lane) { return s.total[e].value(lane); }
 };
 
 /* Smallest (S = 1) or largest (S = -1) value; NaN if any value is NaN. */
@@ -243,8 +246,9 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
       TF_ROWS(r) {
         best[e][r] = tf_load(&s.best[e][r * W]);
         at[e][r] = tf_splat_i(-1);
-        none[e][r] = tf_splat_i(0);
-        if (MASKED) TF_LANES(l) tf_set_lane_i(none[e][r], l, s.at[e][r * W + l] < 0 ? -1 : 0);
+        VI empty = tf_splat_i(0);
+        if (MASKED) TF_LANES(l) tf_set_lane_i(empty, l, s.at[e][r * W + l] < 0 ? -1 : 0);
+        none[e][r] = empty;
       }
   }
   TF_METHOD void add(int e, int r, V x, int jj) {
@@ -286,9 +290,10 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
   TF_FN i64 index(const State &s, int e, int lane) { return s.at[e][lane]; }
 };
 
-/* The K smallest values and their rows, sorted. A row is compared with its K-th value only;
- * insertion is rare, about K ln(N / K) times a row. Missing entries are (+inf, -1). */
-template <int E, int K, int R> struct tf_kmin {
+/* The K smallest (S = 1) or largest (S = -1) values and their rows, sorted. A row is compared with
+ * its K-th value only; insertion is rare, about K ln(N / K) times a row. Missing entries are
+ * (S inf, -1). */
+template <int E, int K, int R, int S = 1> struct tf_kmin {
   struct State {
     T best[E][K][R * W];
     i64 at[E][K][R * W];
@@ -299,7 +304,7 @@ template <int E, int K, int R> struct tf_kmin {
   TF_FN void init(State &s) {
     for (int e = 0; e < E; ++e)
       for (int k = 0; k < K; ++k)
-        for (int l = 0; l < R * W; ++l) s.best[e][k][l] = (T)TF_INF, s.at[e][k][l] = -1;
+        for (int l = 0; l < R * W; ++l) s.best[e][k][l] = (T)(S * TF_INF), s.at[e][k][l] = -1;
   }
   TF_METHOD void load(const State &s, int e, int r) {
     last[e][r] = tf_load(&s.best[e][K - 1][r * W]);
@@ -317,7 +322,7 @@ template <int E, int K, int R> struct tf_kmin {
     for (; k > 0; --k) {
       T before = s.best[e][k - 1][lane];
       i64 row = s.at[e][k - 1][lane];
-      if (row >= 0 && !tf_first<1>(x, before)) break;
+      if (row >= 0 && !tf_first<S>(x, before)) break;
       s.best[e][k][lane] = before;
       s.at[e][k][lane] = row;
     }
@@ -329,11 +334,11 @@ template <int E, int K, int R> struct tf_kmin {
     load(s, e, r);
   }
   TF_METHOD void add(State &s, int e, int r, V x, i64 j) {
-    M wanted = tf_or_m(tf_firsts<1>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
+    M wanted = tf_or_m(tf_firsts<S>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
     if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
   }
   TF_METHOD void add_if(State &s, int e, int r, V x, V mask, i64 j) {
-    M wanted = tf_or_m(tf_firsts<1>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
+    M wanted = tf_or_m(tf_firsts<S>(x, last[e][r]), open_[e][r] != tf_splat_i(0));
     wanted = tf_and_m(mask != tf_c(0.0), wanted);
     if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
   }
@@ -346,7 +351,7 @@ template <int E, int K, int R> struct tf_kmin {
           i64 j = o.at[e][k][l];
           T x = o.best[e][k][l];
           bool full = s.at[e][K - 1][l] >= 0;
-          if (j < 0 || (full && !tf_first<1>(x, s.best[e][K - 1][l]))) break;
+          if (j < 0 || (full && !tf_first<S>(x, s.best[e][K - 1][l]))) break;
           insert(s, e, l, x, j);
         }
   }
@@ -423,7 +428,7 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     }
   }
   /* Field 0: log of the plain sum; 1: the plain sum; 2: log of the sum of weight e; 3: the mean of
-   * weight e. */
+   * weight e; 4: the sum of weight e. */
   TF_FN V value(const State &s, int field, int e, int r) {
     V v = tf_c(0.0);
     TF_LANES(l) {
@@ -431,7 +436,7 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
       double plain = s.total[0].value(n);
       double sum = field < 2 ? plain : s.total[1 + e].value(n), out = sum;
       if (field == 0 || field == 2) out = (double)s.shift[n] + TF_LOGD(sum);
-      if (TOP && field == 1) {
+      if (TOP && (field == 1 || field == 4)) {
         const T top = s.top[n] > (T)TF_MAX ? (T)TF_MAX : s.top[n];
         out = sum * TF_EXPD((double)s.shift[n] - (double)top);
       }
@@ -450,4 +455,5 @@ TF_FN auto tf_flush(A &a, typename A::State &s, int) -> decltype(a.flush(s)) {
 template <class A> TF_FN void tf_flush(A &, typename A::State &, long) {}
 
 } // namespace
+#include "statistics.h"
 #endif

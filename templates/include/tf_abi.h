@@ -18,16 +18,21 @@
 /* Axis of the rows of a value, or of a stage. */
 enum { TF_AXIS_I = 0, TF_AXIS_J = 1, TF_AXIS_NONE = 2 };
 
-/* Components: reals of the kernel's dtype, or int64 row numbers (-1: none). */
-enum { TF_REAL = 0, TF_INDEX = 1 };
+/* Components: reals of the kernel's dtype (of a temporary: what it computes with), or int64 labels
+ * and row numbers (-1: none), or complex numbers, which are two reals each: the real part, then the
+ * imaginary one. */
+enum { TF_REAL = 0, TF_INDEX = 1, TF_COMPLEX = 2 };
 
-enum { TF_F32 = 0, TF_F64 = 1 };
+/* Scalars of inputs and outputs. Kernels of 16-bit reals (IEEE 754 binary16, bfloat16) compute in
+ * float: their packed rows, packed columns and temporaries hold floats. */
+enum { TF_F32 = 0, TF_F64 = 1, TF_F16 = 2, TF_BF16 = 3 };
 
 /* Instruction levels of CPU code, in increasing order; a kernel may lack some. */
 enum { TF_LEVEL_V2 = 0, TF_LEVEL_V3 = 1, TF_LEVEL_V4 = 2, TF_LEVEL_NEON = 3, TF_LEVELS = 4 };
 
 /* Element (r, c) is at data + r * row_stride + c * col_stride, strides counted in elements.
- * Outputs and temporaries are dense: row_stride is the dim, col_stride is 1. */
+ * Outputs and temporaries are dense: row_stride is the dim, col_stride is 1. Elements and columns of
+ * a complex value are reals, and its col_stride is 1. */
 typedef struct tf_array {
   void *data;
   int64_t rows;
@@ -38,8 +43,8 @@ typedef struct tf_array {
 typedef struct tf_value {
   const char *name;
   uint32_t axis; /* TF_AXIS_*; TF_AXIS_NONE is one row */
-  uint32_t dim;  /* columns */
-  uint32_t kind; /* TF_REAL or TF_INDEX */
+  uint32_t dim;  /* columns; two for each complex number */
+  uint32_t kind; /* TF_REAL, TF_INDEX or TF_COMPLEX */
 } tf_value;
 
 /* The CPU code of one stage at one instruction level. Rows are worked on in blocks of `lanes`;
@@ -97,7 +102,7 @@ typedef struct tf_kernel {
   uint32_t magic;       /* TF_MAGIC */
   uint32_t abi_version; /* TF_ABI_VERSION */
   uint32_t size;        /* sizeof(tf_kernel) */
-  uint32_t dtype;       /* TF_F32 or TF_F64 */
+  uint32_t dtype;       /* TF_F32, TF_F64, TF_F16 or TF_BF16 */
   uint8_t key[32];      /* hash of `text` */
   const char *name;     /* the user's name of the formula */
   const char *text;     /* canonical text */

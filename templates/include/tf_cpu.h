@@ -4,9 +4,10 @@
  * x86-64-v4, 32 for x86-64-v3, 16 for x86-64-v2 and for NEON. The CUDA prelude gives the same
  * names one lane wide, so a kernel's text is written once.
  *
- * Nothing is included but tf_math.h: parsing the headers of a C++ library would take longer than
- * compiling a kernel. Where the compilers have no common spelling for an instruction, a line of
- * assembly names it. Flags: -O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math.
+ * Nothing is included but the files of functions at the end: parsing the headers of a C++ library
+ * would take longer than compiling a kernel. Where the compilers have no common spelling for an
+ * instruction, a line of assembly names it. Flags: -O2 -std=c++17 -ffp-contract=fast
+ * -fno-math-errno -fno-trapping-math.
  * NaN, infinities, signed zeros and subnormals mean what IEEE 754 says; -ffast-math breaks that.
  */
 #ifndef TF_CPU_H
@@ -139,6 +140,7 @@ TF_FN V tf_sqrt(V a) { V r; TF_ASM1("fsqrt", r, a); return r; }
 TF_FN V tf_floor(V a) { V r; TF_ASM1("frintm", r, a); return r; }
 TF_FN V tf_trunc(V a) { V r; TF_ASM1("frintz", r, a); return r; }
 #endif
+TF_FN V tf_ceil(V a) { return -tf_floor(-a); }
 
 /* lo > a ? lo : a and hi < a ? hi : a, where a NaN in a stays. */
 #if TF_LEVEL >= 3
@@ -200,6 +202,17 @@ TF_FN V tf_and(V a, V b) { return tf_truth((a != 0) & (b != 0)); }
 TF_FN V tf_or(V a, V b) { return tf_truth((a != 0) | (b != 0)); }
 TF_FN V tf_min(V a, V b) { return a != a ? a : tf_at_most(a, b); }
 TF_FN V tf_max(V a, V b) { return a != a ? a : tf_at_least(a, b); }
+
+/* The power of two that brings the larger magnitude into [1, 2): its exponent, negated. */
+TF_FN V tf_binary_scale(V a, V b) {
+  const V size = tf_max(tf_abs(a), tf_abs(b)), top = tf_c(TF_K(0x1p127, 0x1p1023));
+  const V scale = (V)(2 * (VI)tf_c(1) - ((VI)size & (VI)tf_c(TF_INF)));
+  const V least = tf_c(TF_K(0x1p126, 0x1p1022)); /* of subnormals */
+  const V normal = size < (T)TF_K(0x1p-126, 0x1p-1022) ? least : scale;
+  const V large = size <= (T)TF_MAX ? 1 / top : tf_c(1);
+  return size == 0 ? tf_c(1) : size < top ? normal : large;
+}
+
 TF_FN V tf_onehot(V x, V k) { return tf_truth(k == tf_trunc(x + (T)0.5)); }
 
 /* Half away from zero, to 10^-digits; a real too large to have such digits is its own rounding. */
@@ -222,5 +235,8 @@ TF_FN V tf_powi(V x, int n) {
 }
 
 #include "tf_math.h"
+#include "tf_pairs.h"
+#include "tf_gamma.h"
+#include "tf_special.h"
 
 #endif

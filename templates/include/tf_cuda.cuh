@@ -4,7 +4,7 @@
  * the tf_ functions that emitted bodies use. nvcc compiles this for the GPU. On a CPU the emulation
  * header, included first, defines TF_EMULATED and its own words of section 1; nothing else here
  * depends on which of the two it is. It never uses fast-math forms: no flush of subnormals, exact
- * division and square root, functions within 4 units in the last place at their worst (pow).
+ * division and square root, functions within the errors of section 4.
  */
 #ifndef TF_CUDA_CUH
 #define TF_CUDA_CUH
@@ -64,6 +64,13 @@ typedef int32_t VI;
 
 enum { W = 1 };
 
+/* TF_K(a, b): the constant of the f32 code, or of the f64 code. */
+#if TF_DOUBLE
+#define TF_K(f32, f64) f64
+#else
+#define TF_K(f32, f64) f32
+#endif
+
 #define TF_INF __builtin_inf()
 #define TF_NAN __builtin_nan("")
 /* The greatest finite T. */
@@ -113,7 +120,9 @@ TF_FN M tf_isnan(V x) { return x != x; }
  * Named by type, since which overloads of `exp` and the like are in scope differs between nvcc,
  * NVRTC and g++. Greatest errors that the CUDA programming guide states, in units in the last
  * place, float / double: exp 1/1, exp2 2/1, log 1/1, sin and cos 2/2, asin, acos and atan 2/2,
- * atan2 3/2, pow 4/2, rsqrt 2/1. */
+ * atan2 3/2, pow 4/2, rsqrt 2/1, tan 4/2, expm1 1/1, log1p 1/1, log2 1/1, log10 2/2, cbrt 1/1,
+ * hypot 3/2, sinh 3/2, cosh 2/1, tanh 2/1, asinh 3/3, acosh 4/3, atanh 3/2, erf 2/2, erfc 4/5,
+ * normcdf 5/5, lgamma 6/4 but for the interval -10.001 to -2.264, where its zeros lie. */
 
 #define TF_FUNCTION(name, of_float, of_double)        \
   TF_FN float name(float x) { return of_float(x); }   \
@@ -125,6 +134,7 @@ TF_FN M tf_isnan(V x) { return x != x; }
 TF_FUNCTION(tf_abs, fabsf, fabs)
 TF_FUNCTION(tf_floor, floorf, floor)
 TF_FUNCTION(tf_trunc, truncf, trunc)
+TF_FUNCTION(tf_ceil, ceilf, ceil)
 TF_FUNCTION(tf_round_half_away, roundf, round)
 TF_FUNCTION(tf_sqrt, sqrtf, sqrt)
 TF_FUNCTION(tf_exp, expf, exp)
@@ -132,22 +142,58 @@ TF_FUNCTION(tf_exp2, exp2f, exp2)
 TF_FUNCTION(tf_log, logf, log)
 TF_FUNCTION(tf_sin, sinf, sin)
 TF_FUNCTION(tf_cos, cosf, cos)
+TF_FUNCTION(tf_tan, tanf, tan)
 TF_FUNCTION(tf_asin, asinf, asin)
 TF_FUNCTION(tf_acos, acosf, acos)
 TF_FUNCTION(tf_atan, atanf, atan)
 TF_FUNCTION2(tf_atan2, atan2f, atan2)
 TF_FUNCTION2(tf_pow, powf, pow)
+TF_FUNCTION(tf_expm1, expm1f, expm1)
+TF_FUNCTION(tf_log1p, log1pf, log1p)
+TF_FUNCTION(tf_log2, log2f, log2)
+TF_FUNCTION(tf_log10, log10f, log10)
+TF_FUNCTION(tf_cbrt, cbrtf, cbrt)
+TF_FUNCTION2(tf_hypot, hypotf, hypot)
+TF_FUNCTION2(tf_fmod, fmodf, fmod)
+TF_FUNCTION(tf_sinh, sinhf, sinh)
+TF_FUNCTION(tf_cosh, coshf, cosh)
+TF_FUNCTION(tf_tanh, tanhf, tanh)
+TF_FUNCTION(tf_asinh, asinhf, asinh)
+TF_FUNCTION(tf_acosh, acoshf, acosh)
+TF_FUNCTION(tf_atanh, atanhf, atanh)
+TF_FUNCTION(tf_erf, erff, erf)
+TF_FUNCTION(tf_erfc, erfcf, erfc)
+TF_FUNCTION(tf_lgamma, lgammaf, lgamma)
 
 #undef TF_FUNCTION
 #undef TF_FUNCTION2
 
-/* rsqrt is no function of the C library. */
+/* floor(log2 x) for a positive finite x, and 2^n. */
+TF_FN int tf_exponent(float x) { return ilogbf(x); }
+TF_FN int tf_exponent(double x) { return ilogb(x); }
+TF_FN V tf_power_of_two(int n) {
+#if TF_DOUBLE
+  return scalbn(1.0, n);
+#else
+  return scalbnf(1.0f, n);
+#endif
+}
+
+/* rsqrt and normcdf are no functions of the C library. */
 #ifdef TF_EMULATED
+TF_FN double tf_normcdf(double x) {
+  return static_cast<double>(0.5L * erfcl(x * -0.707106781186547524400844362104849039L));
+}
+TF_FN float tf_normcdf(float x) {
+  return static_cast<float>(tf_normcdf(static_cast<double>(x)));
+}
 TF_FN double tf_rsqrt_nonzero(double x) { return 1.0 / sqrt(x); }
 TF_FN float tf_rsqrt_nonzero(float x) {
   return static_cast<float>(tf_rsqrt_nonzero(static_cast<double>(x)));
 }
 #else
+TF_FN float tf_normcdf(float x) { return normcdff(x); }
+TF_FN double tf_normcdf(double x) { return normcdf(x); }
 TF_FN float tf_rsqrt_nonzero(float x) { return rsqrtf(x); }
 TF_FN double tf_rsqrt_nonzero(double x) { return rsqrt(x); }
 #endif
@@ -219,6 +265,34 @@ TF_FN V tf_round(V x, int digits) {
   return tf_isnan(scaled - scaled) ? x : digits < 0 ? whole * scale : whole / scale;
 }
 
+/* c0 + c1 x + c2 x^2 + ... */
+TF_FN V tf_poly(V, double c0) { return tf_c(c0); }
+template <class... C>
+TF_FN V tf_poly(V x, double c0, C... rest) {
+  return tf_poly(x, rest...) * x + tf_c(c0);
+}
+
+#include "tf_gamma.h"
+
+/* Without overflow on the left, and with all digits on both sides: within 4 units. */
+TF_FN V tf_sigmoid(V x) {
+  const V e = tf_exp(-tf_abs(x));
+  return (x < T(0) ? e : T(1)) / (e + T(1));
+}
+TF_FN V tf_softplus(V x) { return (x < T(0) ? T(0) : x) + tf_log1p(tf_exp(-tf_abs(x))); }
+
+/* x / (1 + e^-x); on the left by the square of e^(x/2), which is no subnormal number. */
+TF_FN V tf_silu(V x) {
+  const V y = x < T(TF_K(-210, -1500)) ? T(TF_K(-210, -1500)) : x, h = tf_exp(tf_abs(y) * T(-0.5));
+  return (y < T(0) ? y * h * h : y) / (h * h + T(1));
+}
+
+/* x normcdf(x); below the clamp it is -0. */
+TF_FN V tf_gelu(V x) {
+  const V y = x < T(-50) ? T(-50) : x;
+  return y * tf_normcdf(y);
+}
+
 TF_FN V tf_sign(V x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : x == T(0) ? T(0) : x; }
 TF_FN V tf_step(V x) { return x < T(0) ? T(0) : tf_isnan(x) ? x : T(1); }
 TF_FN V tf_relu(V x) { return x < T(0) ? T(0) : x; }
@@ -233,6 +307,15 @@ TF_FN V tf_lt(V a, V b) { return tf_truth(a < b); }
 TF_FN V tf_le(V a, V b) { return tf_truth(a <= b); }
 TF_FN V tf_and(V a, V b) { return tf_truth(a != T(0) && b != T(0)); }
 TF_FN V tf_or(V a, V b) { return tf_truth(a != T(0) || b != T(0)); }
+
+/* The power of two that brings the larger magnitude into [1, 2): its exponent, negated. */
+TF_FN V tf_binary_scale(V a, V b) {
+  const V size = tf_max(tf_abs(a), tf_abs(b));
+  if (!(size > T(0)) || size > T(TF_MAX)) return T(1);
+  const int exponent = tf_exponent(size), least = TF_DOUBLE ? -1022 : -126;
+  return tf_power_of_two(exponent < least ? -least : -exponent);
+}
+
 TF_FN V tf_onehot(V x, V k) { return tf_truth(k == tf_trunc(x + T(0.5))); }
 
 #endif

@@ -1,5 +1,6 @@
 /* Macros of descriptor files. Each is compiled once a dtype with
- *   TF_DOUBLE   0 or 1
+ *   TF_DOUBLE   0 or 1: whether it computes in double
+ *   TF_STORE_F16, TF_STORE_BF16   one of them if arrays hold 16-bit reals
  *   TF_HAS_V2, TF_HAS_V3, TF_HAS_V4, TF_HAS_NEON   defined for the levels that were compiled
  *   TF_HAS_IMAGE   the size of the CUDA image in bytes, when one is linked
  * so one text serves every build.
@@ -11,13 +12,25 @@
 #define TF_PASTE_(a, b) a##b
 #define TF_PASTE(a, b) TF_PASTE_(a, b)
 #if TF_DOUBLE
+#define TF_DTYPE TF_F64
 #define TF_DTYPE_ _f64
 #define TF_DTYPE_TEXT "_f64_"
 #define TF_PICK(f32, f64) (f64)
 #else
+#define TF_PICK(f32, f64) (f32)
+#if defined(TF_STORE_F16)
+#define TF_DTYPE TF_F16
+#define TF_DTYPE_ _f16
+#define TF_DTYPE_TEXT "_f16_"
+#elif defined(TF_STORE_BF16)
+#define TF_DTYPE TF_BF16
+#define TF_DTYPE_ _bf16
+#define TF_DTYPE_TEXT "_bf16_"
+#else
+#define TF_DTYPE TF_F32
 #define TF_DTYPE_ _f32
 #define TF_DTYPE_TEXT "_f32_"
-#define TF_PICK(f32, f64) (f32)
+#endif
 #endif
 
 #define TF_KERNEL(symbol) TF_PASTE(symbol, TF_DTYPE_)

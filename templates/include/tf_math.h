@@ -1,5 +1,6 @@
-/* The functions of tf_cpu.h that approximate: within 2 ULP (inverse trigonometry: 4) of the exact
- * value, and right at zeros, infinities and NaN, without any fast-math flag.
+/* The functions of tf_cpu.h that approximate: within 2 ULP of the exact value, and right at zeros,
+ * infinities and NaN, without any fast-math flag. Those that carry a second word are in
+ * tf_pairs.h, tf_special.h and tf_gamma.h.
  *
  * Polynomials are minimax fits with coefficients rounded to T. A sum that must not lose bits is
  * written so that it is right whether or not the compiler fuses its products.
@@ -189,11 +190,9 @@ TF_FN void tf_split(V x, V &m, V &e) {
   e = tf_small_real(biased, TF_K(-127, -1023)) + (tiny ? tf_c(TF_K(-24, -53)) : tf_c(0));
 }
 
-TF_FN V tf_log(V x) {
-  V m, e;
-  tf_split(x, m, e);
-  /* log m = f - f^2/2 + s (f^2/2 + r), s = f / (2 + f) */
-  const V f = m - (T)1, s = f / (f + (T)2), z = s * s, half = f * f * (T)0.5;
+/* log(1 + f) - f + half for half = f^2/2: s (half + r), s = f / (2 + f), for the f of tf_split. */
+TF_FN V tf_log_series(V f, V half) {
+  const V s = f / (f + (T)2), z = s * s;
 #if TF_DOUBLE
   const V r = z * tf_poly(z, 0x1.5555555555558p-1, 0x1.999999999531cp-2, 0x1.2492492defb07p-2,
                           0x1.c71c62e541c51p-3, 0x1.7462b50a97ac2p-3, 0x1.39fe4eb5bb4bep-3,
@@ -201,8 +200,15 @@ TF_FN V tf_log(V x) {
 #else
   const V r = z * tf_poly(z, 0x1.555556p-1, 0x1.99986cp-2, 0x1.24c21cp-2, 0x1.ce5a26p-3);
 #endif
+  return s * (half + r);
+}
+
+TF_FN V tf_log(V x) {
+  V m, e;
+  tf_split(x, m, e);
+  const V f = m - (T)1, half = f * f * (T)0.5;
   /* log 2 in two parts, e times the first exact */
-  const V low = s * (half + r) + e * tf_c(TF_K(0x1.2fefa2p-17, 0x1.a39ef35793c76p-33));
+  const V low = tf_log_series(f, half) + e * tf_c(TF_K(0x1.2fefa2p-17, 0x1.a39ef35793c76p-33));
   const V y = e * tf_c(TF_K(0x1.62e3p-1, 0x1.62e42feep-1)) - (half - low - f);
   const V edge = x == 0 ? tf_c(-TF_INF) : x < 0 ? tf_c(TF_NAN) : x;
   return ((x > 0) & (x < tf_c(TF_INF))) ? y : edge;
@@ -248,8 +254,8 @@ typedef double tf_wide __attribute__((vector_size(8 * W)));
 typedef __INT64_TYPE__ tf_wide_int __attribute__((vector_size(8 * W)));
 #endif
 
-/* x = n pi/2 + r, for 0 <= x <= TF_FAR; the low bits of q are those of n. */
-TF_FN void tf_quarters(V x, V &r, VI &q) {
+/* x = n pi/2 + r + r_lo, for 0 <= x <= TF_FAR; the low bits of q are those of n. */
+TF_FN void tf_quarters(V x, V &r, V &r_lo, VI &q) {
 #if TF_DOUBLE
   const V k = x * (T)0x1.45f306dc9c883p-1 + (T)0x1.8p52, n = k - (T)0x1.8p52;
   /* pi/2 in four parts, n times the first three exact: nothing depends on fusing */
@@ -257,19 +263,22 @@ TF_FN void tf_quarters(V x, V &r, VI &q) {
   const V hi = a - b, lo = a - hi - b - n * (T)0x1.8a2e03707344ap-81;
   q = (VI)k;
   r = hi + lo;
+  r_lo = hi - r + lo;
 #else
   const tf_wide w = __builtin_convertvector(x, tf_wide);
   const tf_wide n = w * 0x1.45f306dc9c883p-1 + 0x1.8p52 - 0x1.8p52;
   q = __builtin_convertvector(n, VI);
-  r = __builtin_convertvector(w - n * 0x1.921fb544p+0 - n * 0x1.0b4611a626331p-34, V);
+  const tf_wide left = w - n * 0x1.921fb544p+0 - n * 0x1.0b4611a626331p-34;
+  r = __builtin_convertvector(left, V);
+  r_lo = __builtin_convertvector(left - __builtin_convertvector(r, tf_wide), V);
 #endif
 }
 
 /* Sine and cosine for 0 <= x <= TF_FAR. */
 TF_FN void tf_sincos(V x, V &sine, V &cosine) {
-  V r;
+  V r, r_lo;
   VI q;
-  tf_quarters(x, r, q);
+  tf_quarters(x, r, r_lo, q);
   const V z = r * r;
 #if TF_DOUBLE
   const V s = r + r * z * tf_poly(z, -0x1.5555555555555p-3, 0x1.1111111110c79p-7,
@@ -364,9 +373,10 @@ TF_FN V tf_atan2(V y, V x) {
   return tf_with_sign((VI)x < 0 ? left : r, tf_sign_bits(y));
 }
 
-/* asin of x in [0, 1/2], or of sqrt((1 - x) / 2) if x is above 1/2. */
-TF_FN V tf_asin_half(V x, M big) {
-  const V z = big ? ((T)1 - x) * (T)0.5 : x * x, s = big ? tf_sqrt(z) : x;
+/* asin(s) = s + more for s = x in [0, 1/2], or s = sqrt((1 - x) / 2) if x is above 1/2. */
+TF_FN void tf_asin_half(V x, M big, V &s, V &more) {
+  const V z = big ? ((T)1 - x) * (T)0.5 : x * x;
+  s = big ? tf_sqrt(z) : x;
 #if TF_DOUBLE
   const V p = tf_poly(z, 0x1.5555555555556p-3, 0x1.3333333332dcdp-4, 0x1.6db6db6e4397cp-5,
                       0x1.f1c71c14da09cp-6, 0x1.6e8bb2fe2329bp-6, 0x1.1c4d1bf9d2871p-6,
@@ -377,21 +387,25 @@ TF_FN V tf_asin_half(V x, M big) {
   const V p = tf_poly(z, 0x1.55555ep-3, 0x1.332688p-4, 0x1.70bf2ap-5, 0x1.b1e3acp-6,
                       0x1.3926d2p-5);
 #endif
-  return s + s * z * p;
+  more = s * z * p;
 }
 
 TF_FN V tf_asin(V x) {
   const V ax = tf_abs(x);
   const M big = ax > (T)0.5;
-  const V p = tf_asin_half(ax, big);
-  const V y = big ? tf_c(TF_PI_2) - (p + p - tf_c(TF_PI_2_LOW)) : p;
-  return tf_with_sign(y, tf_sign_bits(x));
+  V s, more;
+  tf_asin_half(ax, big, s, more);
+  /* pi/2 - 2 s is exact but for one rounding, and what remains is small */
+  const V left = tf_c(TF_PI_2) - (s + s) - (more + more - tf_c(TF_PI_2_LOW));
+  return tf_with_sign(big ? left : s + more, tf_sign_bits(x));
 }
 
 TF_FN V tf_acos(V x) {
   const V ax = tf_abs(x);
   const M big = ax > (T)0.5;
-  const V p = tf_asin_half(ax, big), signed_p = (V)((VI)p ^ tf_sign_bits(x));
+  V s, more;
+  tf_asin_half(ax, big, s, more);
+  const V p = s + more, signed_p = (V)((VI)p ^ tf_sign_bits(x));
   const V small = tf_c(TF_PI_2) - (signed_p - tf_c(TF_PI_2_LOW));
   const V left = tf_c(2 * TF_PI_2) - (p + p - tf_c(2 * TF_PI_2_LOW));
   return big ? (x < 0 ? left : p + p) : small;

@@ -18,11 +18,17 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
     ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
+    ("half.h", include_str!("../include/half.h")),
     ("kernel.h", include_str!("../include/kernel.h")),
     ("reduce.h", include_str!("../include/reduce.h")),
+    ("statistics.h", include_str!("../include/statistics.h")),
     ("tf_abi.h", include_str!("../include/tf_abi.h")),
     ("tf_cpu.h", include_str!("../include/tf_cpu.h")),
     ("tf_cuda.cuh", include_str!("../include/tf_cuda.cuh")),
     ("tf_desc.h", include_str!("../include/tf_desc.h")),
+    ("tf_gamma.h", include_str!("../include/tf_gamma.h")),
+    ("tf_int.h", include_str!("../include/tf_int.h")),
     ("tf_math.h", include_str!("../include/tf_math.h")),
+    ("tf_pairs.h", include_str!("../include/tf_pairs.h")),
+    ("tf_special.h", include_str!("../include/tf_special.h")),
 ];

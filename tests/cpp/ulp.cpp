@@ -12,6 +12,8 @@
  */
 #include "tf_cpu.h"
 
+#include "reference.h"
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -126,24 +128,7 @@ void check(Report &report, const char *name, double bound, Points x, Points y, F
   report.line(name, bound, worst, at_x, at_y);
 }
 
-Ref rsqrt(Ref x) { return x == 0 ? 0 : 1 / std::sqrt(x); }
-Ref xlogx(Ref x) { return x == 0 ? 0 : x * std::log(x); }
-Ref sinxdivx(Ref x) { return x == 0 ? 1 : std::sin(x) / x; }
-Ref sign(Ref x) { return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x; }
-Ref step(Ref x) { return x < 0 ? 0 : x >= 0 ? 1 : x; }
-Ref relu(Ref x) { return x < 0 ? 0 : x; }
-
-/* By its series where the difference would cancel. */
-Ref sinxdivx_prime(Ref x) {
-  if (x == 0) return -x;
-  if (std::fabs(x) >= 1) return (std::cos(x) - std::sin(x) / x) / x;
-  Ref term = -x / 3, sum = 0;
-  for (int k = 1; k < 14; k++) {
-    sum += term;
-    term *= -x * x * (k + 1) / ((Ref)k * (2 * k + 2) * (2 * k + 3));
-  }
-  return sum;
-}
+using namespace reference;
 
 /* It has zeros beyond 4, where only the error against its terms is small. */
 Ref sinxdivx_prime_size(Ref x) { return std::fabs(x) > 4 ? 1 / std::fabs(x) : 0; }
@@ -158,6 +143,11 @@ Ref round_to(Ref x, int digits) {
 
 /* x^n by as many roundings as squarings, in the longer type. */
 Ref powi(Ref x, int n) { return std::pow(x, (Ref)n); }
+
+/* Below 0 their zeros lie between poles, and only the error against the terms of the reflection
+ * formula is small. The zero of digamma above 0 is met to the precision of the reference. */
+Ref lgamma_size(Ref x) { return x < 0 ? std::fmax((Ref)1, std::lgamma(1 - x)) : (Ref)0; }
+Ref digamma_size(Ref x) { return x < 0 ? 1 + std::log1p(-x) : (Ref)1 / 64; }
 
 struct Harness {
   Report report;
@@ -227,14 +217,15 @@ struct Harness {
           [](Ref x, Ref) { return std::sin(x); });
     check(report, "cos at pi/2 n", 2, turns, {}, [](V x, V) { return tf_cos(x); },
           [](Ref x, Ref) { return std::cos(x); });
+    unary("sinc", 2, -9, 9, [](V x) { return tf_sinc(x); }, sinc);
     unary("sinxdivx", 3, -9, 9, [](V x) { return tf_sinxdivx(x); }, sinxdivx);
     check(report, "sinxdivx_prime", 4, points(-4, 4), {},
           [](V x, V) { return tf_sinxdivx_prime(x); }, [](Ref x, Ref) { return sinxdivx_prime(x); },
           sinxdivx_prime_size);
-    unary("asin", 4, -1, 1, [](V x) { return tf_asin(x); }, [](Ref x) { return std::asin(x); });
-    unary("acos", 4, -1, 1, [](V x) { return tf_acos(x); }, [](Ref x) { return std::acos(x); });
-    unary("atan", 4, -4, 4, [](V x) { return tf_atan(x); }, [](Ref x) { return std::atan(x); });
-    binary("atan2", 4, -4, 4, -4, 4, [](V y, V x) { return tf_atan2(y, x); },
+    unary("asin", 2, -1, 1, [](V x) { return tf_asin(x); }, [](Ref x) { return std::asin(x); });
+    unary("acos", 2, -1, 1, [](V x) { return tf_acos(x); }, [](Ref x) { return std::acos(x); });
+    unary("atan", 2, -4, 4, [](V x) { return tf_atan(x); }, [](Ref x) { return std::atan(x); });
+    binary("atan2", 2, -4, 4, -4, 4, [](V y, V x) { return tf_atan2(y, x); },
            [](Ref y, Ref x) { return std::atan2(y, x); });
   }
 
@@ -245,6 +236,96 @@ struct Harness {
     binary("pow near 1", 2, 0.9, 1.1, -900, 900, f, g);
     binary("pow whole", 2, -3, 3, -9, 9, [](V x, V y) { return tf_pow(x, tf_floor(y)); },
            [](Ref x, Ref y) { return std::pow(x, std::floor(y)); });
+  }
+
+
+  void pairs() {
+    const double top = TF_K(95, 720);
+    unary("expm1", 2, -top, top, [](V x) { return tf_expm1(x); },
+          [](Ref x) { return std::expm1(x); });
+    unary("expm1 near 0", 2, -1.5, 1.5, [](V x) { return tf_expm1(x); },
+          [](Ref x) { return std::expm1(x); });
+    unary("sinh", 2, -top, top, [](V x) { return tf_sinh(x); }, [](Ref x) { return std::sinh(x); });
+    unary("sinh near 0", 2, -2, 2, [](V x) { return tf_sinh(x); },
+          [](Ref x) { return std::sinh(x); });
+    unary("cosh", 2, -top, top, [](V x) { return tf_cosh(x); }, [](Ref x) { return std::cosh(x); });
+    unary("cosh near 0", 2, -2, 2, [](V x) { return tf_cosh(x); },
+          [](Ref x) { return std::cosh(x); });
+    unary("tanh", 2, -TF_K(10, 21), TF_K(10, 21), [](V x) { return tf_tanh(x); },
+          [](Ref x) { return std::tanh(x); });
+    unary("tanh near 0", 2, -1, 1, [](V x) { return tf_tanh(x); },
+          [](Ref x) { return std::tanh(x); });
+    unary("asinh", 2, -4, 4, [](V x) { return tf_asinh(x); }, [](Ref x) { return std::asinh(x); });
+    unary("acosh", 2, 1, 4, [](V x) { return tf_acosh(x); }, [](Ref x) { return std::acosh(x); });
+    unary("atanh", 2, -1, 1, [](V x) { return tf_atanh(x); }, [](Ref x) { return std::atanh(x); });
+    unary("log1p", 2, -1, 4, [](V x) { return tf_log1p(x); }, [](Ref x) { return std::log1p(x); });
+    unary("log1p near 0", 2, -0.1, 0.1, [](V x) { return tf_log1p(x); },
+          [](Ref x) { return std::log1p(x); });
+    unary("log2", 2, 0, 4, [](V x) { return tf_log2(x); }, [](Ref x) { return std::log2(x); });
+    unary("log2 near 1", 2, 0.9, 1.1, [](V x) { return tf_log2(x); },
+          [](Ref x) { return std::log2(x); });
+    unary("log10", 2, 0, 4, [](V x) { return tf_log10(x); }, [](Ref x) { return std::log10(x); });
+    unary("log10 near 1", 2, 0.9, 1.1, [](V x) { return tf_log10(x); },
+          [](Ref x) { return std::log10(x); });
+    unary("sigmoid", 2, -top, 40, [](V x) { return tf_sigmoid(x); }, sigmoid);
+    unary("sigmoid near 0", 2, -4, 4, [](V x) { return tf_sigmoid(x); }, sigmoid);
+    unary("softplus", 2, -top, 40, [](V x) { return tf_softplus(x); }, softplus);
+    unary("softplus near 0", 2, -4, 4, [](V x) { return tf_softplus(x); }, softplus);
+    unary("silu", 3, -top, 40, [](V x) { return tf_silu(x); }, silu);
+    unary("silu near 0", 3, -4, 4, [](V x) { return tf_silu(x); }, silu);
+  }
+
+  void special() {
+    const double near = TF_FAR;
+    unary("tan", 2, -near, near, [](V x) { return tf_tan(x); }, [](Ref x) { return std::tan(x); });
+    unary("tan near 0", 2, -7, 7, [](V x) { return tf_tan(x); }, [](Ref x) { return std::tan(x); });
+    unary("cbrt", 2, -9, 9, [](V x) { return tf_cbrt(x); }, [](Ref x) { return std::cbrt(x); });
+    binary("hypot", 2, -4, 4, -4, 4, [](V x, V y) { return tf_hypot(x, y); },
+           [](Ref x, Ref y) { return std::hypot(x, y); });
+    binary("fmod", 0, -90, 90, -4, 4, [](V x, V y) { return tf_fmod(x, y); },
+           [](Ref x, Ref y) { return std::fmod(x, y); });
+    unary("erf", 2, -6.5, 6.5, [](V x) { return tf_erf(x); }, [](Ref x) { return std::erf(x); });
+    unary("erf near 0", 2, -1.2, 1.2, [](V x) { return tf_erf(x); },
+          [](Ref x) { return std::erf(x); });
+    unary("erfc", 2, -7, TF_K(10.2, 27.3), [](V x) { return tf_erfc(x); },
+          [](Ref x) { return std::erfc(x); });
+    unary("erfc near 0", 2, -3, 3, [](V x) { return tf_erfc(x); },
+          [](Ref x) { return std::erfc(x); });
+    unary("normcdf", 2, -TF_K(14.3, 38.5), 9, [](V x) { return tf_normcdf(x); }, normcdf);
+    unary("normcdf near 0", 2, -4, 4, [](V x) { return tf_normcdf(x); }, normcdf);
+    unary("gelu", 3, -TF_K(14.3, 38.5), 9, [](V x) { return tf_gelu(x); }, gelu);
+    unary("gelu near 0", 3, -4, 4, [](V x) { return tf_gelu(x); }, gelu);
+    gamma();
+  }
+
+  /* The points of one sign, and numbers between two bounds. */
+  Points half(double lo, double hi) {
+    Points p = points(lo, hi);
+    for (T &x : p) x = (x < 0) == (hi > 0) ? -x : x;
+    return p;
+  }
+
+  void gamma() {
+    const auto f = [](V x, V) { return tf_lgamma(x); };
+    const auto g = [](Ref x, Ref) { return std::lgamma(x); };
+    check(report, "lgamma", 3, half(0, 20), {}, f, g, lgamma_size);
+    check(report, "lgamma to 3", 3, half(0, 3), {}, f, g, lgamma_size);
+    check(report, "lgamma below 0", 4, half(-20, 0), {}, f, g, lgamma_size);
+    const auto psi = [](V x, V) { return tf_digamma(x); };
+    const auto exact = [](Ref x, Ref) { return (Ref)digamma(x); };
+    check(report, "digamma", 4, half(0, 20), {}, psi, exact, digamma_size);
+    check(report, "digamma to 3", 4, half(0, 3), {}, psi, exact, digamma_size);
+    check(report, "digamma below 0", 10, half(-20, 0), {}, psi, exact, digamma_size);
+    polygammas<1>("polygamma 1", 6);
+    polygammas<2>("polygamma 2", 8);
+    polygammas<3>("polygamma 3", 10);
+    polygammas<6>("polygamma 6", 16);
+  }
+
+  /* Above 0: all terms have one sign. */
+  template <int N> void polygammas(const char *name, double bound) {
+    check(report, name, bound, half(0, 30), {}, [](V x, V) { return tf_polygamma(x, N); },
+          [](Ref x, Ref) { return (Ref)polygamma(N, x); });
   }
 
   /* Small multiples of 1/4, on which sums and products are exact. */
@@ -284,6 +365,14 @@ struct Harness {
           [](Ref x, Ref) { return x - 3 * std::floor((T)((T)(x + (Ref)0.25) / 3)); });
   }
 
+  /* 2^-exponent of the larger magnitude, that of the least normal real for subnormal ones. */
+  static Ref binary_scale(Ref x, Ref y) {
+    const Ref size = std::isnan(x) || std::fabs(x) > std::fabs(y) ? std::fabs(x) : std::fabs(y);
+    if (size == 0 || !std::isfinite(size)) return 1;
+    const int least = Limits::min_exponent - 1, exponent = std::ilogb(size);
+    return std::ldexp((Ref)1, exponent < least ? -least : -exponent);
+  }
+
   template <class F, class G> void compare(const char *name, F f, G g) {
     binary(name, 0, -3, 3, -3, 3, f, g);
     check(report, name, 0, quarters(), quarters(), f, g);
@@ -296,6 +385,8 @@ struct Harness {
     compare("max", [](V x, V y) { return tf_max(x, y); }, [](Ref x, Ref y) {
       return std::isnan(x) ? x : std::isnan(y) || !(x > y) ? y : x;
     });
+    compare("binary_scale", [](V x, V y) { return tf_binary_scale(x, y); },
+            [](Ref x, Ref y) { return binary_scale(x, y); });
     compare("eq", [](V x, V y) { return tf_eq(x, y); }, [](Ref x, Ref y) { return (Ref)(x == y); });
     compare("ne", [](V x, V y) { return tf_ne(x, y); }, [](Ref x, Ref y) { return (Ref)(x != y); });
     compare("lt", [](V x, V y) { return tf_lt(x, y); }, [](Ref x, Ref y) { return (Ref)(x < y); });
@@ -345,6 +436,8 @@ struct Harness {
     exponentials();
     trigonometry();
     powers();
+    pairs();
+    special();
     return report.failed ? 1 : 0;
   }
 };

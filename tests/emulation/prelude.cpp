@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "../cpp/reference.h"
 #include "tf_cuda.cuh"
 
 namespace {
@@ -55,6 +56,37 @@ long double exact_sinxdivx_prime(long double x) {
   return sum;
 }
 
+void check_logistic() {
+  double logistic = 0, soft = 0, weighted = 0, normal = 0;
+  for (int k = -80000; k <= 80000; ++k) {
+    const T x = static_cast<T>(k) / T(2003);
+    const long double s = reference::sigmoid(x);
+    logistic = std::fmax(logistic, ulps(tf_sigmoid(x), s));
+    soft = std::fmax(soft, ulps(tf_softplus(x), reference::softplus(x)));
+    weighted = std::fmax(weighted, k == 0 ? 0 : ulps(tf_silu(x), x * s));
+    if (x > T(-1)) normal = std::fmax(normal, ulps(tf_normcdf(x), reference::normcdf(x)));
+  }
+  expect_ulps("tf_sigmoid", logistic, 4);
+  expect_ulps("tf_softplus", soft, 4);
+  expect_ulps("tf_silu", weighted, 6);
+  expect_ulps("tf_normcdf", normal, 4);
+}
+
+void check_gamma() {
+  double psi = 0, first = 0, third = 0;
+  for (int k = 1; k <= 80000; ++k) {
+    const T x = static_cast<T>(k) / T(2003);
+    const long double exact = reference::digamma(x);
+    const double off = std::fabs(static_cast<double>(tf_digamma(x) - exact));
+    psi = std::fmax(psi, off / std::fmax(0x1p-6, std::fabs(static_cast<double>(exact))));
+    first = std::fmax(first, ulps(tf_polygamma(x, 1), reference::polygamma(1, x)));
+    third = std::fmax(third, ulps(tf_polygamma(x, 3), reference::polygamma(3, x)));
+  }
+  expect_ulps("tf_digamma", psi / static_cast<double>(Limits::epsilon()), 8);
+  expect_ulps("tf_polygamma(x, 1)", first, 6);
+  expect_ulps("tf_polygamma(x, 3)", third, 10);
+}
+
 void check_accuracy() {
   double prime = 0, sinc = 0, inverse_root = 0, cube = 0;
   for (int k = -40000; k <= 40000; ++k) {
@@ -68,6 +100,8 @@ void check_accuracy() {
   }
   const T far = T(1e25);
   prime = std::fmax(prime, ulps(tf_sinxdivx_prime(far), exact_sinxdivx_prime(far)));
+  check_logistic();
+  check_gamma();
   expect_ulps("tf_sinxdivx_prime", prime, 4);
   expect_ulps("tf_sinxdivx", sinc, 2);
   expect_ulps("tf_rsqrt", inverse_root, 2);
@@ -100,6 +134,12 @@ void check_nan() {
   EXPECT(tf_sinxdivx_prime(nan), nan);
   EXPECT(tf_exp2(nan), nan);
   EXPECT(tf_rsqrt(T(-1)), nan);
+  EXPECT(tf_sigmoid(nan), nan);
+  EXPECT(tf_softplus(nan), nan);
+  EXPECT(tf_silu(nan), nan);
+  EXPECT(tf_gelu(nan), nan);
+  EXPECT(tf_digamma(nan), nan);
+  EXPECT(tf_polygamma(nan, 2), nan);
   EXPECT(tf_truth(tf_isnan(nan)), 1);
 }
 
@@ -107,6 +147,16 @@ void check_far() {
   EXPECT(tf_exp(INF), INF);
   EXPECT(tf_exp(-INF), 0);
   EXPECT(tf_exp2(T(Limits::min_exponent - Limits::digits)), Limits::denorm_min());
+  EXPECT(tf_sigmoid(-INF), 0);
+  EXPECT(tf_sigmoid(INF), 1);
+  EXPECT(tf_softplus(-INF), 0);
+  EXPECT(tf_silu(-INF), -0.0);
+  EXPECT(tf_silu(INF), INF);
+  EXPECT(tf_gelu(-INF), -0.0);
+  EXPECT(tf_gelu(INF), INF);
+  EXPECT(tf_digamma(T(-0.0)), INF);
+  EXPECT(tf_digamma(T(-3)), NOT_A_NUMBER);
+  EXPECT(tf_polygamma(T(-3), 1), INF);
   EXPECT(tf_log(T(0)), -INF);
   EXPECT(tf_rsqrt(INF), 0);
   EXPECT(tf_min(-INF, T(1)), -INF);

@@ -38,6 +38,7 @@ fn shapes(op: Op) -> Shapes {
             (&[2], &[-2]),
             (&[1], &[7]),
         ],
+        "polygamma" => &[(&[1], &[1]), (&[2], &[2]), (&[1], &[3])],
         "round" => &[(&[3], &[0]), (&[1], &[2]), (&[1], &[-1])],
         "clamp_int" | "diff_clamp_int" => &[(&[1], &[-1, 1]), (&[3], &[0, 1])],
         "sum_t" => &[(&[1], &[1]), (&[1], &[4])],
@@ -47,6 +48,41 @@ fn shapes(op: Op) -> Shapes {
         "extract_t" => &[(&[2], &[1, 4]), (&[3], &[0, 3])],
         "concat" => &[(&[1, 1], &[]), (&[2, 3], &[])],
         "one_hot" => &[(&[1], &[1]), (&[1], &[4])],
+        "pick" => &[(&[3], &[4, 2, 0, 0, 1]), (&[1], &[2, 0, 0])],
+        "scatter" => &[(&[4], &[4, 2, 0, 0, 4, 1, 5]), (&[1], &[1, 1, 1, 2])],
+        "reverse" | "cumsum" | "cumprod" | "prod" | "mean" => &[(&[1], &[]), (&[4], &[])],
+        "transpose" => &[(&[6], &[2]), (&[3], &[3])],
+        "scan" => &[(&[1, 1], &[]), (&[4, 4], &[])],
+        "matmul" => &[(&[6, 8], &[3, 2, 4]), (&[3, 3], &[1, 3, 1])],
+        "trace" => &[(&[1], &[]), (&[9], &[])],
+        "cross" => &[(&[3, 3], &[])],
+        "cofactor" | "det" | "inverse" => &[(&[1], &[]), (&[4], &[]), (&[9], &[]), (&[16], &[])],
+        "solve" => &[(&[1, 1], &[]), (&[4, 2], &[]), (&[9, 3], &[]), (&[16, 4], &[])],
+        "tensordot" => &[
+            // 2 x 3 with 3 x 4, along the axis of 3
+            (&[6, 12], &[2, 2, 3, 2, 3, 4, 1, 1, 1, 0]),
+            // 2 x 3 x 2 with 2 x 2 x 3, along axes 2 and 1, and 0 and 1
+            (&[12, 12], &[3, 2, 3, 2, 3, 2, 2, 3, 2, 2, 0, 2, 0, 1, 2, 1, 0]),
+            // 2 x 3 x 2 with 3 x 4, permuted
+            (&[12, 12], &[3, 2, 3, 2, 2, 3, 4, 1, 1, 1, 0, 3, 2, 0, 1]),
+            // nothing contracted, everything contracted, numbers
+            (&[2, 3], &[1, 2, 1, 3, 0, 0, 2, 1, 0]),
+            (&[6, 6], &[2, 2, 3, 2, 3, 2, 2, 0, 1, 2, 1, 0]),
+            (&[1, 1], &[0, 0, 0, 0]),
+            // large enough for loops: 4 x 3 x 5 with 4 x 5 x 3, along 3 and 5, permuted
+            (&[60, 60], &[3, 4, 3, 5, 3, 4, 5, 3, 2, 1, 2, 2, 2, 1, 2, 1, 0]),
+        ],
+        "kron" => &[(&[6, 4], &[2, 2, 3, 2, 2, 2]), (&[2, 3], &[1, 2, 1, 3])],
+        "bspline" => &[(&[5, 1], &[0]), (&[5, 1], &[1]), (&[7, 1], &[3])],
+        "softmin_rows" => &[(&[6, 1], &[3]), (&[4, 1], &[4]), (&[2, 1], &[1])],
+        "softmin_weights" => &[(&[6, 1], &[3]), (&[2, 1], &[2])],
+        "softdtw_sqdist" => &[
+            (&[4, 3, 1], &[]),
+            (&[3, 4, 1], &[]),
+            (&[1, 3, 1], &[]),
+            (&[3, 1, 1], &[]),
+            (&[1, 1, 1], &[]),
+        ],
         "matvecmult" => &[(&[6, 3], &[]), (&[3, 1], &[]), (&[3, 3], &[])],
         "vecmatmult" => &[(&[2, 6], &[]), (&[1, 3], &[])],
         "tensorprod" => &[(&[2, 3], &[]), (&[1, 3], &[])],
@@ -57,6 +93,16 @@ fn shapes(op: Op) -> Shapes {
         "weightedsqnorm" => &[(&[1, 3], &[]), (&[3, 3], &[]), (&[4, 2], &[]), (&[1, 1], &[])],
         "weightedsqdist" => &[(&[1, 2, 2], &[]), (&[2, 2, 1], &[]), (&[4, 2, 2], &[])],
         "sum" | "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => &[(&[1], &[]), (&[4], &[])],
+        "interleave" | "complex" => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[])],
+        "complex_pow" => &[(&[2], &[0]), (&[4], &[1]), (&[4], &[5]), (&[2], &[-2])],
+        "complex_sum_t" => &[(&[2], &[2]), (&[2], &[6])],
+        "complex_scal" => &[(&[2, 2], &[]), (&[2, 4], &[]), (&[6, 2], &[])],
+        "complex_real_scal" => &[(&[1, 4], &[]), (&[2, 1], &[])],
+        "as_complex" | "as_real" => &[(&[2], &[]), (&[6], &[])],
+        name if name.starts_with("complex_") && name != "complex_exp1j" => match op.def().arity {
+            1 => &[(&[2], &[]), (&[6], &[])],
+            _ => &[(&[2, 2], &[]), (&[4, 4], &[]), (&[2, 4], &[]), (&[6, 2], &[])],
+        },
         _ => match op.def().arity {
             1 => &[(&[1], &[]), (&[3], &[])],
             2 => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[]), (&[3, 1], &[])],
@@ -67,11 +113,29 @@ fn shapes(op: Op) -> Shapes {
 
 /// Numbers from the operation's domain, one vector an argument.
 pub fn sample(call: &Call, rng: &mut Rng) -> Vec<Vec<f64>> {
-    let domain = call.op.def().domain;
-    let vector = |(&dim, &(low, high)): (&usize, &(f64, f64))| {
-        (0..dim).map(|_| rng.between(low, high)).collect()
-    };
-    call.dims.iter().zip(domain).map(vector).collect()
+    let vector =
+        |(place, &dim): (usize, &usize)| (0..dim).map(|k| component(call, place, k, rng)).collect();
+    call.dims.iter().enumerate().map(vector).collect()
+}
+
+/// Component `k` of the argument at `place`, from the operation's domain.
+pub fn component(call: &Call, place: usize, k: usize, rng: &mut Rng) -> f64 {
+    let (low, high) = *call.op.def().domain.get(place).unwrap_or(&(0.5, 1.0));
+    let dim = call.dims.get(place).copied().unwrap_or(1);
+    let drawn = rng.between(low, high);
+    match (call.op.def().name, place) {
+        // A dominant diagonal keeps a matrix away from singular ones.
+        ("inverse" | "solve", 0) if k % (dim.isqrt() + 1) == 0 => drawn + 4.0,
+        // Knots increase, and their gaps are not small.
+        ("bspline", 0) => 0.6 * k as f64 - 0.3 * dim as f64 + 0.2 * drawn,
+        _ => drawn,
+    }
+}
+
+/// Whether the arguments of an operation fit each other only in a way that bounds of each do not
+/// tell: matrices away from singular ones, knots that increase.
+pub fn is_fragile(op: Op) -> bool {
+    matches!(op.def().name, "inverse" | "solve" | "bspline")
 }
 
 /// Numbers from the domain at which the operation is smooth within `margin` of every component.
@@ -83,6 +147,40 @@ pub fn smooth_sample(call: &Call, rng: &mut Rng, margin: f64) -> Vec<Vec<f64>> {
         }
     }
 }
+
+/// Whether the operation jumps or bends somewhere within its domain.
+pub fn bends(call: &Call) -> bool {
+    let args = sample(call, &mut Rng::new(1));
+    distance_to_kink(call, &args).is_finite()
+}
+
+/// The smallest and the largest component of results for arguments from the domain, measured at
+/// its corners and at random, and widened by a quarter.
+pub fn range(call: &Call) -> (f64, f64) {
+    let mut rng = Rng::new(2);
+    let def = call.op.def();
+    let dim = (def.shape)(&call.dims, &call.params).expect("a call fits its operation");
+    let mut out = vec![0.0; dim];
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for n in 0..RANGE_SAMPLES {
+        let mut args = sample(call, &mut rng);
+        // The first samples are corners: every component at an end of its domain.
+        if n < RANGE_SAMPLES / 4 {
+            for (arg, &(first, last)) in args.iter_mut().zip(def.domain) {
+                arg.iter_mut().for_each(|x| *x = *rng.pick(&[first, last]));
+            }
+        }
+        let slices: Vec<&[f64]> = args.iter().map(Vec::as_slice).collect();
+        (def.eval)(&slices, &call.params, &mut out);
+        for &v in &out {
+            (low, high) = (low.min(v), high.max(v));
+        }
+    }
+    let margin = 0.25 * (high - low) + 1e-9;
+    (low - margin, high + margin)
+}
+
+const RANGE_SAMPLES: usize = 200;
 
 /// How far the arguments are from where the operation jumps or bends.
 fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
@@ -102,6 +200,8 @@ fn distance_to_kink(call: &Call, args: &[Vec<f64>]) -> f64 {
         "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => {
             least(&mut (0..dim).flat_map(|a| (0..a).map(move |b| (a, b))).map(gap))
         }
+        "bspline" => least(&mut args[0].iter().map(|knot| (knot - args[1][0]).abs())),
+        "minimum" | "maximum" => least(&mut (0..dim).map(|k| (at(0, k) - at(1, k)).abs())),
         "one_hot" => to_integer(args[0][0] + 0.5),
         // The quotient moves by up to three steps where each of the three numbers moves by one.
         "mod" => least(&mut (0..dim).map(|k| to_integer((at(0, k) - at(2, k)) / at(1, k)) / 3.0)),

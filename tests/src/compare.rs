@@ -46,7 +46,7 @@ pub fn worst(formula: &Formula, expected: &[Matrix], found: &[Matrix]) -> Option
     assert_eq!(expected.len(), found.len(), "number of outputs of {}", formula.name);
     let outputs = formula.outputs.iter().zip(expected.iter().zip(found));
     let gaps = outputs.filter_map(|(o, (e, f))| {
-        let exact = formula.kind(o.expr) == Kind::Index;
+        let exact = formula.kind(o.expr) == Kind::Int;
         let finite = e.data.iter().filter(|x| x.is_finite());
         let scale = 1.0 + finite.fold(0.0, |a: f64, x| a.max(x.abs()));
         array(&o.name, e, f, |e, f| match exact {

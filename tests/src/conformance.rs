@@ -246,8 +246,15 @@ impl Machine {
 
     fn run(&self, n: usize, dtype: Dtype, problem: &Problem) -> Result<Vec<Matrix>, String> {
         match self {
-            Machine::Evaluator => evaluate(&problem.formula, problem.m, problem.n, &problem.inputs)
-                .map_err(|e| e.to_string()),
+            Machine::Evaluator => {
+                let Problem { formula, m, n, inputs } = problem.rounded(dtype);
+                let mut found = evaluate(&formula, m, n, &inputs).map_err(|e| e.to_string())?;
+                if dtype == Dtype::F32 {
+                    let all = found.iter_mut().flat_map(|m| &mut m.data);
+                    all.for_each(|x| *x = f64::from(*x as f32));
+                }
+                Ok(found)
+            }
             Machine::Compiled(native) => {
                 native.run(n, dtype, best(), problem).map_err(|e| e.to_string())
             }

@@ -43,9 +43,41 @@ fn keep_output(formula: &Formula, output: usize) -> Formula {
     only
 }
 
+/// The derivative of the first output when the inputs move in `directions`, and how far the last
+/// two columns of each entry's table are apart, which is more than its error.
+pub fn slope(problem: &Problem, directions: &[Matrix]) -> (Matrix, Matrix) {
+    let at = |step: f64| {
+        let mut inputs = problem.inputs.clone();
+        for (input, direction) in inputs.iter_mut().zip(directions) {
+            input.data.iter_mut().zip(&direction.data).for_each(|(x, t)| *x += step * t);
+        }
+        oracle::evaluate(&keep_output(&problem.formula, 0), problem.m, problem.n, &inputs).remove(0)
+    };
+    let steps = (0..LEVELS).flat_map(|level| {
+        let step = STEP / f64::powi(2.0, level as i32);
+        [step, -step]
+    });
+    let moved: Vec<Matrix> = steps.map(at).collect();
+    let (mut slope, mut error) = (moved[0].clone(), moved[0].clone());
+    let entries = slope.data.iter_mut().zip(&mut error.data);
+    for (k, (slope, error)) in entries.enumerate() {
+        // The table asks for the values in the order in which they were computed.
+        let mut values = moved.iter().map(|m| m.data[k]);
+        let row = table(|_| values.next().expect("two values a level"));
+        *slope = row[LEVELS - 1];
+        *error = (row[LEVELS - 1] - row[LEVELS - 2]).abs();
+    }
+    (slope, error)
+}
+
 /// The derivative of `f` at 0. Central differences err by a series in the even powers of the step,
 /// so each column of the table cancels one more power.
-pub fn derivative(mut f: impl FnMut(f64) -> f64) -> f64 {
+pub fn derivative(f: impl FnMut(f64) -> f64) -> f64 {
+    table(f)[LEVELS - 1]
+}
+
+/// The last row of Romberg's table.
+fn table(mut f: impl FnMut(f64) -> f64) -> Vec<f64> {
     let mut central = |step: f64| (f(step) - f(-step)) / (2.0 * step);
     let mut row: Vec<f64> = Vec::new();
     for level in 0..LEVELS {
@@ -56,7 +88,7 @@ pub fn derivative(mut f: impl FnMut(f64) -> f64) -> f64 {
         }
         row = next;
     }
-    row[LEVELS - 1]
+    row
 }
 
 #[cfg(test)]

@@ -29,8 +29,29 @@ const GROUPS: &[Group] = &[
         ("shifted", Reducer::SumShiftExp, 0),
         ("weighted", Reducer::LogSumExpWeight, 0),
         ("mean", Reducer::SoftMaxSum, 0),
+        ("heavy", Reducer::SumShiftExpWeight, 0),
+    ],
+    &[("soft_first", Reducer::SoftArgMin, 0), ("soft_last", Reducer::SoftArgMax, 0)],
+    &[
+        ("total", Reducer::Sum, 0),
+        ("average", Reducer::Mean, 0),
+        ("variance", Reducer::Var, 0),
+        ("product", Reducer::Prod, 0),
+    ],
+    &[("average", Reducer::Mean, 0)],
+    &[("any", Reducer::Any, 0), ("all", Reducer::All, 0), ("count", Reducer::Count, 0)],
+    &[
+        ("kmax", Reducer::KMax, 3),
+        ("argkmax", Reducer::ArgKMax, 3),
+        ("farthest", Reducer::ArgKMax, 1),
     ],
 ];
+
+/// Whether what a reduction folds has to be a scalar.
+pub fn takes_scalar(reducer: Reducer) -> bool {
+    let def = reducer.def();
+    (def.shape)(&vec![2; def.arity], usize::from(def.takes_k)).is_err()
+}
 
 /// Whether `formula` folds scores, which are scalars, with weights.
 pub fn takes_weight(formula: &Formula) -> bool {
@@ -47,11 +68,11 @@ pub fn formulas(axis: Axis) -> Vec<Formula> {
 fn formula(group: Group, axis: Axis, masked: bool) -> Formula {
     let mask = if masked { ", masked" } else { "" };
     let mut f = Formula::new(format!("{} over {axis}{mask}", group[0].0));
-    let scores = group.iter().any(|(_, reducer, _)| reducer.def().arity == 2);
-    let dim = if scores { 1 } else { 2 };
+    let weighted = group.iter().any(|(_, reducer, _)| reducer.def().arity == 2);
+    let dim = if group.iter().any(|(_, reducer, _)| takes_scalar(*reducer)) { 1 } else { 2 };
     let mut add = |name: &str, axis, dim| f.input(name, Some(axis), dim).expect("a small dim");
     let (x, y) = (add("x", Axis::I, dim), add("y", Axis::J, dim));
-    let weight = scores.then(|| add("w", axis, 2));
+    let weight = weighted.then(|| add("w", axis, 2));
     let keep = masked.then(|| (add("p", Axis::I, 1), add("q", Axis::J, 1)));
     let value = f.add(x, y);
     let mask = keep.map(|(p, q)| f.mul(p, q));

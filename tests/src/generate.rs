@@ -1,14 +1,17 @@
 //! Random formulas that are well defined: every operation meets numbers of its domain.
 //!
+//! Operations and reductions come from `Op::ALL` and `Reducer::ALL`, with the shapes of
+//! [`crate::calls`]; a new one is drawn as soon as it is in its table.
+//!
 //! Every value carries bounds of what it can be. Where they do not lie in the domain of the
 //! operation that reads it, the value is squeezed into it with a sine first; so nothing overflows,
 //! nothing leaves a domain, and derivatives stay moderate at any depth.
 
-use tilefold_compiler::ir::{Axis, ExprId, Formula, Reduction};
+use tilefold_compiler::ir::{Axis, ExprId, Formula, Kind, Reduction};
 use tilefold_compiler::ops::Op;
-use tilefold_compiler::reduce::Reducer;
+use tilefold_compiler::reduce::{ReduceGrad, Reducer};
 
-use crate::calls::{Call, calls};
+use crate::calls::{Call, bends, calls, is_fragile, range};
 use crate::problem::Problem;
 use crate::rng::Rng;
 
@@ -21,22 +24,8 @@ pub enum Wish {
     Smooth,
 }
 
-/// Operations that bend or jump within their domain.
-const ROUGH: &[&str] = &[
-    "clamp",
-    "clamp_int",
-    "diff_clamp_int",
-    "max_of",
-    "min_of",
-    "arg_max_of",
-    "arg_min_of",
-    "one_hot",
-    "mod",
-    "round",
-];
-
-/// Most components of a value.
-const LONGEST: usize = 8;
+/// Reductions that bend where two rows tie.
+const TIES: &[&str] = &["min", "max", "kmin", "kmax"];
 
 /// A value and its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +83,7 @@ impl Generator<'_> {
                 value = self.reduction(folded, value, last);
             }
         }
-        if self.f.kind(value.id) == tilefold_compiler::ir::Kind::Real && self.rng.once_in(2) {
+        if self.f.kind(value.id) == Kind::Real && self.rng.once_in(2) {
             value = self.epilogue(value);
         }
         self.f.output(name, axis, value.id).expect("reduced over the other index");
@@ -125,19 +114,20 @@ impl Generator<'_> {
     /// One operation on values of the pool.
     fn operation(&mut self) -> Value {
         loop {
-            let op = *self.rng.pick(Op::ALL);
-            if self.wish == Wish::Smooth && ROUGH.contains(&op.def().name) {
-                continue;
-            }
             if self.rng.once_in(12) {
                 return self.leaf();
             }
+            let op = *self.rng.pick(Op::ALL);
             let call = self.rng.pick(&calls(op)).clone();
             // The direction of a number is 1 or -1 but for rounding, and rounding breaks ties.
-            if op == Op::Normalize && call.dims == [1] {
+            let ties = op == Op::Normalize && call.dims == [1];
+            // Nor do bounds say what these need of their arguments.
+            if ties || is_fragile(op) || self.wish == Wish::Smooth && bends(&call) {
                 continue;
             }
-            return self.call(&call);
+            if let Some(value) = self.call(&call) {
+                return value;
+            }
         }
     }
 
@@ -145,13 +135,15 @@ impl Generator<'_> {
         if self.wish == Wish::Any && self.rng.once_in(2) {
             let axis = *self.rng.pick(&[Axis::I, Axis::J]);
             let high = self.sizes[axis as usize] as f64;
-            return Value { id: self.f.pos(axis), low: 0.0, high };
+            let row = self.f.pos(axis);
+            return Value { id: self.f.to_real(row), low: 0.0, high };
         }
         let value = (self.rng.between(-2.0, 2.0) * 16.0).round() / 16.0;
         Value { id: self.f.constant(value), low: value, high: value }
     }
 
-    fn call(&mut self, call: &Call) -> Value {
+    /// A call on values of the pool; nothing where the operation takes no reals.
+    fn call(&mut self, call: &Call) -> Option<Value> {
         let domain = call.op.def().domain;
         let mut args = Vec::new();
         for (&dim, &(low, high)) in call.dims.iter().zip(domain) {
@@ -159,9 +151,13 @@ impl Generator<'_> {
             let value = self.shaped(value, dim);
             args.push(self.squeezed(value, low, high).id);
         }
-        let id = self.f.op(call.op, &args, &call.params).expect("the call fits");
-        let bound = bound(call);
-        Value { id, low: -bound, high: bound }
+        let id = self.f.op(call.op, &args, &call.params).ok()?;
+        let id = match self.f.kind(id) {
+            Kind::Complex => self.f.apply(Op::AsReal, &[id], &[]),
+            _ => id,
+        };
+        let (low, high) = range(call);
+        Some(Value { id, low, high })
     }
 
     /// A value of `dim` components.
@@ -199,53 +195,81 @@ impl Generator<'_> {
             return value;
         }
         let (middle, half) = (0.5 * (low + high), 0.49 * (high - low));
-        let sine = self.f.apply(Op::Sin, &[value.id], &[]);
+        // Wide values are scaled first, or the sine would be too steep for differences.
+        let widest = value.low.abs().max(value.high.abs());
+        let gentle = match widest.is_finite() && widest > 2.0 {
+            true => self.f.scale(2.0 / widest, value.id),
+            false => value.id,
+        };
+        let sine = self.f.apply(Op::Sin, &[gentle], &[]);
         let scaled = self.f.scale(half, sine);
         let middle = self.f.constant(middle);
         Value { id: self.f.add(middle, scaled), low, high }
     }
 
     fn reduction(&mut self, axis: Axis, value: Value, last: bool) -> Value {
-        let all: &[Reducer] = match (self.wish, last) {
-            (Wish::Any, true) => Reducer::ALL,
-            (Wish::Any, false) => &[Reducer::Sum, Reducer::Max, Reducer::LogSumExp],
-            (Wish::Smooth, _) => &[
-                Reducer::Sum,
-                Reducer::Sum,
-                Reducer::LogSumExp,
-                Reducer::LogSumExpWeight,
-                Reducer::SoftMaxSum,
-            ],
-        };
-        let reducer = *self.rng.pick(all);
+        let reducer = *self.rng.pick(&self.reducers(last));
         let def = reducer.def();
-        let bounded = self.squeezed(value, -4.0, 4.0);
-        let mut args = vec![bounded];
-        if def.arity == 2 || matches!(reducer, Reducer::LogSumExp | Reducer::SumShiftExp) {
-            args[0] = self.scalar(bounded);
-        }
-        if def.arity == 2 {
-            args.push(self.squeezed(value, 0.5, 2.0));
-        }
         let k = if def.takes_k { 1 + self.rng.below(3) } else { 0 };
         let enough = self.sizes[axis as usize] >= (def.least_rows)(k);
+        let (reducer, k) = if enough { (reducer, k) } else { (Reducer::Sum, 0) };
+        let args = self.folded(reducer, k, value);
         let masked = self.wish == Wish::Any && self.rng.once_in(4);
         let mask = masked.then(|| self.mask()).filter(|&mask| {
             // The result varies with the other index only where the folded value does.
             let varies = |id: ExprId| self.f.stratum(id).varies(axis.other());
             varies(value.id) || !varies(mask)
         });
-        let args = args.into_iter().map(|v| v.id).collect();
-        let r = match enough {
-            true => Reduction { reducer, axis, args, mask, k },
-            false => Reduction { reducer: Reducer::Sum, axis, args, mask, k: 0 },
-        };
-        let id = self.f.reduce(r).expect("the arguments fit");
+        let id = self.f.reduce(Reduction { reducer, axis, args, mask, k }).expect("they fit");
         Value { id, low: f64::NEG_INFINITY, high: f64::INFINITY }
+    }
+
+    /// The reductions that may come next; `last` where nothing but an epilogue follows.
+    fn reducers(&self, last: bool) -> Vec<Reducer> {
+        let fits = |r: &&Reducer| {
+            let def = r.def();
+            let smooth = matches!(def.grad, ReduceGrad::Vjp(_) | ReduceGrad::Expanded)
+                && !TIES.contains(&def.name);
+            let plain = !def.index && !def.takes_k && (def.least_rows)(0) == 0;
+            (self.wish == Wish::Any || smooth) && (last || plain)
+        };
+        Reducer::ALL.iter().filter(fits).copied().collect()
+    }
+
+    /// Arguments of a reduction: vectors where its shape rule takes them, else scalars first.
+    fn folded(&mut self, reducer: Reducer, k: usize, value: Value) -> Vec<ExprId> {
+        let (shape, arity) = (reducer.def().shape, reducer.def().arity);
+        let dim = self.f.dim(value.id);
+        let scalars = |n: usize| [vec![1; n], vec![dim; arity - n]].concat();
+        let dims = (0..=arity).map(scalars).find(|dims| shape(dims, k).is_ok());
+        // A product of a few rows must not be too steep for differences either.
+        let first = if self.wish == Wish::Smooth { (-1.2, 1.2) } else { (-4.0, 4.0) };
+        let bounds = [first, (0.5, 2.0)];
+        let arg = |(n, dim): (usize, usize)| {
+            let value = if dim == 1 { self.scalar(value) } else { value };
+            let (low, high) = bounds[n.min(1)];
+            self.squeezed(value, low, high).id
+        };
+        dims.expect("a reduction takes scalars").into_iter().enumerate().map(arg).collect()
+    }
+
+    /// A condition on row numbers, which are integers.
+    fn rows_mask(&mut self) -> ExprId {
+        let (i, j) = (self.f.pos(Axis::I), self.f.pos(Axis::J));
+        let shift = self.f.constant(self.rng.below(3) as f64);
+        let band = match self.rng.once_in(2) {
+            true => self.f.add(i, shift),
+            false => self.f.sub(i, shift),
+        };
+        let op = *self.rng.pick(&[Op::Eq, Op::Ne, Op::Lt, Op::Le]);
+        self.f.apply(op, &[j, band], &[])
     }
 
     /// A condition that is neither always true nor always false.
     fn mask(&mut self) -> ExprId {
+        if self.rng.once_in(3) {
+            return self.rows_mask();
+        }
         let (a, b) = (*self.rng.pick(&self.pool), *self.rng.pick(&self.pool));
         let (a, b) = (self.scalar(a), self.scalar(b));
         let (a, b) = (self.squeezed(a, -1.0, 1.0), self.squeezed(b, -1.0, 1.0));
@@ -260,20 +284,5 @@ impl Generator<'_> {
         let op = *self.rng.pick(&[Op::Neg, Op::Atan, Op::Square, Op::Sum, Op::Abs]);
         let op = if self.wish == Wish::Smooth && op == Op::Abs { Op::Neg } else { op };
         Value { id: self.f.apply(op, &[value.id], &[]), ..value }
-    }
-}
-
-/// The largest magnitude of a result, coarsely: arguments come from the domain.
-fn bound(call: &Call) -> f64 {
-    let largest = |&(low, high): &(f64, f64)| low.abs().max(high.abs());
-    let argument = call.op.def().domain.iter().map(largest).fold(1.0, f64::max);
-    let dim = *call.dims.iter().max().expect("an argument") as f64;
-    let exponent = call.params.first().map_or(0, |n| n.unsigned_abs()).min(8) as i32;
-    match call.op.def().name {
-        "pow" => argument.powi(exponent.max(1)),
-        "exp" | "exp2" => argument.exp(),
-        "xlogx" | "powf" | "div" => 4.0,
-        "arg_max_of" | "arg_min_of" => dim,
-        _ => dim.min(LONGEST as f64).powi(2) * argument.powi(3),
     }
 }

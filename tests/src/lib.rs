@@ -5,9 +5,12 @@
 //! compiled CPU code driven piece by piece ([`pieces`]), and by CUDA code that runs on the CPU
 //! ([`emulated`]). [`compare`] says how far two answers are apart.
 
+pub mod accuracy;
+pub mod book;
 pub mod calls;
 pub mod compare;
 pub mod conformance;
+pub mod derivatives;
 pub mod emulated;
 pub mod finite;
 pub mod folds;

@@ -2,10 +2,13 @@
 
 use libloading::Library;
 use ndarray::Array2;
-use tilefold::{Call, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, sys};
+use tilefold::{
+    Call, Complex, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, sys,
+};
+use tilefold::{bf16, f16};
 use tilefold_compiler::emit::{self, KernelText};
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Dtype, Formula, Kind};
+use tilefold_compiler::ir::{Formula, Kind, Storage};
 
 use crate::problem::Problem;
 use crate::toolchain::{self, Product, Source};
@@ -31,12 +34,16 @@ impl Native {
     ///
     /// # Panics
     /// When a formula cannot be emitted or compiled.
-    pub fn build(formulas: &[Formula], dtypes: &[Dtype], levels: &[Level]) -> Native {
+    pub fn build<S: Copy + Into<Storage>>(
+        formulas: &[Formula],
+        dtypes: &[S],
+        levels: &[Level],
+    ) -> Native {
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
         let mut sources = Vec::new();
         for text in distinct(&texts) {
-            for &dtype in dtypes {
+            for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
                 sources.push(descriptor(text, dtype, levels));
                 sources.extend(levels.iter().map(|&level| code(text, dtype, level)));
             }
@@ -45,17 +52,38 @@ impl Native {
         Native { library: load(&path), symbols }
     }
 
+    /// The same for many small formulas: several a file, and less optimized, which takes two thirds
+    /// of the time.
+    ///
+    /// # Panics
+    /// As [`Native::build`].
+    pub fn quick<S: Copy + Into<Storage>>(
+        formulas: &[Formula],
+        dtypes: &[S],
+        level: Level,
+    ) -> Native {
+        let texts = texts(formulas);
+        let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
+        let distinct = distinct(&texts);
+        let mut sources = Vec::new();
+        for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
+            sources.extend(distinct.iter().map(|text| descriptor(text, dtype, &[level])));
+            sources.extend(distinct.chunks(KERNELS_PER_FILE).map(|g| joined(g, dtype, level)));
+        }
+        Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
+    }
+
     /// The descriptor of formula `n`.
-    pub fn raw(&self, n: usize, dtype: Dtype) -> &'static sys::tf_kernel {
+    pub fn raw(&self, n: usize, dtype: impl Into<Storage>) -> &'static sys::tf_kernel {
         // SAFETY: a descriptor of a library that stays loaded.
-        unsafe { &*descriptor_of(self.library, &self.symbols[n], dtype) }
+        unsafe { &*descriptor_of(self.library, &self.symbols[n], dtype.into()) }
     }
 
     /// Formula `n`, checked by the runtime.
     ///
     /// # Panics
     /// When the runtime refuses the descriptor.
-    pub fn kernel(&self, n: usize, dtype: Dtype) -> &'static Kernel {
+    pub fn kernel(&self, n: usize, dtype: impl Into<Storage>) -> &'static Kernel {
         // SAFETY: the descriptor was emitted by the compiler and compiled as it asks for; its
         // library stays loaded.
         let kernel = unsafe { Kernel::from_raw(self.raw(n, dtype)) };
@@ -69,13 +97,17 @@ impl Native {
     pub fn run(
         &self,
         n: usize,
-        dtype: Dtype,
+        dtype: impl Into<Storage>,
         level: Level,
         problem: &Problem,
     ) -> Result<Vec<Matrix>, Error> {
+        let dtype = dtype.into();
+        let kernel = self.kernel(n, dtype);
         match dtype {
-            Dtype::F32 => run::<f32>(self.kernel(n, dtype), level, problem),
-            Dtype::F64 => run::<f64>(self.kernel(n, dtype), level, problem),
+            Storage::F16 => run::<f16>(kernel, level, problem),
+            Storage::BF16 => run::<bf16>(kernel, level, problem),
+            Storage::F32 => run::<f32>(kernel, level, problem),
+            Storage::F64 => run::<f64>(kernel, level, problem),
         }
     }
 }
@@ -104,7 +136,7 @@ pub(crate) fn load(path: &std::path::Path) -> &'static Library {
 pub(crate) fn descriptor_of(
     library: &'static Library,
     symbol: &str,
-    dtype: Dtype,
+    dtype: Storage,
 ) -> *const sys::tf_kernel {
     let name = format!("{symbol}_{}\0", dtype.name());
     // SAFETY: the symbol is a descriptor; only its address is taken.
@@ -113,14 +145,29 @@ pub(crate) fn descriptor_of(
 }
 
 /// The C descriptor, for the levels that are linked beside it.
-pub(crate) fn descriptor(text: &KernelText, dtype: Dtype, levels: &[Level]) -> Source {
+pub(crate) fn descriptor(text: &KernelText, dtype: Storage, levels: &[Level]) -> Source {
     let mut flags = vec!["-O1".into(), "-fPIC".into(), include(&toolchain::headers())];
-    flags.push(format!("-DTF_DOUBLE={}", u8::from(dtype == Dtype::F64)));
+    flags.push(format!("-DTF_DOUBLE={}", u8::from(dtype == Storage::F64)));
+    flags.extend(half_macro(dtype).map(String::from));
     flags.extend(levels.iter().map(|&l| format!("-DTF_HAS_{}", words(l).0)));
     Source { name: text.symbol.clone(), language: "c", text: text.desc.clone(), flags }
 }
 
-fn code(text: &KernelText, dtype: Dtype, level: Level) -> Source {
+/// Kernels a file of [`Native::quick`].
+const KERNELS_PER_FILE: usize = 8;
+
+/// Several kernels in one file, each in a namespace of its own.
+fn joined(group: &[&KernelText], dtype: Storage, level: Level) -> Source {
+    let mut source = code(group[0], dtype, level);
+    source.flags.push("-O1".into());
+    source.text = String::from("#include \"tf_cpu.h\"\n#include \"cpu_rows.h\"\n");
+    for kernel in group {
+        source.text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cpp);
+    }
+    source
+}
+
+fn code(text: &KernelText, dtype: Storage, level: Level) -> Source {
     let (_, architecture, bytes) = words(level);
     let fixed = "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
                  -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
@@ -128,16 +175,23 @@ fn code(text: &KernelText, dtype: Dtype, level: Level) -> Source {
     let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
     flags.push(format!("-march={architecture}"));
     flags.push(format!("-DTF_VB={bytes}"));
-    flags.push(format!("-DTF_REAL_T={}", real(dtype)));
+    flags.extend(real_macros(dtype));
     flags.push(include(&toolchain::headers()));
     Source { name: text.symbol.clone(), language: "cpp", text: text.cpp.clone(), flags }
 }
 
-/// The name of the C type.
-pub(crate) fn real(dtype: Dtype) -> &'static str {
+/// What chooses the scalar types in C++ and CUDA text.
+pub(crate) fn real_macros(dtype: Storage) -> Vec<String> {
+    let real = if dtype == Storage::F64 { "double" } else { "float" };
+    let real = format!("-DTF_REAL_T={real}");
+    [real].into_iter().chain(half_macro(dtype).map(String::from)).collect()
+}
+
+fn half_macro(dtype: Storage) -> Option<&'static str> {
     match dtype {
-        Dtype::F32 => "float",
-        Dtype::F64 => "double",
+        Storage::F16 => Some("-DTF_STORE_F16=1"),
+        Storage::BF16 => Some("-DTF_STORE_BF16=1"),
+        Storage::F32 | Storage::F64 => None,
     }
 }
 
@@ -160,6 +214,24 @@ fn words(level: Level) -> (&'static str, &'static str, u32) {
 trait Scalar: Element {
     fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
+}
+
+impl Scalar for f16 {
+    fn from_f64(x: f64) -> f16 {
+        f16::from_f64(x)
+    }
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+}
+
+impl Scalar for bf16 {
+    fn from_f64(x: f64) -> bf16 {
+        bf16::from_f64(x)
+    }
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
 }
 
 impl Scalar for f32 {
@@ -185,30 +257,51 @@ fn run<T: Scalar>(
     level: Level,
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
-    let convert = |m: &Matrix| {
-        Array2::from_shape_fn((m.rows, m.cols), |(r, c)| T::from_f64(m.data[r * m.cols + c]))
-    };
-    let arrays: Vec<Array2<T>> = problem.inputs.iter().map(convert).collect();
+    let reals: Vec<Array2<T>> = problem.inputs.iter().map(|m| array(m, T::from_f64)).collect();
+    let integers: Vec<Array2<i64>> =
+        problem.inputs.iter().map(|m| array(m, |x| x as i64)).collect();
+    let pairs: Vec<Array2<Complex<T>>> = problem.inputs.iter().map(complex_array).collect();
     let options = Options::new().executor(Policy::Cpu).level(level);
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
-    for (input, array) in problem.formula.inputs.iter().zip(&arrays) {
-        call = call.arg(&input.name, array);
+    for (n, input) in problem.formula.inputs.iter().enumerate() {
+        call = match input.kind {
+            Kind::Real => call.arg(&input.name, &reals[n]),
+            Kind::Complex => call.arg(&input.name, &pairs[n]),
+            Kind::Int => call.arg(&input.name, &integers[n]),
+        };
     }
     let mut results = call.run()?;
     let f = &problem.formula;
     let take = |o: &tilefold_compiler::ir::Output| match f.kind(o.expr) {
-        Kind::Real => matrix(&mut results, &o.name, T::to_f64),
-        Kind::Index => matrix(&mut results, &o.name, |row: i64| row as f64),
+        Kind::Real => matrix(&mut results, &o.name, |x: T| vec![x.to_f64()]),
+        Kind::Complex => {
+            matrix(&mut results, &o.name, |z: Complex<T>| vec![z.re.to_f64(), z.im.to_f64()])
+        }
+        Kind::Int => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
     };
     f.outputs.iter().map(take).collect()
 }
 
+fn array<T: Component>(m: &Matrix, convert: impl Fn(f64) -> T) -> Array2<T> {
+    Array2::from_shape_fn((m.rows, m.cols), |(r, c)| convert(m.data[r * m.cols + c]))
+}
+
+/// A column for each pair of columns.
+fn complex_array<T: Scalar>(m: &Matrix) -> Array2<Complex<T>> {
+    Array2::from_shape_fn((m.rows, m.cols / 2), |(r, c)| {
+        let at = r * m.cols + 2 * c;
+        Complex::new(T::from_f64(m.data[at]), T::from_f64(m.data[at + 1]))
+    })
+}
+
+/// An output, with the scalars of each of its entries side by side.
 fn matrix<T: Component>(
     results: &mut Outputs,
     name: &str,
-    convert: impl Fn(T) -> f64,
+    scalars: impl Fn(T) -> Vec<f64>,
 ) -> Result<Matrix, Error> {
     let array = results.take::<T>(name)?;
     let (rows, cols) = array.dim();
-    Ok(Matrix { rows, cols, data: array.into_iter().map(convert).collect() })
+    let cols = cols * scalars(T::default()).len();
+    Ok(Matrix { rows, cols, data: array.into_iter().flat_map(scalars).collect() })
 }

@@ -1,7 +1,8 @@
 //! A formula together with arrays to run it on.
 
+use tilefold::{bf16, f16};
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Axis, Dtype, Formula};
+use tilefold_compiler::ir::{Axis, Formula, Kind, Storage};
 
 use crate::rng::Rng;
 
@@ -49,12 +50,17 @@ impl Problem {
     }
 
     /// The same problem with inputs that a dtype holds exactly.
-    pub fn rounded(&self, dtype: Dtype) -> Problem {
+    pub fn rounded(&self, dtype: impl Into<Storage>) -> Problem {
+        let round: fn(f64) -> f64 = match dtype.into() {
+            Storage::F16 => |x| f16::from_f64(x).into(),
+            Storage::BF16 => |x| bf16::from_f64(x).into(),
+            Storage::F32 => |x| f64::from(x as f32),
+            Storage::F64 => |x| x,
+        };
         let mut rounded = self.clone();
-        if dtype == Dtype::F32 {
-            let all = rounded.inputs.iter_mut().flat_map(|m| &mut m.data);
-            all.for_each(|x| *x = f64::from(*x as f32));
-        }
+        let inputs = rounded.inputs.iter_mut().zip(&self.formula.inputs);
+        let reals = inputs.filter(|(_, input)| input.kind != Kind::Int);
+        reals.flat_map(|(m, _)| &mut m.data).for_each(|x| *x = round(*x));
         rounded
     }
 

@@ -2,8 +2,8 @@
 
 use std::slice;
 
-use tilefold::sys;
-use tilefold_compiler::ir::Dtype;
+use tilefold::{bf16, f16, sys};
+use tilefold_compiler::ir::Storage;
 use tilefold_compiler::ir::eval::Matrix;
 
 use crate::problem::Problem;
@@ -20,17 +20,23 @@ pub struct Value {
 
 /// The scalars of one array.
 pub enum Numbers {
+    /// binary16
+    F16(Vec<f16>),
+    /// bfloat16
+    BF16(Vec<bf16>),
     /// float32
     F32(Vec<f32>),
     /// float64
     F64(Vec<f64>),
-    /// Row numbers.
+    /// Labels or row numbers.
     Index(Vec<i64>),
 }
 
 impl Numbers {
     fn address(&mut self) -> *mut std::ffi::c_void {
         match self {
+            Numbers::F16(v) => v.as_mut_ptr().cast(),
+            Numbers::BF16(v) => v.as_mut_ptr().cast(),
             Numbers::F32(v) => v.as_mut_ptr().cast(),
             Numbers::F64(v) => v.as_mut_ptr().cast(),
             Numbers::Index(v) => v.as_mut_ptr().cast(),
@@ -40,6 +46,8 @@ impl Numbers {
     /// The bytes, as the machine stores them.
     pub fn bytes(&self) -> Vec<u8> {
         match self {
+            Numbers::F16(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            Numbers::BF16(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             Numbers::F32(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             Numbers::F64(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             Numbers::Index(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
@@ -48,6 +56,8 @@ impl Numbers {
 
     fn to_f64(&self) -> Vec<f64> {
         match self {
+            Numbers::F16(v) => v.iter().map(|&x| f64::from(x)).collect(),
+            Numbers::BF16(v) => v.iter().map(|&x| f64::from(x)).collect(),
             Numbers::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
             Numbers::F64(v) => v.clone(),
             Numbers::Index(v) => v.iter().map(|&x| x as f64).collect(),
@@ -70,12 +80,24 @@ impl Table {
         // SAFETY: a descriptor has that many values, which stay in place.
         let raw = unsafe { slice::from_raw_parts(kernel.values, count as usize) };
         let sizes = [problem.m, problem.n, 1];
-        let dtype = if kernel.dtype == sys::TF_F64 { Dtype::F64 } else { Dtype::F32 };
+        let dtype = match kernel.dtype {
+            sys::TF_F16 => Storage::F16,
+            sys::TF_BF16 => Storage::BF16,
+            sys::TF_F32 => Storage::F32,
+            _ => Storage::F64,
+        };
+        let temps = kernel.n_inputs as usize..(kernel.n_inputs + kernel.n_temps) as usize;
         let value = |(n, raw): (usize, &sys::tf_value)| {
             let (rows, cols) = (sizes[raw.axis as usize], raw.dim as usize);
             let data = match problem.inputs.get(n).filter(|_| n < kernel.n_inputs as usize) {
+                Some(input) if raw.kind == sys::TF_INDEX => {
+                    Numbers::Index(input.data.iter().map(|&x| x as i64).collect())
+                }
                 Some(input) => numbers(dtype, input.data.clone()),
                 None if raw.kind == sys::TF_INDEX => Numbers::Index(vec![-2; rows * cols]),
+                None if temps.contains(&n) => {
+                    numbers(dtype.computes().into(), vec![f64::NAN; rows * cols])
+                }
                 None => numbers(dtype, vec![f64::NAN; rows * cols]),
             };
             Value { rows, cols, data }
@@ -107,10 +129,12 @@ impl Table {
     }
 }
 
-fn numbers(dtype: Dtype, data: Vec<f64>) -> Numbers {
+fn numbers(dtype: Storage, data: Vec<f64>) -> Numbers {
     match dtype {
-        Dtype::F32 => Numbers::F32(data.into_iter().map(|x| x as f32).collect()),
-        Dtype::F64 => Numbers::F64(data),
+        Storage::F16 => Numbers::F16(data.into_iter().map(f16::from_f64).collect()),
+        Storage::BF16 => Numbers::BF16(data.into_iter().map(bf16::from_f64).collect()),
+        Storage::F32 => Numbers::F32(data.into_iter().map(|x| x as f32).collect()),
+        Storage::F64 => Numbers::F64(data),
     }
 }
 

@@ -51,6 +51,28 @@ fn functions_of_the_cpu_prelude_are_accurate() {
     }
 }
 
+/// Every conversion of 16-bit reals: at every level, by instructions and by integer arithmetic, and
+/// as CUDA code.
+#[test]
+fn conversions_of_halves_are_right() {
+    for store in ["F16", "BF16"] {
+        let common = format!("-O2 -Wall -Wextra -DTF_REAL_T=float -DTF_STORE_{store}=1");
+        let mut ways = vec![("emulated".into(), EMULATION.to_owned())];
+        for (march, bytes) in LEVELS {
+            let flags = format!("-std=c++17 -march={march} -DTF_VB={bytes}");
+            ways.push((format!("{march}-portable"), format!("{flags} -DTF_HALF_PORTABLE=1")));
+            ways.push(((*march).to_owned(), flags));
+        }
+        for (name, flags) in ways {
+            let name = format!("half-{store}-{name}");
+            let program = compile("tests/cpp/half.cpp", &name, &format!("{flags} {common}"));
+            let (code, said) = run(&program, &[]);
+            let _ = std::fs::remove_file(&program);
+            assert_eq!(code, Some(0), "{name}:\n{said}");
+        }
+    }
+}
+
 const EMULATION: &str = "-std=c++20 -O1 -g -Wall -Wextra -include tests/emulation/tf_emulate.h";
 
 #[test]

@@ -3,7 +3,7 @@
 //! against the oracle.
 
 use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction};
-use tilefold_compiler::ops::Op;
+use tilefold_compiler::ops::{Op, pack_lists};
 use tilefold_compiler::passes::vjp;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
@@ -119,6 +119,64 @@ const CASES: &[Case] = &[
         build: |f, v| {
             let outer = op(f, Op::TensorProd, &[v[0], v[1]], &[]);
             op(f, Op::Sqrt, &[outer], &[])
+        },
+    },
+    Case {
+        name: "two matrices of 14 x 14 times a vector, and its norm",
+        inputs: &[("a", I, 196), ("y", J, 14)],
+        fold: Reducer::Sum,
+        build: |f, v| {
+            let once = op(f, Op::MatVecMult, &[v[0], v[1]], &[]);
+            let once = op(f, Op::Atan, &[once], &[]);
+            let twice = op(f, Op::MatVecMult, &[v[0], once], &[]);
+            let norm = op(f, Op::Norm2, &[twice], &[]);
+            f.mul(norm, twice)
+        },
+    },
+    Case {
+        name: "contraction of computed tensors along two of their three axes",
+        inputs: &[("x", I, 60), ("y", J, 60)],
+        fold: Reducer::Sum,
+        build: |f, v| {
+            let gap = f.sub(v[0], v[1]);
+            let turned = op(f, Op::Reverse, &[v[1]], &[]);
+            let lists: [&[i64]; 5] = [&[4, 3, 5], &[4, 5, 3], &[1, 2], &[2, 1], &[1, 0]];
+            op(f, Op::TensorDot, &[gap, turned], &pack_lists(&lists))
+        },
+    },
+    Case {
+        name: "contractions of rows, of columns and of nothing",
+        inputs: &[("x", I, 36), ("y", J, 36), ("z", None, 36)],
+        fold: Reducer::Sum,
+        build: |f, v| {
+            let square = |f: &mut Formula, m: ExprId| op(f, Op::MatMul, &[m, m], &[6, 6, 6]);
+            let [x, y, z] = [0, 1, 2].map(|n| square(f, v[n]));
+            let pair = f.mul(x, y);
+            let tail = op(f, Op::Extract, &[pair], &[3, 30]);
+            let head = op(f, Op::Extract, &[z], &[0, 30]);
+            f.sub(tail, head)
+        },
+    },
+    Case {
+        name: "Kronecker product of 5 x 6 and 3 x 2",
+        inputs: &[("x", I, 30), ("y", J, 6)],
+        fold: Reducer::Max,
+        build: |f, v| op(f, Op::Kron, &[v[0], v[1]], &pack_lists(&[&[5, 6], &[3, 2]])),
+    },
+    Case {
+        name: "soft time warping of 9 and 10 numbers",
+        inputs: &[("x", I, 9), ("y", J, 10), ("t", None, 1)],
+        fold: Reducer::Sum,
+        build: |f, v| op(f, Op::SoftDtwSqDist, v, &[]),
+    },
+    Case {
+        name: "cubic splines on 24 knots",
+        inputs: &[("x", I, 1), ("y", J, 24)],
+        fold: Reducer::Sum,
+        build: |f, v| {
+            let knots = op(f, Op::CumSum, &[v[1]], &[]);
+            let at = f.scale(8.0, v[0]);
+            op(f, Op::BSpline, &[knots, at], &[3])
         },
     },
     Case {

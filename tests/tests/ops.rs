@@ -5,6 +5,7 @@ use tilefold::Level;
 use tilefold_compiler::ir::Dtype;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ops::Op;
+use tilefold_tests::accuracy::{self, Bound, SEVERAL};
 use tilefold_tests::calls::{self, Call, EDGES, MILD_EDGES};
 use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::native::{self, Native};
@@ -13,35 +14,15 @@ use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 use tilefold_tests::sheet::{Form, Sheet, sheets};
 
-/// Operations that are one rounding, or none, of the exact result.
-const EXACT: &str = "add sub mul div neg inv square sqrt abs sign step relu floor clamp clamp_int \
-                     diff_clamp_int ifelse where eq ne lt le and or max_of min_of arg_max_of \
-                     arg_min_of sum_t elem elem_t extract extract_t concat one_hot tensorprod";
-
-/// Operations of one function of the prelude, which may be off by so many units.
-const FUNCTIONS: &[(&str, f64)] = &[
-    ("rsqrt", 2.0),
-    ("exp", 2.0),
-    ("exp2", 2.0),
-    ("log", 2.0),
-    ("sin", 2.0),
-    ("cos", 2.0),
-    ("asin", 4.0),
-    ("acos", 4.0),
-    ("atan", 4.0),
-    ("atan2", 4.0),
-    ("powf", 4.0),
-];
-
-/// Everything else is several roundings.
-const SEVERAL: f64 = 12.0;
-
 fn is_exact(call: &Call) -> bool {
-    EXACT.split_whitespace().any(|name| name == call.op.def().name)
+    accuracy::bound(call.op) == Bound::Exact
 }
 
 fn is_function(call: &Call) -> Option<f64> {
-    FUNCTIONS.iter().find(|(name, _)| *name == call.op.def().name).map(|(_, limit)| *limit)
+    match accuracy::bound(call.op) {
+        Bound::Ulps(limit) => Some(limit),
+        Bound::Exact | Bound::Several => None,
+    }
 }
 
 /// How far results of a call may be off: units of the last place of the result, and of the
@@ -75,8 +56,8 @@ impl Tolerance {
         if !rounded.is_finite() {
             return found == rounded || (found.is_nan() && rounded.is_nan());
         }
-        let largest = args.iter().flat_map(|a| a.iter()).fold(1.0, |a: f64, x| a.max(x.abs()));
-        let magnitude = if largest.is_finite() { largest.powi(3) } else { 0.0 };
+        let finite = args.iter().flat_map(|a| a.iter()).filter(|x| x.is_finite());
+        let magnitude = finite.fold(1.0, |a: f64, x| a.max(x.abs())).powi(3);
         let ulp = (expected.abs() * self.epsilon).max(self.tiny);
         let allowed = self.of_result * ulp + self.of_arguments * self.epsilon * magnitude;
         (found - expected).abs() <= allowed
@@ -177,11 +158,9 @@ fn on_domains(form: Form, rows: usize) {
     for at in 0..runners.sheets.len() {
         for n in 0..runners.sheets[at].calls.len() {
             let sheet = &runners.sheets[at];
-            let domain = sheet.calls[n].op.def().domain;
-            let problem = sheet.problem(rows, |place, _, _| {
-                let (low, high) = *domain.get(place).unwrap_or(&(0.5, 1.0));
-                rng.between(low, high)
-            });
+            let call = &sheet.calls[n];
+            let problem =
+                sheet.problem(rows, |place, _, k| calls::component(call, place, k, &mut rng));
             runners.check(at, &problem, |k, _| k == n);
         }
     }

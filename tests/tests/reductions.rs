@@ -198,3 +198,31 @@ fn no_rows_give_empty_results() {
     }
     runners.finish();
 }
+
+/// What is built for a composite means what its room and the definition say.
+#[test]
+fn composites_are_their_expansions() {
+    let mut rng = Rng::new(6);
+    let composites = Reducer::ALL.iter().filter(|r| r.def().expand.is_some());
+    for &reducer in composites {
+        let formula = one(reducer, 0);
+        for (what, columns) in folds::tables(9, &mut rng) {
+            let problem = folds::on(&formula, Axis::J, 1, &columns, &mut rng);
+            let found = eval::evaluate(&formula, 1, 9, &problem.inputs).expect("the arrays fit");
+            let found = found[0].data[0];
+            let row = |(index, value): (usize, &f64)| tilefold_compiler::reduce::Row {
+                index: index as i64,
+                args: vec![vec![*value]],
+            };
+            let rows: Vec<_> = columns.iter().enumerate().map(row).collect();
+            let mut room = [0.0];
+            (reducer.def().eval)(&rows, 0, &mut room);
+            let meant = oracle::fold_numbers(reducer, &columns)[0];
+            for other in [room[0], meant] {
+                let same = (found - other).abs() <= 1e-14 * (1.0 + other.abs());
+                let name = reducer.def().name;
+                assert!(same || (found.is_nan() && other.is_nan()), "{name} of {what}: {found}");
+            }
+        }
+    }
+}

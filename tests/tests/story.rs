@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use tilefold_compiler::front::{self, Unit};
+use tilefold_compiler::front::{self, Mode, Unit};
 use tilefold_compiler::ir::Formula;
 use tilefold_compiler::{emit, passes, schedule};
 
@@ -31,6 +31,7 @@ fn chapter(out: &mut String, title: &str, formula: &Formula) {
     let kernel = emit::kernel(formula, title, "a fixture").expect("small enough");
     let plan = schedule::explain(&kernel.plan, &kernel.pair_ops);
     *out += &format!("----- {title}: canonical text\n{}\n", kernel.canonical);
+    *out += &format!("----- {title}: passes\n{}\n", passes::explain(formula));
     *out += &format!("----- {title}: strata and schedule\n{plan}\n");
 }
 
@@ -41,10 +42,12 @@ fn stories() {
         for unit in parse(name, text) {
             for instance in &unit.instances {
                 chapter(&mut out, &unit.name, &instance.formula);
-                for grad in &instance.grads {
-                    let gradient = passes::vjp(&instance.formula, &grad.output, &grad.wrt)
-                        .expect("checked by the front end");
-                    chapter(&mut out, &format!("gradient of {}", grad.output), &gradient);
+                for d in &instance.derivatives {
+                    let title = match (d.mode, d.with_value) {
+                        (Mode::Reverse, false) => format!("gradient of {}", d.output),
+                        _ => d.title.clone(),
+                    };
+                    chapter(&mut out, &title, &d.formula);
                 }
             }
         }

@@ -5,10 +5,12 @@ use tilefold_compiler::front::{self, Instance, Unit};
 use tilefold_compiler::ir::Formula;
 use tilefold_compiler::{emit, passes, schedule};
 
-/// Shows where every value of a formula is computed, the sizes, and operations a pair
+/// Shows what the compiler makes of a formula: rules, operations a pair, places and sizes
 ///
-/// For each instance of the formula and each of its gradients: the canonical text, whose hash is
-/// the key, then stage by stage what is computed once a launch, a row, a column and a pair.
+/// For each instance of the formula and each of its derivatives: the canonical text, whose hash is
+/// the key; operations a pair as written, with common subexpressions shared, hoisted, and after
+/// each pass, with the rules that it applied; then stage by stage what is computed once a launch, a
+/// row, a column and a pair, and why there.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Name of a formula in formulas/
@@ -44,9 +46,11 @@ fn unit_text(unit: &Unit, dims: Option<&[usize]>) -> crate::Result {
         let dims: Vec<String> = names.map(|(g, d)| format!("{} = {d}", g.name)).collect();
         println!("== {} ({})", unit.name, dims.join(", "));
         print(&instance.formula)?;
-        for grad in &instance.grads {
-            println!("-- gradient of {} with respect to {}", grad.output, grad.wrt.join(", "));
-            print(&passes::vjp(&instance.formula, &grad.output, &grad.wrt).map_err(text)?)?;
+        for d in &instance.derivatives {
+            let value = if d.with_value { format!("{} and its ", d.output) } else { String::new() };
+            let (word, wrt) = (d.mode.word(), d.wrt.join(", "));
+            println!("-- {}: {value}{word} of {} with respect to {wrt}", d.call, d.output);
+            print(&d.formula)?;
         }
     }
     Ok(())
@@ -55,6 +59,7 @@ fn unit_text(unit: &Unit, dims: Option<&[usize]>) -> crate::Result {
 fn print(formula: &Formula) -> crate::Result {
     let kernel = emit::kernel(formula, &formula.name, "").map_err(text)?;
     println!("{}", kernel.canonical);
+    println!("{}", passes::explain(formula));
     println!("{}", schedule::explain(&kernel.plan, &kernel.pair_ops));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{build_formulas, conformance, demo, doctor, explain, test};
+use xtask::{book, build_formulas, conformance, demo, doctor, explain, test};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -22,6 +22,7 @@ enum Command {
     Doctor(doctor::Arguments),
     Explain(explain::Arguments),
     Conformance(conformance::Arguments),
+    Book(book::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
+        Command::Book(arguments) => book::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -191,13 +191,13 @@ impl<'a> Workshop<'a> {
 
     fn cpu(&self, kernel: &Kernel, level: Level, source: &Source) -> Recipe {
         let mut command = self.compiler.cpu(level);
-        command.arg(kernel.dtype.real_macro()).arg("-c");
+        command.args(kernel.dtype.code_macros()).arg("-c");
         self.compile(Makes::Object, command, &self.compiler.identity(), source)
     }
 
     fn fatbin(&self, kernel: &Kernel, image: &Image) -> Recipe {
         let mut command = image.cuda.fatbin();
-        command.arg(kernel.dtype.real_macro());
+        command.args(kernel.dtype.code_macros());
         self.compile(Makes::Fatbin, command, &image.cuda.identity(), &image.source)
     }
 
@@ -207,7 +207,7 @@ impl<'a> Workshop<'a> {
         if let Some(fatbin) = fatbin {
             command.arg(format!("-DTF_HAS_IMAGE={}", fatbin.len));
         }
-        command.arg(kernel.dtype.double_macro()).arg("-c");
+        command.args(kernel.dtype.descriptor_macros()).arg("-c");
         self.compile(Makes::Object, command, &self.compiler.identity(), source)
     }
 

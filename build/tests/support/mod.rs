@@ -11,6 +11,9 @@ use tilefold_build::native::{Compiler, HOST, Level, Native};
 use tilefold_build::progress::{Group, Outcome, Progress, Summary};
 use tilefold_build::text::Text;
 
+/// The dtypes that the text below is written for.
+const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::F64];
+
 const ABI: &str = include_str!("../../../templates/include/tf_abi.h");
 
 const TINY_H: &str = r#"#include "tf_abi.h"
@@ -84,7 +87,7 @@ pub fn formula(name: &str, neutral: u32) -> Text {
         cu: Some(path("cu")),
         desc: path("c"),
     };
-    let kernels = Dtype::ALL.map(kernel).to_vec();
+    let kernels = DTYPES.map(kernel).to_vec();
     Text::new(files, vec![Library { formula: name.into(), kernels }])
 }
 
@@ -99,7 +102,7 @@ pub fn formulas(names: &[&str]) -> Text {
 
 /// How many objects a formula has without images: every dtype and level, and the descriptors.
 pub fn objects_of_a_formula() -> usize {
-    Dtype::ALL.len() * (Level::of_target(HOST).unwrap().len() + 1)
+    DTYPES.len() * (Level::of_target(HOST).unwrap().len() + 1)
 }
 
 /// A folder with generated text, a cache and a compiler that does what it is told.

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
-
 use crate::front::{Instance, Unit};
-use crate::ir::{Dtype, Formula, key};
-use crate::passes::{GradError, vjp};
+use crate::ir::{Formula, Storage, key};
 
 use super::rust::{CallSource, Compiled, wrapper};
 use super::{EmitError, KernelText, kernel};
@@ -27,7 +24,7 @@ pub struct Artifact {
 pub struct Library {
     /// The formula's name.
     pub formula: String,
-    /// Its kernels: each instance, its gradients, each dtype.
+    /// Its kernels: each instance, its derivatives, each dtype.
     pub kernels: Vec<KernelFiles>,
 }
 
@@ -36,10 +33,10 @@ pub struct Library {
 pub struct KernelFiles {
     /// Prefix of the exported symbols.
     pub symbol: String,
-    /// Name for people: formula, dimensions, gradient.
+    /// Name for people: formula, dimensions, derivative.
     pub name: String,
-    /// The scalar type.
-    pub dtype: Dtype,
+    /// The scalar type of its arrays.
+    pub dtype: Storage,
     /// Path of the C++ text.
     pub cpp: String,
     /// Path of the CUDA text.
@@ -48,28 +45,12 @@ pub struct KernelFiles {
     pub desc: String,
 }
 
-/// Why a formula file cannot be emitted.
-#[derive(Debug, Error, Clone, PartialEq, Eq)]
-pub enum ArtifactError {
-    /// The code would be too long.
-    #[error(transparent)]
-    Emit(#[from] EmitError),
-    /// A gradient does not exist.
-    #[error("`{formula}`: {why}")]
-    Grad {
-        /// The formula.
-        formula: String,
-        /// Why.
-        why: GradError,
-    },
-}
-
 /// Emits all formulas of one file. `source` is the file's path as people should see it, with
 /// forward slashes; its stem names the wrapper.
 ///
 /// # Errors
 /// When a formula is too large to emit.
-pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, ArtifactError> {
+pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, EmitError> {
     let mut artifact = Artifact::default();
     let mut calls = Vec::new();
     for unit in units {
@@ -82,29 +63,27 @@ pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, ArtifactError>
     Ok(artifact)
 }
 
-/// Emits the value and the gradients of every instance.
-fn unit_calls(
-    unit: &Unit,
+/// Emits the value and the derivatives of every instance.
+fn unit_calls<'a>(
+    unit: &'a Unit,
     source: &str,
     artifact: &mut Artifact,
-) -> Result<Vec<CallSource>, ArtifactError> {
+) -> Result<Vec<CallSource<'a>>, EmitError> {
     let mut library = Library { formula: unit.name.clone(), kernels: Vec::new() };
-    let mut calls = vec![CallSource { gradient_of: None, kernels: Vec::new() }];
-    for grad in &unit.instances[0].grads {
-        let gradient_of = Some(grad.output.clone());
-        calls.push(CallSource { gradient_of, kernels: Vec::new() });
-    }
+    let first = &unit.instances[0];
+    let derivatives = first.derivatives.iter().map(Some);
+    let mut calls: Vec<CallSource<'_>> = std::iter::once(None)
+        .chain(derivatives)
+        .map(|derivative| CallSource { derivative, kernels: Vec::new() })
+        .collect();
     for instance in &unit.instances {
         let name = instance_name(unit, instance);
-        let mut formulas = vec![(name.clone(), instance.formula.clone())];
-        for grad in &instance.grads {
-            let found = vjp(&instance.formula, &grad.output, &grad.wrt)
-                .map_err(|why| ArtifactError::Grad { formula: unit.name.clone(), why })?;
-            formulas.push((format!("{name}_vjp_{}", grad.output), found));
-        }
+        let derivatives =
+            instance.derivatives.iter().map(|d| (format!("{name}_{}", d.title), &d.formula));
+        let formulas = std::iter::once((name.clone(), &instance.formula)).chain(derivatives);
         for (call, (title, formula)) in calls.iter_mut().zip(formulas) {
-            let text = kernel(&formula, &title, source)?;
-            call.kernels.push(compiled(&formula, &title, &text));
+            let text = kernel(formula, &title, source)?;
+            call.kernels.push(compiled(formula, &title, &text));
             add_files(artifact, &mut library, unit, &title, text);
         }
     }

@@ -4,20 +4,23 @@
 //! a component is `V t3[G]; TF_GROUP(r) t3[r] = ...;`, each operation for a group of vectors of rows before
 //! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
 //! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
-//! loops. The same text serves the CPU and CUDA. User names never appear.
+//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User
+//! names never appear.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use crate::ir::{ExprId, Formula, Node};
-use crate::ops::{Emit, EmitParts, Op, Part, Parts};
+use crate::ir::{ExprId, Formula, Kind, Node, ints};
+use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
 
-/// Which component of a value: a number, or a loop variable plus a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+mod contract;
+
+/// Which component of a value: loop variables times their strides, plus a number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Index {
-    /// The loop `k<n>`, if any.
-    pub loop_: Option<u32>,
+    /// Loops `k<n>` and how many components a step of each passes.
+    pub loops: Vec<(u32, usize)>,
     /// The number.
     pub offset: usize,
 }
@@ -25,22 +28,49 @@ pub struct Index {
 impl Index {
     /// A fixed component.
     pub fn at(offset: usize) -> Index {
-        Index { loop_: None, offset }
+        Index { loops: Vec::new(), offset }
     }
 
-    fn shift(self, by: usize) -> Index {
-        Index { offset: self.offset + by, ..self }
+    /// The component `by` further.
+    pub fn shift(&self, by: usize) -> Index {
+        Index { offset: self.offset + by, ..self.clone() }
     }
 }
 
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.loop_, self.offset) {
-            (None, n) => write!(f, "{n}"),
-            (Some(k), 0) => write!(f, "k{k}"),
-            (Some(k), n) => write!(f, "k{k} + {n}"),
+        for (n, (k, stride)) in self.loops.iter().enumerate() {
+            f.write_str(if n > 0 { " + " } else { "" })?;
+            match stride {
+                1 => write!(f, "k{k}")?,
+                stride => write!(f, "k{k} * {stride}")?,
+            }
+        }
+        match (self.loops.is_empty(), self.offset) {
+            (true, n) => write!(f, "{n}"),
+            (false, 0) => Ok(()),
+            (false, n) => write!(f, " + {n}"),
         }
     }
+}
+
+/// What is computed inside one loop.
+#[derive(Default)]
+struct Scope {
+    /// Components: the text that reads them.
+    values: HashMap<(ExprId, Index), String>,
+    /// Values of which every component is in an array: its name.
+    arrays: HashMap<ExprId, String>,
+}
+
+/// The text of one function.
+pub struct Text {
+    /// Its lines.
+    pub lines: Vec<String>,
+    /// Operations that one run does.
+    pub ops: f64,
+    /// Numbers of one row that its arrays hold.
+    pub scratch: usize,
 }
 
 /// Writes the lines of one function of one stage.
@@ -54,10 +84,12 @@ pub struct Body<'a> {
     lines: Vec<String>,
     /// Lines before this one are inside fewer loops.
     depth: usize,
-    /// Components already computed, innermost scope last.
-    scopes: Vec<HashMap<(ExprId, Index), String>>,
+    /// What is computed already, innermost scope last.
+    scopes: Vec<Scope>,
     temps: u32,
     loops: u32,
+    /// Numbers that arrays hold.
+    scratch: usize,
     /// Operations written, weighted by how often their loop runs.
     ops: f64,
     weight: f64,
@@ -80,9 +112,10 @@ impl<'a> Body<'a> {
             unroll,
             lines: Vec::new(),
             depth: 0,
-            scopes: vec![HashMap::new()],
+            scopes: vec![Scope::default()],
             temps: 0,
             loops: 0,
+            scratch: 0,
             ops: 0.0,
             weight: 1.0,
         }
@@ -93,9 +126,9 @@ impl<'a> Body<'a> {
         self.place
     }
 
-    /// The lines, and the number of operations one run of them does.
-    pub fn finish(self) -> (Vec<String>, f64) {
-        (self.lines, self.ops)
+    /// The lines, and what one run of them takes.
+    pub fn finish(self) -> Text {
+        Text { lines: self.lines, ops: self.ops, scratch: self.scratch }
     }
 
     /// Writes one line at the current depth.
@@ -107,14 +140,16 @@ impl<'a> Body<'a> {
     /// is long.
     pub fn each(&mut self, id: ExprId, mut write: impl FnMut(&mut Self, Index, String)) {
         let dim = self.plan.formula.dim(id);
-        if dim > self.unroll && self.loopable(id) {
+        if let Some(contraction) = self.nest(id) {
+            self.contract(id, &contraction, &mut write);
+        } else if dim > self.unroll && self.loopable(id) {
             self.repeat(id, dim, |body, index| {
-                let value = body.component(id, index);
+                let value = body.component(id, &index);
                 write(body, index, value);
             });
         } else {
             for c in 0..dim {
-                let value = self.component(id, Index::at(c));
+                let value = self.component(id, &Index::at(c));
                 write(self, Index::at(c), value);
             }
         }
@@ -126,16 +161,21 @@ impl<'a> Body<'a> {
         self.line(&format!("{staged}{text}"));
     }
 
-    /// A new variable holding one component; the text that reads it.
+    /// A new variable holding one real component; the text that reads it.
     pub fn bind(&mut self, value: &str) -> String {
+        self.bind_as("V", value)
+    }
+
+    /// A new variable of a C++ type; the text that reads it.
+    pub fn bind_as(&mut self, type_: &str, value: &str) -> String {
         let name = format!("t{}", self.temps);
         self.temps += 1;
         if self.is_staged() {
-            self.line(&format!("V {name}[G];"));
+            self.line(&format!("{type_} {name}[G];"));
             self.line(&format!("TF_GROUP(r) {name}[r] = {value};"));
             format!("{name}[r]")
         } else {
-            self.line(&format!("V {name} = {value};"));
+            self.line(&format!("{type_} {name} = {value};"));
             name
         }
     }
@@ -145,11 +185,15 @@ impl<'a> Body<'a> {
     }
 
     /// The C++ expression of one component, for vector `r` of rows.
-    pub fn component(&mut self, id: ExprId, index: Index) -> String {
+    pub fn component(&mut self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
-        let index = if f.dim(id) == 1 { Index::at(0) } else { index };
-        if let Some(found) = self.scopes.iter().rev().find_map(|s| s.get(&(id, index))) {
+        let index = if f.dim(id) == 1 { &Index::at(0) } else { index };
+        let key = (id, index.clone());
+        if let Some(found) = self.scopes.iter().rev().find_map(|s| s.values.get(&key)) {
             return found.clone();
+        }
+        if let Some(array) = self.array(id) {
+            return self.entry(&array, index);
         }
         let value = match f.node(id) {
             Node::Op(op, ..) if is_transparent(*op) => self.moved(id, index),
@@ -157,37 +201,51 @@ impl<'a> Body<'a> {
             Node::Op(op, args, params) => self.operation(id, *op, args, params, index),
             other => unreachable!("{id} = {other:?} is a leaf"),
         };
-        self.remember(id, index, value.clone());
+        self.remember(id, index.clone(), value.clone());
         value
     }
 
     fn remember(&mut self, id: ExprId, index: Index, value: String) {
-        self.scopes.last_mut().expect("a scope is open").insert((id, index), value);
+        self.scopes.last_mut().expect("a scope is open").values.insert((id, index), value);
     }
 
     /// One loop over the components of `id`. What does not depend on the loop is computed before.
     fn repeat(&mut self, id: ExprId, dim: usize, write: impl FnOnce(&mut Self, Index)) {
-        self.hoist_scalars(id);
+        self.hoist(id);
+        let k = self.open(dim);
+        write(self, Index { loops: vec![(k, 1)], offset: 0 });
+        self.close(dim);
+    }
+
+    /// Opens a loop; gives the number of its variable.
+    fn open(&mut self, len: usize) -> u32 {
         let k = self.loops;
         self.loops += 1;
-        self.line(&format!("TF_LOOP for (int k{k} = 0; k{k} < {dim}; ++k{k}) {{"));
+        self.line(&format!("TF_LOOP for (int k{k} = 0; k{k} < {len}; ++k{k}) {{"));
         self.depth += 1;
-        self.scopes.push(HashMap::new());
-        self.weight *= dim as f64;
-        write(self, Index { loop_: Some(k), offset: 0 });
-        self.weight /= dim as f64;
+        self.scopes.push(Scope::default());
+        self.weight *= len as f64;
+        k
+    }
+
+    /// Closes the loop that was opened last.
+    fn close(&mut self, len: usize) {
+        self.weight /= len as f64;
         self.scopes.pop();
         self.depth -= 1;
         self.line("}");
     }
 
-    fn hoist_scalars(&mut self, id: ExprId) {
-        let mut todo = vec![id];
+    /// Computes what a loop over the components of `id` reads and what does not vary with them.
+    fn hoist(&mut self, id: ExprId) {
+        let (mut todo, mut seen) = (vec![id], HashSet::from([id]));
         while let Some(id) = todo.pop() {
             if self.plan.formula.dim(id) == 1 {
-                self.component(id, Index::at(0));
+                self.component(id, &Index::at(0));
+            } else if self.nest(id).is_some() {
+                self.fill(id);
             } else if !self.is_leaf(id) {
-                todo.extend(self.plan.formula.node(id).args());
+                todo.extend(self.plan.formula.node(id).args().filter(|&a| seen.insert(a)));
             }
         }
     }
@@ -195,10 +253,13 @@ impl<'a> Body<'a> {
     /// Whether component k of a value can be written with k a loop variable.
     fn loopable(&self, id: ExprId) -> bool {
         let f = &self.plan.formula;
-        let mut todo = vec![id];
+        let (mut todo, mut seen) = (vec![id], HashSet::new());
         while let Some(id) = todo.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
             match f.node(id) {
-                _ if f.dim(id) == 1 => {}
+                _ if f.dim(id) == 1 || self.nest(id).is_some() => {}
                 Node::Op(op, args, params) if is_transparent(*op) => {
                     match shifted_arg(f, f.dim(id), *op, args, params) {
                         Some(arg) => todo.push(arg),
@@ -225,27 +286,53 @@ impl<'a> Body<'a> {
         self.stage.known.iter().find(|(k, _)| *k == id).map(|(_, value)| *value)
     }
 
-    fn leaf(&self, id: ExprId, index: Index) -> String {
+    fn leaf(&self, id: ExprId, index: &Index) -> String {
         let place = self.places.of(id);
-        let word = |slot: &Slot| index.shift(slot.base);
         // Pairs work on a group of the vectors of a block.
         let r = if self.is_staged() { "g + r" } else { "r" };
         match place {
             Place::Const => self.constant(id),
             Place::Launch if self.place != Place::Launch => {
-                format!("tf_splat(p[{}])", word(&self.places.launch[&id]))
+                self.handed(id, index, &self.places.launch[&id], |at| format!("tf_splat(p[{at}])"))
             }
             Place::Row if self.place != Place::Row => {
-                format!("tf_load(x + (({}) * R + {r}) * W)", word(&self.places.row[&id]))
+                self.handed(id, index, &self.places.row[&id], |at| {
+                    format!("tf_load(x + (({at}) * R + {r}) * W)")
+                })
             }
             Place::Col if self.place != Place::Col => {
-                format!("y.at({})", word(&self.places.col[&id]))
+                self.handed(id, index, &self.places.col[&id], |at| format!("y.at({at})"))
             }
             Place::Finish => {
-                let (n, field) = self.places.result(&self.plan.formula, id);
-                format!("A{n}::value(s.a{n}, {field}, {index}, r)")
+                let f = &self.plan.formula;
+                let (n, field) = self.places.result(f, id);
+                match f.kind(id) {
+                    Kind::Real | Kind::Complex => {
+                        format!("A{n}::value(s.a{n}, {field}, {index}, r)")
+                    }
+                    Kind::Int => format!("tf_index<A{n}>(s.a{n}, {index}, r)"),
+                }
             }
             Place::Launch | Place::Row | Place::Col | Place::Pair => self.read(id, index),
+        }
+    }
+
+    /// A component out of its slot, where an integer lies limb by limb.
+    fn handed(
+        &self,
+        id: ExprId,
+        index: &Index,
+        slot: &Slot,
+        word: impl Fn(Index) -> String,
+    ) -> String {
+        let f = &self.plan.formula;
+        match f.kind(id) {
+            Kind::Real | Kind::Complex => word(index.shift(slot.base)),
+            Kind::Int => {
+                let limb = |n: usize| word(index.shift(slot.base + n * f.dim(id)));
+                let limbs: Vec<String> = (0..ints::limbs(f, id)).map(limb).collect();
+                format!("{}({})", int_type(f, id), limbs.join(", "))
+            }
         }
     }
 
@@ -255,20 +342,29 @@ impl<'a> Body<'a> {
     }
 
     /// Reads the arrays of the call.
-    fn read(&self, id: ExprId, index: Index) -> String {
-        let value = match self.plan.formula.node(id) {
-            Node::Input(n) => *n as usize,
+    fn read(&self, id: ExprId, index: &Index) -> String {
+        let f = &self.plan.formula;
+        let (value, of) = match f.node(id) {
+            Node::Input(n) => (*n as usize, ""),
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
-            _ => self.known(id).expect("only inputs and earlier results are read"),
+            // Results of earlier stages are kept as they were computed, whatever inputs hold.
+            _ => (self.known(id).expect("only inputs and earlier results are read"), "_temp"),
+        };
+        let (read, param) = match f.kind(id) {
+            Kind::Real | Kind::Complex => (format!("tf_read{of}"), format!("tf_read_param{of}")),
+            Kind::Int => {
+                let type_ = int_type(f, id);
+                (format!("tf_read_int<{type_}>"), format!("tf_read_int_param<{type_}>"))
+            }
         };
         match self.place {
-            Place::Launch => format!("tf_read_param(v[{value}], {index})"),
-            _ => format!("tf_read(v[{value}], {index}, i0, i1, step, r)"),
+            Place::Launch => format!("{param}(v[{value}], {index})"),
+            _ => format!("{read}(v[{value}], {index}, i0, i1, step, r)"),
         }
     }
 
     /// A component of a value that only moves components of others.
-    fn moved(&mut self, id: ExprId, index: Index) -> String {
+    fn moved(&mut self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
         let Node::Op(op, args, params) = f.node(id) else { unreachable!("only operations move") };
         let Emit::Move(source) = op.def().emit else {
@@ -278,8 +374,7 @@ impl<'a> Body<'a> {
         match source(&dims, params, index.offset) {
             // Inside a loop the move is a shift (see `loopable`), so the loop variable stays.
             Some((n, component)) => {
-                let arg = args[n];
-                self.component(arg, Index { offset: component, ..index })
+                self.component(args[n], &Index { offset: component, ..index.clone() })
             }
             None => number(0.0),
         }
@@ -291,19 +386,42 @@ impl<'a> Body<'a> {
         op: Op,
         args: &[ExprId],
         params: &[i64],
-        index: Index,
+        index: &Index,
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
-                let values: Vec<String> = args.iter().map(|&a| self.component(a, index)).collect();
-                self.write_op(code, &values, params)
+                let values = self.operands(args, index);
+                let f = &self.plan.formula;
+                let type_ = match f.kind(id) {
+                    Kind::Real | Kind::Complex => "V",
+                    Kind::Int => int_type(f, id),
+                };
+                self.write_op(type_, code, &values, params)
             }
             Emit::Parts(_) if op == Op::Sum && self.is_long(args[0]) => self.long_sum(args[0]),
-            Emit::Parts(rule) => self.parts(id, rule, args, params, index),
+            Emit::Parts(rule) => self.parts(id, rule, args, params, index.offset),
+            Emit::Contract(rule) => match self.nest(id) {
+                Some(_) => {
+                    let array = self.fill(id);
+                    self.entry(&array, index)
+                }
+                None => self.products(args, &rule(&self.dims(args), params), index.offset),
+            },
             Emit::Move(_) | Emit::Expanded => {
                 unreachable!("moves are looked through, composites expanded when they are built")
             }
         }
+    }
+
+    /// The same component of each argument. A number among integers is an integer.
+    fn operands(&mut self, args: &[ExprId], index: &Index) -> Vec<String> {
+        let f = &self.plan.formula;
+        let integers = args.iter().any(|&a| f.kind(a) == Kind::Int);
+        let operand = |&a: &ExprId| match ints::literal(f, a).filter(|_| integers) {
+            Some(n) => int_number(n),
+            None => self.component(a, index),
+        };
+        args.iter().map(operand).collect()
     }
 
     fn is_long(&self, id: ExprId) -> bool {
@@ -315,7 +433,7 @@ impl<'a> Body<'a> {
         let total = self.bind(&number(0.0));
         let dim = self.plan.formula.dim(arg);
         self.repeat(arg, dim, |body, index| {
-            let value = body.component(arg, index);
+            let value = body.component(arg, &index);
             body.count(1.0);
             body.per_row(&format!("{total} = {total} + {value};"));
         });
@@ -329,7 +447,7 @@ impl<'a> Body<'a> {
         rule: EmitParts,
         args: &[ExprId],
         params: &[i64],
-        index: Index,
+        component: usize,
     ) -> String {
         let mut writer = Writer { body: self, values: Vec::new() };
         let parts: Vec<Vec<Part>> = args
@@ -344,12 +462,12 @@ impl<'a> Body<'a> {
         for (c, part) in out.iter().enumerate() {
             self.remember(id, Index::at(c), values[part.0 as usize].clone());
         }
-        values[out[index.offset].0 as usize].clone()
+        values[out[component].0 as usize].clone()
     }
 
     /// Writes one operation into a new temporary.
-    fn write_op(&mut self, code: &str, values: &[String], params: &[i64]) -> String {
-        self.count(cost(code));
+    fn write_op(&mut self, type_: &str, code: &str, values: &[String], params: &[i64]) -> String {
+        self.count(cost::of_code(code));
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
             text = text.replace(&format!("$p{n}"), &param.to_string());
@@ -364,7 +482,7 @@ impl<'a> Body<'a> {
             rest = &rest[at + 2..];
         }
         out.push_str(rest);
-        self.bind(&out)
+        self.bind_as(type_, &out)
     }
 
     /// Counts operations for reports.
@@ -394,7 +512,7 @@ struct Writer<'a, 'b> {
 
 impl Writer<'_, '_> {
     fn read(&mut self, id: ExprId, component: usize) -> Part {
-        let value = self.body.component(id, Index::at(component));
+        let value = self.body.component(id, &Index::at(component));
         self.keep(value)
     }
 
@@ -411,7 +529,7 @@ impl Parts for Writer<'_, '_> {
 
     fn make(&mut self, code: &'static str, args: &[Part]) -> Part {
         let values: Vec<String> = args.iter().map(|p| self.values[p.0 as usize].clone()).collect();
-        let value = self.body.write_op(code, &values, &[]);
+        let value = self.body.write_op("V", code, &values, &[]);
         self.keep(value)
     }
 }
@@ -426,13 +544,16 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Rough cost of an operation in additions, for reports and for the choice to run serially.
-fn cost(code: &str) -> f64 {
-    match code {
-        c if c.contains("exp") || c.contains("log") => 10.0,
-        c if c.contains("sin") || c.contains("cos") || c.contains("tan") => 20.0,
-        c if c.contains("pow") => 40.0,
-        c if c.contains('/') || c.contains("sqrt") || c.contains("tf_inv") => 5.0,
-        _ => 1.0,
+/// The C++ type of an integer value.
+pub fn int_type(f: &Formula, id: ExprId) -> &'static str {
+    match ints::limbs(f, id) {
+        2 => "tf_int2",
+        _ => "tf_int3",
     }
+}
+
+/// An integer of all lanes as a C++ expression; literals have at most 53 bits.
+fn int_number(value: i64) -> String {
+    let type_ = if value.unsigned_abs() < 1 << 45 { "tf_int2" } else { "tf_int3" };
+    format!("tf_int_c<{type_}>({value})")
 }

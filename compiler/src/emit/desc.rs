@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::ir::{Axis, Key, Kind, Node, Stratum};
+use crate::ir::{Axis, ExprId, Key, Kind, Node, Stratum};
+use crate::ops::Op;
 use crate::schedule::{Place, Places, Plan, Stage};
 
 use super::Banner;
@@ -73,7 +74,8 @@ pub fn view<'a>(
         dim: v.dim,
         kind: match v.kind {
             Kind::Real => "TF_REAL",
-            Kind::Index => "TF_INDEX",
+            Kind::Complex => "TF_COMPLEX",
+            Kind::Int => "TF_INDEX",
         },
     });
     DescView {
@@ -137,8 +139,12 @@ fn axis(axis: Option<Axis>) -> &'static str {
 fn uses_pos(plan: &Plan, stage: &Stage) -> u32 {
     let f = &plan.formula;
     let places = Places::new(plan, stage);
+    let is_real_pos = |id: ExprId| match f.node(id) {
+        Node::Op(Op::ToReal, args, _) => matches!(f.node(args[0]), Node::Pos(_)),
+        _ => false,
+    };
     let reads = |place: Place, wanted: Option<Axis>| {
-        let pos = f.ids().filter(|&id| matches!(f.node(id), Node::Pos(_)) && places.has(id));
+        let pos = f.ids().filter(|&id| is_real_pos(id) && places.has(id));
         pos.into_iter().any(|id| places.of(id) == place && f.stratum(id) == Stratum::of(wanted))
     };
     u32::from(stage.rows.is_some() && reads(Place::Row, stage.rows))

@@ -26,11 +26,15 @@ use crate::passes::optimize;
 use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, plan};
 
 #[cfg(feature = "text")]
-pub use artifact::{Artifact, ArtifactError, KernelFiles, Library, artifact};
+pub use artifact::{Artifact, KernelFiles, Library, artifact};
 use view::StageView;
 
 /// Most lines of C++ one kernel may have. Beyond it a compiler would take minutes.
 pub const MAX_LINES: usize = 60_000;
+
+/// Most numbers that intermediate results of one pair may keep in arrays. They lie on the stack of
+/// a thread, for several vectors of rows.
+pub const MAX_SCRATCH: usize = 4096;
 
 /// Why a formula cannot be emitted.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -52,6 +56,17 @@ pub enum EmitError {
          {MAX_SHARED_WORDS}; use smaller dimensions"
     )]
     TooWide {
+        /// The formula.
+        name: String,
+        /// What it would need.
+        words: usize,
+    },
+    /// Intermediate results would not fit on a stack.
+    #[error(
+        "`{name}` keeps {words} numbers of intermediate results at once, the limit is \
+         {MAX_SCRATCH}; use smaller dimensions or split the formula"
+    )]
+    TooDeep {
         /// The formula.
         name: String,
         /// What it would need.
@@ -111,6 +126,9 @@ fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, Emit
         return Err(EmitError::TooWide { name: formula.name.clone(), words });
     }
     let cuda = stages(&plan, Target::Cuda);
+    if let Some(words) = cpu.iter().chain(&cuda).map(|s| s.scratch).find(|&s| s > MAX_SCRATCH) {
+        return Err(EmitError::TooDeep { name: formula.name.clone(), words });
+    }
     let pair_ops: Vec<f64> = cpu.iter().map(|s| s.pair_ops).collect();
     let banner = Banner { source, title };
     let desc = desc::view(&banner, &symbol, &digest, &canonical, &formula.name, &plan, &pair_ops);

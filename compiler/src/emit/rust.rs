@@ -2,16 +2,16 @@
 
 use serde::Serialize;
 
-use crate::front::{Generic, Unit};
-use crate::ir::{Axis, Dtype, Formula, Kind};
+use crate::front::{Derivative, Extra, Generic, Mode, Unit};
+use crate::ir::{Axis, Formula, Input, Kind, Storage};
 
 use super::names::{camel, ident, out_ident};
 use super::render;
 
-/// One compiled call of a formula: its value, or one of its gradients.
-pub struct CallSource {
-    /// `None` for the value; the differentiated output for a gradient.
-    pub gradient_of: Option<String>,
+/// One compiled call of a formula: its value, or one of its derivatives.
+pub struct CallSource<'a> {
+    /// `None` for the value.
+    pub derivative: Option<&'a Derivative>,
     /// One entry an instance, in the unit's order.
     pub kernels: Vec<Compiled>,
 }
@@ -102,12 +102,12 @@ struct InstanceView {
 }
 
 /// The wrapper of one formula file.
-pub fn wrapper(source: &str, units: &[(&Unit, Vec<CallSource>)]) -> String {
+pub fn wrapper(source: &str, units: &[(&Unit, Vec<CallSource<'_>>)]) -> String {
     let modules = units.iter().map(|(unit, calls)| module(source, unit, calls)).collect();
     render("wrapper.rs", &FileView { source, modules })
 }
 
-fn module(source: &str, unit: &Unit, calls: &[CallSource]) -> ModuleView {
+fn module(source: &str, unit: &Unit, calls: &[CallSource<'_>]) -> ModuleView {
     let shape = Shape::new(unit, &calls[0]);
     let mut externs: Vec<String> = Vec::new();
     for kernel in calls.iter().flat_map(|c| &c.kernels) {
@@ -115,13 +115,12 @@ fn module(source: &str, unit: &Unit, calls: &[CallSource]) -> ModuleView {
     }
     externs.sort();
     externs.dedup();
-    let gradients = calls.iter().filter(|c| c.gradient_of.is_some()).count();
     ModuleView {
         name: ident(&unit.name),
         doc: doc_lines(&unit.doc, &format!("The formula `{}`.", unit.name)),
         args_generics: shape.generics(),
         args: shape.fields.clone(),
-        calls: calls.iter().map(|c| call(source, unit, &shape, c, gradients)).collect(),
+        calls: calls.iter().map(|c| call(source, unit, &shape, c)).collect(),
         externs,
     }
 }
@@ -132,11 +131,14 @@ struct Shape {
     binds: Vec<Bind>,
     dims: String,
     rows: String,
+    /// Whether a field is a view.
     borrows: bool,
+    /// Whether a field holds reals.
+    reals: bool,
 }
 
 impl Shape {
-    fn new(unit: &Unit, forward: &CallSource) -> Shape {
+    fn new(unit: &Unit, forward: &CallSource<'_>) -> Shape {
         let first = &forward.kernels[0].formula;
         let mut shape = Shape {
             fields: Vec::new(),
@@ -144,20 +146,24 @@ impl Shape {
             dims: String::new(),
             rows: String::new(),
             borrows: false,
+            reals: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
-            let always_scalar = forward.kernels.iter().all(|k| k.formula.inputs[n].dim == 1);
-            let name = ident(&input.name);
-            let (type_, value, what) = match (input.axis, always_scalar) {
-                (None, true) => ("T", format!("&args.{name}"), "a number".to_string()),
-                (None, false) => ("ArrayView1<'a, T>", format!("args.{name}"), "a vector".into()),
-                (Some(axis), _) => {
-                    ("ArrayView2<'a, T>", format!("args.{name}"), format!("a row for each {axis}"))
-                }
+            let always_scalar = forward.kernels.iter().all(|k| count(&k.formula.inputs[n]) == 1);
+            let (name, scalar) = (ident(&input.name), scalar(input.kind));
+            let (view, what) = match (input.axis, always_scalar) {
+                (None, true) => (None, "a number".into()),
+                (None, false) => (Some("ArrayView1"), "a vector".into()),
+                (Some(axis), _) => (Some("ArrayView2"), format!("a row for each {axis}")),
             };
-            shape.borrows |= type_ != "T";
+            let (type_, value) = match view {
+                None => (scalar.into(), format!("&args.{name}")),
+                Some(view) => (format!("{view}<'a, {scalar}>"), format!("args.{name}")),
+            };
+            shape.borrows |= view.is_some();
+            shape.reals |= input.kind != Kind::Int;
             let doc = doc_lines(&input.doc, &format!("`{}`, {what}.", input.name));
-            shape.fields.push(FieldView { doc, ident: name, type_: type_.into() });
+            shape.fields.push(FieldView { doc, ident: name, type_ });
             shape.binds.push(Bind { name: input.name.clone(), value });
         }
         shape.add_dims(unit, forward);
@@ -166,15 +172,15 @@ impl Shape {
     }
 
     /// A generic is read off the columns of an input that has it, or is an argument of its own.
-    fn add_dims(&mut self, unit: &Unit, forward: &CallSource) {
+    fn add_dims(&mut self, unit: &Unit, forward: &CallSource<'_>) {
         let mut dims = Vec::new();
         for (g, generic) in unit.generics.iter().enumerate() {
             let inputs = &forward.kernels[0].formula.inputs;
             let carries = |n: &usize| {
-                let of = |i: usize| forward.kernels[i].formula.inputs[*n].dim;
+                let of = |i: usize| count(&forward.kernels[i].formula.inputs[*n]);
                 (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
             };
-            let is_scalar = |n: &usize| self.fields[*n].type_ == "T";
+            let is_scalar = |n: &usize| !self.fields[*n].type_.starts_with("Array");
             dims.push(match (0..inputs.len()).find(|n| carries(n) && !is_scalar(n)) {
                 Some(n) => {
                     let name = &self.fields[n].ident;
@@ -213,55 +219,128 @@ impl Shape {
     }
 
     fn generics(&self) -> &'static str {
-        if self.borrows { "<'a, T>" } else { "<T>" }
+        match (self.borrows, self.reals) {
+            (true, true) => "<'a, T>",
+            (true, false) => "<'a>",
+            (false, true) => "<T>",
+            (false, false) => "",
+        }
+    }
+
+    /// The type of the arguments, of any lifetime.
+    fn args(&self) -> String {
+        format!("Args{}", self.generics().replace("'a", "'_"))
     }
 }
 
-fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usize) -> CallView {
+/// How a call and what it returns are named, for the program and for people.
+struct Title {
+    fn_: String,
+    struct_: String,
+    formula: String,
+    doc: String,
+}
+
+impl Title {
+    fn new(unit: &Unit, derivative: Option<&Derivative>) -> Title {
+        let Some(d) = derivative else {
+            return Title {
+                fn_: "eval".into(),
+                struct_: "Output".into(),
+                formula: unit.name.clone(),
+                doc: "Evaluates the formula.".into(),
+            };
+        };
+        let output = &d.output;
+        let quoted = |name: &String| format!("`{name}`");
+        let list = |names: &[String]| names.iter().map(quoted).collect::<Vec<_>>().join(", ");
+        let value = if d.with_value { format!("`{output}`, and ") } else { String::new() };
+        let the = if d.with_value { "the" } else { "The" };
+        let extra = |count: usize| -> Vec<String> {
+            d.extra[d.extra.len() - count..].iter().map(|e| e.name.clone()).collect()
+        };
+        let (word, doc) = match d.mode {
+            Mode::Reverse => {
+                let seed = &extra(1)[0];
+                let of = format!("gradient of `sum({output} * {seed})`");
+                (
+                    "gradient",
+                    format!("{value}{the} {of}, given `{seed}` of the shape of `{output}`."),
+                )
+            }
+            Mode::Forward => {
+                let directions = extra(d.wrt.len());
+                (
+                    "derivative",
+                    format!(
+                        "{value}{the} derivative of `{output}` when {} move by {}.",
+                        list(&d.wrt),
+                        list(&directions)
+                    ),
+                )
+            }
+        };
+        Title {
+            fn_: d.call.clone(),
+            struct_: camel(&d.call),
+            formula: format!("{} ({word} of {output})", unit.name),
+            doc,
+        }
+    }
+}
+
+/// The type of an input that a derivative introduces: that of the input whose direction it is; the
+/// gradient of an output always has rows.
+fn extra_type(shape: &Shape, derivative: &Derivative, name: &str) -> String {
+    let extra = derivative.extra.iter().find(|e| e.name == name);
+    match extra.map(|e| &e.like) {
+        Some(Some(like)) => extra_type(shape, derivative, like),
+        Some(None) => {
+            let input = derivative.formula.inputs.iter().find(|input| input.name == name);
+            format!("ArrayView2<'_, {}>", scalar(input.map_or(Kind::Real, |input| input.kind)))
+        }
+        None => {
+            let field = shape.fields.iter().find(|f| f.ident == ident(name));
+            let type_ = field.map_or("ArrayView2<'a, T>", |f| f.type_.as_str());
+            match type_.starts_with("Array") {
+                true => type_.replace("'a", "'_"),
+                false => format!("&{type_}"),
+            }
+        }
+    }
+}
+
+fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallView {
     let f = &c.kernels[0].formula;
-    let (fn_, struct_, formula, doc) = match &c.gradient_of {
-        None => (
-            "eval".into(),
-            "Output".into(),
-            unit.name.clone(),
-            doc_lines("", "Evaluates the formula."),
-        ),
-        Some(output) => {
-            let suffix = if gradients == 1 { String::new() } else { format!("_{output}") };
-            let doc = format!(
-                "The gradient of `sum({output} * d_{output})`, given `d_{output}` of the shape of \
-                 `{output}`."
-            );
-            let name = format!("vjp{suffix}");
-            (
-                name.clone(),
-                camel(&name),
-                format!("{} (gradient of {output})", unit.name),
-                doc_lines("", &doc),
-            )
+    let Title { fn_, struct_, formula, doc } = Title::new(unit, c.derivative);
+    let args = shape.args();
+    let extra: Vec<(String, String, String)> = c.derivative.map_or(Vec::new(), |d| {
+        let typed = |e: &Extra| (e.name.clone(), ident(&e.name), extra_type(shape, d, &e.name));
+        d.extra.iter().map(typed).collect()
+    });
+    let with = |lifetime: &str| {
+        let mut params = format!("args: &{lifetime}{args}");
+        for (_, ident, type_) in &extra {
+            let type_ = match lifetime {
+                "" => type_.clone(),
+                _ => type_.replace("'_", "'c").replace('&', "&'c "),
+            };
+            params += &format!(", {ident}: {type_}");
         }
-    };
-    let args = if shape.borrows { "Args<'_, T>" } else { "Args<T>" };
-    let cotangent = c.gradient_of.as_ref().map(|o| ident(&format!("d_{o}")));
-    let with = |lifetime: &str| match &cotangent {
-        None => format!("args: &{lifetime}{args}"),
-        Some(d) => {
-            let view = if lifetime.is_empty() { "'_" } else { "'c" };
-            format!("args: &{lifetime}{args}, {d}: ArrayView2<{view}, T>")
-        }
+        params
     };
     let mut binds: Vec<Bind> =
         shape.binds.iter().map(|b| Bind { name: b.name.clone(), value: b.value.clone() }).collect();
-    if let (Some(output), Some(d)) = (&c.gradient_of, &cotangent) {
-        binds.push(Bind { name: format!("d_{output}"), value: d.clone() });
-    }
-    let reals = f.outputs.iter().any(|o| f.kind(o.expr) == Kind::Real);
+    binds.extend(
+        extra.iter().map(|(name, ident, _)| Bind { name: name.clone(), value: ident.clone() }),
+    );
+    let reals = f.outputs.iter().any(|o| f.kind(o.expr) != Kind::Int);
     CallView {
         output: if reals { format!("{struct_}<T>") } else { struct_.clone() },
         outputs: outputs(f),
         params: with(""),
         params_c: with("'c "),
-        forward: cotangent.as_ref().map_or("args".into(), |d| format!("args, {d}")),
+        forward: extra.iter().fold("args".into(), |all, (_, ident, _)| format!("{all}, {ident}")),
         table: fn_.to_uppercase(),
         count: unit.instances.len() * unit.dtypes.len(),
         formula,
@@ -277,17 +356,14 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource, gradients: usi
         binds,
         instances: instances(unit, c),
         fn_,
-        doc,
+        doc: doc_lines("", &doc),
         struct_,
     }
 }
 
 fn outputs(f: &Formula) -> Vec<OutputView> {
     let view = |o: &crate::ir::Output| {
-        let scalar = match f.kind(o.expr) {
-            Kind::Real => "T",
-            Kind::Index => "i64",
-        };
+        let scalar = scalar(f.kind(o.expr));
         let rows = o.axis.map_or("one row".into(), |a| format!("a row for each {a}"));
         OutputView {
             name: o.name.clone(),
@@ -301,7 +377,21 @@ fn outputs(f: &Formula) -> Vec<OutputView> {
     f.outputs.iter().map(view).collect()
 }
 
-fn instances(unit: &Unit, c: &CallSource) -> Vec<InstanceView> {
+/// Numbers a row of an input.
+fn count(input: &Input) -> usize {
+    input.kind.count(input.dim)
+}
+
+/// The type of the numbers of an array.
+fn scalar(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "T",
+        Kind::Complex => "Complex<T>",
+        Kind::Int => "i64",
+    }
+}
+
+fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {
     let mut views = Vec::new();
     for (instance, kernel) in unit.instances.iter().zip(&c.kernels) {
         for &dtype in &unit.dtypes {
@@ -310,8 +400,10 @@ fn instances(unit: &Unit, c: &CallSource) -> Vec<InstanceView> {
                 title: kernel.title.clone(),
                 dims: dims.join(", "),
                 dtype: match dtype {
-                    Dtype::F32 => "F32",
-                    Dtype::F64 => "F64",
+                    Storage::F16 => "F16",
+                    Storage::BF16 => "BF16",
+                    Storage::F32 => "F32",
+                    Storage::F64 => "F64",
                 },
                 key: super::desc::bytes(&kernel.key),
                 symbol: format!("{}_{}", kernel.symbol, dtype.name()),

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::ir::{Accumulation, ExprId, Formula, Kind};
+use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::reduce::{Reducer, StateKind};
 use crate::schedule::{
     Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
 };
 
-use super::body::{Body, Index, number};
+use super::body::{Body, Index, Text, int_type, number};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -60,6 +60,9 @@ pub struct StageView {
     /// Operations a pair.
     #[serde(skip)]
     pub pair_ops: f64,
+    /// Most numbers of one row that the arrays of a function hold.
+    #[serde(skip)]
+    pub scratch: usize,
 }
 
 impl StageView {
@@ -91,7 +94,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let groups = places.accumulators();
     let states = groups.iter().enumerate().map(|(n, g)| state(f, n, g)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
-    let (pair, pair_ops) = pair(f, &places, body(Place::Pair));
+    let launch =
+        pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
+    let row = pack(f, body(Place::Row), &places, |at, v| {
+        format!("tf_store(x + (({at}) * R + r) * W, {v});")
+    });
+    let col = pack(f, body(Place::Col), &places, |at, v| {
+        format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
+    });
+    let pair = pair(f, &places, body(Place::Pair));
+    let finish = finish(plan, stage, &places, body(Place::Finish));
+    let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
         name: format!("s{n}"),
         title: title(stage),
@@ -110,16 +123,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         states,
-        launch: pack(body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);")),
-        row: pack(body(Place::Row), &places, |at, v| {
-            format!("tf_store(x + (({at}) * R + r) * W, {v});")
-        }),
-        col: pack(body(Place::Col), &places, |at, v| {
-            format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
-        }),
-        pair,
-        finish: finish(plan, stage, &places, body(Place::Finish)),
-        pair_ops,
+        launch: launch.lines,
+        row: row.lines,
+        col: col.lines,
+        pair_ops: pair.ops,
+        pair: pair.lines,
+        finish: finish.lines,
+        scratch: scratch.into_iter().fold(0, usize::max),
     }
 }
 
@@ -143,9 +153,12 @@ pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
         let weights = weight(f, group).map_or(0, |w| f.dim(w));
         match state_kind(f, group) {
             StateKind::Sum => totals * e,
+            StateKind::Mean => totals * e + 8 * rows,
+            StateKind::Var => 16 * e + 8 * rows,
+            StateKind::Prod | StateKind::Count => 16 * e,
             StateKind::Min | StateKind::Max => reals(e),
             StateKind::ArgMin | StateKind::ArgMax => reals(e) + 8 * e,
-            StateKind::KMin => reals(e * r.k) + 8 * e * r.k,
+            StateKind::KMin | StateKind::KMax => reals(e * r.k) + 8 * e * r.k,
             StateKind::ShiftedExp => {
                 let tops = if reads_top(f, group) { rows } else { 1 };
                 reals(rows) + reals(tops) + totals * (1 + weights) * rows
@@ -175,17 +188,28 @@ fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
 }
 
 /// The lines that compute and pack everything one place hands over.
-fn pack(mut body: Body<'_>, places: &Places, store: impl Fn(Index, &str) -> String) -> Vec<String> {
+fn pack(
+    f: &Formula,
+    mut body: Body<'_>,
+    places: &Places,
+    store: impl Fn(Index, &str) -> String,
+) -> Text {
     let mut slots: Vec<_> =
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
     for (slot, id) in slots {
-        body.each(id, |body, index, value| {
-            let line = store(Index { offset: slot.base + index.offset, ..index }, &value);
-            body.line(&line);
+        let word = |index: &Index, n: usize| index.shift(slot.base + n * f.dim(id));
+        body.each(id, |body, index, value| match f.kind(id) {
+            Kind::Real | Kind::Complex => body.line(&store(word(&index, 0), &value)),
+            Kind::Int => {
+                let held = body.bind_as(int_type(f, id), &value);
+                for n in 0..ints::limbs(f, id) {
+                    body.line(&store(word(&index, n), &format!("{held}.limb[{n}]")));
+                }
+            }
         });
     }
-    body.finish().0
+    body.finish()
 }
 
 /// The C++ type of an accumulator shared by `group`.
@@ -198,19 +222,25 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
     let top = reads_top(f, group);
     let type_ = match state_kind(f, group) {
         StateKind::Sum => format!("tf_sum<{e}, R, {each}>"),
+        StateKind::Mean => format!("tf_mean<{e}, R, {each}>"),
+        StateKind::Var => format!("tf_var<{e}, R>"),
+        StateKind::Prod => format!("tf_prod<{e}, R, TILE>"),
         StateKind::Min => format!("tf_extremum<{e}, R, 1>"),
         StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
+        StateKind::KMax => format!("tf_kmin<{e}, {}, R, -1>", r.k),
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
+        StateKind::Count => format!("tf_count<{e}, R>"),
     };
     StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
 }
 
 /// Whether a group of shifted sums needs the maximum itself.
 fn reads_top(f: &Formula, group: &[ExprId]) -> bool {
-    group.iter().any(|&id| reduction(f, id).reducer == Reducer::SumShiftExp)
+    let shifted = [Reducer::SumShiftExp, Reducer::SumShiftExpWeight];
+    group.iter().any(|&id| shifted.contains(&reduction(f, id).reducer))
 }
 
 /// The state of a group: the one that serves all its members.
@@ -221,19 +251,31 @@ fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
-fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) {
+fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
-        let mask = r.mask.map(|m| body.component(m, Index::at(0)));
+        let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         match kind {
             StateKind::ShiftedExp => {
                 shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref());
             }
-            _ => body.each(r.args[0], |body, index, value| {
-                body.count(1.0);
-                body.per_row(&add(kind, n, index, &value, mask.as_deref()));
-            }),
+            _ => {
+                body.each(r.args[0], |body, index, value| {
+                    body.count(1.0);
+                    body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
+                });
+                // These count the rows that take part, once for all components.
+                let state = match kind {
+                    StateKind::Mean => String::new(),
+                    StateKind::Var => format!("s.a{n}, "),
+                    _ => continue,
+                };
+                body.per_row(&match mask {
+                    None => format!("a.a{n}.count({state}r);"),
+                    Some(m) => format!("a.a{n}.count_if({state}r, {m});"),
+                });
+            }
         }
     }
     body.finish()
@@ -241,25 +283,28 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> (Vec<String>, f64) 
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: Index, value: &str, mask: Option<&str>) -> String {
+fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
     };
-    match (kind, mask) {
-        (StateKind::Sum, _) => format!("a.a{n}.add({index}, g + r, {});", masked(0.0)),
-        (StateKind::Min, _) => format!("a.a{n}.add({index}, g + r, {});", masked(f64::INFINITY)),
-        (StateKind::Max, _) => {
-            format!("a.a{n}.add({index}, g + r, {});", masked(f64::NEG_INFINITY))
-        }
-        (StateKind::KMin, None) => {
-            format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}, tile + jj);")
-        }
-        (StateKind::KMin, Some(m)) => {
-            format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, tile + jj);")
-        }
-        (_, None) => format!("a.a{n}.add({index}, g + r, {value}, jj);"),
-        (_, Some(m)) => format!("a.a{n}.add_if({index}, g + r, {value}, {m}, jj);"),
+    let candidate = |place: &str| match mask {
+        None => format!("a.a{n}.add({index}, g + r, {value}{place});"),
+        Some(m) => format!("a.a{n}.add_if({index}, g + r, {value}, {m}{place});"),
+    };
+    let always = |value: String| format!("a.a{n}.add({index}, g + r, {value});");
+    match kind {
+        StateKind::Sum | StateKind::Mean => always(masked(0.0)),
+        StateKind::Prod => always(masked(1.0)),
+        StateKind::Min => always(masked(f64::INFINITY)),
+        StateKind::Max => always(masked(f64::NEG_INFINITY)),
+        StateKind::Var | StateKind::Count => candidate(""),
+        StateKind::ArgMin | StateKind::ArgMax => candidate(", jj"),
+        StateKind::KMin | StateKind::KMax => match mask {
+            None => format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}, tile + jj);"),
+            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, tile + jj);"),
+        },
+        StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
     }
 }
 
@@ -270,7 +315,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
 ) {
-    let score = body.component(score, Index::at(0));
+    let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
         None => score,
@@ -292,15 +337,20 @@ fn shifted_exp(
 }
 
 /// The lines that write the results of a row.
-fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Vec<String> {
+fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Text {
+    let f = &plan.formula;
     for &(value, id) in &stage.writes {
-        match plan.formula.kind(id) {
-            Kind::Real => body.each(id, |body, index, v| {
-                body.line(&format!("tf_write(v[{value}], {index}, i0, i1, step, r, {v});"));
+        let of = if value < plan.n_inputs + plan.n_temps { "_temp" } else { "" };
+        match f.kind(id) {
+            Kind::Real | Kind::Complex => body.each(id, |body, index, v| {
+                body.line(&format!("tf_write{of}(v[{value}], {index}, i0, i1, step, r, {v});"));
             }),
-            Kind::Index => {
-                let (n, _) = places.result(&plan.formula, id);
-                let dim = plan.formula.dim(id);
+            Kind::Int if !stage.reductions.contains(&id) => body.each(id, |body, index, v| {
+                body.line(&format!("tf_write_int(v[{value}], {index}, i0, i1, step, r, {v});"));
+            }),
+            Kind::Int => {
+                let (n, _) = places.result(f, id);
+                let dim = f.dim(id);
                 body.line(&format!(
                     "for (int k = 0; k < {dim}; ++k) \
                      tf_write_index<A{n}>(v[{value}], k, i0, i1, step, r, s.a{n});"
@@ -308,5 +358,5 @@ fn finish(plan: &Plan, stage: &Stage, places: &Places, mut body: Body<'_>) -> Ve
             }
         }
     }
-    body.finish().0
+    body.finish()
 }

@@ -7,6 +7,8 @@
 use crate::diag::Span;
 use crate::ir::Axis;
 
+use super::Mode;
+
 /// A formula file.
 #[derive(Debug, Default)]
 pub struct File {
@@ -29,7 +31,7 @@ pub struct Function {
     pub body: Expr,
 }
 
-/// `formula name<generics> dtype … acc … { statements }`
+/// `formula name<generics> dtype … acc … relaxed { statements }`
 #[derive(Debug)]
 pub struct FormulaDef {
     pub doc: String,
@@ -37,6 +39,7 @@ pub struct FormulaDef {
     pub generics: Vec<GenericDef>,
     pub dtypes: Vec<Ident>,
     pub totals: Vec<Ident>,
+    pub relaxed: bool,
     pub statements: Vec<Statement>,
 }
 
@@ -68,9 +71,20 @@ pub enum Statement {
     /// `a[i] = …;`
     Output { doc: String, places: Vec<Place>, value: Expr, span: Span },
     /// `grad a wrt x, y;`
-    Grad { output: Ident, wrt: Vec<Ident>, span: Span },
-    /// `jvp a wrt x, y;`
-    Jvp { span: Span },
+    Derivative(DerivativeDef),
+}
+
+/// `jvp vjp_a.d_x wrt x, y with value as name;`
+#[derive(Debug)]
+pub struct DerivativeDef {
+    pub mode: Mode,
+    /// The derivative whose output is differentiated, where it is named.
+    pub of: Option<Ident>,
+    pub output: Ident,
+    pub wrt: Vec<Ident>,
+    pub with_value: bool,
+    pub name: Option<Ident>,
+    pub span: Span,
 }
 
 /// A name with its index, `x[i]`.
@@ -139,12 +153,14 @@ pub struct Node {
 pub enum NodeKind {
     /// `0.5`, `2`
     Number(Number),
+    /// `2j`
+    Imaginary(f64),
     /// `x`
     Name(String),
     /// `pos(i)`
     Pos(Axis),
     /// `[2, 3]`
-    List,
+    List(Vec<Size>),
     /// `-f`
     Minus(NodeId),
     /// `f * g`, and where the operator stands.

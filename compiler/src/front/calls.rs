@@ -4,59 +4,25 @@
 //! from their tables, so a new row there is callable here without a change.
 
 use crate::diag::{Diagnostic, Span, code};
-use crate::ir::ExprId;
-use crate::ops::Op;
+use crate::ir::{ExprId, Kind};
+use crate::ops::{LISTS, Op, pack_lists};
 use crate::reduce::Reducer;
 
 use super::ast::{Fold, Ident, NodeId};
 use super::functions::{self, Functions};
 use super::instances::Dims;
 use super::value::{Done, Evaluator, MAX_CALLS, Scope, Value};
-use super::{Result, keops, names};
+use super::{Result, keops, names, symbolic};
 
 /// Most calls that an error inside functions points at, from the inside out.
 const MAX_TRACE: usize = 4;
 
-/// What KeOps has and the table of operations has not.
-const NOT_YET: &[&str] = &[
-    "TensorDot",
-    "Kron",
-    "BSpline",
-    "SoftDTW_SqDist",
-    "Grad",
-    "Diff",
-    "GradMatrix",
-    "Divergence",
-    "Laplacian",
-    "TraceOperator",
-    "AdjointOperator",
-    "SumLinOperator",
-    "Factorize",
-    "AutoFactorize",
-    "Grad_WithSavedForward",
-    "Diff_WithSavedForward",
-    "Real2Complex",
-    "Imag2Complex",
-    "Conj",
-    "ComplexReal",
-    "ComplexImag",
-    "ComplexAdd",
-    "ComplexSubtract",
-    "ComplexMult",
-    "ComplexDivide",
-    "ComplexRealScal",
-    "ComplexSquareAbs",
-    "ComplexAbs",
-    "ComplexAngle",
-    "ComplexExp",
-    "ComplexExp1j",
-    "ComplexSum",
-    "ComplexSumT",
-];
-
 /// Whether a name is a function of the language.
 pub fn is_known(name: &str) -> bool {
-    name == "softmax" || keops::is_form(name) || Op::by_name(name).is_some()
+    name == "softmax"
+        || keops::is_form(name)
+        || symbolic::find(name).is_some()
+        || Op::by_name(name).is_some()
 }
 
 /// Whether a name is a reduction.
@@ -69,14 +35,6 @@ pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     let text = name.text.as_str();
     if is_known(text) {
         return Ok(());
-    }
-    if NOT_YET.contains(&text) {
-        return Diagnostic::new(
-            code::OPERATION,
-            format!("`{text}` is not yet supported"),
-            name.span,
-        )
-        .fail();
     }
     if text == "pos" {
         return Diagnostic::new(code::INDEX, "`pos` takes an index", name.span)
@@ -93,7 +51,8 @@ pub fn check_known(name: &Ident, functions: &Functions<'_>) -> Result<()> {
     }
     let operations = Op::ALL.iter().map(|op| op.def());
     let spellings = operations.flat_map(|def| def.aliases.iter().copied().chain([def.name]));
-    let candidates = spellings.chain(functions.names()).chain(["softmax"]);
+    let mut candidates: Vec<&str> = symbolic::names().chain(["softmax"]).collect();
+    candidates.extend(spellings.chain(functions.names()));
     names::suggest(diagnostic.label("not defined"), text, candidates).fail()
 }
 
@@ -139,7 +98,11 @@ pub fn entries(fold: &Fold, reducer: Reducer, dims: &Dims<'_>) -> Result<usize> 
         }
         (Some(size), false) => {
             let message = format!("`{}` does not take a number of entries", name.text);
-            Diagnostic::new(code::ARITY, message, size.span).help("only kmin and argkmin do").fail()
+            let takers = Reducer::ALL.iter().map(|r| r.def()).filter(|def| def.takes_k);
+            let names: Vec<&str> = takers.map(|def| def.name).collect();
+            Diagnostic::new(code::ARITY, message, size.span)
+                .help(format!("only {} do", names.join(", ")))
+                .fail()
         }
     }
 }
@@ -179,6 +142,20 @@ impl Call<'_> {
         self.done.span(self.args[n])
     }
 
+    /// An argument that has to be a list of literal integers.
+    pub fn list(&self, n: usize) -> Result<&[i64]> {
+        match self.value(n) {
+            Value::List(items) => Ok(items),
+            _ => Diagnostic::new(
+                code::LITERAL_ARGUMENT,
+                format!("argument {} of `{}` must be a list of integers", n + 1, self.name.text),
+                self.span(n),
+            )
+            .label("not a list, such as `[2, 3]`")
+            .fail(),
+        }
+    }
+
     /// An argument that has to be a literal integer.
     pub fn integer(&self, n: usize) -> Result<i64> {
         match self.value(n) {
@@ -213,9 +190,10 @@ impl Evaluator<'_> {
         if name.text == "softmax" {
             return self.softmax(&call);
         }
-        match Op::by_name(&name.text) {
-            Some(op) => self.operation(&call, op),
-            None => self.keops_form(&call),
+        match (Op::by_name(&name.text), symbolic::find(&name.text)) {
+            (Some(op), _) => self.operation(&call, op),
+            (None, Some(form)) => self.symbolic(&call, form),
+            (None, None) => self.keops_form(&call),
         }
     }
 
@@ -227,7 +205,7 @@ impl Evaluator<'_> {
     fn expand(&mut self, call: &Call<'_>) -> Result<Value> {
         let functions = self.functions;
         let Some(function) = functions.get(&call.name.text) else {
-            return Ok(Value::List);
+            return Ok(Value::List(Vec::new()));
         };
         functions::check_arity(function, call.args.len(), call.span)?;
         if self.calls >= MAX_CALLS {
@@ -256,6 +234,16 @@ impl Evaluator<'_> {
     fn softmax(&mut self, call: &Call<'_>) -> Result<Value> {
         call.arity(1)?;
         let score = self.argument(call, 0)?;
+        if self.formula.kind(score) == Kind::Complex {
+            return Diagnostic::new(
+                code::COMPLEX,
+                "the score of `softmax` must be real, but it is complex",
+                call.span(0),
+            )
+            .label("complex")
+            .help("use real(z), imag(z) or abs(z)")
+            .fail();
+        }
         match self.formula.dim(score) {
             1 => Ok(Value::Softmax { score, weight: None }),
             dim => Diagnostic::new(
@@ -270,19 +258,44 @@ impl Evaluator<'_> {
     }
 
     fn operation(&mut self, call: &Call<'_>, op: Op) -> Result<Value> {
-        let def = op.def();
         let found = call.args.len();
-        if found != def.arity + def.params {
+        let op = of_two(op, found);
+        let def = op.def();
+        let fits = match def.params {
+            LISTS => found > def.arity,
+            params => found == def.arity + params,
+        };
+        if op == Op::Concat && found > 2 {
+            return self.concat(call);
+        }
+        if !fits {
             return self.wrong_arity(call, op).fail();
         }
         let mut args = Vec::with_capacity(def.arity);
         for n in 0..def.arity {
             args.push(self.argument(call, n)?);
         }
-        let params: Vec<i64> =
-            (def.arity..found).map(|n| call.integer(n)).collect::<Result<_>>()?;
+        let literals = def.arity..found;
+        let params: Vec<i64> = match def.params {
+            LISTS => {
+                let lists = literals.map(|n| call.list(n)).collect::<Result<Vec<_>>>()?;
+                pack_lists(&lists)
+            }
+            _ => literals.map(|n| call.integer(n)).collect::<Result<_>>()?,
+        };
         let built = self.formula.op(op, &args, &params);
         Ok(Value::Expr(self.built(built, call.done, &call.args[..def.arity])?))
+    }
+
+    /// `concat` of more than two values: one after the other.
+    fn concat(&mut self, call: &Call<'_>) -> Result<Value> {
+        let mut all = self.argument(call, 0)?;
+        for n in 1..call.args.len() {
+            let next = self.argument(call, n)?;
+            let built = self.formula.op(Op::Concat, &[all, next], &[]);
+            all = self.built(built, call.done, &call.args[n..=n])?;
+        }
+        Ok(Value::Expr(all))
     }
 
     fn wrong_arity(&self, call: &Call<'_>, op: Op) -> Diagnostic {
@@ -290,6 +303,7 @@ impl Evaluator<'_> {
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let expected = match def.params {
             0 => plural(def.arity, "argument"),
+            LISTS => format!("{} and lists of integers", plural(def.arity, "argument")),
             params => format!(
                 "{} and {}",
                 plural(def.arity, "argument"),
@@ -299,10 +313,20 @@ impl Evaluator<'_> {
         let found = call.args.len();
         let message = format!("`{}` takes {expected}, but got {found}", call.name.text);
         let diagnostic = Diagnostic::new(code::ARITY, message, call.span).note(def.doc);
-        match (op, found) {
-            (Op::MaxOf, 2) => diagnostic.help("the larger of two is `where(a < b, b, a)`"),
-            (Op::MinOf, 2) => diagnostic.help("the smaller of two is `where(a < b, a, b)`"),
+        match op {
+            Op::MaxOf => diagnostic.help("`max(a, b)` is the larger of two; nest it for more"),
+            Op::MinOf => diagnostic.help("`min(a, b)` is the smaller of two; nest it for more"),
             _ => diagnostic,
         }
+    }
+}
+
+/// `min(a, b)` and `max(a, b)` are component by component; of one argument they are its least and
+/// its greatest component.
+fn of_two(op: Op, arguments: usize) -> Op {
+    match (op, arguments) {
+        (Op::MaxOf, 2) => Op::Maximum,
+        (Op::MinOf, 2) => Op::Minimum,
+        _ => op,
     }
 }

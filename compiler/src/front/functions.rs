@@ -78,6 +78,7 @@ impl<'a> Functions<'a> {
                 NodeKind::Slice(_, start, stop) => {
                     start.iter().chain(stop).try_for_each(check_size)?;
                 }
+                NodeKind::List(items) => items.iter().try_for_each(check_size)?,
                 NodeKind::Fold(fold, _) => fold.keep.iter().try_for_each(check_size)?,
                 NodeKind::Call(name, args) => match self.get(&name.text) {
                     Some(callee) => check_arity(callee, args.len(), node.span)?,

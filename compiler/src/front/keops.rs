@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Axis, ExprId, Formula, Reduction};
+use crate::ir::{Axis, ExprId, Formula, Kind, Reduction};
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
@@ -59,21 +59,57 @@ const REDUCTIONS: &[(&str, &[(Reducer, &str)])] = &[
     ("SumSoftMaxWeight", &[(Reducer::SoftMaxSum, "out")]),
     ("SoftMax", &[(Reducer::SoftMaxSum, "out")]),
     ("Max_SumShiftExp", &[(Reducer::Max, "max"), (Reducer::SumShiftExp, "sum")]),
+    ("Max_SumShiftExpWeight", &[(Reducer::Max, "max"), (Reducer::SumShiftExpWeight, "sum")]),
+    // Names in KeOps' manner for what it has not.
+    ("Mean", &[(Reducer::Mean, "out")]),
+    ("Var", &[(Reducer::Var, "out")]),
+    ("Prod", &[(Reducer::Prod, "out")]),
+    ("KMax", &[(Reducer::KMax, "out")]),
+    ("ArgKMax", &[(Reducer::ArgKMax, "out")]),
+    ("KMax_ArgKMax", &[(Reducer::KMax, "out"), (Reducer::ArgKMax, "index")]),
+    ("SoftArgMin", &[(Reducer::SoftArgMin, "out")]),
+    ("SoftArgMax", &[(Reducer::SoftArgMax, "out")]),
+    ("Any", &[(Reducer::Any, "out")]),
+    ("All", &[(Reducer::All, "out")]),
+    ("Count", &[(Reducer::Count, "out")]),
 ];
 
-/// Reductions of KeOps that have no counterpart yet.
-const NOT_YET: &[&str] = &["Max_SumShiftExpWeight", "Zero"];
+/// `Zero_Reduction(n, tag)`, n zeros a row: the only reduction that takes a number, not a formula.
+const ZERO: &str = "Zero";
 
 /// What ends the name of a reduction inside a formula string.
 const SUFFIX: &str = "_Reduction";
 
 /// Functions that only KeOps strings have.
-const FORMS: &[&str] = &["Var", "Vi", "Vj", "Pm", "IntCst", "IntInv", "RatCst", "Zero"];
+const FORMS: &[(&str, &str)] = &[
+    (
+        "Var",
+        "`Var(n, d, c)`: input number n, from 0, with d components; c is 0 for i, 1 for j, 2 for a parameter",
+    ),
+    ("Vi", "`Vi(n, d)`: input number n, indexed by i"),
+    ("Vj", "`Vj(n, d)`: input number n, indexed by j"),
+    ("Pm", "`Pm(n, d)`: input number n, a parameter"),
+    ("IntCst", "`IntCst(n)`: the integer n"),
+    ("IntInv", "`IntInv(n)`: the number 1/n"),
+    ("RatCst", "`RatCst(p, q)`: the number p/q, rounded once"),
+    ("Zero", "`Zero(n)`: n zeros"),
+    ("Ind", "`Ind(2, 3)`: the list `[2, 3]`"),
+];
+
+/// The functions that only KeOps strings have, each with its meaning.
+pub fn forms() -> &'static [(&'static str, &'static str)] {
+    FORMS
+}
+
+/// KeOps' reductions: each name with what it computes.
+pub fn reductions() -> impl Iterator<Item = (&'static str, Vec<Reducer>)> {
+    REDUCTIONS.iter().map(|(name, all)| (*name, all.iter().map(|(r, _)| *r).collect()))
+}
 
 /// Whether a name is a function that only KeOps strings have.
 pub fn is_form(name: &str) -> bool {
-    let reduction = |name| find(name).is_some() || NOT_YET.contains(&name);
-    FORMS.contains(&name) || name.strip_suffix(SUFFIX).is_some_and(reduction)
+    let reduction = |name| find(name).is_some() || name == ZERO;
+    FORMS.iter().any(|(form, _)| *form == name) || name.strip_suffix(SUFFIX).is_some_and(reduction)
 }
 
 type Outputs = &'static [(Reducer, &'static str)];
@@ -107,6 +143,7 @@ pub fn keops(
         later: BTreeMap::new(),
         steps: &mut steps,
         calls: 0,
+        spans: BTreeMap::new(),
     };
     let vars = with_slots(vars, &tree)?;
     let mut scope = Scope::default();
@@ -119,12 +156,17 @@ pub fn keops(
         let value = evaluator.variable(var)?;
         scope.define(&var.name, Some(Value::Expr(value)));
     }
-    let mut args = vec![evaluator.root(&tree, &scope)?];
-    if let Some(tree) = &weight {
-        args.push(evaluator.root(tree, &scope).map_err(in_weight)?);
-    }
-    let k = reduction.k.unwrap_or(0);
-    let results = evaluator.fold_keops(reduction.name, &args, reduction.over, k, tree.span())?;
+    let results = match reduction.name {
+        ZERO => vec![("out", evaluator.zero_rows(&tree, &scope)?)],
+        name => {
+            let mut args = vec![evaluator.root(&tree, &scope)?];
+            if let Some(tree) = &weight {
+                args.push(evaluator.root(tree, &scope).map_err(in_weight)?);
+            }
+            let k = reduction.k.unwrap_or(0);
+            evaluator.fold_keops(name, &args, reduction.over, k, tree.span())?
+        }
+    };
     // One row for each of the other index, also where nothing varies along it: the call says how
     // many.
     let axis = Some(reduction.over.other());
@@ -182,7 +224,7 @@ impl Evaluator<'_> {
     fn variable(&mut self, var: &Variable) -> Result<ExprId> {
         let built = self.formula.input(&var.name, var.axis, var.dim);
         let value = built.map_err(|e| Diagnostic::global(code::DIM_LIMIT, e.to_string()))?;
-        self.inputs.push(InputFact { value, axis: var.axis, dim: var.dim });
+        self.inputs.push(InputFact { value, axis: var.axis, dim: var.dim, kind: Kind::Real });
         self.axes.extend(var.axis);
         Ok(value)
     }
@@ -210,11 +252,12 @@ impl Evaluator<'_> {
             Some(outputs) => outputs,
             None => return unknown_reduction(name, span).fail(),
         };
+        let arity = outputs.iter().map(|(reducer, _)| reducer.def().arity).max().unwrap_or(1);
         let mut results = Vec::new();
         for &(reducer, output) in outputs {
             let def = reducer.def();
-            if args.len() != def.arity {
-                let message = match def.arity {
+            if args.len() != arity {
+                let message = match arity {
                     1 => format!("`{name}` does not take a weight"),
                     _ => format!("`{name}` needs a weight"),
                 };
@@ -227,7 +270,8 @@ impl Evaluator<'_> {
                 };
                 return Diagnostic::new(code::ARITY, message, span).fail();
             }
-            let reduction = Reduction { reducer, axis, args: args.to_vec(), mask: None, k };
+            let args = args[..def.arity].to_vec();
+            let reduction = Reduction { reducer, axis, args, mask: None, k };
             let built = self.formula.reduce(reduction);
             results.push((output, built.map_err(|e| misfit(&e, span))?));
         }
@@ -249,16 +293,13 @@ impl Evaluator<'_> {
                 call.arity(2)?;
                 self.ratio(call, call.integer(0)?, call.integer(1)?)
             }
+            "Ind" => {
+                let items = (0..call.args.len()).map(|n| call.integer(n));
+                Ok(Value::List(items.collect::<Result<_>>()?))
+            }
             "Zero" => {
                 call.arity(1)?;
-                let zero = self.formula.constant(0.0);
-                match call.integer(0)? {
-                    1 => Ok(integer(0)),
-                    n => {
-                        let built = self.formula.op(Op::SumT, &[zero], &[n]);
-                        Ok(Value::Expr(self.built(built, call.done, &[])?))
-                    }
-                }
+                self.zeros(call, call.integer(0)?)
             }
             "Var" => {
                 call.arity(3)?;
@@ -278,6 +319,30 @@ impl Evaluator<'_> {
                 self.reduction_form(call, name)
             }
         }
+    }
+
+    /// `n` zeros.
+    fn zeros(&mut self, call: &Call<'_>, n: i64) -> Result<Value> {
+        let zero = self.formula.constant(0.0);
+        match n {
+            1 => Ok(integer(0)),
+            n => {
+                let built = self.formula.op(Op::SumT, &[zero], &[n]);
+                Ok(Value::Expr(self.built(built, call.done, &[])?))
+            }
+        }
+    }
+
+    /// What the reduction `Zero` gives: as many zeros as the expression, a literal, says.
+    fn zero_rows(&mut self, tree: &Expr, scope: &Scope<'_>) -> Result<ExprId> {
+        let Value::Number(Number { integer: Some(n), .. }) = self.value(tree, scope)? else {
+            return Diagnostic::new(code::LITERAL, "`Zero` takes a literal integer", tree.span())
+                .help("write how many zeros a row has, as in `Zero_Reduction(3, 0)`")
+                .fail();
+        };
+        let zero = self.formula.constant(0.0);
+        let built = self.formula.op(Op::SumT, &[zero], &[n]);
+        built.map_err(|e| misfit(&e, tree.span()).into())
     }
 
     fn ratio(&mut self, call: &Call<'_>, p: i64, q: i64) -> Result<Value> {
@@ -302,20 +367,25 @@ impl Evaluator<'_> {
                 .label(format!("{} inputs are declared, counted from 0", self.inputs.len()))
                 .fail();
         };
-        if input.axis == axis && input.dim as i64 == dim {
+        let real = input.kind == Kind::Real;
+        if real && input.axis == axis && input.dim as i64 == dim {
             return Ok(Value::Expr(input.value));
         }
-        let describe = |axis: Option<Axis>, dim: i64| match axis {
-            Some(axis) => format!("[{axis}] : R^{dim}"),
-            None => format!(" : R^{dim}"),
+        let declared = match real {
+            true => format!("R^{}", input.dim),
+            false => input.kind.space(input.dim),
+        };
+        let describe = |axis: Option<Axis>, space: &str| match axis {
+            Some(axis) => format!("[{axis}] : {space}"),
+            None => format!(" : {space}"),
         };
         let name = &self.formula.inputs[slot as usize].name;
         Diagnostic::new(
             code::VARIABLE,
             format!(
                 "input {slot} is declared `{name}{}`, but used as `{name}{}`",
-                describe(input.axis, input.dim as i64),
-                describe(axis, dim)
+                describe(input.axis, &declared),
+                describe(axis, &format!("R^{dim}"))
             ),
             call.span,
         )
@@ -324,11 +394,18 @@ impl Evaluator<'_> {
 
     /// `KMin_Reduction(f, K, tag)`, `LogSumExp_Reduction(f, tag, g)`.
     fn reduction_form(&mut self, call: &Call<'_>, name: &str) -> Result<Value> {
+        if name == ZERO {
+            call.arity(2)?;
+            if !(0..=1).contains(&call.integer(1)?) {
+                return category(call.span(1)).fail();
+            }
+            return self.zeros(call, call.integer(0)?);
+        }
         let takes_k =
             find(name).is_some_and(|outputs| outputs.iter().any(|(r, _)| r.def().takes_k));
         let tag = 1 + usize::from(takes_k);
         if call.args.len() <= tag || call.args.len() > tag + 2 {
-            return call.arity(tag + 1).map(|()| Value::List);
+            return call.arity(tag + 1).map(|()| Value::List(Vec::new()));
         }
         let mut args = vec![self.argument(call, 0)?];
         if call.args.len() == tag + 2 {
@@ -360,9 +437,6 @@ fn category(span: Span) -> Diagnostic {
 }
 
 fn unknown_reduction(name: &str, span: Span) -> Diagnostic {
-    if NOT_YET.contains(&name) {
-        return Diagnostic::new(code::OPERATION, format!("`{name}` is not yet supported"), span);
-    }
     let diagnostic =
         Diagnostic::new(code::UNKNOWN_REDUCTION, format!("unknown reduction `{name}`"), span);
     let known: Vec<&str> = REDUCTIONS.iter().map(|(name, _)| *name).collect();

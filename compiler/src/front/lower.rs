@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Accumulation, Axis, BuildError, Dtype, ExprId, Formula, Node};
+use crate::ir::{Accumulation, Axis, BuildError, ExprId, Formula, Kind, Node, Storage};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
-use super::gradients::{Facts, Request};
+use super::gradients::{self, Facts, Request};
 use super::instances::{self, Dims};
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
-use super::{GradRequest, Instance, Result, Unit, names};
+use super::{Derivative, Instance, Result, Unit, names};
 
 /// Most errors that are reported at once.
 const MAX_ERRORS: usize = 20;
@@ -59,9 +59,10 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
     let mut list = Vec::new();
     for dims in instances::choices(def, &generics)? {
         let sizes = Dims::new(&generics, &dims);
-        let (mut formula, grads) = Lowering::new(def, functions, &sizes, steps).run()?;
+        let (mut formula, mut derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
+        check_sums(def, &formula, &derivatives)?;
         formula.acc = acc;
-        check_sums(def, &formula, &grads)?;
+        derivatives.iter_mut().for_each(|d| d.formula.acc = acc);
         if let Some(unused) = sizes.unused() {
             let name = &def.generics[unused].name;
             let message = format!("the dimension `{}` is never used", name.text);
@@ -69,7 +70,7 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
                 .help("delete it; every member would give the same formula")
                 .fail();
         }
-        list.push(Instance { dims, formula, grads });
+        list.push(Instance { dims, formula, derivatives });
     }
     Ok(Unit {
         file: String::new(),
@@ -83,24 +84,18 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
 }
 
 /// The dtypes of a formula; all of them where none is named.
-fn dtypes(def: &FormulaDef) -> Result<Vec<Dtype>> {
+fn dtypes(def: &FormulaDef) -> Result<Vec<Storage>> {
     let mut list = Vec::new();
     for name in &def.dtypes {
         let text = name.text.as_str();
-        match Dtype::ALL.iter().find(|dtype| dtype.name() == text) {
+        match Storage::ALL.iter().find(|dtype| dtype.name() == text) {
             Some(dtype) if list.contains(dtype) => {
                 let message = format!("the dtype {text} is listed twice");
                 return Diagnostic::new(code::DUPLICATE, message, name.span).fail();
             }
             Some(dtype) => list.push(*dtype),
-            None if matches!(text, "f16" | "bf16") => {
-                let message = format!("the dtype {text} is not yet supported");
-                return Diagnostic::new(code::HALF, message, name.span)
-                    .help("write `dtype f32`")
-                    .fail();
-            }
             None => {
-                let known = || Dtype::ALL.iter().map(|dtype| dtype.name());
+                let known = || Storage::ALL.iter().map(|dtype| dtype.name());
                 let message = format!("unknown dtype `{text}`");
                 let diagnostic = Diagnostic::new(code::DTYPE, message, name.span);
                 return names::suggest(diagnostic, text, known())
@@ -109,7 +104,7 @@ fn dtypes(def: &FormulaDef) -> Result<Vec<Dtype>> {
             }
         }
     }
-    Ok(if list.is_empty() { Dtype::ALL.to_vec() } else { list })
+    Ok(if list.is_empty() { vec![Storage::F32, Storage::F64] } else { list })
 }
 
 /// How the sums of a formula are accumulated.
@@ -139,13 +134,13 @@ fn accumulation(def: &FormulaDef) -> Result<Accumulation> {
 }
 
 /// Refuses an `acc` clause that changes nothing. Gradients sum, whatever the formula does.
-fn check_sums(def: &FormulaDef, formula: &Formula, grads: &[GradRequest]) -> Result<()> {
+fn check_sums(def: &FormulaDef, formula: &Formula, derivatives: &[Derivative]) -> Result<()> {
     let sums = |id| match formula.node(id) {
         Node::Reduce(r) => r.reducer.def().emit.state.sums(),
         _ => false,
     };
     match def.totals.first() {
-        Some(name) if grads.is_empty() && !formula.ids().any(sums) => {
+        Some(name) if derivatives.is_empty() && !formula.ids().any(sums) => {
             let message = format!("`{}` has no sum to accumulate", def.name.text);
             Diagnostic::new(code::ACC, message, name.span)
                 .help("delete the clause")
@@ -194,9 +189,9 @@ impl<'a> Lowering<'a> {
             }
         }
         let formula = Formula::new(&def.name.text);
-        let inputs = Vec::new();
+        let (inputs, spans) = (Vec::new(), BTreeMap::new());
         let evaluator =
-            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0 };
+            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0, spans };
         let places = def.generics.iter().map(|g| (g.name.text.as_str(), g.name.span)).collect();
         Lowering {
             def,
@@ -209,8 +204,9 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn run(mut self) -> Result<(Formula, Vec<GradRequest>)> {
+    fn run(mut self) -> Result<(Formula, Vec<Derivative>)> {
         self.evaluator.formula.doc = self.def.doc.clone();
+        self.evaluator.formula.relaxed = self.def.relaxed;
         for statement in &self.def.statements {
             let result = self.statement(statement);
             self.collect(result);
@@ -218,24 +214,14 @@ impl<'a> Lowering<'a> {
                 break;
             }
         }
-        let mut grads = Vec::new();
+        let mut derivatives = Vec::new();
         if self.errors.is_empty() {
             let result = self.used();
             self.collect(result);
-            for statement in &self.def.statements {
-                if let Statement::Grad { output, wrt, span } = statement {
-                    let request = Request { output, wrt, span: *span, before: &grads };
-                    let result = request.check(Facts {
-                        formula: &self.evaluator.formula,
-                        inputs: &self.inputs,
-                        places: &self.places,
-                    });
-                    grads.extend(self.collect(result));
-                }
-            }
+            derivatives = self.derivatives();
         }
         if self.errors.is_empty() {
-            return Ok((self.evaluator.formula, grads));
+            return Ok((self.evaluator.formula, derivatives));
         }
         let instance = self.evaluator.dims.describe();
         if !instance.is_empty() {
@@ -244,6 +230,28 @@ impl<'a> Lowering<'a> {
             }
         }
         Err(Diagnostics(self.errors))
+    }
+
+    /// The derivatives that the formula asks for, once it is finished.
+    fn derivatives(&mut self) -> Vec<Derivative> {
+        let mut derivatives = Vec::new();
+        for statement in &self.def.statements {
+            if let Statement::Derivative(def) = statement {
+                let request = Request { def, before: &derivatives };
+                let result = request.derive(Facts {
+                    formula: &self.evaluator.formula,
+                    places: &self.places,
+                    spans: &self.evaluator.spans,
+                });
+                let Some(derivative) = self.collect(result) else { continue };
+                let result = self.evaluator.charge(derivative.formula.len(), def.span);
+                self.collect(result);
+                derivatives.push(derivative);
+            }
+        }
+        let result = gradients::name_calls(&mut derivatives, &self.def.statements);
+        self.collect(result);
+        derivatives
     }
 
     fn collect<T>(&mut self, result: Result<T>) -> Option<T> {
@@ -264,13 +272,8 @@ impl<'a> Lowering<'a> {
             Statement::Output { doc, places, value, span } => {
                 self.output(doc, places, value, *span)
             }
-            Statement::Jvp { span } => {
-                Diagnostic::new(code::JVP, "forward-mode derivatives are not yet supported", *span)
-                    .help("`grad a wrt x;` gives the vector-Jacobian product")
-                    .fail()
-            }
-            // Assertions choose instances; gradients need the finished formula.
-            Statement::Assert { .. } | Statement::Grad { .. } => Ok(()),
+            // Assertions choose instances; derivatives need the finished formula.
+            Statement::Assert { .. } | Statement::Derivative(_) => Ok(()),
         }
     }
 
@@ -285,12 +288,12 @@ impl<'a> Lowering<'a> {
     }
 
     fn input(&mut self, doc: &str, places: &'a [Place], space: &Space) -> Result<()> {
-        let dim = match self.dim(space) {
-            Ok(dim) => dim,
+        let (dim, kind) = match self.space(space) {
+            Ok(found) => found,
             Err(error) => return self.poison(places, error),
         };
         for place in places {
-            let value = self.array(doc, place, dim, space.span);
+            let value = self.array(doc, place, (dim, kind), space.span);
             let known = value.as_ref().ok().map(|&id| Value::Expr(id));
             self.define(&place.name, known)?;
             value?;
@@ -306,40 +309,35 @@ impl<'a> Lowering<'a> {
         Err(error)
     }
 
-    fn array(&mut self, doc: &str, place: &'a Place, dim: usize, span: Span) -> Result<ExprId> {
+    fn array(
+        &mut self,
+        doc: &str,
+        place: &'a Place,
+        (dim, kind): (usize, Kind),
+        span: Span,
+    ) -> Result<ExprId> {
         let formula = &mut self.evaluator.formula;
-        let built = formula.input(&place.name.text, place.axis, dim);
+        let built = formula.input_of(&place.name.text, place.axis, dim, kind);
         let value = built.map_err(|e| Diagnostic::new(code::DIM_LIMIT, e.to_string(), span))?;
         if let Some(input) = formula.inputs.last_mut() {
             input.doc = doc.into();
         }
-        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim });
+        self.evaluator.inputs.push(InputFact { value, axis: place.axis, dim, kind });
         self.inputs.push((&place.name, value));
         Ok(value)
     }
 
-    /// The dimension of a space of reals.
-    fn dim(&self, space: &Space) -> Result<usize> {
-        match space.field {
-            Field::Real => {}
-            Field::Complex => {
-                let message = "complex inputs are not yet supported";
-                return Diagnostic::new(code::COMPLEX, message, space.span)
-                    .help("declare the real and imaginary parts, as in `R^(2, D)`")
-                    .fail();
-            }
-            Field::Int => {
-                let message = "integer inputs are not yet supported";
-                return Diagnostic::new(code::INT, message, space.span)
-                    .help("declare it `R`; float64 holds every integer up to 2**53")
-                    .fail();
-            }
-        }
-        let mut dim: usize = 1;
+    /// The dimension of a space in reals, and what they make up.
+    fn space(&self, space: &Space) -> Result<(usize, Kind)> {
+        let (mut dim, kind): (usize, Kind) = match space.field {
+            Field::Real => (1, Kind::Real),
+            Field::Complex => (2, Kind::Complex),
+            Field::Int => (1, Kind::Int),
+        };
         for factor in &space.factors {
             dim = dim.saturating_mul(self.evaluator.dims.count(factor)?);
         }
-        Ok(dim)
+        Ok((dim, kind))
     }
 
     fn binding(&mut self, name: &'a Ident, space: Option<&Space>, value: &Expr) -> Result<()> {
@@ -363,20 +361,36 @@ impl<'a> Lowering<'a> {
 
     /// Checks a value against the space that is written.
     fn annotated(&mut self, value: Value, span: Span, space: &Space) -> Result<Value> {
-        let dim = self.dim(space)?;
+        let (dim, kind) = self.space(space)?;
         let id = self.evaluator.expr(&value, span)?;
-        let found = self.evaluator.formula.dim(id);
-        if found == dim {
+        let formula = &self.evaluator.formula;
+        let (found, found_kind) = (formula.dim(id), formula.kind(id));
+        if (found, found_kind) == (dim, kind) {
             return Ok(Value::Expr(id));
         }
-        Diagnostic::new(
-            code::ANNOTATION,
-            format!("the value has {found} components, but {dim} are written"),
-            span,
-        )
-        .label(format!("R^{found}"))
-        .related(space.span, format!("R^{dim}"))
-        .fail()
+        let message = match found_kind == kind {
+            true => {
+                let counts = (kind.count(found), kind.count(dim));
+                format!("the value has {} components, but {} are written", counts.0, counts.1)
+            }
+            false => {
+                let [(is, _), (_, one)] = [found_kind, kind].map(words);
+                format!("the value is {is}, but {one} is written")
+            }
+        };
+        let diagnostic = Diagnostic::new(code::ANNOTATION, message, span)
+            .label(found_kind.space(found))
+            .related(space.span, kind.space(dim));
+        match (found_kind, kind) {
+            (Kind::Real, Kind::Complex) => diagnostic.help("write `complex(x, 0)`").fail(),
+            (Kind::Complex, Kind::Real) => {
+                diagnostic.help("take real(z), imag(z) or abs(z)").fail()
+            }
+            (Kind::Int, Kind::Real) => {
+                diagnostic.help("`to_real(…)` gives the nearest real").fail()
+            }
+            _ => diagnostic.fail(),
+        }
     }
 
     fn output(&mut self, doc: &str, places: &'a [Place], value: &Expr, span: Span) -> Result<()> {
@@ -451,6 +465,15 @@ impl<'a> Lowering<'a> {
             errors if errors.is_empty() => Ok(()),
             errors => Err(Diagnostics(errors)),
         }
+    }
+}
+
+/// What a value of a kind is called, and one that is missing.
+fn words(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Real => ("real", "a real one"),
+        Kind::Complex => ("complex", "a complex one"),
+        Kind::Int => ("an integer", "an integer"),
     }
 }
 

@@ -3,8 +3,9 @@
 //! In goes text, from strangers too; out come checked formulas, one for each member of each set
 //! of dimensions, or diagnostics that point into the text. The way is: `scan` the characters,
 //! `parse` them into an `ast`, check the `functions`, then `lower` each formula for each of its
-//! `instances`, and check the `gradients` it asks for. Time and memory are bounded by the limits
-//! named in these modules. Nothing here reads files, simplifies, differentiates or emits.
+//! `instances`, and derive the `gradients` it asks for. Time and memory are bounded by the limits
+//! named in these modules. Nothing here reads files, simplifies or emits, and derivatives are those
+//! of [`crate::passes`].
 
 mod ast;
 mod calls;
@@ -17,15 +18,18 @@ mod names;
 mod operators;
 mod parse;
 mod scan;
+mod symbolic;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::ir::{Dtype, Formula};
+use crate::ir::{Formula, Storage};
 
-pub use keops::{Spec, Variable, keops};
+pub use keops::{Spec, Variable, forms, keops, reductions};
+pub use names::CONSTANTS;
+pub use symbolic::table as operators;
 
 /// One formula of a file: what it is called, and every instance that is compiled.
 #[derive(Clone, Debug)]
@@ -39,7 +43,7 @@ pub struct Unit {
     /// The dimensions in angle brackets.
     pub generics: Vec<Generic>,
     /// The scalar types to compile for.
-    pub dtypes: Vec<Dtype>,
+    pub dtypes: Vec<Storage>,
     /// One formula for each choice of members that passes the assertions.
     pub instances: Vec<Instance>,
     /// The line of the file, from 1, where the formula starts.
@@ -62,17 +66,49 @@ pub struct Instance {
     pub dims: Vec<usize>,
     /// The formula.
     pub formula: Formula,
-    /// The gradients that are asked for; each is known to exist.
-    pub grads: Vec<GradRequest>,
+    /// The derivatives that are asked for, in the order of the text.
+    pub derivatives: Vec<Derivative>,
 }
 
-/// `grad output wrt x, y;`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GradRequest {
+/// In which direction derivatives are worked out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `grad`: from an output to the inputs, a vector-Jacobian product.
+    Reverse,
+    /// `jvp`: from the inputs to an output, a Jacobian-vector product.
+    Forward,
+}
+
+/// `grad output wrt x, y;` or `jvp output wrt x, y;`
+#[derive(Clone, Debug)]
+pub struct Derivative {
+    /// Reverse or forward.
+    pub mode: Mode,
+    /// The title of the derivative that is differentiated; `None` for the formula itself.
+    pub of: Option<String>,
     /// The output that is differentiated.
     pub output: String,
     /// The inputs that it is differentiated with respect to.
     pub wrt: Vec<String>,
+    /// Whether the output itself is computed too, in the same passes.
+    pub with_value: bool,
+    /// What it is called among the calls of a formula, as `vjp`.
+    pub call: String,
+    /// What it is called among all kernels of a formula, as `vjp_a`.
+    pub title: String,
+    /// The derivative.
+    pub formula: Formula,
+    /// The inputs that it has after those of the formula, in order.
+    pub extra: Vec<Extra>,
+}
+
+/// An input that a derivative introduces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// Its name.
+    pub name: String,
+    /// The input that it is a direction of; `None` for the gradient of an output.
+    pub like: Option<String>,
 }
 
 /// Reads a formula file. `file` is the name to show.

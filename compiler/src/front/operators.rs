@@ -142,7 +142,7 @@ impl Evaluator<'_> {
     /// `a[at]`
     pub fn elem(&mut self, done: &Done<'_>, a: NodeId, at: &Size) -> Result<Value> {
         let base = self.node(done, a)?;
-        let (index, dim) = (self.dims.value(at)?, self.formula.dim(base));
+        let (index, dim) = (self.dims.value(at)?, self.formula.count(base));
         if index < 0 || index >= dim as i64 {
             return Diagnostic::new(
                 code::SUBSCRIPT,
@@ -168,7 +168,7 @@ impl Evaluator<'_> {
         span: Span,
     ) -> Result<Value> {
         let base = self.node(done, a)?;
-        let dim = self.formula.dim(base) as i64;
+        let dim = self.formula.count(base) as i64;
         let start = ends.0.map_or(Ok(0), |size| self.dims.value(size))?;
         let stop = ends.1.map_or(Ok(dim), |size| self.dims.value(size))?;
         if start < 0 || start >= stop || stop > dim {
@@ -211,7 +211,8 @@ impl Evaluator<'_> {
 
     fn mask(&mut self, done: &Done<'_>, mask: NodeId) -> Result<ExprId> {
         let id = self.node(done, mask)?;
-        match self.formula.dim(id) {
+        match self.formula.count(id) {
+            // A complex condition is refused with the reduction.
             1 => Ok(id),
             dim => Diagnostic::new(
                 code::SHAPE,

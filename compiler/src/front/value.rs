@@ -11,7 +11,7 @@ use crate::ir::{Axis, BuildError, ExprId, Formula, Kind, Node as IrNode, Reducti
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
-use super::ast::{Expr, NodeId, NodeKind, Number};
+use super::ast::{Expr, NodeId, NodeKind, Number, Size};
 use super::functions::Functions;
 use super::instances::Dims;
 use super::{Result, calls, names};
@@ -34,8 +34,8 @@ pub enum Value {
     Pair(ExprId, ExprId),
     /// Two results of one reduction, which only two targets can take.
     Both(ExprId, ExprId),
-    /// `[2, 3]`, which no supported operation takes.
-    List,
+    /// `[2, 3]`, which only some operations take.
+    List(Vec<i64>),
 }
 
 /// Names and what they stand for; `None` where the definition has an error.
@@ -59,7 +59,9 @@ impl<'a> Scope<'a> {
 pub struct InputFact {
     pub value: ExprId,
     pub axis: Option<Axis>,
+    /// Columns: two for each complex number.
     pub dim: usize,
+    pub kind: Kind,
 }
 
 /// Evaluates the expressions of one instance into its formula.
@@ -76,6 +78,8 @@ pub struct Evaluator<'a> {
     pub steps: &'a mut usize,
     /// Calls of the file's functions that are being expanded.
     pub calls: usize,
+    /// Where in the text the nodes of the formula stand.
+    pub spans: BTreeMap<ExprId, Span>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -87,9 +91,10 @@ impl<'a> Evaluator<'a> {
             let done = Done { expr, values: &values };
             let value = match &node.kind {
                 NodeKind::Number(number) => Value::Number(*number),
+                NodeKind::Imaginary(part) => Value::Expr(self.imaginary(*part)),
                 NodeKind::Name(name) => self.name(name, node.span, scope)?,
                 NodeKind::Pos(axis) => self.pos(*axis, node.span)?,
-                NodeKind::List => Value::List,
+                NodeKind::List(items) => self.list(items)?,
                 NodeKind::Minus(a) => self.minus(&done, *a)?,
                 NodeKind::Infix(infix, _, a, b) => self.infix(*infix, &done, *a, *b)?,
                 NodeKind::Call(name, args) => self.call(name, &done, args, node.span)?,
@@ -100,13 +105,21 @@ impl<'a> Evaluator<'a> {
                 NodeKind::Pair(a, b) => Value::Pair(self.node(&done, *a)?, self.node(&done, *b)?),
                 NodeKind::Fold(fold, a) => self.fold(fold, &done, *a, node.span)?,
             };
+            if let Value::Expr(id) = &value {
+                self.spans.entry(*id).or_insert(node.span);
+            }
             values.push(value);
         }
-        Ok(values.pop().unwrap_or(Value::List))
+        Ok(values.pop().unwrap_or(Value::List(Vec::new())))
     }
 
     fn step(&mut self, span: Span) -> Result<()> {
-        match self.steps.checked_sub(1) {
+        self.charge(1, span)
+    }
+
+    /// Takes from what is left of [`MAX_STEPS`].
+    pub fn charge(&mut self, steps: usize, span: Span) -> Result<()> {
+        match self.steps.checked_sub(steps) {
             Some(left) => {
                 *self.steps = left;
                 Ok(())
@@ -145,6 +158,17 @@ impl<'a> Evaluator<'a> {
         let constants = names::CONSTANTS.iter().map(|(name, _)| *name);
         let candidates = scope.names().chain(self.dims.names()).chain(constants);
         names::suggest(diagnostic.label("not defined"), name, candidates).fail()
+    }
+
+    /// A number times the imaginary unit.
+    fn imaginary(&mut self, part: f64) -> ExprId {
+        let parts = [self.formula.constant(0.0), self.formula.constant(part)];
+        self.formula.apply(Op::Complex, &parts, &[])
+    }
+
+    fn list(&self, items: &[Size]) -> Result<Value> {
+        let items = items.iter().map(|item| self.dims.value(item));
+        Ok(Value::List(items.collect::<Result<_>>()?))
     }
 
     fn pos(&mut self, axis: Axis, span: Span) -> Result<Value> {
@@ -192,8 +216,8 @@ impl<'a> Evaluator<'a> {
             )
             .help("give it two targets: `d[i], l[i] = …;`")
             .fail(),
-            Value::List => Diagnostic::new(code::PAIR, "a list is not a value", span)
-                .label("only arguments of some KeOps operations are lists")
+            Value::List(_) => Diagnostic::new(code::PAIR, "a list is not a value", span)
+                .label("only operations such as tensordot, kron and pick take lists")
                 .fail(),
         }
     }
@@ -228,16 +252,27 @@ impl<'a> Evaluator<'a> {
         };
         let (name, focus) = done.focus();
         let mut diagnostic = misfit(&error, focus);
-        if let BuildError::Place(_) = error {
-            let rows = at.iter().filter(|&&id| self.is_index(done.value(id)));
-            let label = String::from("row numbers");
-            diagnostic.related.extend(rows.map(|&id| (done.span(id).into(), label.clone())));
+        if let BuildError::Complex(..) = error {
+            let complex = at.iter().filter(|&&id| self.is_of(done.value(id), Kind::Complex));
+            let label = String::from("complex");
+            diagnostic.related.extend(complex.map(|&id| (done.span(id).into(), label.clone())));
         }
-        if let BuildError::Shape(_) = error {
+        if let BuildError::Place(_) = error {
+            // The table says `lt`, the text says `<`.
+            if let Some((_, what)) = diagnostic.message.split_once(' ') {
+                diagnostic.message = format!("`{name}` {what}");
+            }
+            let integers = at.iter().filter(|&&id| self.is_of(done.value(id), Kind::Int));
+            let label = String::from("integer");
+            diagnostic.related.extend(integers.map(|&id| (done.span(id).into(), label.clone())));
+        }
+        if let BuildError::Shape(_) | BuildError::Complex(..) = error {
             // The table says `add: why`, the text says `+`.
             if let Some((_, why)) = diagnostic.message.split_once(": ") {
                 diagnostic.message = format!("`{name}`: {why}");
             }
+        }
+        if let BuildError::Shape(_) = error {
             for &id in at {
                 let shape = self.shape(done.value(id));
                 diagnostic.related.extend(shape.map(|shape| (done.span(id).into(), shape)));
@@ -246,16 +281,21 @@ impl<'a> Evaluator<'a> {
         diagnostic.fail()
     }
 
-    fn is_index(&self, value: &Value) -> bool {
-        matches!(value, Value::Expr(id) if self.formula.kind(*id) == Kind::Index)
+    /// Whether a value is of a kind.
+    pub fn is_of(&self, value: &Value, kind: Kind) -> bool {
+        matches!(value, Value::Expr(id) if self.formula.kind(*id) == kind)
     }
 
     fn shape(&self, value: &Value) -> Option<String> {
         match value {
-            Value::Expr(id) => Some(match self.formula.dim(*id) {
-                1 => String::from("scalar"),
-                dim => format!("{dim} components"),
-            }),
+            Value::Expr(id) => {
+                let complex = self.formula.kind(*id) == Kind::Complex;
+                let adjective = if complex { "complex " } else { "" };
+                Some(match self.formula.count(*id) {
+                    1 => format!("{adjective}scalar"),
+                    count => format!("{count} {adjective}components"),
+                })
+            }
             Value::Number(_) => Some(String::from("scalar")),
             _ => None,
         }
@@ -269,6 +309,7 @@ impl<'a> Evaluator<'a> {
             Reducer::ArgMin => (Reducer::Min, Reducer::ArgMin),
             Reducer::ArgMax => (Reducer::Max, Reducer::ArgMax),
             Reducer::KMin | Reducer::ArgKMin => (Reducer::KMin, Reducer::ArgKMin),
+            Reducer::KMax | Reducer::ArgKMax => (Reducer::KMax, Reducer::ArgKMax),
             _ => return None,
         };
         let with = |reducer| Reduction { reducer, ..r.clone() };
@@ -316,7 +357,13 @@ pub fn misfit(error: &BuildError, span: Span) -> Diagnostic {
     match error {
         BuildError::Shape(why) => Diagnostic::new(code::SHAPE, why.as_str(), span),
         BuildError::Arity(why) => Diagnostic::new(code::ARITY, why.as_str(), span),
-        BuildError::Place(why) => Diagnostic::new(code::ROW_NUMBER, why.as_str(), span),
+        BuildError::Place(why) => match why.split_once("; ") {
+            Some((what, remedy)) => Diagnostic::new(code::INTEGER, what, span).help(remedy),
+            None => Diagnostic::new(code::INTEGER, why.as_str(), span),
+        },
+        BuildError::Complex(why, help) => {
+            Diagnostic::new(code::COMPLEX, why.as_str(), span).help(*help)
+        }
         BuildError::Limit(why) => Diagnostic::new(code::SIZE_LIMIT, why.as_str(), span),
     }
 }

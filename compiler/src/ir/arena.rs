@@ -84,6 +84,8 @@ pub struct Input {
     pub axis: Option<Axis>,
     /// Columns.
     pub dim: usize,
+    /// What its numbers are.
+    pub kind: Kind,
 }
 
 /// One named array that a formula computes.
@@ -110,6 +112,9 @@ pub struct Formula {
     pub inputs: Vec<Input>,
     /// Arrays computed, in order.
     pub outputs: Vec<Output>,
+    /// Whether rules may apply that are not exact for every IEEE value, see
+    /// [`crate::passes::rules`].
+    pub relaxed: bool,
     /// How sums are accumulated.
     pub acc: Accumulation,
     nodes: Vec<Node>,
@@ -123,6 +128,20 @@ pub(super) struct Facts {
     pub dim: usize,
     pub stratum: Stratum,
     pub kind: Kind,
+    /// Bits of the largest magnitude of an integer; 0 for reals.
+    pub bits: u32,
+}
+
+impl Facts {
+    /// The facts of a real value.
+    pub fn real(dim: usize, stratum: Stratum) -> Facts {
+        Facts { dim, stratum, kind: Kind::Real, bits: 0 }
+    }
+
+    /// The facts of an integer value whose magnitude has at most so many bits.
+    pub fn int(dim: usize, stratum: Stratum, bits: u32) -> Facts {
+        Facts { dim, stratum, kind: Kind::Int, bits }
+    }
 }
 
 impl Formula {
@@ -161,9 +180,19 @@ impl Formula {
         self.facts[id.index()].stratum
     }
 
-    /// Reals or row numbers.
+    /// Reals, complex numbers or integers.
     pub fn kind(&self, id: ExprId) -> Kind {
         self.facts[id.index()].kind
+    }
+
+    /// Bits of the largest magnitude that an integer value can have; 0 for others.
+    pub fn bits(&self, id: ExprId) -> u32 {
+        self.facts[id.index()].bits
+    }
+
+    /// Length of the value in numbers of its kind: half of [`Formula::dim`] where it is complex.
+    pub fn count(&self, id: ExprId) -> usize {
+        self.kind(id).count(self.dim(id))
     }
 
     /// The constant behind a handle, if it is one.
@@ -184,6 +213,28 @@ impl Formula {
             }
         }
         seen
+    }
+
+    /// The handle of a node, if it is there already.
+    pub(crate) fn find(&self, node: &Node) -> Option<ExprId> {
+        self.ids.get(node).copied()
+    }
+
+    /// A value that stands for another one while a derivative is worked out. It is of no input, so
+    /// it has to be gone, by [`Formula::cut`], when the formula is used.
+    pub(crate) fn placeholder(&mut self, dim: usize, stratum: Stratum) -> ExprId {
+        let number = u32::MAX - self.nodes.len() as u32;
+        self.intern(Node::Input(number), Facts::real(dim, stratum))
+    }
+
+    /// Removes every node from position `len` on, and gives them in order.
+    pub(crate) fn cut(&mut self, len: usize) -> Vec<Node> {
+        self.facts.truncate(len);
+        let cut = self.nodes.split_off(len);
+        cut.iter().for_each(|node| {
+            self.ids.remove(node);
+        });
+        cut
     }
 
     /// Adds a node whose facts were checked, or finds the equal one that is already there.

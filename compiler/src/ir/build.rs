@@ -2,10 +2,11 @@
 
 use thiserror::Error;
 
-use crate::ops::{Op, OpDef};
+use crate::ops::{LISTS, Op, OpDef, typed};
 use crate::reduce::Reducer;
 
 use super::arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
+use super::ints;
 use super::types::{Axis, Kind, Real, Stratum};
 
 /// Most components one value may have, and most nodes one formula may have.
@@ -27,13 +28,16 @@ pub enum BuildError {
     /// A value is used where its kind or stratum does not fit.
     #[error("{0}")]
     Place(String),
+    /// An operation or a reduction has no meaning for complex values: which, and what to write.
+    #[error("{0}; {1}")]
+    Complex(String, &'static str),
     /// The formula outgrew a limit.
     #[error("{0}")]
     Limit(String),
 }
 
 impl Formula {
-    /// Declares an input and returns its value.
+    /// Declares an input of reals and returns its value.
     ///
     /// # Errors
     /// When `dim` is zero or beyond [`MAX_DIM`].
@@ -43,12 +47,32 @@ impl Formula {
         axis: Option<Axis>,
         dim: usize,
     ) -> Result<ExprId, BuildError> {
+        self.input_of(name, axis, dim, Kind::Real)
+    }
+
+    /// Declares an input of some kind and returns its value. `dim` counts reals: n complex numbers
+    /// are 2n.
+    ///
+    /// # Errors
+    /// When `dim` is zero or beyond [`MAX_DIM`], or odd where the input is complex.
+    pub fn input_of(
+        &mut self,
+        name: &str,
+        axis: Option<Axis>,
+        dim: usize,
+        kind: Kind,
+    ) -> Result<ExprId, BuildError> {
+        if kind == Kind::Complex && !dim.is_multiple_of(2) {
+            return Err(BuildError::Shape(format!(
+                "`{name}` has {dim} columns, but a complex number has two"
+            )));
+        }
         if dim == 0 || dim > MAX_DIM {
             return Err(BuildError::Limit(format!(
                 "`{name}` has {dim} columns, but a variable has 1 to {MAX_DIM}"
             )));
         }
-        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim });
+        self.inputs.push(Input { name: name.into(), doc: String::new(), axis, dim, kind });
         Ok(self.input_expr(self.inputs.len() - 1))
     }
 
@@ -57,20 +81,24 @@ impl Formula {
     /// # Panics
     /// When there is no such input, which is a bug of the caller.
     pub fn input_expr(&mut self, n: usize) -> ExprId {
-        let Input { axis, dim, .. } = self.inputs[n];
-        let facts = Facts { dim, stratum: Stratum::of(axis), kind: Kind::Real };
+        let Input { axis, dim, kind, .. } = self.inputs[n];
+        let stratum = Stratum::of(axis);
+        let facts = match kind {
+            Kind::Real | Kind::Complex => Facts { kind, ..Facts::real(dim, stratum) },
+            Kind::Int => Facts::int(dim, stratum, ints::INPUT_BITS),
+        };
         self.intern(Node::Input(n as u32), facts)
     }
 
     /// A number.
     pub fn constant(&mut self, value: f64) -> ExprId {
-        let facts = Facts { dim: 1, stratum: Stratum::Const, kind: Kind::Real };
+        let facts = Facts::real(1, Stratum::Const);
         self.intern(Node::Const(Real::new(value)), facts)
     }
 
-    /// The global row number along `axis`, as a real.
+    /// The global row number along `axis`, an integer.
     pub fn pos(&mut self, axis: Axis) -> ExprId {
-        let facts = Facts { dim: 1, stratum: Stratum::of(Some(axis)), kind: Kind::Real };
+        let facts = Facts::int(1, Stratum::of(Some(axis)), ints::ROW_BITS);
         self.intern(Node::Pos(axis), facts)
     }
 
@@ -97,6 +125,10 @@ impl Formula {
     ) -> Result<ExprId, BuildError> {
         let def = op.def();
         self.check_call(def, args, params)?;
+        ints::check_complex(self, op, args)?;
+        if op != Op::AsReal && args.iter().any(|&a| self.kind(a) == Kind::Complex) {
+            return typed::apply(self, op, args, params);
+        }
         let dims: Vec<usize> = args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, params)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -106,12 +138,23 @@ impl Formula {
                 def.name
             )));
         }
+        let Some(args) = ints::fit(self, op, args, params)? else { return Ok(args[0]) };
         if let Some(expand) = def.expand {
-            return Ok(expand(self, args, params));
+            return Ok(expand(self, &args, params));
         }
-        let stratum = self.join(args.iter().copied());
-        let node = Node::Op(op, args.to_vec(), params.to_vec());
-        Ok(self.intern(node, Facts { dim, stratum, kind: Kind::Real }))
+        let facts = ints::facts(self, op, &args, params, dim).map_err(BuildError::Limit)?;
+        Ok(self.intern(Node::Op(op, args, params.to_vec()), facts))
+    }
+
+    /// The nearest real of an integer; other numbers are themselves.
+    pub fn to_real(&mut self, id: ExprId) -> ExprId {
+        match self.kind(id) {
+            Kind::Real | Kind::Complex => id,
+            Kind::Int => {
+                let facts = Facts::real(self.dim(id), self.stratum(id));
+                self.intern(Node::Op(Op::ToReal, vec![id], Vec::new()), facts)
+            }
+        }
     }
 
     /// Applies an operation to arguments that are known to fit, as in derivatives and passes.
@@ -126,7 +169,7 @@ impl Formula {
     ///
     /// # Errors
     /// When the arguments do not fit the reduction; the message names both sides.
-    pub fn reduce(&mut self, reduction: Reduction) -> Result<ExprId, BuildError> {
+    pub fn reduce(&mut self, mut reduction: Reduction) -> Result<ExprId, BuildError> {
         let def = reduction.reducer.def();
         if reduction.args.len() != def.arity || (reduction.k != 0 && !def.takes_k) {
             let (k, taken) = (usize::from(reduction.k != 0), usize::from(def.takes_k));
@@ -137,8 +180,11 @@ impl Formula {
                 count(reduction.args.len(), k)
             )));
         }
+        ints::fit_reduction(self, &mut reduction)?;
         let all = reduction.args.iter().copied().chain(reduction.mask);
-        self.only_reals(def.name, all.clone())?;
+        if all.clone().any(|id| self.kind(id) == Kind::Complex) {
+            return typed::reduce(self, reduction);
+        }
         let dims: Vec<usize> = reduction.args.iter().map(|&a| self.dim(a)).collect();
         let dim = (def.shape)(&dims, reduction.k)
             .map_err(|why| BuildError::Shape(format!("{}: {why}", def.name)))?;
@@ -157,9 +203,15 @@ impl Formula {
                 def.name
             )));
         }
+        if let Some(expand) = def.expand {
+            return Ok(expand(self, &reduction));
+        }
         let stratum = self.join(all).without(reduction.axis);
-        let kind = if def.index { Kind::Index } else { Kind::Real };
-        Ok(self.intern(Node::Reduce(reduction), Facts { dim, stratum, kind }))
+        let facts = match def.index {
+            true => Facts::int(dim, stratum, ints::ROW_BITS),
+            false => Facts::real(dim, stratum),
+        };
+        Ok(self.intern(Node::Reduce(reduction), facts))
     }
 
     /// A sum over an axis, for derivatives and passes.
@@ -190,12 +242,14 @@ impl Formula {
         Ok(())
     }
 
-    fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
+    pub(super) fn join(&self, ids: impl Iterator<Item = ExprId>) -> Stratum {
         ids.fold(Stratum::Const, |s, id| s.join(self.stratum(id)))
     }
 
     fn check_call(&self, def: &OpDef, args: &[ExprId], params: &[i64]) -> Result<(), BuildError> {
-        if args.len() != def.arity || params.len() != def.params {
+        // The shape rule counts lists.
+        let fits = def.params == LISTS || params.len() == def.params;
+        if args.len() != def.arity || !fits {
             return Err(BuildError::Arity(format!(
                 "{} takes {}, but got {}",
                 def.name,
@@ -203,27 +257,14 @@ impl Formula {
                 count(args.len(), params.len())
             )));
         }
-        self.only_reals(def.name, args.iter().copied())
-    }
-
-    fn only_reals(
-        &self,
-        name: &str,
-        mut args: impl Iterator<Item = ExprId>,
-    ) -> Result<(), BuildError> {
-        match args.find(|&a| self.kind(a) == Kind::Index) {
-            Some(_) => Err(BuildError::Place(format!(
-                "{name}: row numbers of argmin, argmax and argkmin can only be outputs"
-            ))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
 fn count(args: usize, params: usize) -> String {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     match params {
-        0 => plural(args, "argument"),
+        0 | LISTS => plural(args, "argument"),
         _ => format!("{} and {}", plural(args, "argument"), plural(params, "literal integer")),
     }
 }

@@ -2,7 +2,7 @@
 //! compared with.
 //!
 //! In go a formula, the numbers of rows of both indices and one array for each input; out comes one
-//! array for each output, row numbers as exact reals. Values of one index are computed once a row
+//! array for each output. Integers are float64 here, exact up to 2^53; an input beyond is refused. Values of one index are computed once a row
 //! and stored, nested reductions among them; pair values are computed again for each reduction
 //! that folds them and never stored, so memory is linear in the rows. Nothing here is fast, and
 //! nothing panics on arrays that do not fit.
@@ -15,7 +15,7 @@ use crate::ops::Op;
 use crate::reduce::Row;
 
 use super::arena::{ExprId, Formula, Input, Node, Reduction};
-use super::types::{Axis, Stratum};
+use super::types::{Axis, Kind, Stratum};
 
 /// Rows of components, one row after the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +40,9 @@ pub enum EvalError {
     /// A value does not fit into memory.
     #[error("{0}")]
     Memory(String),
+    /// An integer input holds something else, or an integer beyond 2^53.
+    #[error("{0}")]
+    Integer(String),
 }
 
 /// Evaluates every output of `f` for `m` rows of `i` and `n` rows of `j`.
@@ -87,7 +90,14 @@ fn check_input(input: &Input, matrix: &Matrix, m: usize, n: usize) -> Result<(),
             data.len()
         )));
     }
-    Ok(())
+    let exact = |v: &f64| v.abs() <= 2f64.powi(53) && v.fract() == 0.0;
+    match data.iter().find(|v| input.kind == Kind::Int && !exact(v)) {
+        None => Ok(()),
+        Some(v) => Err(EvalError::Integer(format!(
+            "`{}` holds {v:?}, but integers up to 2^53 can be evaluated",
+            input.name
+        ))),
+    }
 }
 
 /// How many rows are stored for a value.
@@ -459,6 +469,34 @@ mod tests {
         ] {
             let found = evaluate(&f, 2, 1, &inputs);
             assert_eq!(found, Err(EvalError::Shape(message.into())));
+        }
+    }
+
+    #[test]
+    fn integers_are_exact_beyond_float32() {
+        let mut f = Formula::new("f");
+        let [label, other] = [("label", I), ("other", J)]
+            .map(|(name, axis)| f.input_of(name, axis, 1, Kind::Int).expect("valid"));
+        let same = f.apply(Op::Eq, &[label, other], &[]);
+        let one = f.constant(1.0);
+        let count = masked(&mut f, Reducer::Sum, Axis::J, &[one], Some(same));
+        let next = f.add(label, one);
+        f.output("count", I, count).expect("fits");
+        f.output("next", I, next).expect("fits");
+        super::super::verify::verify(&f).expect("valid");
+        let (big, huge) = (2f64.powi(24), 2f64.powi(53));
+        let inputs = [matrix(1, &[big, -huge]), matrix(1, &[big, big + 1.0, -huge])];
+        let found = evaluate(&f, 2, 3, &inputs).expect("evaluates");
+        assert_eq!(found[0].data, [1.0, 1.0]);
+        assert_eq!(found[1].data, [big + 1.0, 1.0 - huge]);
+        for (wrong, message) in [
+            (0.5, "`label` holds 0.5, but integers up to 2^53 can be evaluated"),
+            (2.0 * huge, "`label` holds 1.8014398509481984e16, but integers up to 2^53 can be"),
+            (f64::NAN, "`label` holds NaN, but"),
+        ] {
+            let inputs = [matrix(1, &[big, wrong]), inputs[1].clone()];
+            let found = evaluate(&f, 2, 3, &inputs).expect_err("no such integer");
+            assert!(found.to_string().starts_with(message), "{found}");
         }
     }
 

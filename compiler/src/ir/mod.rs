@@ -2,9 +2,9 @@
 //! KeOps strings.
 //!
 //! A [`Formula`] is a list of inputs, an arena of hash-consed expression nodes and a list of
-//! outputs. Every value is a vector of reals whose length (`dim`) is known. A value lives in one
-//! [`Stratum`]: constant, parameter, `i`, `j` or pair, the smallest place where it can be
-//! computed. A reduction is a node like any other: `sum[j] e` maps a pair value to an `i` value,
+//! outputs. Every value is a vector, of reals or of exact integers ([`Kind`]), whose length (`dim`)
+//! is known. A value lives in one [`Stratum`]: constant, parameter, `i`, `j` or pair, the smallest
+//! place where it can be computed. A reduction is a node like any other: `sum[j] e` maps a pair value to an `i` value,
 //! so reductions nest, and a gradient is again a formula. [`crate::schedule`] later cuts
 //! nested reductions into kernels.
 //!
@@ -20,12 +20,13 @@
 mod arena;
 mod build;
 pub mod eval;
+pub mod ints;
 mod print;
 mod types;
 pub mod verify;
 
 pub use arena::{ExprId, Formula, Input, Node, Output, Reduction};
 pub use build::{BuildError, MAX_DIM, MAX_NODES};
-pub use print::{Key, canonical_text, key};
+pub use print::{Key, canonical_text, key, literals};
 pub(crate) use print::{call, leaf};
-pub use types::{Accumulation, Axis, Dtype, Kind, Real, Stratum};
+pub use types::{Accumulation, Axis, Dtype, Kind, Real, Storage, Stratum};

@@ -10,6 +10,8 @@
 use std::fmt;
 use std::fmt::Write as _;
 
+use crate::ops::{LISTS, Op, lists};
+
 use super::arena::{ExprId, Formula, Node, Reduction};
 use super::types::Axis;
 
@@ -37,13 +39,11 @@ pub fn key(f: &Formula) -> Key {
 
 /// The canonical text of a formula.
 pub fn canonical_text(f: &Formula) -> String {
-    let acc = f.acc.name().map_or_else(String::new, |name| format!(" acc {name}"));
-    let mut text = format!("tilefold 1;\nformula f{acc} {{\n");
+    let acc = f.acc.name().map_or_else(String::new, |name| format!("acc {name} "));
+    let relaxed = if f.relaxed { "relaxed " } else { "" };
+    let mut text = format!("tilefold 1;\nformula f {acc}{relaxed}{{\n");
     for input in &f.inputs {
-        let space = match input.dim {
-            1 => String::from("R"),
-            dim => format!("R^{dim}"),
-        };
+        let space = input.kind.space(input.dim);
         line(&mut text, format_args!("{}{} : {space}", input.name, row(input.axis)));
     }
     for name in unused(f) {
@@ -88,12 +88,23 @@ pub(crate) fn call(f: &Formula, id: ExprId, name: &dyn Fn(ExprId) -> String) -> 
     match f.node(id) {
         Node::Op(op, args, params) => {
             let args = args.iter().map(|&a| name(a));
-            let params = params.iter().map(i64::to_string);
-            let list: Vec<String> = args.chain(params).collect();
+            let list: Vec<String> = args.chain(literals(*op, params)).collect();
             format!("{}({})", op.def().name, list.join(", "))
         }
         Node::Reduce(r) => fold(r, name),
         Node::Input(_) | Node::Const(_) | Node::Pos(_) => leaf(f, id).unwrap_or_default(),
+    }
+}
+
+/// The literal parameters of an operation, as they are written.
+pub fn literals(op: Op, params: &[i64]) -> Vec<String> {
+    let numbers = |list: &[i64]| list.iter().map(i64::to_string).collect::<Vec<_>>();
+    match op.def().params {
+        LISTS => {
+            let all = lists(params).unwrap_or_default();
+            all.into_iter().map(|list| format!("[{}]", numbers(list).join(", "))).collect()
+        }
+        _ => numbers(params),
     }
 }
 
@@ -195,7 +206,6 @@ fn prefix(f: &Formula) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Op;
     use crate::reduce::Reducer;
 
     fn reduce(f: &mut Formula, reducer: Reducer, args: &[ExprId]) -> ExprId {
@@ -360,6 +370,10 @@ formula f {
         assert_eq!(base, key(&sample(true, "other", "a", 2.0)));
         assert_ne!(base, key(&sample(false, "f", "b", 2.0)));
         assert_ne!(base, key(&sample(false, "f", "a", 2.0000000000000004)));
+        let mut relaxed = sample(false, "f", "a", 2.0);
+        relaxed.relaxed = true;
+        assert_ne!(base, key(&relaxed));
+        assert!(canonical_text(&relaxed).contains("formula f relaxed {\n"));
         let hex = base.to_string();
         assert_eq!(hex.len(), 64);
         assert_eq!(hex[..2], format!("{:02x}", base.bytes()[0]));

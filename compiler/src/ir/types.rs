@@ -106,8 +106,36 @@ impl fmt::Display for Stratum {
 pub enum Kind {
     /// Reals in the formula's dtype.
     Real,
-    /// 64-bit row numbers, the result of `argmin` and its kin. They can only be outputs.
-    Index,
+    /// Complex numbers. `dim` counts reals, here as everywhere: n numbers are 2n components, the
+    /// real and the imaginary part of the first, then those of the second, and so on. Arrays hold
+    /// them in the same order. Only inputs and `as_complex` are of this kind, and only `as_real`
+    /// and outputs read it: see `ops/typed.rs`.
+    Complex,
+    /// Exact 64-bit integers: labels, row numbers, and their sums. See [`super::ints`].
+    Int,
+}
+
+impl Kind {
+    /// How many numbers of this kind `dim` components are.
+    pub fn count(self, dim: usize) -> usize {
+        match self {
+            Kind::Complex => dim / 2,
+            Kind::Real | Kind::Int => dim,
+        }
+    }
+
+    /// The space of `dim` components, as formula files spell it.
+    pub fn space(self, dim: usize) -> String {
+        let field = match self {
+            Kind::Real => "R",
+            Kind::Complex => "C",
+            Kind::Int => "int",
+        };
+        match self.count(dim) {
+            1 => field.into(),
+            n => format!("{field}^{n}"),
+        }
+    }
 }
 
 /// An exact float64 constant that can be hashed: equality is equality of bits, and every NaN is
@@ -163,7 +191,7 @@ impl Accumulation {
     }
 }
 
-/// The scalar type that a kernel reads, computes with and writes.
+/// The scalar type that a kernel computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dtype {
     /// 32-bit floats.
@@ -181,6 +209,54 @@ impl Dtype {
         match self {
             Dtype::F32 => "f32",
             Dtype::F64 => "f64",
+        }
+    }
+}
+
+/// The scalar type of a kernel's arrays: what `dtype` in a formula file names.
+///
+/// 16-bit arrays are converted to f32 when rows and columns are packed, and results are rounded
+/// once when they are written (to nearest, ties to even); everything between is f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Storage {
+    /// 16-bit floats of IEEE 754: 11 bits of significand, up to 65504.
+    F16,
+    /// The upper half of a 32-bit float: 8 bits of significand.
+    BF16,
+    /// 32-bit floats.
+    F32,
+    /// 64-bit floats.
+    F64,
+}
+
+impl Storage {
+    /// Every type.
+    pub const ALL: &[Storage] = &[Storage::F16, Storage::BF16, Storage::F32, Storage::F64];
+
+    /// The name in formula files, symbols and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Storage::F16 => "f16",
+            Storage::BF16 => "bf16",
+            Storage::F32 => "f32",
+            Storage::F64 => "f64",
+        }
+    }
+
+    /// What kernels of such arrays compute with.
+    pub fn computes(self) -> Dtype {
+        match self {
+            Storage::F16 | Storage::BF16 | Storage::F32 => Dtype::F32,
+            Storage::F64 => Dtype::F64,
+        }
+    }
+}
+
+impl From<Dtype> for Storage {
+    fn from(dtype: Dtype) -> Storage {
+        match dtype {
+            Dtype::F32 => Storage::F32,
+            Dtype::F64 => Storage::F64,
         }
     }
 }

@@ -10,7 +10,9 @@
 //! - operations and reductions have as many arguments and parameters as their rooms say;
 //! - dims follow the rooms' shape rules and are 1 to [`MAX_DIM`]; a mask is a scalar;
 //! - the stratum of a node is the join of its arguments', without the axis that a reduction folds;
-//! - only the reductions that say so give row numbers, and no node reads row numbers;
+//! - integers come from inputs, positions, row numbers and what keeps them (see [`super::ints`]),
+//!   and only operations that take integers read them;
+//! - only inputs and `as_complex` are complex, of an even dim, and only `as_real` reads them;
 //! - there is no composite: those were expanded when they were built;
 //! - `k` is given where the reduction takes it, and is 0 elsewhere;
 //! - an output exists and its axis holds its value.
@@ -19,7 +21,9 @@ use std::collections::HashSet;
 
 use super::arena::{ExprId, Formula, Node, Reduction};
 use super::build::MAX_DIM;
+use super::ints;
 use super::types::{Kind, Stratum};
+use crate::ops::{LISTS, Op};
 
 /// Checks every invariant of this module's text.
 ///
@@ -59,39 +63,57 @@ fn arguments(f: &Formula, id: ExprId) -> Result<(), String> {
     if let Some(later) = node.args().find(|a| *a >= id) {
         return Err(format!("the argument {later} does not come first"));
     }
-    match node.args().find(|&a| f.kind(a) == Kind::Index) {
-        Some(index) => Err(format!("the argument {index} is a row number")),
+    if let Some(integer) = ints::misread(f, node) {
+        return Err(format!("the argument {integer} is an integer"));
+    }
+    let reads_complex = matches!(node, Node::Op(Op::AsReal, ..));
+    match node.args().find(|&a| f.kind(a) == Kind::Complex && !reads_complex) {
+        Some(complex) => Err(format!("the argument {complex} is complex")),
         None => Ok(()),
     }
 }
 
-/// Computes the dim, stratum and kind of a node again and compares.
+/// Computes the dim, stratum, kind and bits of a node again and compares.
 fn facts(f: &Formula, id: ExprId) -> Result<(), String> {
-    let real = |dim, stratum| (dim, stratum, Kind::Real);
+    let real = |dim, stratum| (dim, stratum, Kind::Real, 0);
+    let int = |dim, stratum, bits| (dim, stratum, Kind::Int, bits);
     let join = f.node(id).args().fold(Stratum::Const, |s, a| s.join(f.stratum(a)));
     let expected = match f.node(id) {
         Node::Input(index) => {
             let known = f.inputs.get(*index as usize);
             let input = known.ok_or_else(|| format!("there is no input {index}"))?;
-            real(input.dim, Stratum::of(input.axis))
+            if input.kind == Kind::Complex && !input.dim.is_multiple_of(2) {
+                return Err(format!("{} columns are no complex numbers", input.dim));
+            }
+            match input.kind {
+                Kind::Real | Kind::Complex => (input.dim, Stratum::of(input.axis), input.kind, 0),
+                Kind::Int => int(input.dim, Stratum::of(input.axis), ints::INPUT_BITS),
+            }
         }
         Node::Const(_) => real(1, Stratum::Const),
-        Node::Pos(axis) => real(1, Stratum::of(Some(*axis))),
+        Node::Pos(axis) => int(1, Stratum::of(Some(*axis)), ints::ROW_BITS),
         Node::Op(op, args, params) => {
             let def = op.def();
             count(def.name, "arguments", args.len(), def.arity)?;
-            count(def.name, "parameters", params.len(), def.params)?;
+            if def.params != LISTS {
+                count(def.name, "parameters", params.len(), def.params)?;
+            }
             if def.expand.is_some() {
                 return Err(format!("the composite {} was not expanded", def.name));
             }
             let dim = (def.shape)(&dims(f, args), params);
-            real(dim.map_err(|why| format!("{}: {why}", def.name))?, join)
+            let dim = dim.map_err(|why| format!("{}: {why}", def.name))?;
+            let facts = ints::facts(f, *op, args, params, dim)?;
+            (dim, join, facts.kind, facts.bits)
         }
-        Node::Reduce(r) => (fold_dim(f, r)?, join.without(r.axis), kind(r)),
+        Node::Reduce(r) if r.reducer.def().index => {
+            int(fold_dim(f, r)?, join.without(r.axis), ints::ROW_BITS)
+        }
+        Node::Reduce(r) => real(fold_dim(f, r)?, join.without(r.axis)),
     };
-    let found = (f.dim(id), f.stratum(id), f.kind(id));
+    let found = (f.dim(id), f.stratum(id), f.kind(id), f.bits(id));
     if found != expected {
-        return Err(format!("dim, stratum and kind are {found:?} instead of {expected:?}"));
+        return Err(format!("dim, stratum, kind and bits are {found:?}, not {expected:?}"));
     }
     match found.0 {
         1..=MAX_DIM => Ok(()),
@@ -112,6 +134,9 @@ fn count(name: &str, what: &str, found: usize, expected: usize) -> Result<(), St
 
 fn fold_dim(f: &Formula, r: &Reduction) -> Result<usize, String> {
     let def = r.reducer.def();
+    if def.expand.is_some() {
+        return Err(format!("the composite {} was not expanded", def.name));
+    }
     count(def.name, "arguments", r.args.len(), def.arity)?;
     if !def.takes_k && r.k != 0 {
         return Err(format!("{} takes no k, but k is {}", def.name, r.k));
@@ -120,10 +145,6 @@ fn fold_dim(f: &Formula, r: &Reduction) -> Result<usize, String> {
         return Err(format!("the mask {mask} has {} components", f.dim(mask)));
     }
     (def.shape)(&dims(f, &r.args), r.k).map_err(|why| format!("{}: {why}", def.name))
-}
-
-fn kind(r: &Reduction) -> Kind {
-    if r.reducer.def().index { Kind::Index } else { Kind::Real }
 }
 
 fn outputs(f: &Formula) -> Result<(), String> {
@@ -145,7 +166,6 @@ mod tests {
     use super::*;
     use crate::ir::arena::{Facts, Input, Output};
     use crate::ir::types::{Axis, Real};
-    use crate::ops::Op;
     use crate::reduce::Reducer;
 
     /// `a[i] = sum[j] dot(x, y)`; its nodes are x, y, their product, its sum, the reduction.
@@ -186,44 +206,54 @@ mod tests {
 
     #[test]
     fn broken_nodes_are_found() {
-        use Kind::{Index, Real as R};
         use Stratum::{Const, I, Pair, Param};
         let op = |op, args: &[ExprId], params: &[i64]| Node::Op(op, args.to_vec(), params.to_vec());
+        let (r, n) = (Facts::real, |dim, stratum| Facts::int(dim, stratum, 45));
+        let facts = "dim, stratum, kind and bits are ";
         let table = [
-            (Node::Input(7), 3, I, R, "there is no input 7"),
-            (op(Op::Neg, &[ExprId(5)], &[]), 3, I, R, "the argument v5 does not come first"),
-            (op(Op::Neg, &[X, Y], &[]), 3, Pair, R, "neg has 2 arguments instead of 1"),
-            (op(Op::Neg, &[X], &[1]), 3, I, R, "neg has 1 parameters instead of 0"),
-            (op(Op::Dot, &[X, Y], &[]), 1, Pair, R, "the composite dot was not expanded"),
-            (op(Op::Elem, &[X], &[-1]), 1, I, R, "elem: the index is -1"),
-            (op(Op::Neg, &[X], &[]), 2, I, R, "dim, stratum and kind are (2, I, Real) instead"),
-            (op(Op::Neg, &[X], &[]), 3, Pair, R, "dim, stratum and kind are (3, Pair, Real) "),
-            (op(Op::Neg, &[X], &[]), 3, I, Index, "dim, stratum and kind are (3, I, Index) "),
-            (Node::Const(Real::new(1.0)), 1, Param, R, "dim, stratum and kind are (1, Param, "),
-            (Node::Pos(Axis::I), 1, Const, R, "dim, stratum and kind are (1, Const, Real) "),
-            (fold(Reducer::ArgMin, &[DOT], None, 0), 1, I, R, "dim, stratum and kind are (1, I, "),
-            (fold(Reducer::Sum, &[DOT, DOT], None, 0), 1, I, R, "sum has 2 arguments instead of"),
-            (fold(Reducer::Sum, &[DOT], None, 2), 1, I, R, "sum takes no k, but k is 2"),
-            (fold(Reducer::Sum, &[DOT], Some(Y), 0), 1, I, R, "the mask v1 has 3 components"),
-            (fold(Reducer::KMin, &[DOT], None, 0), 1, I, R, "kmin: k is 0"),
+            (Node::Input(7), r(3, I), "there is no input 7"),
+            (op(Op::Neg, &[ExprId(5)], &[]), r(3, I), "the argument v5 does not come first"),
+            (op(Op::Neg, &[X, Y], &[]), r(3, Pair), "neg has 2 arguments instead of 1"),
+            (op(Op::Neg, &[X], &[1]), r(3, I), "neg has 1 parameters instead of 0"),
+            (op(Op::Dot, &[X, Y], &[]), r(1, Pair), "the composite dot was not expanded"),
+            (op(Op::Elem, &[X], &[-1]), r(1, I), "elem: the index is -1"),
+            (op(Op::Neg, &[X], &[]), r(2, I), &format!("{facts}(2, I, Real, 0), not (3,")),
+            (op(Op::Neg, &[X], &[]), r(3, Pair), &format!("{facts}(3, Pair, Real, 0), not")),
+            (op(Op::Neg, &[X], &[]), n(3, I), &format!("{facts}(3, I, Int, 45), not")),
+            (Node::Const(Real::new(1.0)), r(1, Param), &format!("{facts}(1, Param, ")),
+            (Node::Pos(Axis::I), r(1, Const), &format!("{facts}(1, Const, Real, 0), not")),
+            (Node::Pos(Axis::I), Facts::int(1, I, 9), &format!("{facts}(1, I, Int, 9), not")),
+            (fold(Reducer::ArgMin, &[DOT], None, 0), r(1, I), &format!("{facts}(1, I, Real, ")),
+            (fold(Reducer::Sum, &[DOT, DOT], None, 0), r(1, I), "sum has 2 arguments instead of"),
+            (fold(Reducer::Sum, &[DOT], None, 2), r(1, I), "sum takes no k, but k is 2"),
+            (fold(Reducer::Sum, &[DOT], Some(Y), 0), r(1, I), "the mask v1 has 3 components"),
+            (fold(Reducer::KMin, &[DOT], None, 0), r(1, I), "kmin: k is 0"),
         ];
-        for (node, dim, stratum, kind, why) in table {
+        for (node, facts, why) in table {
             let mut f = valid();
-            f.intern(node, Facts { dim, stratum, kind });
+            f.intern(node, facts);
             let found = verify(&f).expect_err(why);
             assert!(found.starts_with(&format!("v5: {why}")), "{found}, not {why}");
         }
     }
 
     #[test]
-    fn row_numbers_are_not_read() {
+    fn integers_are_not_read_as_reals() {
         let mut f = valid();
         let index = fold(Reducer::ArgMin, &[DOT], None, 0);
-        let id = f.intern(index, Facts { dim: 1, stratum: Stratum::I, kind: Kind::Index });
+        let id = f.intern(index, Facts::int(1, Stratum::I, 45));
         assert_eq!(verify(&f), Ok(()));
-        let read = Node::Op(Op::Neg, vec![id], vec![]);
-        f.intern(read, Facts { dim: 1, stratum: Stratum::I, kind: Kind::Real });
-        assert_eq!(verify(&f), Err(format!("v6: the argument {id} is a row number")));
+        let broken = [
+            Node::Op(Op::Exp, vec![id], vec![]),
+            Node::Op(Op::Lt, vec![id, X], vec![]),
+            Node::Op(Op::Concat, vec![X, id], vec![]),
+            fold(Reducer::Sum, &[id], None, 0),
+        ];
+        for read in broken {
+            let mut f = f.clone();
+            f.intern(read, Facts::real(1, Stratum::I));
+            assert_eq!(verify(&f), Err(format!("v6: the argument {id} is an integer")));
+        }
     }
 
     #[test]
@@ -251,9 +281,12 @@ mod tests {
     fn inputs_are_compared_with_their_nodes() {
         let mut f = valid();
         f.inputs[1] = Input { axis: None, ..f.inputs[1].clone() };
-        assert!(verify(&f).is_err_and(|why| why.starts_with("v1: dim, stratum and kind")));
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v1: dim, stratum, kind and bits")));
+        let mut f = valid();
+        f.inputs[1].kind = Kind::Int;
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v1: dim, stratum, kind and bits")));
         let mut f = valid();
         f.inputs[0].dim = 0;
-        assert!(verify(&f).is_err_and(|why| why.starts_with("v0: dim, stratum and kind")));
+        assert!(verify(&f).is_err_and(|why| why.starts_with("v0: dim, stratum, kind and bits")));
     }
 }

@@ -4,6 +4,8 @@
 //! true, 0 is false, and whatever is not 0 counts as true. Never a derivative with respect to a
 //! condition: it is zero wherever it exists.
 
+use crate::ir::{ExprId, Formula};
+
 use super::{Emit, Grad, Op, OpDef, map1, map2, map3, same_or_one};
 
 /// Integers up to this size are exact in float64.
@@ -282,6 +284,53 @@ pub const WHERE: OpDef = OpDef {
     expand: None,
     domain: &[(0.5, 2.0), (-2.0, 2.0), (-2.0, 2.0)],
 };
+
+/// Smaller of two.
+pub const MINIMUM: OpDef = OpDef {
+    name: "minimum",
+    aliases: &["Minimum"],
+    doc: "The smaller of f and g, component by component; NaN if either is NaN. Where they are \
+          equal, the result is g, and the gradient goes to f. min(f, g) says the same.",
+    arity: 2,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map2(args, out, |a, b| if a < b || a.is_nan() { a } else { b }),
+    grad: Grad::Vjp(|f, c, seed| {
+        let other = f.apply(Op::Lt, &[c.args[1], c.args[0]], &[]);
+        pick_adjoints(f, other, seed)
+    }),
+    emit: Emit::Map("tf_min($0, $1)"),
+    expand: None,
+    domain: &[(-2.0, 2.0), (-2.0, 2.0)],
+};
+
+/// Larger of two.
+pub const MAXIMUM: OpDef = OpDef {
+    name: "maximum",
+    aliases: &["Maximum"],
+    doc: "The larger of f and g, component by component; NaN if either is NaN. Where they are \
+          equal, the result is g, and the gradient goes to f. max(f, g) says the same.",
+    arity: 2,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map2(args, out, |a, b| if a > b || a.is_nan() { a } else { b }),
+    grad: Grad::Vjp(|f, c, seed| {
+        let other = f.apply(Op::Lt, &[c.args[0], c.args[1]], &[]);
+        pick_adjoints(f, other, seed)
+    }),
+    emit: Emit::Map("tf_max($0, $1)"),
+    expand: None,
+    domain: &[(-2.0, 2.0), (-2.0, 2.0)],
+};
+
+/// The seed for the second argument where `other` holds, else for the first.
+fn pick_adjoints(f: &mut Formula, other: ExprId, seed: ExprId) -> Vec<Option<ExprId>> {
+    let zero = f.constant(0.0);
+    vec![
+        Some(f.apply(Op::Where, &[other, zero, seed], &[])),
+        Some(f.apply(Op::Where, &[other, seed, zero], &[])),
+    ]
+}
 
 /// Equality.
 pub const EQ: OpDef = OpDef {

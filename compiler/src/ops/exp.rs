@@ -188,6 +188,120 @@ pub const XLOGX: OpDef = OpDef {
     domain: &[(0.5, 2.0)],
 };
 
+/// Exponential less 1.
+pub const EXPM1: OpDef = OpDef {
+    name: "expm1",
+    aliases: &["Expm1"],
+    doc: "e^f - 1, with all digits near 0; -1 at -inf.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, libm::expm1),
+    grad: Grad::Vjp(|f, c, seed| {
+        let slope = f.apply(Op::Exp, c.args, &[]);
+        vec![Some(f.mul(seed, slope))]
+    }),
+    emit: Emit::Map("tf_expm1($0)"),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// Logarithm of 1 more.
+pub const LOG1P: OpDef = OpDef {
+    name: "log1p",
+    aliases: &["Log1p"],
+    doc: "log(1 + f), with all digits near 0; -inf at -1, NaN below.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, libm::log1p),
+    grad: Grad::Vjp(|f, c, seed| {
+        let one = f.constant(1.0);
+        let divisor = f.add(one, c.args[0]);
+        vec![Some(f.div(seed, divisor))]
+    }),
+    emit: Emit::Map("tf_log1p($0)"),
+    expand: None,
+    domain: &[(-0.5, 2.0)],
+};
+
+/// Logarithm to base 2.
+pub const LOG2: OpDef = OpDef {
+    name: "log2",
+    aliases: &["Log2"],
+    doc: "Logarithm to base 2, exact at powers of 2; -inf at 0, NaN below.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, libm::log2),
+    grad: Grad::Vjp(|f, c, seed| {
+        let divisor = f.scale(std::f64::consts::LN_2, c.args[0]);
+        vec![Some(f.div(seed, divisor))]
+    }),
+    emit: Emit::Map("tf_log2($0)"),
+    expand: None,
+    domain: &[(0.5, 2.0)],
+};
+
+/// Logarithm to base 10.
+pub const LOG10: OpDef = OpDef {
+    name: "log10",
+    aliases: &["Log10"],
+    doc: "Logarithm to base 10; -inf at 0, NaN below.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, libm::log10),
+    grad: Grad::Vjp(|f, c, seed| {
+        let divisor = f.scale(std::f64::consts::LN_10, c.args[0]);
+        vec![Some(f.div(seed, divisor))]
+    }),
+    emit: Emit::Map("tf_log10($0)"),
+    expand: None,
+    domain: &[(0.5, 2.0)],
+};
+
+/// Cube root.
+pub const CBRT: OpDef = OpDef {
+    name: "cbrt",
+    aliases: &["Cbrt"],
+    doc: "Cube root, negative for negative f. The gradient at 0 is infinite.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, libm::cbrt),
+    grad: Grad::Vjp(|f, c, seed| {
+        let square = f.square(c.out);
+        let divisor = f.scale(3.0, square);
+        vec![Some(f.div(seed, divisor))]
+    }),
+    emit: Emit::Map("tf_cbrt($0)"),
+    expand: None,
+    domain: &[(0.5, 2.0)],
+};
+
+/// Length of a vector of the plane.
+pub const HYPOT: OpDef = OpDef {
+    name: "hypot",
+    aliases: &["Hypot"],
+    doc: "sqrt(f^2 + g^2) without overflow; infinite where either is, even beside NaN, as IEEE \
+          754 says. The gradient at the origin is 0, as that of norm2.",
+    arity: 2,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map2(args, out, libm::hypot),
+    grad: Grad::Vjp(|f, c, seed| {
+        // The divisor at the origin is 1, for 0 / 0 is NaN.
+        let one = f.constant(1.0);
+        let divisor = f.apply(Op::Where, &[c.out, c.out, one], &[]);
+        let scaled = f.div(seed, divisor);
+        vec![Some(f.mul(scaled, c.args[0])), Some(f.mul(scaled, c.args[1]))]
+    }),
+    emit: Emit::Map("tf_hypot($0, $1)"),
+    expand: None,
+    domain: &[(0.5, 2.0), (-2.0, -0.5)],
+};
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{check_refusals, check_scalars, check_slopes};

@@ -5,7 +5,7 @@
 
 use crate::ir::MAX_DIM;
 
-use super::{Emit, Grad, Op, OpDef};
+use super::{Emit, Grad, LISTS, Op, OpDef, lists, pack_lists};
 
 /// A literal length.
 fn length(n: i64) -> Result<usize, String> {
@@ -204,6 +204,140 @@ pub const ONE_HOT: OpDef = OpDef {
     domain: &[(0.0, 2.4)],
 };
 
+/// The indices that `pick` takes.
+fn picked(dim: usize, params: &[i64]) -> Result<usize, String> {
+    match lists(params)?[..] {
+        [[]] => Err("the list of indices is empty".into()),
+        [indices] => {
+            indices.iter().try_for_each(|&m| position(m, dim).map(|_| ()))?;
+            length(indices.len() as i64)
+        }
+        ref other => Err(format!("{} lists follow the argument, but there is 1", other.len())),
+    }
+}
+
+/// The indices of a node, which were checked when it was built.
+fn indices(params: &[i64]) -> impl Iterator<Item = usize> + '_ {
+    let all = lists(params).unwrap_or_default();
+    all.first().copied().unwrap_or_default().iter().map(|&m| m as usize)
+}
+
+/// Components by their indices.
+pub const PICK: OpDef = OpDef {
+    name: "pick",
+    aliases: &[],
+    doc: "The components at a literal list of indices, from 0, in the order of the list; an index \
+          may occur several times.",
+    arity: 1,
+    params: LISTS,
+    shape: |dims, params| picked(dims[0], params),
+    eval: |args, params, out| {
+        for (o, m) in out.iter_mut().zip(indices(params)) {
+            *o = args[0][m];
+        }
+    },
+    grad: Grad::Vjp(|f, c, seed| {
+        let n = [f.dim(c.args[0]) as i64];
+        let list: Vec<i64> = indices(c.params).map(|m| m as i64).collect();
+        vec![Some(f.apply(Op::Scatter, &[seed], &pack_lists(&[&list, &n])))]
+    }),
+    emit: Emit::Move(|_, params, c| indices(params).nth(c).map(|m| (0, m))),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// Components added at their indices.
+pub const SCATTER: OpDef = OpDef {
+    name: "scatter",
+    aliases: &[],
+    doc: "The adjoint of pick, for a literal list of indices and a list that holds a length: a \
+          vector of that length in which component k of f is added at the index k of the list, \
+          and 0 where there is none.",
+    arity: 1,
+    params: LISTS,
+    shape: |dims, params| match lists(params)?[..] {
+        [indices, &[n]] if indices.len() == dims[0] => {
+            let n = length(n)?;
+            picked(n, &pack_lists(&[indices])).map(|_| n)
+        }
+        [indices, &[_]] => Err(format!("{} indices for {} components", indices.len(), dims[0])),
+        _ => Err("a list of indices and a list of one length follow the argument".into()),
+    },
+    eval: |args, params, out| {
+        let mut first = vec![true; out.len()];
+        out.fill(0.0);
+        for (m, a) in indices(params).zip(args[0]) {
+            out[m] = if std::mem::take(&mut first[m]) { *a } else { out[m] + a };
+        }
+    },
+    grad: Grad::Vjp(|f, c, seed| {
+        let list: Vec<i64> = indices(c.params).map(|m| m as i64).collect();
+        vec![Some(f.apply(Op::Pick, &[seed], &pack_lists(&[&list])))]
+    }),
+    emit: Emit::Parts(|p, args, params| {
+        let n = params.last().map_or(0, |&n| n as usize);
+        let mut sums = vec![None; n];
+        for (m, &part) in indices(params).zip(&args[0]) {
+            sums[m] = Some(match sums[m] {
+                None => part,
+                Some(sum) => p.make("$0 + $1", &[sum, part]),
+            });
+        }
+        sums.into_iter().map(|sum| sum.unwrap_or_else(|| p.constant(0.0))).collect()
+    }),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// Components from the last to the first.
+pub const REVERSE: OpDef = OpDef {
+    name: "reverse",
+    aliases: &[],
+    doc: "The components from the last to the first.",
+    arity: 1,
+    params: 0,
+    shape: |dims, _| Ok(dims[0]),
+    eval: |args, _, out| {
+        for (o, a) in out.iter_mut().rev().zip(args[0]) {
+            *o = *a;
+        }
+    },
+    grad: Grad::Vjp(|f, _, seed| vec![Some(f.apply(Op::Reverse, &[seed], &[]))]),
+    emit: Emit::Move(|dims, _, c| Some((0, dims[0] - 1 - c))),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// Rows and columns exchanged.
+pub const TRANSPOSE: OpDef = OpDef {
+    name: "transpose",
+    aliases: &[],
+    doc: "The transpose of a matrix of a literal number of rows, row by row.",
+    arity: 1,
+    params: 1,
+    shape: |dims, params| match usize::try_from(params[0]) {
+        Ok(rows) if rows > 0 && dims[0].is_multiple_of(rows) => Ok(dims[0]),
+        _ => Err(format!("{} components do not make {} rows", dims[0], params[0])),
+    },
+    eval: |args, params, out| {
+        let rows = params[0] as usize;
+        let columns = out.len() / rows;
+        for (k, o) in out.iter_mut().enumerate() {
+            *o = args[0][k % rows * columns + k / rows];
+        }
+    },
+    grad: Grad::Vjp(|f, c, seed| {
+        let columns = f.dim(seed) as i64 / c.params[0];
+        vec![Some(f.apply(Op::Transpose, &[seed], &[columns]))]
+    }),
+    emit: Emit::Move(|dims, params, c| {
+        let rows = params[0] as usize;
+        Some((0, c % rows * (dims[0] / rows) + c / rows))
+    }),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{check_refusals, check_vectors};
@@ -220,6 +354,12 @@ mod tests {
             ("extract", &[2, 1], &[v], &[3.0]),
             ("extract_t", &[1, 4], &[v], &[0.0, 1.0, 2.0, 3.0]),
             ("concat", &[], &[v, &[4.0]], &[1.0, 2.0, 3.0, 4.0]),
+            ("pick", &[4, 2, 0, 0, 1], &[v], &[3.0, 1.0, 1.0, 2.0]),
+            ("scatter", &[4, 2, 0, 0, 2, 1, 4], &[&[1.0, 2.0, 3.0, -0.0]], &[5.0, 0.0, 1.0, 0.0]),
+            ("scatter", &[1, 1, 1, 2], &[&[-0.0]], &[0.0, -0.0]),
+            ("reverse", &[], &[v], &[3.0, 2.0, 1.0]),
+            ("transpose", &[1], &[v], v),
+            ("transpose", &[2], &[&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]], &[1., 4., 2., 5., 3., 6.]),
             ("one_hot", &[2], &[&[1.0]], &[0.0, 1.0]),
             ("one_hot", &[2], &[&[-0.7]], &[1.0, 0.0]),
             ("one_hot", &[2], &[&[0.5]], &[0.0, 1.0]),
@@ -245,6 +385,32 @@ mod tests {
             )
         };
         check_refusals(&[
+            (
+                "pick",
+                &[2],
+                &[2, 0, 2],
+                "pick: the index is 2, but a vector of 2 components has indices 0 to 1",
+            ),
+            ("pick", &[2], &[0], "pick: the list of indices is empty"),
+            ("pick", &[2], &[1, 0, 1, 0], "pick: 2 lists follow the argument, but there is 1"),
+            ("pick", &[2], &[2, 0], "pick: [2, 0] are no lists with their lengths"),
+            ("pick", &[2], &[-1], "pick: [-1] are no lists with their lengths"),
+            ("scatter", &[2], &[1, 0, 1, 3], "scatter: 1 indices for 2 components"),
+            (
+                "scatter",
+                &[1],
+                &[1, 3, 1, 3],
+                "scatter: the index is 3, but a vector of 3 components has indices 0 to 2",
+            ),
+            (
+                "scatter",
+                &[1],
+                &[1, 0],
+                "scatter: a list of indices and a list of one length follow the argument",
+            ),
+            ("scatter", &[1], &[1, 0, 1, 0], &length("scatter", 0)),
+            ("transpose", &[6], &[4], "transpose: 6 components do not make 4 rows"),
+            ("transpose", &[6], &[0], "transpose: 6 components do not make 0 rows"),
             ("elem", &[3], &[3], &index(3)),
             ("elem", &[3], &[-1], &index(-1)),
             ("elem", &[3], &[i64::MIN], &index(i64::MIN)),

@@ -8,15 +8,32 @@
 //! What goes in: nothing. What comes out: constants. This module never evaluates, differentiates
 //! or emits by itself; it only says how.
 
+pub mod analytic;
 pub mod arith;
+mod cartesian;
 pub mod compare;
+pub mod complex;
+pub mod cost;
 pub mod exp;
+pub mod hyper;
+pub mod ints;
 pub mod layout;
+pub mod logistic;
 pub mod matrix;
+pub mod pairs;
+pub mod rounding;
+pub mod scan;
+pub mod softdtw;
+pub mod special;
+pub mod spline;
+pub mod tensor;
 pub mod trig;
+pub(crate) mod typed;
 pub mod vector;
 
 use crate::ir::{ExprId, Formula};
+
+pub use tensor::{Contraction, Stride};
 
 /// Calls the macro `$m` with the list of operations, in the order of the documentation.
 ///
@@ -28,17 +45,29 @@ macro_rules! for_each_op {
             Add = arith::ADD, Sub = arith::SUB, Mul = arith::MUL, Div = arith::DIV,
             Neg = arith::NEG, Inv = arith::INV, Square = arith::SQUARE,
             Pow = exp::POW, Powf = exp::POWF, Sqrt = exp::SQRT, Rsqrt = exp::RSQRT,
-            Exp = exp::EXP, Exp2 = exp::EXP2, Log = exp::LOG, XLogX = exp::XLOGX,
-            Sin = trig::SIN, Cos = trig::COS, SinXDivX = trig::SINXDIVX,
-            SinXDivXPrime = trig::SINXDIVX_PRIME,
+            Cbrt = exp::CBRT, Hypot = exp::HYPOT,
+            Exp = exp::EXP, Exp2 = exp::EXP2, Expm1 = exp::EXPM1, Log = exp::LOG,
+            Log1p = exp::LOG1P, Log2 = exp::LOG2, Log10 = exp::LOG10, XLogX = exp::XLOGX,
+            Sin = trig::SIN, Cos = trig::COS, Tan = trig::TAN,
+            Sinc = trig::SINC, SinXDivX = trig::SINXDIVX, SinXDivXPrime = trig::SINXDIVX_PRIME,
             Asin = trig::ASIN, Acos = trig::ACOS, Atan = trig::ATAN, Atan2 = trig::ATAN2,
+            Sinh = hyper::SINH, Cosh = hyper::COSH, Tanh = hyper::TANH,
+            Asinh = hyper::ASINH, Acosh = hyper::ACOSH, Atanh = hyper::ATANH,
+            Sigmoid = logistic::SIGMOID, Softplus = logistic::SOFTPLUS, Silu = logistic::SILU,
+            Gelu = logistic::GELU, GeluTanh = logistic::GELU_TANH,
+            Erf = special::ERF, Erfc = special::ERFC, NormCdf = special::NORM_CDF,
+            Lgamma = special::LGAMMA, Digamma = special::DIGAMMA,
+            Polygamma = special::POLYGAMMA, Trigamma = special::TRIGAMMA,
             Abs = compare::ABS, Sign = compare::SIGN, Step = compare::STEP, Relu = compare::RELU,
             Floor = compare::FLOOR, Round = compare::ROUND, Mod = compare::MOD,
+            Trunc = rounding::TRUNC, Ceil = rounding::CEIL, Fmod = rounding::FMOD,
+            Minimum = compare::MINIMUM, Maximum = compare::MAXIMUM,
             Clamp = compare::CLAMP, ClampInt = compare::CLAMP_INT,
             DiffClampInt = compare::DIFF_CLAMP_INT, IfElse = compare::IF_ELSE,
             Where = compare::WHERE,
             Eq = compare::EQ, Ne = compare::NE, Lt = compare::LT, Le = compare::LE,
             And = compare::AND, Or = compare::OR,
+            ToReal = ints::TO_REAL,
             // all components into one
             Sum = vector::SUM, MaxOf = vector::MAX_OF, MinOf = vector::MIN_OF,
             ArgMaxOf = vector::ARG_MAX_OF, ArgMinOf = vector::ARG_MIN_OF,
@@ -51,9 +80,41 @@ macro_rules! for_each_op {
             SumT = layout::SUM_T, Elem = layout::ELEM, ElemT = layout::ELEM_T,
             Extract = layout::EXTRACT, ExtractT = layout::EXTRACT_T, Concat = layout::CONCAT,
             OneHot = layout::ONE_HOT,
-            // small matrices, row-major
+            Pick = layout::PICK, Scatter = layout::SCATTER, Reverse = layout::REVERSE,
+            Transpose = layout::TRANSPOSE,
+            // components one after the other
+            CumSum = scan::CUM_SUM, CumProd = scan::CUM_PROD, Scan = scan::SCAN,
+            Prod = scan::PROD, Mean = scan::MEAN,
+            // small matrices and tensors, row-major
             MatVecMult = matrix::MAT_VEC_MULT, VecMatMult = matrix::VEC_MAT_MULT,
-            TensorProd = matrix::TENSOR_PROD,
+            TensorProd = matrix::TENSOR_PROD, MatMul = matrix::MAT_MUL,
+            Trace = matrix::TRACE, Cross = matrix::CROSS, Cofactor = matrix::COFACTOR,
+            Det = matrix::DET, Inverse = matrix::INVERSE, Solve = matrix::SOLVE,
+            TensorDot = tensor::TENSOR_DOT, Kron = tensor::KRON,
+            // functions of curves and series
+            BSpline = spline::BSPLINE,
+            SoftMinRows = softdtw::SOFT_MIN_ROWS, SoftMinWeights = softdtw::SOFT_MIN_WEIGHTS,
+            SoftDtwSqDist = softdtw::SOFT_DTW_SQDIST,
+            // complex numbers: their type
+            Complex = complex::COMPLEX, Real = complex::REAL, Imag = complex::IMAG,
+            Conj = complex::CONJ, Angle = complex::ANGLE, Exp1j = complex::EXP1J,
+            AsComplex = complex::AS_COMPLEX, AsReal = complex::AS_REAL,
+            // complex numbers: pairs of reals side by side
+            Interleave = pairs::INTERLEAVE,
+            ComplexReal = pairs::COMPLEX_REAL, ComplexImag = pairs::COMPLEX_IMAG,
+            Real2Complex = pairs::REAL2COMPLEX, Imag2Complex = pairs::IMAG2COMPLEX,
+            ComplexExp1j = analytic::COMPLEX_EXP1J,
+            ComplexConj = pairs::COMPLEX_CONJ, ComplexAdd = pairs::COMPLEX_ADD,
+            ComplexSubtract = pairs::COMPLEX_SUBTRACT, ComplexMult = pairs::COMPLEX_MULT,
+            ComplexDivide = analytic::COMPLEX_DIVIDE, ComplexScal = pairs::COMPLEX_SCAL,
+            ComplexRealScal = pairs::COMPLEX_REAL_SCAL, ComplexInv = analytic::COMPLEX_INV,
+            ComplexSquare = pairs::COMPLEX_SQUARE, ComplexPow = analytic::COMPLEX_POW,
+            ComplexSqrt = analytic::COMPLEX_SQRT, ComplexExp = analytic::COMPLEX_EXP,
+            ComplexLog = analytic::COMPLEX_LOG,
+            ComplexSquareAbs = analytic::COMPLEX_SQUARE_ABS, ComplexAbs = analytic::COMPLEX_ABS,
+            ComplexAngle = analytic::COMPLEX_ANGLE,
+            ComplexSum = pairs::COMPLEX_SUM, ComplexSumT = pairs::COMPLEX_SUM_T,
+            ComplexDot = pairs::COMPLEX_DOT, BinaryScale = analytic::BINARY_SCALE,
         }
     };
 }
@@ -98,7 +159,7 @@ pub struct OpDef {
     pub doc: &'static str,
     /// Number of arguments.
     pub arity: usize,
-    /// Number of literal integer parameters after the arguments.
+    /// Number of literal integers after the arguments, or [`LISTS`].
     pub params: usize,
     /// Dims of the arguments and parameters to the dim of the result, or why they do not fit.
     pub shape: fn(&[usize], &[i64]) -> Result<usize, String>,
@@ -114,6 +175,33 @@ pub struct OpDef {
     pub expand: Option<Expand>,
     /// Where each argument may be sampled so that value and derivative are well defined.
     pub domain: &'static [(f64, f64)],
+}
+
+/// As [`OpDef::params`]: lists of literal integers follow the arguments, as many as the shape rule
+/// takes. A node holds each list as its length and then its items, see [`lists`].
+pub const LISTS: usize = usize::MAX;
+
+/// Takes the parameters of an operation with [`LISTS`] apart.
+///
+/// # Errors
+/// When a list is longer than what is left.
+pub fn lists(params: &[i64]) -> Result<Vec<&[i64]>, String> {
+    let mut rest = params;
+    let mut found = Vec::new();
+    while let Some((&len, items)) = rest.split_first() {
+        let len = usize::try_from(len).ok().filter(|&len| len <= items.len());
+        let len = len.ok_or_else(|| format!("{params:?} are no lists with their lengths"))?;
+        let (list, after) = items.split_at(len);
+        found.push(list);
+        rest = after;
+    }
+    Ok(found)
+}
+
+/// The parameters of a node for some lists: the inverse of [`lists`].
+pub fn pack_lists(lists: &[&[i64]]) -> Vec<i64> {
+    let with_length = |list: &&[i64]| [&[list.len() as i64], *list].concat();
+    lists.iter().flat_map(with_length).collect()
 }
 
 /// Builds the expansion of a composite from its arguments and parameters, which fit.
@@ -158,6 +246,9 @@ pub enum Emit {
     Move(EmitMove),
     /// The components of the result from all components of the arguments.
     Parts(EmitParts),
+    /// Sums of products of components of two arguments, as the [`Contraction`] for the arguments'
+    /// dims and the literal parameters says: written out when it is small, loops when it is not.
+    Contract(fn(&[usize], &[i64]) -> Contraction),
     /// The expansion is emitted.
     Expanded,
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::ir::eval::{Matrix, evaluate};
+use crate::passes::vjp;
 
 /// One call of each operation at least: its name, dims and parameters.
 const CALLS: &[(&str, &[usize], &[i64])] = &[
@@ -25,9 +26,36 @@ const CALLS: &[(&str, &[usize], &[i64])] = &[
     ("exp", &[2], &[]),
     ("exp2", &[2], &[]),
     ("log", &[2], &[]),
+    ("expm1", &[2], &[]),
+    ("log1p", &[2], &[]),
+    ("log2", &[2], &[]),
+    ("log10", &[2], &[]),
     ("xlogx", &[2], &[]),
+    ("cbrt", &[2], &[]),
+    ("hypot", &[3, 1], &[]),
     ("sin", &[2], &[]),
     ("cos", &[2], &[]),
+    ("tan", &[2], &[]),
+    ("sinc", &[4], &[]),
+    ("sinh", &[2], &[]),
+    ("cosh", &[2], &[]),
+    ("tanh", &[2], &[]),
+    ("asinh", &[2], &[]),
+    ("acosh", &[2], &[]),
+    ("atanh", &[2], &[]),
+    ("sigmoid", &[2], &[]),
+    ("softplus", &[2], &[]),
+    ("silu", &[2], &[]),
+    ("gelu", &[2], &[]),
+    ("gelu_tanh", &[2], &[]),
+    ("erf", &[2], &[]),
+    ("erfc", &[2], &[]),
+    ("normcdf", &[2], &[]),
+    ("lgamma", &[2], &[]),
+    ("digamma", &[2], &[]),
+    ("trigamma", &[2], &[]),
+    ("polygamma", &[2], &[1]),
+    ("polygamma", &[2], &[4]),
     ("sinxdivx", &[4], &[]),
     ("sinxdivx_prime", &[4], &[]),
     ("asin", &[2], &[]),
@@ -40,6 +68,11 @@ const CALLS: &[(&str, &[usize], &[i64])] = &[
     ("relu", &[2], &[]),
     ("floor", &[2], &[]),
     ("round", &[2], &[0]),
+    ("trunc", &[2], &[]),
+    ("ceil", &[2], &[]),
+    ("fmod", &[3, 1], &[]),
+    ("minimum", &[6, 1], &[]),
+    ("maximum", &[1, 6], &[]),
     ("mod", &[3, 1, 3], &[]),
     ("clamp", &[6, 6, 1], &[]),
     ("clamp_int", &[6], &[-1, 1]),
@@ -53,6 +86,7 @@ const CALLS: &[(&str, &[usize], &[i64])] = &[
     ("le", &[2, 2], &[]),
     ("and", &[2, 2], &[]),
     ("or", &[2, 2], &[]),
+    ("to_real", &[2], &[]),
     ("sum", &[4], &[]),
     ("max_of", &[4], &[]),
     ("min_of", &[1], &[]),
@@ -84,10 +118,94 @@ const CALLS: &[(&str, &[usize], &[i64])] = &[
     ("extract_t", &[2], &[1, 4]),
     ("concat", &[2, 3], &[]),
     ("one_hot", &[1], &[4]),
+    ("pick", &[3], &[4, 2, 0, 0, 1]),
+    ("scatter", &[4], &[4, 2, 0, 0, 4, 1, 5]),
+    ("reverse", &[3], &[]),
+    ("transpose", &[6], &[2]),
+    ("cumsum", &[4], &[]),
+    ("cumprod", &[4], &[]),
+    ("cumprod", &[1], &[]),
+    ("scan", &[4, 4], &[]),
+    ("scan", &[1, 1], &[]),
+    ("prod", &[4], &[]),
+    ("mean", &[3], &[]),
+    ("matmul", &[6, 8], &[3, 2, 4]),
+    ("trace", &[9], &[]),
+    ("cross", &[3, 3], &[]),
+    ("cofactor", &[9], &[]),
+    ("cofactor", &[16], &[]),
+    ("det", &[4], &[]),
+    ("det", &[9], &[]),
+    ("det", &[16], &[]),
+    ("inverse", &[4], &[]),
+    ("inverse", &[16], &[]),
+    ("solve", &[16, 4], &[]),
+    // 2 x 3 with 3 x 4, along the axis of 3
+    ("tensordot", &[6, 12], &[2, 2, 3, 2, 3, 4, 1, 1, 1, 0]),
+    // 2 x 3 x 2 with 2 x 2 x 3, along axes 2 and 1, and 0 and 1
+    ("tensordot", &[12, 12], &[3, 2, 3, 2, 3, 2, 2, 3, 2, 2, 0, 2, 0, 1, 2, 1, 0]),
+    // 2 x 3 x 4 with 3 x 5, permuted
+    ("tensordot", &[24, 15], &[3, 2, 3, 4, 2, 3, 5, 1, 1, 1, 0, 3, 2, 0, 1]),
+    // nothing contracted, everything contracted, numbers
+    ("tensordot", &[2, 3], &[1, 2, 1, 3, 0, 0, 2, 1, 0]),
+    ("tensordot", &[6, 6], &[2, 2, 3, 2, 3, 2, 2, 0, 1, 2, 1, 0]),
+    ("tensordot", &[1, 1], &[0, 0, 0, 0]),
+    ("kron", &[6, 4], &[2, 2, 3, 2, 2, 2]),
+    ("bspline", &[5, 1], &[0]),
+    ("bspline", &[7, 1], &[3]),
+    ("softmin_rows", &[6, 1], &[3]),
+    ("softmin_rows", &[4, 1], &[4]),
+    ("softmin_weights", &[6, 1], &[3]),
+    ("softmin_weights", &[6, 1], &[2]),
+    ("softdtw_sqdist", &[4, 3, 1], &[]),
+    ("softdtw_sqdist", &[1, 3, 1], &[]),
+    ("softdtw_sqdist", &[3, 1, 1], &[]),
     ("matvecmult", &[6, 3], &[]),
     ("matvecmult", &[3, 3], &[]),
     ("vecmatmult", &[2, 6], &[]),
     ("tensorprod", &[2, 3], &[]),
+    ("complex", &[3, 1], &[]),
+    ("real", &[3], &[]),
+    ("imag", &[3], &[]),
+    ("conj", &[3], &[]),
+    ("angle", &[3], &[]),
+    ("exp1j", &[3], &[]),
+    ("as_complex", &[4], &[]),
+    ("as_real", &[4], &[]),
+    ("interleave", &[3, 3], &[]),
+    ("interleave", &[1, 3], &[]),
+    ("complex_real", &[6], &[]),
+    ("complex_imag", &[6], &[]),
+    ("real2complex", &[3], &[]),
+    ("imag2complex", &[3], &[]),
+    ("complex_exp1j", &[3], &[]),
+    ("complex_conj", &[6], &[]),
+    ("complex_add", &[6, 6], &[]),
+    ("complex_add", &[2, 6], &[]),
+    ("complex_subtract", &[6, 2], &[]),
+    ("complex_mult", &[6, 6], &[]),
+    ("complex_mult", &[2, 6], &[]),
+    ("complex_divide", &[6, 6], &[]),
+    ("complex_divide", &[2, 6], &[]),
+    ("complex_scal", &[6, 2], &[]),
+    ("complex_real_scal", &[1, 6], &[]),
+    ("complex_real_scal", &[6, 1], &[]),
+    ("complex_inv", &[6], &[]),
+    ("complex_square", &[6], &[]),
+    ("complex_pow", &[4], &[5]),
+    ("complex_pow", &[4], &[0]),
+    ("complex_pow", &[4], &[-3]),
+    ("complex_sqrt", &[6], &[]),
+    ("complex_exp", &[6], &[]),
+    ("complex_log", &[6], &[]),
+    ("complex_square_abs", &[6], &[]),
+    ("complex_abs", &[6], &[]),
+    ("complex_angle", &[6], &[]),
+    ("complex_sum", &[6], &[]),
+    ("complex_sum_t", &[2], &[6]),
+    ("complex_dot", &[6, 6], &[]),
+    ("complex_dot", &[2, 6], &[]),
+    ("binary_scale", &[3, 3], &[]),
 ];
 
 fn op(name: &str) -> Op {
@@ -227,7 +345,21 @@ impl Sampler {
 
     fn args(&mut self, op: Op, dims: &[usize]) -> Vec<Vec<f64>> {
         let each = dims.iter().zip(op.def().domain);
-        each.map(|(&dim, &range)| (0..dim).map(|_| self.next(range)).collect()).collect()
+        let mut args: Vec<Vec<f64>> =
+            each.map(|(&dim, &range)| (0..dim).map(|_| self.next(range)).collect()).collect();
+        match op {
+            // Knots increase, and a dominant diagonal keeps a matrix away from singular ones.
+            Op::BSpline => {
+                let knots = args[0].iter_mut().enumerate();
+                knots.for_each(|(k, knot)| *knot = 0.6 * (k as f64 - 2.0) + 0.2 * *knot);
+            }
+            Op::Inverse | Op::Solve => {
+                let side = args[0].len().isqrt();
+                args[0].iter_mut().step_by(side + 1).for_each(|a| *a += 4.0);
+            }
+            _ => {}
+        }
+        args
     }
 }
 
@@ -345,6 +477,56 @@ fn derivatives_are_those_of_the_values() {
     });
 }
 
+/// The sum of all adjoints of a call, for a seed that is an input, and the gradient of that sum.
+fn twice(op: Op, params: &[i64], dims: &[usize]) -> (Formula, Formula) {
+    let mut f = Formula::new("f");
+    let args = declare(&mut f, dims);
+    let out = f.apply(op, &args, params);
+    f.output("out", None, out).expect("a parameter");
+    let names: Vec<String> = f.inputs.iter().map(|i| i.name.clone()).collect();
+    let mut first = vjp(&f, "out", &names).expect("a derivative");
+    let adjoints: Vec<ExprId> = first.outputs.drain(..).map(|o| o.expr).collect();
+    let sums: Vec<ExprId> = adjoints.into_iter().map(|a| first.sum_components(a)).collect();
+    let total = sums.into_iter().reduce(|a, b| first.add(a, b)).expect("an argument");
+    first.output("total", None, total).expect("a parameter");
+    let second = vjp(&first, "total", &names).expect("a second derivative");
+    (first, second)
+}
+
+#[test]
+fn second_derivatives_are_those_of_the_first() {
+    const STEP: f64 = 1e-6;
+    for_each_call(|op, params, args, sampler| {
+        let dims: Vec<usize> = args.iter().map(Vec::len).collect();
+        let (first, second) = twice(op, params, &dims);
+        let mut inputs: Vec<Matrix> = args.iter().map(|a| row(a)).collect();
+        let seed = first.inputs.last().expect("the seed").dim;
+        inputs.push(row(&(0..seed).map(|_| sampler.next((0.5, 2.0))).collect::<Vec<f64>>()));
+        let total =
+            |inputs: &[Matrix]| evaluate(&first, 0, 0, inputs).expect("evaluates")[0].data[0];
+        let mut seeded = inputs.clone();
+        seeded.push(row(&[1.0]));
+        let exact = evaluate(&second, 0, 0, &seeded).expect("evaluates");
+        // Differences of large numbers err by more, and by how much another step shows.
+        let all = exact.iter().flat_map(|m| &m.data);
+        let largest = all.fold(1.0, |most: f64, x| most.max(x.abs()));
+        for (k, exact) in exact.iter().enumerate() {
+            for (c, rule) in exact.data.iter().enumerate() {
+                let moved = |by: f64| {
+                    let mut inputs = inputs.clone();
+                    inputs[k].data[c] += by;
+                    total(&inputs)
+                };
+                let by = |step: f64| (moved(step) - moved(-step)) / (2.0 * step);
+                let (slope, wide) = (by(STEP), by(2.0 * STEP));
+                let unsure = 1e-5 * largest + 4.0 * (slope - wide).abs();
+                let close = (rule - slope).abs() <= unsure;
+                assert!(close, "{op:?}{args:?} {k}.{c}: {rule} for {slope}");
+            }
+        }
+    });
+}
+
 /// Runs the code of [`Emit::Parts`] at once, on numbers.
 struct Machine(Vec<f64>);
 
@@ -362,11 +544,15 @@ impl Parts for Machine {
 
     fn make(&mut self, code: &'static str, args: &[Part]) -> Part {
         let a: Vec<f64> = args.iter().map(|part| self.0[part.0 as usize]).collect();
-        let call = |name: &str| eval(op(name), &[], &slices(&[vec![a[0], a[1]]]))[0];
+        let call = |name: &str| eval(op(name), &[], &[&a])[0];
         let value = match code {
             "$0 + $1" => a[0] + a[1],
             "$0 * $1" => a[0] * a[1],
             "$0 * $1 + $2" => a[0] * a[1] + a[2],
+            "$0 / $1" => a[0] / a[1],
+            "tf_exp(($0 - $1) / $2)" => libm::exp((a[0] - a[1]) / a[2]),
+            "$0 - $1 * tf_log($2)" => a[0] - a[1] * libm::log(a[2]),
+            "tf_max(tf_min($0, tf_c(TF_MAX)), tf_c(-TF_MAX))" => a[0].clamp(f64::MIN, f64::MAX),
             "tf_max($0, $1)" => call("max_of"),
             "tf_min($0, $1)" => call("min_of"),
             "tf_or(tf_eq($0, $1), tf_ne($0, $0))" => f64::from(a[0] == a[1] || a[0].is_nan()),
@@ -379,6 +565,13 @@ impl Parts for Machine {
 }
 
 fn emitted(op: Op, params: &[i64], args: &[Vec<f64>]) -> Option<Vec<f64>> {
+    if let Emit::Contract(rule) = op.def().emit {
+        let dims: Vec<usize> = args.iter().map(Vec::len).collect();
+        let contraction = rule(&dims, params);
+        let mut out = vec![f64::NAN; contraction.dim()];
+        contraction.eval(&args[0], &args[1], &mut out);
+        return Some(out);
+    }
     let Emit::Parts(write) = op.def().emit else { return None };
     let mut machine = Machine(Vec::new());
     let parts: Vec<Vec<Part>> =

@@ -3,6 +3,8 @@
 //! What goes in: nothing. What comes out: rooms of the op table. Never a host's own
 //! transcendental functions: `eval` takes them from `libm`.
 
+use std::f64::consts::PI;
+
 use crate::ir::{ExprId, Formula};
 
 use super::{Emit, Grad, Op, OpDef, map1, map2, same_or_one};
@@ -44,6 +46,26 @@ pub const COS: OpDef = OpDef {
     domain: &[(-2.0, 2.0)],
 };
 
+/// Tangent.
+pub const TAN: OpDef = OpDef {
+    name: "tan",
+    aliases: &["Tan"],
+    doc: "Tangent of f in radians; NaN at infinity.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, libm::tan),
+    grad: Grad::Vjp(|f, c, seed| {
+        let square = f.square(c.out);
+        let one = f.constant(1.0);
+        let slope = f.add(one, square);
+        vec![Some(f.mul(seed, slope))]
+    }),
+    emit: Emit::Map("tf_tan($0)"),
+    expand: None,
+    domain: &[(-1.2, 1.2)],
+};
+
 /// `sin(x) / x`, 1 at 0.
 fn sinxdivx(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { libm::sin(x) / x }
@@ -80,6 +102,38 @@ pub const SINXDIVX: OpDef = OpDef {
         vec![Some(f.mul(seed, slope))]
     }),
     emit: Emit::Map("tf_sinxdivx($0)"),
+    expand: None,
+    domain: &[(-2.0, 2.0)],
+};
+
+/// `sin(pi x) / (pi x)`, 1 at 0 and 0 at the other whole numbers.
+fn sinc(x: f64) -> f64 {
+    if x == 0.0 {
+        return 1.0;
+    }
+    let whole = libm::round(x);
+    let sine = libm::sin(PI * (x - whole)) / (PI * x);
+    // no -0
+    (if libm::fmod(whole, 2.0) == 0.0 { sine } else { -sine }) + 0.0
+}
+
+/// Normalised cardinal sine.
+pub const SINC: OpDef = OpDef {
+    name: "sinc",
+    aliases: &["Sinc"],
+    doc: "sin(pi f) / (pi f), the normalised cardinal sine: 1 at 0, 0 at the other whole numbers, \
+          NaN at infinity. The gradient at 0 is 0.",
+    arity: 1,
+    params: 0,
+    shape: same_or_one,
+    eval: |args, _, out| map1(args, out, sinc),
+    grad: Grad::Vjp(|f, c, seed| {
+        let angle = f.scale(PI, c.args[0]);
+        let slope = f.apply(Op::SinXDivXPrime, &[angle], &[]);
+        let scaled = f.scale(PI, slope);
+        vec![Some(f.mul(seed, scaled))]
+    }),
+    emit: Emit::Map("tf_sinc($0)"),
     expand: None,
     domain: &[(-2.0, 2.0)],
 };
@@ -207,8 +261,7 @@ pub const ATAN2: OpDef = OpDef {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{check_refusals, check_scalars, check_slopes};
-    use super::{sinxdivx, sinxdivx_prime};
-    use std::f64::consts::PI;
+    use super::{PI, sinxdivx, sinxdivx_prime};
 
     const INF: f64 = f64::INFINITY;
     const NAN: f64 = f64::NAN;

@@ -11,13 +11,18 @@ use crate::ops::Op;
 
 use super::products::{Product, widen};
 use super::rewrite::{keep, rewrite};
+use super::simplify::Fired;
 
 /// See the module's text.
-pub fn exponent(formula: &Formula) -> Formula {
+pub fn exponent(formula: &Formula, fired: &mut Fired) -> Formula {
     rewrite(formula, |f, _, node| match node {
-        Node::Op(Op::Exp, args, _) => {
-            scaled(f, args[0]).unwrap_or_else(|| f.apply(Op::Exp, &args, &[]))
-        }
+        Node::Op(Op::Exp, args, _) => match scaled(f, args[0]) {
+            Some(scaled) => {
+                *fired.entry("exp to exp2").or_default() += 1;
+                scaled
+            }
+            None => f.apply(Op::Exp, &args, &[]),
+        },
         other => keep(f, other),
     })
 }

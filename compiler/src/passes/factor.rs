@@ -10,16 +10,17 @@ use crate::reduce::Reducer;
 
 use super::products::{Product, widen};
 use super::rewrite::{keep, rewrite};
+use super::simplify::Fired;
 
 /// See the module's text.
-pub fn factor(formula: &Formula) -> Formula {
+pub fn factor(formula: &Formula, fired: &mut Fired) -> Formula {
     rewrite(formula, |f, _, node| match node {
-        Node::Reduce(r) if r.reducer == Reducer::Sum => factor_sum(f, r),
+        Node::Reduce(r) if r.reducer == Reducer::Sum => factor_sum(f, r, fired),
         other => keep(f, other),
     })
 }
 
-fn factor_sum(f: &mut Formula, r: Reduction) -> ExprId {
+fn factor_sum(f: &mut Formula, r: Reduction, fired: &mut Fired) -> ExprId {
     let (arg, axis) = (r.args[0], r.axis);
     let dim = f.dim(arg);
     let product = Product::of(f, arg);
@@ -28,7 +29,13 @@ fn factor_sum(f: &mut Formula, r: Reduction) -> ExprId {
     if inside.len() == 0 {
         return keep(f, Node::Reduce(r));
     }
+    if !outside.is_one() {
+        *fired.entry("factors out of a sum").or_default() += 1;
+    }
     let body = inside.build(f);
+    if body != arg && outside.is_one() {
+        *fired.entry("factors by stratum").or_default() += 1;
+    }
     let sum =
         f.reduce(Reduction { args: vec![body], ..r }).unwrap_or_else(|e| panic!("internal: {e}"));
     let mut whole = outside;

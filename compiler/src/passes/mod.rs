@@ -6,20 +6,29 @@
 //! A pass never changes what a formula means. Passes that change rounding say so in their doc,
 //! and touch only places where a last-bit change stays a last-bit change: products under a sum,
 //! and the argument of `exp`. Comparisons, `floor` and the like always see the order of
-//! operations that the user wrote.
+//! operations that the user wrote. Formulas declared `relaxed` allow more: the rules that
+//! `rules.txt` marks so, wherever they fit.
 
+pub mod cost;
+mod explain;
 mod exponent;
 mod factor;
-mod fold;
+mod facts;
 mod grad;
+pub mod pattern;
 mod products;
 mod reciprocal;
 mod rewrite;
+pub mod rules;
 mod signs;
+mod simplify;
 
-use crate::ir::{Formula, verify};
+use crate::ir::{Formula, canonical_text, verify};
 
-pub use grad::{GradError, vjp};
+pub use cost::{Cost, cost};
+pub use explain::explain;
+pub use grad::{GradError, jvp, operators, vjp, with_value};
+pub use simplify::{Fired, simplify};
 
 /// One step of the pipeline.
 pub struct Pass {
@@ -27,13 +36,13 @@ pub struct Pass {
     pub name: &'static str,
     /// Why it exists.
     pub doc: &'static str,
-    /// The step.
-    pub run: fn(&Formula) -> Formula,
+    /// The step; it counts what it does by name.
+    pub run: fn(&Formula, &mut Fired) -> Formula,
 }
 
 /// The pipeline from a built formula to one that can be scheduled.
 pub const PIPELINE: &[Pass] = &[
-    Pass { name: "fold", doc: "compute what is constant, drop exact identities", run: fold::fold },
+    Pass { name: "simplify", doc: "compute constants, apply rules", run: simplify },
     Pass {
         name: "reciprocal",
         doc: "divide by a cheaper value by multiplying with its reciprocal",
@@ -42,22 +51,65 @@ pub const PIPELINE: &[Pass] = &[
     // Before `exponent`, which expects the product's cheap factors side by side.
     Pass { name: "factor", doc: "move factors out of sums, group by stratum", run: factor::factor },
     Pass { name: "exponent", doc: "exp(c x) becomes exp2((c log2 e) x)", run: exponent::exponent },
-    Pass { name: "refold", doc: "compute the constants that the others made", run: fold::fold },
-    // Last: the passes before it know subtractions.
-    Pass { name: "signs", doc: "x - y of a row and a column becomes x + (-y)", run: signs::signs },
+    Pass { name: "again", doc: "simplify what the others made", run: simplify },
 ];
 
-/// Runs the pipeline.
+/// What follows the pipeline, once: the rules of the pipeline know subtractions.
+pub const LAST: Pass =
+    Pass { name: "signs", doc: "x - y of a row and a column becomes x + (-y)", run: signs::signs };
+
+/// Most runs of the pipeline; one pass may make room for another.
+const MAX_RUNS: usize = 8;
+
+/// What one step of the pipeline did.
+pub struct Step {
+    /// Name of the pass.
+    pub pass: &'static str,
+    /// Why the pass exists.
+    pub doc: &'static str,
+    /// The cost after it.
+    pub cost: Cost,
+    /// What it did, and how often.
+    pub fired: Fired,
+}
+
+/// Runs the pipeline until it changes nothing.
 ///
 /// # Panics
 /// When a pass breaks an invariant of the IR, which is a bug of that pass.
 pub fn optimize(formula: &Formula) -> Formula {
-    let mut current = formula.clone();
-    for pass in PIPELINE {
-        current = (pass.run)(&current);
-        if let Err(why) = verify::verify(&current) {
-            panic!("internal: pass `{}` broke the formula: {why}", pass.name);
+    trace(formula).0
+}
+
+/// [`optimize`], and what each step did; steps that did nothing are left out.
+///
+/// # Panics
+/// As [`optimize`].
+pub fn trace(formula: &Formula) -> (Formula, Vec<Step>) {
+    let (mut current, mut steps) = (formula.clone(), Vec::new());
+    let mut text = canonical_text(&current);
+    for _ in 0..MAX_RUNS {
+        for pass in PIPELINE {
+            current = run(pass, &current, &mut steps);
         }
+        let next = canonical_text(&current);
+        if next == text {
+            break;
+        }
+        text = next;
     }
-    current
+    current = run(&LAST, &current, &mut steps);
+    (current, steps)
+}
+
+fn run(pass: &Pass, formula: &Formula, steps: &mut Vec<Step>) -> Formula {
+    let mut fired = Fired::new();
+    let new = (pass.run)(formula, &mut fired);
+    if let Err(why) = verify::verify(&new) {
+        panic!("internal: pass `{}` broke the formula: {why}", pass.name);
+    }
+    if !fired.is_empty() {
+        steps.push(Step { pass: pass.name, doc: pass.doc, cost: cost(&new), fired });
+    }
+    new
 }

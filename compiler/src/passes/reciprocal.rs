@@ -7,14 +7,17 @@
 
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::{Grad, Op};
+use crate::reduce::ReduceGrad;
 
 use super::rewrite::{keep, rewrite};
+use super::simplify::Fired;
 
 /// See the module's text.
-pub fn reciprocal(formula: &Formula) -> Formula {
+pub fn reciprocal(formula: &Formula, fired: &mut Fired) -> Formula {
     let decides = decides_a_jump(formula);
     rewrite(formula, |f, id, node| match node {
         Node::Op(Op::Div, args, _) if !decides[id.index()] && is_cheaper(f, args[1], args[0]) => {
+            *fired.entry("division to reciprocal").or_default() += 1;
             let inverse = f.apply(Op::Inv, &[args[1]], &[]);
             f.mul(args[0], inverse)
         }
@@ -45,12 +48,12 @@ fn decides_a_jump(f: &Formula) -> Vec<bool> {
     decides
 }
 
-/// Whether a node is not continuous in its arguments: piecewise constant operations, `mod`, and
-/// row numbers.
+/// Whether a node is not continuous in its arguments: piecewise constant operations, `mod`, row
+/// numbers, counts and truth values.
 fn jumps(node: &Node) -> bool {
     match node {
         Node::Op(op, ..) => *op == Op::Mod || matches!(op.def().grad, Grad::Zero),
-        Node::Reduce(r) => r.reducer.def().index,
+        Node::Reduce(r) => matches!(r.reducer.def().grad, ReduceGrad::Zero),
         Node::Input(_) | Node::Const(_) | Node::Pos(_) => false,
     }
 }

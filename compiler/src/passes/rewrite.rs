@@ -11,6 +11,7 @@ pub fn rewrite(
     let mut new = Formula::new(formula.name.clone());
     new.doc.clone_from(&formula.doc);
     new.inputs.clone_from(&formula.inputs);
+    new.relaxed = formula.relaxed;
     new.acc = formula.acc;
     let live = formula.reachable(formula.outputs.iter().map(|o| o.expr));
     let mut renamed: Vec<Option<ExprId>> = vec![None; formula.len()];

@@ -3,10 +3,10 @@
 //! The order is total: NaN comes first, then the value, then the row number. So a NaN anywhere
 //! gives NaN (never a number that hides it), and ties go to the lowest row.
 
-use super::{ReduceDef, ReduceEmit, ReduceGrad, Row, StateKind};
+use crate::ir::{ExprId, Formula, Reduction};
+use crate::ops::Op;
 
-const NO_GRADIENT: &str =
-    "take the row numbers with argmin or argmax and differentiate the formula at those rows";
+use super::{ReduceDef, ReduceEmit, ReduceGrad, Reducer, Row, StateKind};
 
 /// Whether `a` comes before `b` in the order of `min`: NaN first, then the smaller value.
 pub(super) fn before(a: f64, b: f64) -> bool {
@@ -37,32 +37,53 @@ fn index(rows: &[Row], sign: f64, out: &mut [f64]) {
     }
 }
 
+/// The seed at the row that the result was found at, 0 elsewhere. `search` gives that row, out of
+/// the same accumulator; where a mask leaves none it is -1, which no row is.
+fn attained(f: &mut Formula, r: &Reduction, search: Reducer, seed: ExprId) -> ExprId {
+    let found = f
+        .reduce(Reduction { reducer: search, ..r.clone() })
+        .unwrap_or_else(|e| panic!("internal: {e}"));
+    at_row(f, r, found, seed)
+}
+
+/// `seed` at the pairs whose row along the reduced axis is `row`, 0 elsewhere.
+pub(super) fn at_row(f: &mut Formula, r: &Reduction, row: ExprId, seed: ExprId) -> ExprId {
+    let here = f.pos(r.axis);
+    let chosen = f.apply(Op::Eq, &[here, row], &[]);
+    let zero = f.constant(0.0);
+    f.apply(Op::Where, &[chosen, seed, zero], &[])
+}
+
 /// Smallest value.
 pub const MIN: ReduceDef = ReduceDef {
     name: "min",
-    doc: "Smallest value of each component; NaN if any is NaN; +inf for an empty set.",
+    doc: "Smallest value of each component; NaN if any is NaN; +inf for an empty set. Its gradient \
+          goes to the row that argmin gives, so an empty set has none.",
     arity: 1,
     takes_k: false,
     index: false,
     shape: |d, _| Ok(d[0]),
     least_rows: |_| 0,
     eval: |rows, _, out| value(rows, 1.0, out),
-    grad: ReduceGrad::None(NO_GRADIENT),
+    grad: ReduceGrad::Vjp(|f, r, _, seed| vec![Some(attained(f, r, Reducer::ArgMin, seed))]),
     emit: ReduceEmit { state: StateKind::Min, field: 0 },
+    expand: None,
 };
 
 /// Largest value.
 pub const MAX: ReduceDef = ReduceDef {
     name: "max",
-    doc: "Largest value of each component; NaN if any is NaN; -inf for an empty set.",
+    doc: "Largest value of each component; NaN if any is NaN; -inf for an empty set. Its gradient \
+          goes to the row that argmax gives, so an empty set has none.",
     arity: 1,
     takes_k: false,
     index: false,
     shape: |d, _| Ok(d[0]),
     least_rows: |_| 0,
     eval: |rows, _, out| value(rows, -1.0, out),
-    grad: ReduceGrad::None(NO_GRADIENT),
+    grad: ReduceGrad::Vjp(|f, r, _, seed| vec![Some(attained(f, r, Reducer::ArgMax, seed))]),
     emit: ReduceEmit { state: StateKind::Max, field: 0 },
+    expand: None,
 };
 
 /// Row of the smallest value.
@@ -78,6 +99,7 @@ pub const ARG_MIN: ReduceDef = ReduceDef {
     eval: |rows, _, out| index(rows, 1.0, out),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::ArgMin, field: 1 },
+    expand: None,
 };
 
 /// Row of the largest value.
@@ -93,4 +115,5 @@ pub const ARG_MAX: ReduceDef = ReduceDef {
     eval: |rows, _, out| index(rows, -1.0, out),
     grad: ReduceGrad::Zero,
     emit: ReduceEmit { state: StateKind::ArgMax, field: 1 },
+    expand: None,
 };

@@ -51,6 +51,7 @@ pub const LOG_SUM_EXP: ReduceDef = ReduceDef {
         vec![Some(f.mul(seed, p))]
     }),
     emit: ReduceEmit { state: StateKind::ShiftedExp, field: 0 },
+    expand: None,
 };
 
 /// `log sum exp(x) w`.
@@ -75,6 +76,7 @@ pub const LOG_SUM_EXP_WEIGHT: ReduceDef = ReduceDef {
         vec![Some(f.sum_components(product)), Some(weight)]
     }),
     emit: ReduceEmit { state: StateKind::ShiftedExp, field: 2 },
+    expand: None,
 };
 
 /// `sum exp(x) w / sum exp(x)`.
@@ -104,6 +106,7 @@ pub const SOFT_MAX_SUM: ReduceDef = ReduceDef {
         vec![Some(f.sum_components(product)), Some(weight)]
     }),
     emit: ReduceEmit { state: StateKind::ShiftedExp, field: 3 },
+    expand: None,
 };
 
 /// `sum exp(x - max x)`.
@@ -118,4 +121,75 @@ pub const SUM_SHIFT_EXP: ReduceDef = ReduceDef {
     eval: |rows, _, out| out[0] = shifted(rows, |_| 1.0),
     grad: ReduceGrad::None("use logsumexp, which is differentiable"),
     emit: ReduceEmit { state: StateKind::ShiftedExp, field: 1 },
+    expand: None,
+};
+
+/// `sum exp(x - max x) w`.
+pub const SUM_SHIFT_EXP_WEIGHT: ReduceDef = ReduceDef {
+    name: "sumshiftexp",
+    doc: "Sum of exp(x - max x) w for each component of the weight w, the second half of KeOps' \
+          Max_SumShiftExpWeight; 0 for an empty set.",
+    arity: 2,
+    takes_k: false,
+    index: false,
+    shape: |d, _| scalar(d).map(|()| d[1]),
+    least_rows: |_| 0,
+    eval: |rows, _, out| {
+        for (k, o) in out.iter_mut().enumerate() {
+            *o = shifted(rows, |r| r.args[1][k]);
+        }
+    },
+    grad: ReduceGrad::None("use logsumexp or softmaxsum, which are differentiable"),
+    emit: ReduceEmit { state: StateKind::ShiftedExp, field: 4 },
+    expand: None,
+};
+
+/// `softmaxsum` of the row numbers, with the scores `sign * x`.
+fn soft_row(f: &mut Formula, r: &Reduction, sign: f64) -> ExprId {
+    let score = if sign < 0.0 { f.neg(r.args[0]) } else { r.args[0] };
+    let args = vec![score, f.pos(r.axis)];
+    f.reduce(Reduction { reducer: Reducer::SoftMaxSum, args, ..r.clone() })
+        .unwrap_or_else(|e| panic!("internal: {e}"))
+}
+
+fn soft_row_eval(rows: &[Row], sign: f64) -> f64 {
+    let scores: Vec<Row> = rows
+        .iter()
+        .map(|row| Row { index: row.index, args: vec![vec![sign * row.args[0][0]]] })
+        .collect();
+    shifted(&scores, |row| row.index as f64) / shifted(&scores, |_| 1.0)
+}
+
+/// Mean row number with weights `exp(-x)`.
+pub const SOFT_ARG_MIN: ReduceDef = ReduceDef {
+    name: "softargmin",
+    doc: "Mean of the row numbers with weights exp(-x) / sum exp(-x): argmin made smooth, a real \
+          number. Divide x by a temperature to sharpen or blur it. An empty set is an error; NaN \
+          where a mask or scores of +inf leave no weight.",
+    arity: 1,
+    takes_k: false,
+    index: false,
+    shape: |d, _| scalar(d).map(|()| 1),
+    least_rows: |_| 1,
+    eval: |rows, _, out| out[0] = soft_row_eval(rows, -1.0),
+    grad: ReduceGrad::Expanded,
+    emit: ReduceEmit { state: StateKind::ShiftedExp, field: 3 },
+    expand: Some(|f, r| soft_row(f, r, -1.0)),
+};
+
+/// Mean row number with weights `exp(x)`.
+pub const SOFT_ARG_MAX: ReduceDef = ReduceDef {
+    name: "softargmax",
+    doc: "Mean of the row numbers with weights exp(x) / sum exp(x): argmax made smooth, a real \
+          number. Divide x by a temperature to sharpen or blur it. An empty set is an error; NaN \
+          where a mask or scores of -inf leave no weight.",
+    arity: 1,
+    takes_k: false,
+    index: false,
+    shape: |d, _| scalar(d).map(|()| 1),
+    least_rows: |_| 1,
+    eval: |rows, _, out| out[0] = soft_row_eval(rows, 1.0),
+    grad: ReduceGrad::Expanded,
+    emit: ReduceEmit { state: StateKind::ShiftedExp, field: 3 },
+    expand: Some(|f, r| soft_row(f, r, 1.0)),
 };

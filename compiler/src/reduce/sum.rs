@@ -20,4 +20,5 @@ pub const SUM: ReduceDef = ReduceDef {
     },
     grad: ReduceGrad::Vjp(|_, _, _, seed| vec![Some(seed)]),
     emit: ReduceEmit { state: StateKind::Sum, field: 0 },
+    expand: None,
 };

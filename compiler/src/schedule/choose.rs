@@ -1,7 +1,9 @@
 //! Sizes of the inner loops, from a few facts of the stage. Numbers were measured; see
 //! `benchmarks/` for how.
 
-use crate::ir::{Accumulation, ExprId, Formula};
+use crate::ir::{Accumulation, ExprId, Formula, Node, Stratum};
+use crate::ops::Emit;
+use crate::reduce::StateKind;
 
 use super::{Places, Plan, Stage, accumulators, reduction, weight};
 
@@ -36,7 +38,7 @@ pub struct Choice {
 
 /// Chooses the sizes.
 pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
-    let held = held_vectors(&plan.formula, stage);
+    let held = held_vectors(&plan.formula, stage) + contracted(&plan.formula, stage);
     match target {
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
@@ -106,11 +108,33 @@ fn listed(f: &Formula, stage: &Stage) -> usize {
     stage.reductions.iter().map(|&id| reduction(f, id).k).max().unwrap_or(0)
 }
 
+/// Scalars a row of long contractions of pairs, which may be kept in arrays.
+fn contracted(f: &Formula, stage: &Stage) -> usize {
+    let args = stage.reductions.iter().flat_map(|&id| f.node(id).args());
+    let read = f.reachable(args);
+    let long = |id: &ExprId| {
+        let Node::Op(op, ..) = f.node(*id) else { return false };
+        let contracts = matches!(op.def().emit, Emit::Contract(_));
+        contracts && f.stratum(*id) == Stratum::Pair && f.dim(*id) >= LONG
+    };
+    f.ids().filter(|id| read[id.index()]).filter(long).map(|id| f.dim(id)).sum()
+}
+
+/// See [`contracted`]: shorter ones stay in registers, if there are any.
+const LONG: usize = 32;
+
 /// Scalars a row that stay in registers through the fold.
 fn held_vectors(f: &Formula, stage: &Stage) -> usize {
     let held = |group: &Vec<ExprId>| {
-        let value = f.dim(reduction(f, group[0]).args[0]);
-        value + weight(f, group).map_or(0, |w| f.dim(w))
+        let first = reduction(f, group[0]);
+        // Float64 numbers and counts take several vectors a component.
+        let vectors = match first.reducer.def().emit.state {
+            StateKind::Prod => 3,
+            StateKind::Var => 6,
+            StateKind::Count => 2,
+            _ => 1,
+        };
+        vectors * f.dim(first.args[0]) + weight(f, group).map_or(0, |w| f.dim(w))
     };
     accumulators(f, stage).iter().map(held).sum()
 }

@@ -2,17 +2,24 @@
 
 use std::fmt::Write;
 
-use crate::ir::{ExprId, call, leaf};
+use crate::ir::{Axis, ExprId, call, leaf};
 
 use super::{Place, Places, Plan, Stage, Target, choose};
 
-const PLACES: &[(Place, &str)] = &[
-    (Place::Launch, "once a launch"),
-    (Place::Row, "once a row"),
-    (Place::Col, "once a column"),
-    (Place::Pair, "once a pair"),
-    (Place::Finish, "once a row, at the end"),
-];
+const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
+
+/// What a place is called, and why a value is computed there.
+fn title(place: Place, stage: &Stage) -> String {
+    let alone = |axis: Option<Axis>| axis.map_or("no index".into(), |a| format!("{a} alone"));
+    match place {
+        Place::Const => "never (a number)".into(),
+        Place::Launch => "once a launch (varies with no index)".into(),
+        Place::Row => format!("once a row (varies with {})", alone(stage.rows)),
+        Place::Col => format!("once a column (varies with {})", alone(stage.cols)),
+        Place::Pair => "once a pair (varies with both indices)".into(),
+        Place::Finish => "once a row, at the end (needs what was folded)".into(),
+    }
+}
 
 /// Explains a plan. `pair_ops` holds the operations a pair, stage by stage.
 pub fn explain(plan: &Plan, pair_ops: &[f64]) -> String {
@@ -31,13 +38,13 @@ fn places(out: &mut String, plan: &Plan, stage: &Stage) {
     let f = &plan.formula;
     let name = |id: ExprId| leaf(f, id).unwrap_or_else(|| id.to_string());
     let places = Places::new(plan, stage);
-    for &(place, title) in PLACES {
+    for &place in PLACES {
         let here: Vec<ExprId> =
             f.ids().filter(|&id| places.has(id) && places.of(id) == place).collect();
         if here.is_empty() {
             continue;
         }
-        let _ = writeln!(out, "  {title}:");
+        let _ = writeln!(out, "  {}:", title(place, stage));
         for id in here {
             let known = stage.known.iter().find(|(k, _)| *k == id);
             let text = match known {

@@ -39,7 +39,7 @@ pub struct Value {
     pub axis: Option<Axis>,
     /// Columns.
     pub dim: usize,
-    /// Reals or row numbers.
+    /// Reals, complex numbers or integers.
     pub kind: Kind,
 }
 
@@ -65,7 +65,7 @@ pub fn plan(formula: Formula) -> Plan {
     let mut values: Vec<Value> = formula
         .inputs
         .iter()
-        .map(|i| Value { name: i.name.clone(), axis: i.axis, dim: i.dim, kind: Kind::Real })
+        .map(|i| Value { name: i.name.clone(), axis: i.axis, dim: i.dim, kind: i.kind })
         .collect();
     let n_inputs = values.len();
     let homes = output_homes(&formula, &mut stages);

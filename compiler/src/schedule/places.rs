@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ir::{Axis, ExprId, Formula, Node, Reduction, Stratum};
+use crate::ir::{Axis, ExprId, Formula, Kind, Node, Reduction, Stratum, ints};
 use crate::ops::{Emit, Op};
 
 use super::{Plan, Stage, reduction};
@@ -148,7 +148,7 @@ impl Places {
                 Place::Const | Place::Pair | Place::Finish => continue,
             };
             let base = Places::words(table);
-            table.entry(id).or_insert(Slot { base, words: f.dim(id) });
+            table.entry(id).or_insert(Slot { base, words: f.dim(id) * scalars(f, id) });
         }
     }
 }
@@ -156,6 +156,14 @@ impl Places {
 /// Whether an operation only moves components: reading its result is reading its argument.
 pub fn is_transparent(op: Op) -> bool {
     matches!(op.def().emit, Emit::Move(_))
+}
+
+/// Scalars that a component takes where it is handed over.
+fn scalars(f: &Formula, id: ExprId) -> usize {
+    match f.kind(id) {
+        Kind::Real | Kind::Complex => 1,
+        Kind::Int => ints::limbs(f, id),
+    }
 }
 
 fn assign(plan: &Plan, stage: &Stage) -> Vec<Option<Place>> {

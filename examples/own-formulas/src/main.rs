@@ -1,8 +1,9 @@
 //! Where to live? Near the places one visits: the point with the smallest weighted sum of
-//! distances, found by Weiszfeld's way downhill, with a formula that build.rs compiled.
+//! distances, found downhill and then by Newton's method, with a formula that build.rs compiled
+//! together with its gradient and its Hessian-vector product.
 
 use ndarray::{Array2, array};
-use own::distance_sum::{Args, eval, vjp};
+use own::distance_sum::{Args, eval, hessian_vector, value_and_vjp};
 
 /// The compiled formulas: one module each.
 #[allow(clippy::all, dead_code, reason = "the modules are generated, and not all is called")]
@@ -15,13 +16,27 @@ fn main() -> Result<(), tilefold::Error> {
     let visits = array![[1.0], [1.0], [1.0], [1.0], [2.0]];
     let one = array![[1.0]];
     let mut home: Array2<f64> = array![[0.5, 0.5]];
-    for _ in 0..200 {
+    let mut walk = f64::INFINITY;
+    for step in 0..45 {
         let args = Args { x: home.view(), y: places.view(), w: visits.view() };
-        let downhill = vjp(&args, one.view())?.d_x;
-        home.scaled_add(-0.02, &downhill);
+        let found = value_and_vjp(&args, one.view())?;
+        assert!(found.s[[0, 0]] <= walk, "a step uphill");
+        walk = found.s[[0, 0]];
+        if step < 40 {
+            home.scaled_add(-0.02, &found.d_x);
+            continue;
+        }
+        // The two columns of the Hessian, and the step that makes the gradient zero.
+        let along = |e: Array2<f64>| hessian_vector(&args, one.view(), e.view());
+        let (a, b) = (along(array![[1.0, 0.0]])?.t_d_x, along(array![[0.0, 1.0]])?.t_d_x);
+        let (a, b, g) = (a.row(0), b.row(0), found.d_x.row(0));
+        let determinant = a[0] * b[1] - a[1] * b[0];
+        let newton = [g[0] * b[1] - g[1] * b[0], a[0] * g[1] - a[1] * g[0]];
+        home[[0, 0]] -= newton[0] / determinant;
+        home[[0, 1]] -= newton[1] / determinant;
     }
     let args = Args { x: home.view(), y: places.view(), w: visits.view() };
-    let walk = eval(&args)?.s[[0, 0]];
+    assert_eq!(eval(&args)?.s, array![[walk]], "the value alone is the value with the gradient");
     println!("home is at ({:.2}, {:.2}), {walk:.2} from everything", home[[0, 0]], home[[0, 1]]);
     assert!((home[[0, 0]] - 3.0).abs() < 0.1 && (home[[0, 1]] - 2.0).abs() < 0.1);
     Ok(())

@@ -156,7 +156,7 @@ fn address(slice: &CudaSlice<u8>, stream: &CudaStream) -> u64 {
 /// Makes an entry of the table a dense device array.
 fn place_dense(array: &mut sys::tf_array, value: &Value, address: u64) {
     array.data = address as usize as *mut _;
-    array.row_stride = value.dim as i64;
+    array.row_stride = value.scalars() as i64;
     array.col_stride = 1;
 }
 
@@ -166,7 +166,7 @@ fn dense<'a>(array: &sys::tf_array, value: &Value) -> Option<&'a [u8]> {
     if bytes == 0 {
         return Some(&[]);
     }
-    let rows = array.rows == 1 || array.row_stride == value.dim as i64;
+    let rows = array.rows == 1 || array.row_stride == value.scalars() as i64;
     // SAFETY: `Bound` checked the array, the caller holds it borrowed for the run, and by its
     // strides it covers just these bytes; floats have no padding.
     (rows && array.col_stride == 1)
@@ -179,9 +179,9 @@ fn gather(name: &str, array: &sys::tf_array, value: &Value) -> Result<Vec<u8>, E
     let mut copy = Vec::new();
     let failed = |_| words::out_of_memory(name, bytes, "a dense copy");
     copy.try_reserve_exact(bytes).map_err(failed)?;
-    let size = value.component.size();
+    let size = value.component.scalar_size();
     for row in 0..array.rows {
-        for col in 0..value.dim as i64 {
+        for col in 0..value.scalars() as i64 {
             let offset = (row * array.row_stride + col * array.col_stride) as isize;
             // SAFETY: `Bound` checked the array; row and column are inside.
             let entry = unsafe {

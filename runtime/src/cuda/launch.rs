@@ -11,7 +11,7 @@ use cudarc::driver::{SyncOnDrop, result};
 use super::module::{CudaKernel, LoadedStage};
 use super::plan::{ALIGN, Arguments, Plan, StageGrid, extent};
 use crate::bind::Bound;
-use crate::element::{Component, Element};
+use crate::element::Component;
 use crate::error::Error;
 use crate::kernel::Stage;
 use crate::operand::RawArray;
@@ -78,7 +78,7 @@ impl<'a> DeviceArray<'a> {
     ///
     /// # Errors
     /// [`DeviceArgument`](crate::Code::DeviceArgument) if it has too few elements.
-    pub fn new<T: Element, D: DevicePtr<T>>(
+    pub fn new<T: Component, D: DevicePtr<T>>(
         slice: &'a D,
         shape: (usize, usize),
     ) -> Result<DeviceArray<'a>, Error> {
@@ -93,7 +93,7 @@ impl<'a> DeviceArray<'a> {
     /// # Safety
     /// Until the work on the stream is done, every element that shape and strides reach must be
     /// readable in the stream's context, and no other work may write it.
-    pub unsafe fn from_raw_parts<T: Element>(
+    pub unsafe fn from_raw_parts<T: Component>(
         data: CUdeviceptr,
         shape: (usize, usize),
         strides: (isize, isize),

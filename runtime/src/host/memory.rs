@@ -52,7 +52,7 @@ pub(crate) fn zeros<T: Component>(len: usize) -> Option<Vec<T>> {
     // SAFETY: the layout's size is not zero.
     let data = unsafe { alloc::alloc_zeroed(layout) }.cast::<T>();
     // SAFETY: the global allocator gave `data` for this very layout; zero bytes are a valid
-    // `f32`, `f64` and `i64`, and `Component` is sealed over these.
+    // float of any size, `i64` and pair of floats, and `Component` is sealed over these.
     (!data.is_null()).then(|| unsafe { Vec::from_raw_parts(data, len, len) })
 }
 

@@ -75,7 +75,7 @@ fn contents(raw: &sys::tf_kernel) -> Result<(), String> {
 fn header(raw: &sys::tf_kernel) -> Result<Dtype, String> {
     string(raw.text).map_err(|why| format!("`text` {why}"))?;
     let dtype = Dtype::from_raw(raw.dtype)
-        .ok_or_else(|| format!("`dtype` is {}, but 0 (f32) and 1 (f64) are known", raw.dtype))?;
+        .ok_or_else(|| format!("`dtype` is {}, but 0 to 3 are known", raw.dtype))?;
     if raw.n_outputs == 0 {
         return Err("`n_outputs` is 0".to_owned());
     }
@@ -114,9 +114,11 @@ fn values(raw: &sys::tf_kernel) -> Result<&[sys::tf_value], String> {
         if value.dim == 0 {
             return Err(format!("`{name}` has 0 columns"));
         }
-        let allowed = if index < inputs { sys::TF_REAL } else { sys::TF_INDEX };
-        if value.kind > allowed {
+        if ![sys::TF_REAL, sys::TF_INDEX, sys::TF_COMPLEX].contains(&value.kind) {
             return Err(format!("`{name}` has kind {}", value.kind));
+        }
+        if value.kind == sys::TF_COMPLEX && !value.dim.is_multiple_of(2) {
+            return Err(format!("`{name}` is complex, but has {} scalars a row", value.dim));
         }
     }
     Ok(values)

@@ -8,7 +8,7 @@ pub mod code;
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use tilefold::{Element, Kernel, sys};
+use tilefold::{Dtype, Element, Kernel, sys};
 
 use self::code::{ArgMin, Positions, Product, Real, Twice};
 
@@ -37,7 +37,7 @@ impl Spec {
             magic: sys::TF_MAGIC,
             abi_version: sys::TF_ABI_VERSION,
             size: size_of::<sys::tf_kernel>() as u32,
-            dtype: T::DTYPE as u32,
+            dtype: if T::DTYPE == Dtype::F32 { sys::TF_F32 } else { sys::TF_F64 },
             key: [7; 32],
             name: leak(name),
             text: leak("text of the formula"),

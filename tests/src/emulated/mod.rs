@@ -10,9 +10,9 @@ use libloading::Library;
 use tilefold::sys;
 use tilefold_compiler::emit::KernelText;
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Dtype, Formula};
+use tilefold_compiler::ir::{Formula, Storage};
 
-use crate::native::{descriptor, descriptor_of, distinct, include, load, real, texts};
+use crate::native::{descriptor, descriptor_of, distinct, include, load, real_macros, texts};
 use crate::problem::Problem;
 use crate::table::{Memory, Table};
 use crate::toolchain::{self, Product, Source};
@@ -35,7 +35,7 @@ pub struct Grid {
 
 /// A shared library of CUDA kernels for each dtype. They stay loaded for ever.
 pub struct Emulated {
-    libraries: Vec<(Dtype, &'static Library)>,
+    libraries: Vec<(Storage, &'static Library)>,
     symbols: Vec<String>,
 }
 
@@ -44,14 +44,15 @@ impl Emulated {
     ///
     /// # Panics
     /// When a formula cannot be emitted or compiled.
-    pub fn build(formulas: &[Formula], dtypes: &[Dtype]) -> Emulated {
+    pub fn build<S: Copy + Into<Storage>>(formulas: &[Formula], dtypes: &[S]) -> Emulated {
+        let dtypes: Vec<Storage> = dtypes.iter().map(|&dtype| dtype.into()).collect();
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
-        let library = |&dtype: &Dtype| {
+        let library = |&dtype: &Storage| {
             let sources = sources(&texts, dtype, &[]);
             (dtype, load(&toolchain::build(Product::Library, &sources, &[])))
         };
-        Emulated { libraries: toolchain::parallel(dtypes, library), symbols }
+        Emulated { libraries: toolchain::parallel(&dtypes, library), symbols }
     }
 
     /// Runs formula `n`, which has to be the problem's.
@@ -61,10 +62,11 @@ impl Emulated {
     pub fn run(
         &self,
         n: usize,
-        dtype: Dtype,
+        dtype: impl Into<Storage>,
         problem: &Problem,
         grid: Grid,
     ) -> Result<Vec<Matrix>, String> {
+        let dtype = dtype.into();
         let found = self.libraries.iter().find(|(d, _)| *d == dtype);
         let library = found.expect("the dtype was built").1;
         let raw = descriptor_of(library, &self.symbols[n], dtype);
@@ -144,7 +146,7 @@ fn start(
 
 /// Descriptors and CUDA text for one dtype. Each kernel lies in a namespace of its own, so that
 /// several can share a file.
-fn sources(texts: &[KernelText], dtype: Dtype, extra_flags: &[&str]) -> Vec<Source> {
+fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<Source> {
     let texts = distinct(texts);
     let mut all: Vec<Source> = texts.iter().map(|t| descriptor(t, dtype, &[])).collect();
     let headers = include(&toolchain::headers());
@@ -153,7 +155,8 @@ fn sources(texts: &[KernelText], dtype: Dtype, extra_flags: &[&str]) -> Vec<Sour
                  -Wno-unused-but-set-variable -include";
     for group in texts.chunks(KERNELS_PER_FILE) {
         let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
-        flags.extend([force.clone(), headers.clone(), format!("-DTF_REAL_T={}", real(dtype))]);
+        flags.extend([force.clone(), headers.clone()]);
+        flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
         let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_rows.cuh\"\n");
         for kernel in group {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::process::Command;
 
-use tilefold_compiler::ir::{Dtype, Formula};
+use tilefold_compiler::ir::{Formula, Storage};
 
 use crate::native::{descriptor_of, load, texts};
 use crate::problem::Problem;
@@ -40,7 +40,8 @@ impl Sanitizer {
 ///
 /// # Panics
 /// When the sanitizer reports anything, or the emulation refuses a kernel; with their words.
-pub fn sanitize(sanitizer: Sanitizer, dtype: Dtype, problems: &[Problem], grid: Grid) {
+pub fn sanitize(sanitizer: Sanitizer, dtype: impl Into<Storage>, problems: &[Problem], grid: Grid) {
+    let dtype = dtype.into();
     let formulas: Vec<Formula> = problems.iter().map(|p| p.formula.clone()).collect();
     let texts = texts(&formulas);
     let descriptors: Vec<Source> =

@@ -3,6 +3,10 @@
 //! Written from the manual's words, with the host's own functions: nothing of the op table is read,
 //! so a slip in a room of the table cannot hide here.
 
+use std::f64::consts::PI;
+
+use super::special;
+
 /// Component `k` of a value; a scalar stands for every component.
 fn at(v: &[f64], k: usize) -> f64 {
     if v.len() == 1 { v[0] } else { v[k] }
@@ -17,6 +21,9 @@ fn truth(yes: bool) -> f64 {
 /// # Panics
 /// When the name is unknown here: a new operation needs a meaning of its own.
 pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
+    if let Some(value) = super::complex::apply(name, args, params) {
+        return value;
+    }
     let dim = args.iter().map(|a| a.len()).max().unwrap_or(1);
     let scalar = |k: usize| match args {
         [a] => unary(name, at(a, k), params),
@@ -28,13 +35,58 @@ pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Vec<f64> {
         .map(scalar)
         .collect::<Option<Vec<f64>>>()
         .or_else(|| super::vectors::apply(name, args, params))
+        .or_else(|| super::tensors::apply(name, args, params))
+        .or_else(|| super::curves::apply(name, args, params))
         .unwrap_or_else(|| panic!("the oracle knows no operation called `{name}`"))
 }
 
 fn unary(name: &str, x: f64, p: &[i64]) -> Option<f64> {
+    elementary(name, x, p).or_else(|| extended(name, x, p))
+}
+
+/// Functions that KeOps lacks.
+fn extended(name: &str, x: f64, p: &[i64]) -> Option<f64> {
+    let cube = |x: f64| x * x * x;
+    Some(match name {
+        "expm1" => x.exp_m1(),
+        "log1p" => x.ln_1p(),
+        "log2" => x.log2(),
+        "log10" => x.log10(),
+        "cbrt" => x.cbrt(),
+        "tan" => x.tan(),
+        "sinc" if x == 0.0 => 1.0,
+        // of the distance to an even number
+        "sinc" => (PI * (x - 2.0 * (0.5 * x).round())).sin() / (PI * x),
+        "sinh" => x.sinh(),
+        "cosh" => x.cosh(),
+        "tanh" => x.tanh(),
+        "asinh" => x.asinh(),
+        "acosh" => x.acosh(),
+        "atanh" => x.atanh(),
+        "sigmoid" => 1.0 / (1.0 + (-x).exp()),
+        "softplus" => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+        "silu" | "gelu" if x == f64::NEG_INFINITY => 0.0,
+        "silu" => x / (1.0 + (-x).exp()),
+        "gelu" => x * special::normcdf(x),
+        "gelu_tanh" => 0.5 * x * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044715 * cube(x))).tanh()),
+        "erf" => special::erf(x),
+        "erfc" => special::erfc(x),
+        "normcdf" => special::normcdf(x),
+        "lgamma" => special::lgamma(x),
+        "digamma" => special::digamma(x),
+        "trigamma" => special::polygamma(1, x),
+        "polygamma" => special::polygamma(p[0] as i32, x),
+        "trunc" => x.trunc(),
+        "ceil" => x.ceil(),
+        _ => return None,
+    })
+}
+
+fn elementary(name: &str, x: f64, p: &[i64]) -> Option<f64> {
     let or_at_zero = |value: f64, general: f64| if x == 0.0 { value } else { general };
     Some(match name {
         "neg" => -x,
+        "to_real" => x,
         "inv" => 1.0 / x,
         "square" => x * x,
         "pow" => x.powi(p[0] as i32),
@@ -78,6 +130,12 @@ fn binary(name: &str, a: f64, b: f64) -> Option<f64> {
         "div" => a / b,
         "powf" => a.powf(b),
         "atan2" => a.atan2(b),
+        "hypot" => a.hypot(b),
+        "binary_scale" => binary_scale(a.abs(), b.abs()),
+        "fmod" => a % b,
+        "minimum" | "maximum" if a.is_nan() || b.is_nan() => f64::NAN,
+        "minimum" => a.min(b),
+        "maximum" => a.max(b),
         "eq" => truth(a == b),
         "ne" => truth(a != b),
         "lt" => truth(a < b),
@@ -127,6 +185,21 @@ fn sinc_slope(x: f64) -> f64 {
         power *= x * x;
     }
     sum
+}
+
+/// The power of two whose product with the larger number lies in [1, 2).
+fn binary_scale(a: f64, b: f64) -> f64 {
+    let size = if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+    let mut scale = 1.0;
+    if size > 0.0 && size < f64::INFINITY {
+        while size * scale >= 2.0 {
+            scale *= 0.5;
+        }
+        while size * scale < 1.0 && scale < f64::powi(2.0, 1022) {
+            scale *= 2.0;
+        }
+    }
+    scale
 }
 
 /// Half away from zero, to `digits` decimals; a number without such decimals is its own rounding.

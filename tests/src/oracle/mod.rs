@@ -5,12 +5,17 @@
 //! loop over them. Only the nodes of the formula are read: never the op table's rules, the strata,
 //! or `ir::eval`.
 
+mod complex;
+mod curves;
 mod folds;
 pub mod meaning;
+mod special;
+mod tensors;
 mod vectors;
 
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Axis, ExprId, Formula, Node, Reduction};
+use tilefold_compiler::ir::{Axis, ExprId, Formula, Kind, Node, Reduction};
+use tilefold_compiler::reduce::Reducer;
 
 use folds::Row;
 
@@ -73,6 +78,13 @@ pub fn evaluate_in(
     f.outputs.iter().map(|o| oracle.output(o.expr, o.axis)).collect()
 }
 
+/// What a reduction of scalars without weights gives, also one that never becomes a node.
+pub fn fold_numbers(reducer: Reducer, values: &[f64]) -> Vec<f64> {
+    let row = |(number, value): (usize, &f64)| Row { number, value: vec![*value], weight: vec![] };
+    let rows: Vec<Row> = values.iter().enumerate().map(row).collect();
+    folds::fold(reducer, &rows, 1, 0, 0)
+}
+
 impl Oracle<'_> {
     fn output(&mut self, id: ExprId, axis: Option<Axis>) -> Matrix {
         self.need(id);
@@ -120,26 +132,34 @@ impl Oracle<'_> {
             }
             Node::Op(op, args, params) => {
                 let args: Vec<&Dense> = args.iter().map(|&a| self.get(a)).collect();
-                self.map(op.def().name, &args, params, self.f.dim(id))
+                self.map(op.def().name, &args, params, id)
             }
-            Node::Reduce(r) => self.reduce(r, self.f.dim(id)),
+            Node::Reduce(r) => self.reduce(r, id),
         }
     }
 
-    fn map(&self, name: &str, args: &[&Dense], params: &[i64], dim: usize) -> Dense {
+    /// A result as its kind holds it: integers are exact.
+    fn round(&self, id: ExprId, value: f64) -> f64 {
+        match self.f.kind(id) {
+            Kind::Real | Kind::Complex => self.precision.round(value),
+            Kind::Int => value,
+        }
+    }
+
+    fn map(&self, name: &str, args: &[&Dense], params: &[i64], id: ExprId) -> Dense {
         let rows = [0, 1].map(|axis| joint(args.iter().map(|a| a.rows[axis])));
         let mut data = Vec::new();
         for i in 0..rows[0] {
             for j in 0..rows[1] {
                 let values: Vec<&[f64]> = args.iter().map(|a| a.at(i, j)).collect();
                 let out = meaning::apply(name, &values, params);
-                data.extend(out.into_iter().map(|x| self.precision.round(x)));
+                data.extend(out.into_iter().map(|x| self.round(id, x)));
             }
         }
-        Dense { rows, dim, data }
+        Dense { rows, dim: self.f.dim(id), data }
     }
 
-    fn reduce(&self, r: &Reduction, dim: usize) -> Dense {
+    fn reduce(&self, r: &Reduction, id: ExprId) -> Dense {
         let args: Vec<&Dense> = r.args.iter().map(|&a| self.get(a)).collect();
         let mask = r.mask.map(|m| self.get(m));
         let other = r.axis.other() as usize;
@@ -165,11 +185,11 @@ impl Oracle<'_> {
                     })
                     .collect();
             let out = folds::fold(r.reducer, &taken, args[0].dim, weights, r.k);
-            data.extend(out.into_iter().map(|x| self.precision.round(x)));
+            data.extend(out.into_iter().map(|x| self.round(id, x)));
         }
         let mut rows = [1, 1];
         rows[other] = count;
-        Dense { rows, dim, data }
+        Dense { rows, dim: self.f.dim(id), data }
     }
 }
 

@@ -3,6 +3,8 @@
 /// Applies an operation on vectors; `None` for a name that is not known here.
 pub fn apply(name: &str, args: &[&[f64]], params: &[i64]) -> Option<Vec<f64>> {
     layout(name, args, params)
+        .or_else(|| moved(name, args, params))
+        .or_else(|| running(name, args))
         .or_else(|| product(name, args))
         .or_else(|| to_one(name, args).map(|value| vec![value]))
         .or_else(|| (name == "normalize").then(|| normalize(args[0])))
@@ -27,6 +29,46 @@ fn layout(name: &str, args: &[&[f64]], params: &[i64]) -> Option<Vec<f64>> {
             let place = (v[0] + 0.5).trunc();
             (0..p[0]).map(|k| if k as f64 == place { 1.0 } else { 0.0 }).collect()
         }
+        _ => return None,
+    })
+}
+
+/// Components by lists of indices, and rows and columns exchanged. A list in `params` stands behind
+/// its length.
+fn moved(name: &str, args: &[&[f64]], params: &[i64]) -> Option<Vec<f64>> {
+    let v = args[0];
+    Some(match name {
+        "pick" => params[1..].iter().map(|&k| v[k as usize]).collect(),
+        "scatter" => {
+            let (places, len) = (&params[1..=v.len()], params[params.len() - 1] as usize);
+            let at = |c: usize| places.iter().zip(v).filter(move |(k, _)| **k as usize == c);
+            (0..len).map(|c| at(c).map(|(_, x)| *x).reduce(|a, b| a + b).unwrap_or(0.0)).collect()
+        }
+        "reverse" => v.iter().rev().copied().collect(),
+        "transpose" => {
+            let rows: Vec<&[f64]> = v.chunks(v.len() / params[0] as usize).collect();
+            (0..rows[0].len()).flat_map(|c| rows.iter().map(move |row| row[c])).collect()
+        }
+        _ => return None,
+    })
+}
+
+/// Sums, products and recurrences along a vector.
+fn running(name: &str, args: &[&[f64]]) -> Option<Vec<f64>> {
+    let v = args[0];
+    let up_to = |f: &dyn Fn(&[f64]) -> f64| (1..=v.len()).map(|n| f(&v[..n])).collect();
+    Some(match name {
+        "cumsum" => up_to(&|head| head.iter().copied().reduce(|a, b| a + b).unwrap_or(0.0)),
+        "cumprod" => up_to(&|head| head.iter().product()),
+        "scan" => {
+            let mut out = vec![args[1][0]];
+            for (a, b) in v.iter().zip(args[1]).skip(1) {
+                out.push(a * out[out.len() - 1] + b);
+            }
+            out
+        }
+        "prod" => vec![v.iter().product()],
+        "mean" => vec![v.iter().sum::<f64>() / v.len() as f64],
         _ => return None,
     })
 }

@@ -97,7 +97,7 @@ fn words(positives: &[Rule]) -> Vec<&'static str> {
 fn word(rule: Rule) -> Option<(usize, &'static str)> {
     let words = match rule {
         Rule::expr | Rule::minus | Rule::fold | Rule::number | Rule::position => "an expression",
-        Rule::call | Rule::list | Rule::paren | Rule::lone => "an expression",
+        Rule::call | Rule::list | Rule::paren | Rule::lone | Rule::imaginary => "an expression",
         Rule::infix => "an operator",
         Rule::statement | Rule::gradient | Rule::binding => "a statement",
         Rule::assertion | Rule::declaration => "a statement",
@@ -110,8 +110,12 @@ fn word(rule: Rule) -> Option<(usize, &'static str)> {
         Rule::formula | Rule::kw_formula => "`formula`",
         Rule::function | Rule::kw_fn => "`fn`",
         Rule::dtypes | Rule::kw_dtype => "`dtype`",
+        Rule::relaxed | Rule::kw_relaxed => "`relaxed`",
         Rule::kw_dyn => "`dyn`",
         Rule::kw_wrt => "`wrt`",
+        Rule::with_value | Rule::kw_with => "`with`",
+        Rule::kw_value => "`value`",
+        Rule::alias | Rule::kw_as => "`as`",
         Rule::mask | Rule::kw_where => "`where`",
         Rule::generics | Rule::less => "`<`",
         Rule::greater => "`>`",

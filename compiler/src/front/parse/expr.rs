@@ -10,10 +10,10 @@ use std::vec;
 use pest::iterators::{Pair, Pairs};
 
 use crate::diag::{Diagnostic, Span, code};
-use crate::front::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number};
+use crate::front::ast::{Expr, Fold, Ident, Infix, Node, NodeId, NodeKind, Number, Size};
 use crate::ir::Axis;
 
-use super::{Result, Rule, axis, ident, next, size, span};
+use super::{Result, Rule, axis, factor as size_factor, ident, next, size, span};
 
 /// Largest integer literal: every integer up to it is exact in float64.
 const MAX_INTEGER: u64 = 1 << 53;
@@ -156,9 +156,10 @@ impl Builder {
             Rule::infix => self.infix(yard, operator(part.as_str()), place, level.inside)?,
             Rule::subscript => self.subscript(yard, part)?,
             Rule::number => self.leaf(yard, NodeKind::Number(number(&part)?), place),
+            Rule::imaginary => self.leaf(yard, NodeKind::Imaginary(imaginary(&part)?), place),
             Rule::name => self.leaf(yard, NodeKind::Name(ident(&part)?.text), place),
             Rule::position => self.leaf(yard, NodeKind::Pos(position(part)), place),
-            Rule::list => self.leaf(yard, NodeKind::List, place),
+            Rule::list => self.leaf(yard, NodeKind::List(list(part)?), place),
             Rule::fold => level.open = Some(fold(part)?),
             Rule::call => {
                 let mut parts = part.into_inner();
@@ -338,6 +339,21 @@ fn operator(text: &str) -> Infix {
     Infix::of(text).unwrap_or_else(|| panic!("internal: `{text}` is no operator"))
 }
 
+/// The items of a list.
+fn list(pair: Pair<'_, Rule>) -> Result<Vec<Size>> {
+    let items = pair.into_inner().filter(|p| p.as_rule() == Rule::item);
+    let item = |item: Pair<'_, Rule>| {
+        let place = span(&item);
+        let part = item.into_inner().find(|p| p.as_rule() != Rule::minus);
+        let part = part.unwrap_or_else(|| panic!("internal: an empty item"));
+        match part.as_rule() {
+            Rule::size => size(part),
+            _ => Ok(Size { terms: vec![(false, vec![size_factor(&part)?])], span: place }),
+        }
+    };
+    items.map(item).collect()
+}
+
 fn position(pair: Pair<'_, Rule>) -> Axis {
     let index = pair.into_inner().find(|p| p.as_rule() == Rule::axis);
     axis(&index.unwrap_or_else(|| panic!("internal: a position without an index")))
@@ -365,9 +381,17 @@ fn fold(pair: Pair<'_, Rule>) -> Result<Bracket<'_>> {
 }
 
 fn number(pair: &Pair<'_, Rule>) -> Result<Number> {
-    let text = pair.as_str();
+    literal(pair.as_str(), span(pair))
+}
+
+/// The factor of the imaginary unit.
+fn imaginary(pair: &Pair<'_, Rule>) -> Result<f64> {
+    literal(pair.as_str().trim_end_matches('j'), span(pair)).map(|number| number.value)
+}
+
+fn literal(text: &str, place: Span) -> Result<Number> {
     let wrong = |message: &str, label: String| {
-        Diagnostic::new(code::LITERAL, message, span(pair)).label(label).fail()
+        Diagnostic::new(code::LITERAL, message, place).label(label).fail()
     };
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return match text.parse::<u64>() {

@@ -12,12 +12,12 @@ use pest::iterators::{Pair, Pairs};
 use crate::diag::{Diagnostic, Span, code};
 use crate::ir::Axis;
 
-use super::Result;
 use super::ast::{
-    Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members, Place, Size,
-    Space, Statement,
+    DerivativeDef, Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members,
+    Place, Size, Space, Statement,
 };
 use super::names::MAX_NAME;
+use super::{Mode, Result};
 
 /// The version of the language that this compiler reads.
 const VERSION: u64 = 1;
@@ -97,6 +97,7 @@ fn formula(pair: Pair<'_, Rule>) -> Result<FormulaDef> {
     let mut doc = Doc::default();
     let (mut name, mut generics) = (None, Vec::new());
     let (mut dtypes, mut totals, mut statements) = (Vec::new(), Vec::new(), Vec::new());
+    let mut relaxed = false;
     for part in pair.into_inner() {
         match part.as_rule() {
             Rule::doc => doc.line(part.as_str()),
@@ -107,12 +108,13 @@ fn formula(pair: Pair<'_, Rule>) -> Result<FormulaDef> {
             }
             Rule::dtypes => dtypes.extend(idents(part)?),
             Rule::totals => totals.extend(idents(part)?),
+            Rule::relaxed => relaxed = true,
             Rule::statement => statements.push(statement(part)?),
             _ => {}
         }
     }
     let name = name.unwrap_or_else(|| panic!("internal: a formula without a name"));
-    Ok(FormulaDef { doc: doc.0, name, generics, dtypes, totals, statements })
+    Ok(FormulaDef { doc: doc.0, name, generics, dtypes, totals, relaxed, statements })
 }
 
 fn generic(pair: Pair<'_, Rule>) -> Result<GenericDef> {
@@ -154,13 +156,23 @@ fn statement(pair: Pair<'_, Rule>) -> Result<Statement> {
 fn gradient(pair: Pair<'_, Rule>) -> Result<Statement> {
     let place = span(&pair);
     let mut parts = pair.into_inner();
-    if next(&mut parts).as_rule() == Rule::kw_jvp {
-        return Ok(Statement::Jvp { span: place });
+    let mode = match next(&mut parts).as_rule() {
+        Rule::kw_jvp => Mode::Forward,
+        _ => Mode::Reverse,
+    };
+    let (mut of, mut names, mut with_value, mut alias) = (None, Vec::new(), false, None);
+    for part in parts {
+        match part.as_rule() {
+            Rule::of => of = idents(part)?.pop(),
+            Rule::name => names.push(ident(&part)?),
+            Rule::with_value => with_value = true,
+            Rule::alias => alias = idents(part)?.pop(),
+            _ => {}
+        }
     }
-    let output = ident(&next(&mut parts))?;
-    let names = parts.filter(|p| p.as_rule() == Rule::name);
-    let wrt = names.map(|p| ident(&p)).collect::<Result<_>>()?;
-    Ok(Statement::Grad { output, wrt, span: place })
+    let output = names.remove(0);
+    let def = DerivativeDef { mode, of, output, wrt: names, with_value, name: alias, span: place };
+    Ok(Statement::Derivative(def))
 }
 
 fn binding(pair: Pair<'_, Rule>) -> Result<Statement> {
