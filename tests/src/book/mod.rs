@@ -190,7 +190,9 @@ fn forms(out: &mut String) {
         let names: Vec<String> = all.iter().map(|r| format!("`{}`", r.def().name)).collect();
         let _ = writeln!(out, "- `{name}`: {}", names.join(" and "));
     }
-    out.push_str("\nDerivatives and linear operators, see [the language](language.md#derivatives):\n\n");
+    out.push_str(
+        "\nDerivatives and linear operators, see [the language](language.md#derivatives):\n\n",
+    );
     for (keops, name, usage) in front::operators() {
         let _ = writeln!(out, "- `{name}{usage}`, `{keops}`");
     }
