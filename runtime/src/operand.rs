@@ -75,9 +75,9 @@ impl RawArray {
 ///
 /// It is made from a 2-d view with any strides (also negative and zero ones: nothing is copied),
 /// from a 1-d view (a parameter, or an `i` or `j` variable of one column), or from a reference
-/// to a scalar (a parameter of one column). Its numbers are `f32` or `f64` as the kernel computes, or
-/// `Complex` of these for a complex variable, whose rows have to be contiguous, or `i64` for an integer
-/// one.
+/// to a scalar (a parameter of one column). Its numbers are `f32` or `f64` as the kernel
+/// computes, `Complex` of these for a complex variable, whose rows have to be contiguous, or
+/// `i64` for an integer one.
 ///
 /// ```
 /// use ndarray::{Array2, s};

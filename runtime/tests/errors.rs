@@ -3,7 +3,7 @@
 mod fake;
 
 use ndarray::{Array1, Array2, ArrayView2, s};
-use tilefold::{Call, Code, Error, Kernel, Operand, Options, OutputMut, Policy, run, sys};
+use tilefold::{Call, Code, Complex, Error, Kernel, Operand, Options, OutputMut, Policy, run, sys};
 
 use fake::{I, J, ONE, Spec};
 
@@ -112,6 +112,34 @@ fn integer_inputs_take_integers_only() {
     let narrow = label.slice(s![..;-1, ..1]);
     let words = ["`x` has 1 column, but the formula was compiled for 2"];
     check(call(narrow.into()).arg("y", &y).run().unwrap_err(), Code::Columns, &words);
+}
+
+/// `dot` whose x is one complex number a row, or whose x has `scalars` scalars a row.
+fn complex_dot(scalars: u32) -> &'static Kernel {
+    let mut spec = fake::dot_spec::<f32>();
+    (spec.values[0].kind, spec.values[0].dim) = (sys::TF_COMPLEX, scalars);
+    spec.kernel()
+}
+
+#[test]
+fn complex_inputs_take_complex_numbers_only() {
+    let y = ones(4, 2);
+    let refused = |scalars: u32, x: Operand<'_>| {
+        let call = Call::new(complex_dot(scalars)).arg("x", x).arg("y", &y);
+        call.arg("gamma", &1.0_f32).run().unwrap_err()
+    };
+    let words = ["`x` holds f32, but the formula was compiled for Complex<f32> there", "not 2n"];
+    check(refused(2, (&ones(3, 2)).into()), Code::Dtype, &words);
+    let wrong = Array2::<Complex<f64>>::ones((3, 1));
+    check(refused(2, (&wrong).into()), Code::Dtype, &["`x` holds Complex<f64>"]);
+    let numbers = Array2::<Complex<f32>>::ones((3, 4));
+    let words = ["`x` has 4 columns, but the formula was compiled for 1", "of 1 column"];
+    check(refused(2, (&numbers).into()), Code::Columns, &words);
+    let words = ["the stride of its columns is 2, not 1", "as_standard_layout"];
+    check(refused(4, numbers.slice(s![.., ..;2]).into()), Code::Layout, &words);
+    let words = ["`y` holds Complex<f32>, but the formula was compiled for f32 there"];
+    let call = Call::new(fake::dot::<f32>()).arg("x", &y).arg("y", &numbers);
+    check(call.arg("gamma", &1.0_f32).run().unwrap_err(), Code::Dtype, &words);
 }
 
 #[test]
@@ -356,6 +384,7 @@ fn every_field_of_a_descriptor_is_checked() {
         (|s| s.values[0].dim = 0, Code::Descriptor, "`x` has 0 columns"),
         (|s| s.values[0].kind = 3, Code::Descriptor, "`x` has kind 3"),
         (|s| s.values[3].kind = 3, Code::Descriptor, "`a` has kind 3"),
+        (|s| s.values[3].kind = sys::TF_COMPLEX, Code::Descriptor, "`a` is complex, but has 1"),
         (|s| s.stages[0].row_axis = 5, Code::Descriptor, "stage 0: axes 5 and 1"),
         (|s| s.stages[0].col_axis = I, Code::Descriptor, "its rows are the reduced index"),
         (|s| s.stages[0].row_axis = ONE, Code::Descriptor, "whose rows have another axis"),

@@ -256,3 +256,27 @@ fn the_best_level_that_the_kernel_has_is_chosen() {
     assert_eq!(error.code(), Code::Level);
     assert!(error.message().contains("code for none"), "{error}");
 }
+
+/// A complex number is two scalars: the kernel is that of the dot product of pairs.
+#[test]
+fn complex_arrays_are_read_in_place() {
+    let mut spec = fake::dot_spec::<f64>();
+    (spec.values[0].kind, spec.values[1].kind) =
+        (tilefold::sys::TF_COMPLEX, tilefold::sys::TF_COMPLEX);
+    let kernel = spec.kernel();
+    let numbers = Array2::from_shape_fn((9, 3), |(r, c)| {
+        tilefold::Complex::new((r * 3 + c) as f64, 0.5 * r as f64 - c as f64)
+    });
+    let (x, y) = (numbers.slice(s![..;-2, 1..2]), numbers.slice(s![1..5, 2..]));
+    let call = Call::new(kernel).arg("x", x).arg("y", y).arg("gamma", &1.0_f64);
+    let found: Array2<f64> = call.run().unwrap().take("a").unwrap();
+    for (row, z) in x.iter().enumerate() {
+        let expected: f64 = y.iter().map(|w| z.re * w.re + z.im * w.im).sum();
+        assert_eq!(found[[row, 0]], expected);
+    }
+    // A vector of numbers is one column of them.
+    let column = numbers.column(1);
+    let call = Call::new(kernel).arg("x", column).arg("y", y).arg("gamma", &1.0_f64);
+    let again: Array2<f64> = call.run().unwrap().take("a").unwrap();
+    assert_eq!(again[[8, 0]], found[[0, 0]]);
+}

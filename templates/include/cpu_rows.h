@@ -12,6 +12,9 @@
  * memory operands in first-level cache. */
 #define TF_FENCE() asm volatile("" ::: "memory")
 
+/* A group of vectors after the other: its code is staged, and the next group fills the gaps. */
+#define TF_GROUPS(S, g) _Pragma("GCC unroll 16") for (int g = 0; g < S::R; g += S::G)
+
 template <class S> struct tf_cpu_rows {
   enum { LANES = S::R * W };
 
@@ -41,7 +44,7 @@ template <class S> struct tf_cpu_rows {
         const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
         for (; jj < stop; ++jj, at += S::COL_WORDS) {
           TF_FENCE();
-          S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj);
+          TF_GROUPS(S, g) S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj, g);
         }
         S::flush(a, s);
       }

@@ -13,6 +13,7 @@
 
 template <class S, int BYTES> struct tf_cuda_rows {
   static_assert(sizeof(typename S::State) <= BYTES, "the descriptor promises enough workspace");
+  static_assert(S::G == S::R, "the rows of a thread are one group");
   enum {
     PARAMS = S::PARAM_WORDS > 0 ? S::PARAM_WORDS : 1,
     ROWS = S::ROW_WORDS > 0 ? S::ROW_WORDS * S::R : 1,
@@ -49,9 +50,9 @@ template <class S, int BYTES> struct tf_cuda_rows {
         for (; jj + 4 <= stop; jj += 4) {
           TF_UNROLL
           for (int q = 0; q < 4; ++q)
-            S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q);
+            S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q, 0);
         }
-        for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj);
+        for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj, 0);
         S::flush(a, s);
       }
       S::close(a, s, at);

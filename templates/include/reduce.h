@@ -36,6 +36,18 @@
 #define TF_ROLLED
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
+/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. */
+#if defined(__CUDACC__)
+#define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
+#else
+#define TF_COMPONENTS(e) for (int e = 0; e < E; ++e)
+#endif
+/* The G vectors of a group, where R counts those of a block. */
+#if defined(__CUDACC__)
+#define TF_GROUP(r) _Pragma("unroll") for (int r = 0; r < G; ++r)
+#else
+#define TF_GROUP(r) _Pragma("GCC unroll 16") for (int r = 0; r < G; ++r)
+#endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
 
 /* States differ between dtypes and instruction levels though their names do not, and all are linked
@@ -110,10 +122,10 @@ template <int E, int R, bool EACH> struct tf_parts {
   V high[EACH ? 1 : E][R], low[EACH ? 1 : E][R];
 
   TF_FN void init(Totals &t) {
-    for (int e = 0; e < E; ++e) t[e].clear();
+    TF_COMPONENTS(e) t[e].clear();
   }
   TF_METHOD void open() {
-    for (int e = 0; e < E; ++e)
+    TF_COMPONENTS(e)
       TF_ROWS(r) {
         part[e][r] = tf_c(0.0);
         if (!EACH) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
@@ -121,7 +133,7 @@ template <int E, int R, bool EACH> struct tf_parts {
   }
   TF_METHOD void add(int e, int r, V x) { part[e][r] = part[e][r] + x; }
   TF_METHOD void flush(Totals &t) {
-    for (int e = 0; e < E; ++e)
+    TF_COMPONENTS(e)
       TF_ROWS(r) {
         if (EACH) {
           t[e].add(r * W, part[e][r]);
@@ -135,7 +147,7 @@ template <int E, int R, bool EACH> struct tf_parts {
   }
   TF_METHOD void close(Totals &t) {
     if (EACH) return;
-    for (int e = 0; e < E; ++e)
+    TF_COMPONENTS(e)
       TF_ROWS(r) {
         const V sum = high[e][r], error = low[e][r];
         t[e].add(r * W, sum);
@@ -144,7 +156,7 @@ template <int E, int R, bool EACH> struct tf_parts {
   }
   /* Multiplies all sums of vector r by c. */
   TF_METHOD void scale(Totals &t, int r, V c) {
-    for (int e = 0; e < E; ++e) {
+    TF_COMPONENTS(e) {
       part[e][r] = part[e][r] * c;
       if (!EACH) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
       t[e].scale(r * W, c);
@@ -374,26 +386,28 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     if (TOP) TF_ROWS(r) top_[r] = tf_load(&s.top[r * W]);
     parts.open();
   }
-  /* Raises the shift to the scores q where d = q - m is above 1, and rescales what was summed. */
-  TF_METHOD void raise(State &s, const V (&q)[R], V (&d)[R]) {
-    TF_ROWS(r) {
+  /* Raises the shift to the scores q of vectors g on where d = q - m is above 1, and rescales what
+   * was summed. */
+  template <int G> TF_METHOD void raise(State &s, int g, const V (&q)[G], V (&d)[G]) {
+    TF_GROUP(r) {
+      V &shift = shift_[g + r];
       M higher = d[r] > tf_c(1.0);
-      V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift_[r]);
-      parts.scale(s.total, r, tf_sel(higher, tf_exp(shift_[r] - to), tf_c(1.0)));
-      shift_[r] = to;
+      V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift);
+      parts.scale(s.total, g + r, tf_sel(higher, tf_exp(shift - to), tf_c(1.0)));
+      shift = to;
       d[r] = q[r] - to;
     }
   }
-  /* Replaces the scores q by the terms exp(q - m) and sums them. */
-  TF_METHOD void terms(State &s, V (&q)[R]) {
-    V d[R];
-    TF_ROWS(r) d[r] = q[r] - shift_[r];
-    if (TOP) TF_ROWS(r) top_[r] = tf_sel(q[r] > top_[r], q[r], top_[r]);
+  /* Replaces the scores q of vectors g on by the terms exp(q - m) and sums them. */
+  template <int G> TF_METHOD void terms(State &s, int g, V (&q)[G]) {
+    V d[G];
+    TF_GROUP(r) d[r] = q[r] - shift_[g + r];
+    if (TOP) TF_GROUP(r) top_[g + r] = tf_sel(q[r] > top_[g + r], q[r], top_[g + r]);
     M higher = d[0] > tf_c(1.0);
-    TF_ROWS(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
-    if (__builtin_expect(tf_any(higher), 0)) raise(s, q, d);
-    TF_ROWS(r) q[r] = tf_exp(d[r]);
-    TF_ROWS(r) parts.add(0, r, q[r]);
+    TF_GROUP(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
+    if (__builtin_expect(tf_any(higher), 0)) raise(s, g, q, d);
+    TF_GROUP(r) q[r] = tf_exp(d[r]);
+    TF_GROUP(r) parts.add(0, g + r, q[r]);
   }
   TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x); }
   TF_METHOD void flush(State &s) { parts.flush(s.total); }

@@ -242,7 +242,9 @@ impl Generator<'_> {
         let dim = self.f.dim(value.id);
         let scalars = |n: usize| [vec![1; n], vec![dim; arity - n]].concat();
         let dims = (0..=arity).map(scalars).find(|dims| shape(dims, k).is_ok());
-        let bounds = [(-4.0, 4.0), (0.5, 2.0)];
+        // A product of a few rows must not be too steep for differences either.
+        let first = if self.wish == Wish::Smooth { (-1.2, 1.2) } else { (-4.0, 4.0) };
+        let bounds = [first, (0.5, 2.0)];
         let arg = |(n, dim): (usize, usize)| {
             let value = if dim == 1 { self.scalar(value) } else { value };
             let (low, high) = bounds[n.min(1)];

@@ -170,8 +170,7 @@ fn examples_of_the_language_reference_compile() {
             for instance in &unit.instances {
                 emit::kernel(&instance.formula, &unit.name, "an example").expect("small enough");
                 for derivative in &instance.derivatives {
-                    emit::kernel(&derivative.formula, &unit.name, "an example")
-                        .expect("small enough");
+                    emit::kernel(&derivative.formula, &unit.name, "an example").expect("small");
                 }
                 let canonical = canonical_text(&instance.formula);
                 let again = front::parse("canonical", &canonical).expect("a formula file");

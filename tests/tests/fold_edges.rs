@@ -35,7 +35,7 @@ const TABLE: &[Row] = &[
     (Reducer::LogSumExp, 0, &[INF, NAN], &[NAN]),
     (Reducer::LogSumExp, 0, &[1000.0, -1000.0], &[1000.0]),
     (Reducer::LogSumExp, 0, &[-1000.0, -1e30], &[-1000.0]),
-    (Reducer::LogSumExpWeight, 0, &[-INF, 0.0], &[0.693_147_180_559_945_3]),
+    (Reducer::LogSumExpWeight, 0, &[-INF, 0.0], &[std::f64::consts::LN_2]),
     (Reducer::LogSumExpWeight, 0, &[-INF, -INF], &[-INF]),
     (Reducer::SoftMaxSum, 0, &[-INF, 0.0, -INF], &[2.0]),
     (Reducer::SoftMaxSum, 0, &[-INF, -INF], &[NAN]),

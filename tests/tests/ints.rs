@@ -15,8 +15,8 @@ use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
-/// Comparisons of every stratum. `w` is a power of two of the column, so that a sum says which columns
-/// it took, exactly in float32.
+/// Comparisons of every stratum. `w` is a power of two of the column, so that a sum says which
+/// columns it took, exactly in float32.
 const COMPARE: &str = "tilefold 1;
 formula compare {
     a[i], b[j], p : int;

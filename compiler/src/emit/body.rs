@@ -1,19 +1,20 @@
 //! Expressions to lines of C++: the only place that spells expressions.
 //!
 //! One [`Body`] writes one function of a stage (one [`Place`]). The function of pairs is *staged*:
-//! a component is `V t3[R]; TF_ROWS(r) t3[r] = ...;`, each operation for all vectors of rows before
+//! a component is `V t3[G]; TF_GROUP(r) t3[r] = ...;`, each operation for a group of vectors of rows before
 //! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
 //! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
-//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User names never appear.
+//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User
+//! names never appear.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-mod contract;
-
 use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
 use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
+
+mod contract;
 
 /// Which component of a value: loop variables times their strides, plus a number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -156,7 +157,7 @@ impl<'a> Body<'a> {
 
     /// Writes one statement for every vector of rows.
     pub fn per_row(&mut self, text: &str) {
-        let staged = if self.is_staged() { "TF_ROWS(r) " } else { "" };
+        let staged = if self.is_staged() { "TF_GROUP(r) " } else { "" };
         self.line(&format!("{staged}{text}"));
     }
 
@@ -170,8 +171,8 @@ impl<'a> Body<'a> {
         let name = format!("t{}", self.temps);
         self.temps += 1;
         if self.is_staged() {
-            self.line(&format!("{type_} {name}[R];"));
-            self.line(&format!("TF_ROWS(r) {name}[r] = {value};"));
+            self.line(&format!("{type_} {name}[G];"));
+            self.line(&format!("TF_GROUP(r) {name}[r] = {value};"));
             format!("{name}[r]")
         } else {
             self.line(&format!("{type_} {name} = {value};"));
@@ -287,6 +288,8 @@ impl<'a> Body<'a> {
 
     fn leaf(&self, id: ExprId, index: &Index) -> String {
         let place = self.places.of(id);
+        // Pairs work on a group of the vectors of a block.
+        let r = if self.is_staged() { "g + r" } else { "r" };
         match place {
             Place::Const => self.constant(id),
             Place::Launch if self.place != Place::Launch => {
@@ -294,7 +297,7 @@ impl<'a> Body<'a> {
             }
             Place::Row if self.place != Place::Row => {
                 self.handed(id, index, &self.places.row[&id], |at| {
-                    format!("tf_load(x + (({at}) * R + r) * W)")
+                    format!("tf_load(x + (({at}) * R + {r}) * W)")
                 })
             }
             Place::Col if self.place != Place::Col => {

@@ -23,6 +23,10 @@ pub struct StageView {
     pub rows_wide: usize,
     /// Vectors of rows a block, with 16 vector registers.
     pub rows_narrow: usize,
+    /// Vectors of rows a group, with 32 vector registers.
+    pub group_wide: usize,
+    /// Vectors of rows a group, with 16 vector registers.
+    pub group_narrow: usize,
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
@@ -107,6 +111,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         notes: notes(plan, stage),
         rows_wide: choice.rows_wide,
         rows_narrow: choice.rows_narrow,
+        group_wide: choice.group_wide,
+        group_narrow: choice.rows_narrow,
         tile: choice.tile,
         block: choice.block,
         threads: choice.threads,
@@ -283,10 +289,10 @@ fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>
         None => value.to_string(),
     };
     let candidate = |place: &str| match mask {
-        None => format!("a.a{n}.add({index}, r, {value}{place});"),
-        Some(m) => format!("a.a{n}.add_if({index}, r, {value}, {m}{place});"),
+        None => format!("a.a{n}.add({index}, g + r, {value}{place});"),
+        Some(m) => format!("a.a{n}.add_if({index}, g + r, {value}, {m}{place});"),
     };
-    let always = |value: String| format!("a.a{n}.add({index}, r, {value});");
+    let always = |value: String| format!("a.a{n}.add({index}, g + r, {value});");
     match kind {
         StateKind::Sum | StateKind::Mean => always(masked(0.0)),
         StateKind::Prod => always(masked(1.0)),
@@ -295,8 +301,8 @@ fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>
         StateKind::Var | StateKind::Count => candidate(""),
         StateKind::ArgMin | StateKind::ArgMax => candidate(", jj"),
         StateKind::KMin | StateKind::KMax => match mask {
-            None => format!("a.a{n}.add(s.a{n}, {index}, r, {value}, tile + jj);"),
-            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, r, {value}, {m}, tile + jj);"),
+            None => format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}, tile + jj);"),
+            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, tile + jj);"),
         },
         StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
     }
@@ -317,7 +323,7 @@ fn shifted_exp(
     let terms = body.bind(&score);
     let all = terms.trim_end_matches("[r]");
     body.count(12.0);
-    body.line(&format!("a.a{n}.terms(s.a{n}, {all});"));
+    body.line(&format!("a.a{n}.terms(s.a{n}, g, {all});"));
     let Some(weight) = weight else { return };
     body.each(weight, |body, index, value| {
         body.count(2.0);
@@ -326,7 +332,7 @@ fn shifted_exp(
             Some(m) => format!("tf_where({m}, {product}, {})", number(0.0)),
             None => product,
         };
-        body.per_row(&format!("a.a{n}.add({index}, r, {product});"));
+        body.per_row(&format!("a.a{n}.add({index}, g + r, {product});"));
     });
 }
 

@@ -29,7 +29,7 @@ use crate::ir::{Formula, Storage};
 
 pub use keops::{Spec, Variable, forms, keops, reductions};
 pub use names::CONSTANTS;
-pub use symbolic::operators;
+pub use symbolic::table as operators;
 
 /// One formula of a file: what it is called, and every instance that is compiled.
 #[derive(Clone, Debug)]

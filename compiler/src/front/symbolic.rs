@@ -82,10 +82,38 @@ pub fn find(name: &str) -> Option<&'static Form> {
     FORMS.iter().find(|form| form.names.contains(&name))
 }
 
-/// KeOps' name, the name in formula files, and the arguments of every derivative and linear
-/// operator, in the order of the documentation.
-pub fn operators() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    FORMS.iter().map(|form| (form.names[0], form.names[1], form.usage))
+/// Every operator: KeOps' name, the one of formula files, how it is called, and what it is.
+pub fn table() -> impl Iterator<Item = ([&'static str; 2], &'static str, &'static str)> {
+    FORMS.iter().map(|form| (form.names, form.usage, form.operator.meaning()))
+}
+
+impl Operator {
+    fn meaning(self) -> &'static str {
+        match self {
+            Operator::Grad => {
+                "the gradient of (f | e) with respect to the variable v: the transposed derivative \
+                 applied to e. Without e, f is a scalar and e is 1"
+            }
+            Operator::GradSaved => "`Grad`; f0, which KeOps wants to know, is not needed",
+            Operator::Diff => "the derivative of f where v moves in the direction u",
+            Operator::DiffSaved => "`Diff`; f0, which KeOps wants to know, is not needed",
+            Operator::GradMatrix => {
+                "the gradients of all components of f, one after the other: dim f times dim v \
+                 components"
+            }
+            Operator::Divergence => "the sum of the derivatives of f_k with respect to v_k",
+            Operator::Laplacian => "the divergence of the gradient of the scalar f",
+            Operator::Trace => {
+                "the trace of the matrix of f, which is linear in v, its rows weighted by w"
+            }
+            Operator::Adjoint => "the transposed matrix of f, which is linear in v, applied to u",
+            Operator::SumLin => {
+                "the sum of the entries of the matrix of f, which is linear in v, rows weighted by \
+                 wl and columns by wr"
+            }
+            Operator::Factorize => "f: equal parts of a formula are always computed once",
+        }
+    }
 }
 
 /// Every name.

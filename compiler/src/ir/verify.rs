@@ -10,8 +10,8 @@
 //! - operations and reductions have as many arguments and parameters as their rooms say;
 //! - dims follow the rooms' shape rules and are 1 to [`MAX_DIM`]; a mask is a scalar;
 //! - the stratum of a node is the join of its arguments', without the axis that a reduction folds;
-//! - integers come from inputs, positions, row numbers and what keeps them (see [`super::ints`]), and
-//!   only operations that take integers read them;
+//! - integers come from inputs, positions, row numbers and what keeps them (see [`super::ints`]),
+//!   and only operations that take integers read them;
 //! - only inputs and `as_complex` are complex, of an even dim, and only `as_real` reads them;
 //! - there is no composite: those were expanded when they were built;
 //! - `k` is given where the reduction takes it, and is 0 elsewhere;

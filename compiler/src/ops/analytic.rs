@@ -1,18 +1,19 @@
-//! Functions of complex numbers, on vectors of pairs of reals: quotients, powers, roots, exponentials
-//! and absolute values. The rest of the arithmetic, and what pairs are, is in [`super::pairs`].
+//! Functions of complex numbers, on vectors of pairs of reals: quotients, powers, roots,
+//! exponentials and absolute values. The rest of the arithmetic, and what pairs are, is in
+//! [`super::pairs`].
 //!
 //! What goes in: nothing. What comes out: rooms of the op table.
 //!
-//! Absolute values are `hypot`, and quotients neither overflow nor underflow in between: dividend and
-//! divisor are first multiplied by powers of two near the reciprocals of their sizes
-//! (`binary_scale`), as Annex G of the C standard does it, and the quotient is scaled back. The scale
-//! is piecewise constant and cancels, so derivatives treat it as a number. What is infinite follows
-//! the real formulas: a quotient whose divisor is 0 or infinite is NaN in both parts.
+//! Absolute values are `hypot`, and quotients neither overflow nor underflow in between: dividend
+//! and divisor are first multiplied by powers of two near the reciprocals of their sizes
+//! (`binary_scale`), as Annex G of the C standard does it, and the quotient is scaled back. The
+//! scale is piecewise constant and cancels, so derivatives treat it as a number. What is infinite
+//! follows the real formulas: a quotient whose divisor is 0 or infinite is NaN in both parts.
 
 use super::cartesian::{Cartesian, unit};
 use super::pairs::{doubled, halved, interleaved, map, measure, measured, pair, parted, parted2};
 use super::pairs::{same_or_pair, times};
-use super::{Emit, Grad, Op, OpDef, map2, same_or_one};
+use super::{Emit, Grad, OpDef, map2, same_or_one};
 
 /// See [`BINARY_SCALE`].
 fn binary_scale(a: f64, b: f64) -> f64 {
@@ -113,14 +114,7 @@ pub const COMPLEX_POW: OpDef = OpDef {
     eval: |args, params, out| map(args, out, |a, b| power((a, b), params[0])),
     grad: Grad::Expanded,
     emit: Emit::Expanded,
-    expand: Some(|f, args, params| match params[0] {
-        0 => {
-            let (n, one) = (f.dim(args[0]) as i64 / 2, f.constant(1.0));
-            let ones = f.apply(Op::SumT, &[one], &[n]);
-            f.apply(Op::Real2Complex, &[ones], &[])
-        }
-        n => parted(f, args, |z, f| z.power(f, n)),
-    }),
+    expand: Some(|f, args, params| parted(f, args, |z, f| z.power(f, params[0]))),
     domain: &[(0.5, 2.0)],
 };
 

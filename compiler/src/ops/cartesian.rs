@@ -126,13 +126,19 @@ impl Cartesian {
         match result {
             Some(power) if n < 0 => power.inverse(f),
             Some(power) => power,
-            None => Cartesian { re: f.constant(1.0), im: f.constant(0.0) },
+            None => {
+                let n = f.dim(self.re) as i64;
+                let (one, zero) = (f.constant(1.0), f.constant(0.0));
+                let ones = Cartesian { re: one, im: zero };
+                ones.each(f, Op::SumT, &[n])
+            }
         }
     }
 
     /// The principal root: `t + i im / 2t` with `t^2 = (|re| + |z|) / 2` where the real part is not
-    /// negative, and with the parts swapped, of the sign of `im`, where it is. W. Kahan, Branch Cuts
-    /// for Complex Elementary Functions, 1987. The gradient at 0 is 0, as that of the real root.
+    /// negative, and with the parts swapped, of the sign of `im`, where it is. W. Kahan, Branch
+    /// Cuts for Complex Elementary Functions, 1987. The gradient at 0 is 0, as that of the real
+    /// root.
     pub fn root(self, f: &mut Formula) -> Cartesian {
         let (zero, half) = (f.constant(0.0), f.constant(0.5));
         let (one, minus_one) = (f.constant(1.0), f.constant(-1.0));

@@ -271,8 +271,8 @@ fn sub(f: &mut Formula, a: ExprId, b: ExprId) -> ExprId {
     }
 }
 
-/// A sum or a difference of two complex values. Where they are equally long, it is that of the reals
-/// that their pairs are made of, which nothing has to take apart.
+/// A sum or a difference of two complex values. Where they are equally long, it is that of the
+/// reals that their pairs are made of, which nothing has to take apart.
 fn on_pairs(f: &mut Formula, op: Op, plain: Op, a: ExprId, b: ExprId) -> ExprId {
     let args = [as_real(f, a), as_real(f, b)];
     let same = f.dim(args[0]) == f.dim(args[1]);

@@ -20,6 +20,7 @@ mod products;
 mod reciprocal;
 mod rewrite;
 pub mod rules;
+mod signs;
 mod simplify;
 
 use crate::ir::{Formula, canonical_text, verify};
@@ -53,6 +54,10 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "again", doc: "simplify what the others made", run: simplify },
 ];
 
+/// What follows the pipeline, once: the rules of the pipeline know subtractions.
+pub const LAST: Pass =
+    Pass { name: "signs", doc: "x - y of a row and a column becomes x + (-y)", run: signs::signs };
+
 /// Most runs of the pipeline; one pass may make room for another.
 const MAX_RUNS: usize = 8;
 
@@ -85,15 +90,7 @@ pub fn trace(formula: &Formula) -> (Formula, Vec<Step>) {
     let mut text = canonical_text(&current);
     for _ in 0..MAX_RUNS {
         for pass in PIPELINE {
-            let mut fired = Fired::new();
-            current = (pass.run)(&current, &mut fired);
-            if let Err(why) = verify::verify(&current) {
-                panic!("internal: pass `{}` broke the formula: {why}", pass.name);
-            }
-            if !fired.is_empty() {
-                let (pass, doc) = (pass.name, pass.doc);
-                steps.push(Step { pass, doc, cost: cost(&current), fired });
-            }
+            current = run(pass, &current, &mut steps);
         }
         let next = canonical_text(&current);
         if next == text {
@@ -101,5 +98,18 @@ pub fn trace(formula: &Formula) -> (Formula, Vec<Step>) {
         }
         text = next;
     }
+    current = run(&LAST, &current, &mut steps);
     (current, steps)
+}
+
+fn run(pass: &Pass, formula: &Formula, steps: &mut Vec<Step>) -> Formula {
+    let mut fired = Fired::new();
+    let new = (pass.run)(formula, &mut fired);
+    if let Err(why) = verify::verify(&new) {
+        panic!("internal: pass `{}` broke the formula: {why}", pass.name);
+    }
+    if !fired.is_empty() {
+        steps.push(Step { pass: pass.name, doc: pass.doc, cost: cost(&new), fired });
+    }
+    new
 }

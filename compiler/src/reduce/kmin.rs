@@ -52,8 +52,8 @@ fn attained(f: &mut Formula, r: &Reduction, search: Reducer, seed: ExprId) -> Ex
 pub const KMIN: ReduceDef = ReduceDef {
     name: "kmin",
     doc: "The k smallest values of each component, ascending, entry by entry; NaN comes first. \
-          Fewer than k rows are an error; +inf where a mask leaves too few. The gradient of an entry \
-          goes to the row that argkmin gives.",
+          Fewer than k rows are an error; +inf where a mask leaves too few. The gradient of an \
+          entry goes to the row that argkmin gives.",
     arity: 1,
     takes_k: true,
     index: false,

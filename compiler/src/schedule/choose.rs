@@ -23,6 +23,9 @@ pub struct Choice {
     pub rows_wide: usize,
     /// Vectors of rows a block where there are 16 vector registers.
     pub rows_narrow: usize,
+    /// Vectors of rows whose code is interleaved, where there are 32 vector registers; with 16, and
+    /// on CUDA, all of a block. It divides `rows_wide`.
+    pub group_wide: usize,
     /// Columns of a tile, after which accumulators go back to memory.
     pub tile: usize,
     /// Columns that are summed plainly, before the block is added to a compensated sum.
@@ -39,13 +42,20 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
     match target {
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
-                0..=2 => (8, 4),
-                3..=5 => (4, 4),
+                0..=5 => (8, 8),
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
             let block = block(plan.formula.acc, 256);
-            Choice { rows_wide, rows_narrow, tile: 256, block, unroll: 8, threads: 1 }
+            Choice {
+                rows_wide,
+                rows_narrow,
+                group_wide: rows_wide.min(4),
+                tile: 256,
+                block,
+                unroll: 8,
+                threads: 1,
+            }
         }
         Target::Cuda => {
             let places = Places::new(plan, stage);
@@ -58,7 +68,15 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             };
             let tile = shared_tile(col_words);
             let block = block(plan.formula.acc, tile);
-            Choice { rows_wide: rows, rows_narrow: rows, tile, block, unroll: 12, threads: 128 }
+            Choice {
+                rows_wide: rows,
+                rows_narrow: rows,
+                group_wide: rows,
+                tile,
+                block,
+                unroll: 12,
+                threads: 128,
+            }
         }
     }
 }

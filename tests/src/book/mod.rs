@@ -185,16 +185,10 @@ fn forms(out: &mut String) {
          index that\n  remains, 0 for i and 1 for j. The KMin family takes `(f, k, tag)`, a weight \
          comes last.\n",
     );
-    out.push_str("\nReductions by KeOps' names:\n\n");
+    out.push_str("\n## Reductions by KeOps' names\n\n");
     for (name, all) in front::reductions() {
         let names: Vec<String> = all.iter().map(|r| format!("`{}`", r.def().name)).collect();
         let _ = writeln!(out, "- `{name}`: {}", names.join(" and "));
-    }
-    out.push_str(
-        "\nDerivatives and linear operators, see [the language](language.md#derivatives):\n\n",
-    );
-    for (keops, name, usage) in front::operators() {
-        let _ = writeln!(out, "- `{name}{usage}`, `{keops}`");
     }
     let constants: Vec<String> =
         front::CONSTANTS.iter().map(|(name, _)| format!("`{name}`")).collect();

@@ -135,7 +135,7 @@ impl Body<'_> {
         self.temps += 1;
         let dim = self.plan.formula.dim(id);
         self.scratch += dim;
-        let (rows, row) = if self.is_staged() { ("[R]", "[r]") } else { ("", "") };
+        let (rows, row) = if self.is_staged() { ("[G]", "[r]") } else { ("", "") };
         self.line(&format!("V {name}[{dim}]{rows};"));
         self.each(id, |body, index, value| {
             body.per_row(&format!("{name}[{index}]{row} = {value};"));
