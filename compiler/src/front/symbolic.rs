@@ -94,9 +94,9 @@ impl Operator {
                 "the gradient of (f | e) with respect to the variable v: the transposed derivative \
                  applied to e. Without e, f is a scalar and e is 1"
             }
-            Operator::GradSaved => "`Grad`; f0, which KeOps wants to know, is not needed",
+            Operator::GradSaved => "`Grad` that reads the finished value f0 where it needs f",
             Operator::Diff => "the derivative of f where v moves in the direction u",
-            Operator::DiffSaved => "`Diff`; f0, which KeOps wants to know, is not needed",
+            Operator::DiffSaved => "`Diff` that reads the finished value f0 where it needs f",
             Operator::GradMatrix => {
                 "the gradients of all components of f, one after the other: dim f times dim v \
                  components"
