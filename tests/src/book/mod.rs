@@ -194,6 +194,10 @@ fn forms(out: &mut String) {
         let names: Vec<String> = all.iter().map(|r| format!("`{}`", r.def().name)).collect();
         let _ = writeln!(out, "- `{name}`: {}", names.join(" and "));
     }
+    out.push_str("\n## Derivatives and linear operators\n\n");
+    for ([keops, name], usage, meaning) in front::operators() {
+        filled(out, "- ", &format!("`{name}{usage}`, `{keops}`: {meaning}."));
+    }
     let constants: Vec<String> =
         front::CONSTANTS.iter().map(|(name, _)| format!("`{name}`")).collect();
     let _ = writeln!(out, "\nConstants: {}.", constants.join(", "));
