@@ -187,11 +187,13 @@ fn ten_million_terms() {
 
 #[test]
 fn infinities_and_nan_pass_through_sums() {
+    /// A name, numbers at places, and the sum.
+    type Row<'a> = (&'a str, &'a [(usize, f64)], f64);
     let formulas = sums();
     let native = Native::build(&formulas, Dtype::ALL, &native::levels());
     let emulated = Emulated::build(&formulas, Dtype::ALL);
     let inf = f64::INFINITY;
-    let cases: [(&str, &[(usize, f64)], f64); 5] = [
+    let cases: [Row<'_>; 5] = [
         ("inf", &[(7, inf)], inf),
         ("-inf twice", &[(0, -inf), (290, -inf)], -inf),
         ("inf and -inf", &[(3, inf), (280, -inf)], f64::NAN),

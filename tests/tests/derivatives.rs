@@ -15,6 +15,9 @@ use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
+/// What a row of the result is, given all inputs and the row's number.
+type RowRule<'a> = &'a dyn Fn(&[Vec<f64>], usize) -> Vec<f64>;
+
 /// Differences are less exact than derivatives.
 const OF_DIFFERENCES: f64 = 1e-6;
 /// Two ways to the same derivative.
@@ -223,7 +226,7 @@ fn operators_are_those_of_the_jacobian() {
                 let p = named(&base, text);
                 wrong.arrays("operator", &p, OF_DIFFERENCES, &rows(expected));
             };
-            let each = |f: &dyn Fn(&[Vec<f64>], usize) -> Vec<f64>| -> Vec<Vec<f64>> {
+            let each = |f: RowRule<'_>| -> Vec<Vec<f64>> {
                 jacobian.iter().enumerate().map(|(i, j)| f(j, i)).collect()
             };
             apply(
@@ -299,7 +302,7 @@ fn linear_operators_are_those_of_the_matrix() {
         let matrices = jacobians(&base);
         let (e, u, n) = (base.inputs[2].data.clone(), base.inputs[3].data.clone(), 3);
         let dim = value(&base)[0].cols;
-        let mut apply = |call: &str, expected: &dyn Fn(&[Vec<f64>], usize) -> Vec<f64>| {
+        let mut apply = |call: &str, expected: RowRule<'_>| {
             let text = format!("a[i] = sum[j] {};", call.replace('F', &format!("({field})")));
             let p = named(&base, text);
             let all = matrices.iter().enumerate().map(|(i, m)| expected(m, i)).collect();

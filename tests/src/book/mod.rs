@@ -185,7 +185,7 @@ fn forms(out: &mut String) {
          index that\n  remains, 0 for i and 1 for j. The KMin family takes `(f, k, tag)`, a weight \
          comes last.\n",
     );
-    out.push_str("\n## Derivatives inside expressions\n\n");
+    out.push_str("\n## Derivatives and linear operators\n\n");
     for ([keops, name], usage, meaning) in front::operators() {
         filled(out, "- ", &format!("`{keops}` or `{name}{usage}`: {meaning}."));
     }
@@ -193,10 +193,6 @@ fn forms(out: &mut String) {
     for (name, all) in front::reductions() {
         let names: Vec<String> = all.iter().map(|r| format!("`{}`", r.def().name)).collect();
         let _ = writeln!(out, "- `{name}`: {}", names.join(" and "));
-    }
-    out.push_str("\n## Derivatives and linear operators\n\n");
-    for ([keops, name], usage, meaning) in front::operators() {
-        filled(out, "- ", &format!("`{name}{usage}`, `{keops}`: {meaning}."));
     }
     let constants: Vec<String> =
         front::CONSTANTS.iter().map(|(name, _)| format!("`{name}`")).collect();
