@@ -165,9 +165,9 @@ fn holds(dtype: Dtype, row: &Row) -> bool {
 }
 
 fn all_fit(dtype: Dtype, ulps: f64, signed: bool, expected: &[Option<f64>], found: &[f64]) -> bool {
-    let pairs = expected.iter().zip(found);
+    let mut pairs = expected.iter().zip(found);
     let fit = |(e, f): (&Option<f64>, &f64)| e.is_none_or(|e| fits(dtype, ulps, signed, e, *f));
-    expected.len() == found.len() && pairs.map(fit).all(|fit| fit)
+    expected.len() == found.len() && pairs.all(fit)
 }
 
 fn fits(dtype: Dtype, ulps: f64, signed: bool, expected: f64, found: f64) -> bool {
