@@ -272,8 +272,8 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
                     _ => continue,
                 };
                 body.per_row(&match mask {
-                    None => format!("a.a{n}.count({state}r);"),
-                    Some(m) => format!("a.a{n}.count_if({state}r, {m});"),
+                    None => format!("a.a{n}.count({state}g + r);"),
+                    Some(m) => format!("a.a{n}.count_if({state}g + r, {m});"),
                 });
             }
         }
