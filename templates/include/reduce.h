@@ -1,9 +1,10 @@
 /* The states of reductions: neutral element, fold, merge, finished value.
  *
- * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is merged
- * and finished. The accumulator itself lives in registers for one tile of columns: `open` reads
- * what it needs from the state, `add` folds one column into R vectors of rows, `close` hands the
- * tile to the state. Sums also have `flush`, once a block of columns. The same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
+ * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is
+ * merged and finished. The accumulator itself lives in registers for one tile of columns: `open`
+ * reads what it needs from the state, `add` folds one column into R vectors of rows, `close`
+ * hands the tile to the state. Sums also have `flush`, once a block of columns. The same text
+ * serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
  *
  * Included after a prelude (tf_cpu.h or tf_cuda.cuh). Row numbers are i64; ties go to the lowest
  * row; NaN comes before every number.

@@ -31,8 +31,8 @@ enum { TF_F32 = 0, TF_F64 = 1, TF_F16 = 2, TF_BF16 = 3 };
 enum { TF_LEVEL_V2 = 0, TF_LEVEL_V3 = 1, TF_LEVEL_V4 = 2, TF_LEVEL_NEON = 3, TF_LEVELS = 4 };
 
 /* Element (r, c) is at data + r * row_stride + c * col_stride, strides counted in elements.
- * Outputs and temporaries are dense: row_stride is the dim, col_stride is 1. Elements and columns of
- * a complex value are reals, and its col_stride is 1. */
+ * Outputs and temporaries are dense: row_stride is the dim, col_stride is 1. Elements and columns
+ * of a complex value are reals, and its col_stride is 1. */
 typedef struct tf_array {
   void *data;
   int64_t rows;

@@ -23,7 +23,8 @@ pub const SEVERAL: f64 = 12.0;
 const EXACT: &str = "add sub mul div neg inv square sqrt abs sign step relu floor trunc ceil fmod \
                      clamp clamp_int diff_clamp_int ifelse where minimum maximum eq ne lt le and \
                      or to_real max_of min_of arg_max_of arg_min_of sum_t elem elem_t extract \
-                     extract_t concat one_hot pick reverse transpose tensorprod kron complex real imag conj as_complex as_real \
+                     extract_t concat one_hot pick reverse transpose tensorprod kron complex \
+                     real imag conj as_complex as_real \
                      interleave complex_real complex_imag real2complex imag2complex complex_conj \
                      complex_add complex_subtract complex_real_scal complex_sum_t";
 

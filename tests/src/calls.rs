@@ -93,20 +93,32 @@ fn shapes(op: Op) -> Shapes {
         "weightedsqnorm" => &[(&[1, 3], &[]), (&[3, 3], &[]), (&[4, 2], &[]), (&[1, 1], &[])],
         "weightedsqdist" => &[(&[1, 2, 2], &[]), (&[2, 2, 1], &[]), (&[4, 2, 2], &[])],
         "sum" | "max_of" | "min_of" | "arg_max_of" | "arg_min_of" => &[(&[1], &[]), (&[4], &[])],
+        name if is_of_complex(name) => complex_shapes(op),
+        _ => match op.def().arity {
+            1 => &[(&[1], &[]), (&[3], &[])],
+            2 => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[]), (&[3, 1], &[])],
+            _ => &[(&[1, 1, 1], &[]), (&[3, 3, 3], &[]), (&[3, 1, 1], &[]), (&[1, 3, 1], &[])],
+        },
+    }
+}
+
+/// Operations that make complex numbers or take pairs of reals.
+fn is_of_complex(name: &str) -> bool {
+    name.starts_with("complex_") && name != "complex_exp1j"
+        || ["interleave", "complex", "as_complex", "as_real"].contains(&name)
+}
+
+fn complex_shapes(op: Op) -> Shapes {
+    match op.def().name {
         "interleave" | "complex" => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[])],
         "complex_pow" => &[(&[2], &[0]), (&[4], &[1]), (&[4], &[5]), (&[2], &[-2])],
         "complex_sum_t" => &[(&[2], &[2]), (&[2], &[6])],
         "complex_scal" => &[(&[2, 2], &[]), (&[2, 4], &[]), (&[6, 2], &[])],
         "complex_real_scal" => &[(&[1, 4], &[]), (&[2, 1], &[])],
         "as_complex" | "as_real" => &[(&[2], &[]), (&[6], &[])],
-        name if name.starts_with("complex_") && name != "complex_exp1j" => match op.def().arity {
+        _ => match op.def().arity {
             1 => &[(&[2], &[]), (&[6], &[])],
             _ => &[(&[2, 2], &[]), (&[4, 4], &[]), (&[2, 4], &[]), (&[6, 2], &[])],
-        },
-        _ => match op.def().arity {
-            1 => &[(&[1], &[]), (&[3], &[])],
-            2 => &[(&[1, 1], &[]), (&[3, 3], &[]), (&[1, 3], &[]), (&[3, 1], &[])],
-            _ => &[(&[1, 1, 1], &[]), (&[3, 3, 3], &[]), (&[3, 1, 1], &[]), (&[1, 3, 1], &[])],
         },
     }
 }

@@ -2,8 +2,8 @@
 //! and their gradients against differences of the oracle.
 //!
 //! What a formula costs, in CPU seconds of a core of 2023 with g++: 0.001 to draw and evaluate it,
-//! 0.006 to emit it, 0.3 to compile it quickly, 0.5 as shipped (`-O2`), 0.6 emulated. The numbers of
-//! formulas below keep the whole file under four CPU minutes; what was compiled once is not
+//! 0.006 to emit it, 0.3 to compile it quickly, 0.5 as shipped (`-O2`), 0.6 emulated. The numbers
+//! of formulas below keep the whole file under four CPU minutes; what was compiled once is not
 //! compiled again.
 
 use tilefold_compiler::emit;

@@ -1,11 +1,11 @@
 //! Expressions to lines of C++: the only place that spells expressions.
 //!
-//! One [`Body`] writes one function of a stage (one [`Place`]). The function of pairs is *staged*:
-//! a component is `V t3[G]; TF_GROUP(r) t3[r] = ...;`, each operation for a group of vectors of rows before
-//! the next operation, which is what keeps the pipes busy. The other functions run rarely and work
-//! on one vector at a time, `const V t3 = ...;`, so that they compile quickly. Long values become
-//! loops, and so do large contractions ([`contract`]). The same text serves the CPU and CUDA. User
-//! names never appear.
+//! One [`Body`] writes one function of a stage (one [`Place`]). The function of pairs is
+//! *staged*: a component is `V t3[G]; TF_GROUP(r) t3[r] = ...;`, each operation for a group of
+//! vectors of rows before the next operation, which is what keeps the pipes busy. The other
+//! functions run rarely and work on one vector at a time, `const V t3 = ...;`, so that they
+//! compile quickly. Long values become loops, and so do large contractions ([`contract`]). The
+//! same text serves the CPU and CUDA. User names never appear.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

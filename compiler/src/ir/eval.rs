@@ -1,11 +1,12 @@
 //! The meaning of a formula: a dense float64 evaluation, row by row, that every other executor is
 //! compared with.
 //!
-//! In go a formula, the numbers of rows of both indices and one array for each input; out comes one
-//! array for each output. Integers are float64 here, exact up to 2^53; an input beyond is refused. Values of one index are computed once a row
-//! and stored, nested reductions among them; pair values are computed again for each reduction
-//! that folds them and never stored, so memory is linear in the rows. Nothing here is fast, and
-//! nothing panics on arrays that do not fit.
+//! In go a formula, the numbers of rows of both indices and one array for each input; out comes
+//! one array for each output. Integers are float64 here, exact up to 2^53; an input beyond is
+//! refused. Values of one index are computed once a row and stored, nested reductions among
+//! them; pair values are computed again for each reduction that folds them and never stored, so
+//! memory is linear in the rows. Nothing here is fast, and nothing panics on arrays that do not
+//! fit.
 
 use std::borrow::Cow;
 

@@ -4,9 +4,9 @@
 //! A [`Formula`] is a list of inputs, an arena of hash-consed expression nodes and a list of
 //! outputs. Every value is a vector, of reals or of exact integers ([`Kind`]), whose length (`dim`)
 //! is known. A value lives in one [`Stratum`]: constant, parameter, `i`, `j` or pair, the smallest
-//! place where it can be computed. A reduction is a node like any other: `sum[j] e` maps a pair value to an `i` value,
-//! so reductions nest, and a gradient is again a formula. [`crate::schedule`] later cuts
-//! nested reductions into kernels.
+//! place where it can be computed. A reduction is a node like any other: `sum[j] e` maps a pair
+//! value to an `i` value, so reductions nest, and a gradient is again a formula.
+//! [`crate::schedule`] later cuts nested reductions into kernels.
 //!
 //! Invariants (checked by [`verify`]):
 //! - a node's arguments have smaller ids than the node;

@@ -73,7 +73,7 @@ pub struct Step {
     pub fired: Fired,
 }
 
-/// Runs the pipeline until it changes nothing.
+/// Runs the pipeline until it changes nothing, and the last pass.
 ///
 /// # Panics
 /// When a pass breaks an invariant of the IR, which is a bug of that pass.
@@ -81,16 +81,31 @@ pub fn optimize(formula: &Formula) -> Formula {
     trace(formula).0
 }
 
+/// [`optimize`] without the last pass: what is settled is settled for good.
+///
+/// # Panics
+/// As [`optimize`].
+pub fn settle(formula: &Formula) -> Formula {
+    settled(formula, &mut Vec::new())
+}
+
 /// [`optimize`], and what each step did; steps that did nothing are left out.
 ///
 /// # Panics
 /// As [`optimize`].
 pub fn trace(formula: &Formula) -> (Formula, Vec<Step>) {
-    let (mut current, mut steps) = (formula.clone(), Vec::new());
+    let mut steps = Vec::new();
+    let current = settled(formula, &mut steps);
+    let last = run(&LAST, &current, &mut steps);
+    (last, steps)
+}
+
+fn settled(formula: &Formula, steps: &mut Vec<Step>) -> Formula {
+    let mut current = formula.clone();
     let mut text = canonical_text(&current);
     for _ in 0..MAX_RUNS {
         for pass in PIPELINE {
-            current = run(pass, &current, &mut steps);
+            current = run(pass, &current, steps);
         }
         let next = canonical_text(&current);
         if next == text {
@@ -98,8 +113,7 @@ pub fn trace(formula: &Formula) -> (Formula, Vec<Step>) {
         }
         text = next;
     }
-    current = run(&LAST, &current, &mut steps);
-    (current, steps)
+    current
 }
 
 fn run(pass: &Pass, formula: &Formula, steps: &mut Vec<Step>) -> Formula {

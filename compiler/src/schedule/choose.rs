@@ -42,7 +42,8 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
     match target {
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
-                0..=5 => (8, 8),
+                0..=3 => (8, 8),
+                4..=5 => (8, 4),
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };

@@ -15,8 +15,8 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = TF_R(8, 4),
+    G = TF_R(4, 4),
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
