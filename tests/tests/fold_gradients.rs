@@ -24,6 +24,8 @@ const SMOOTH: &[Reducer] = &[
     Reducer::SoftMaxSum,
     Reducer::SoftArgMin,
     Reducer::SoftArgMax,
+    Reducer::SumShiftExp,
+    Reducer::SumShiftExpWeight,
     Reducer::Any,
     Reducer::All,
 ];

@@ -319,11 +319,6 @@ pub fn explain(
         _ => diagnostic,
     };
     match error {
-        GradError::NotDifferentiable { what: reduction, instead, node } => {
-            let message = format!("`{reduction}` has no {what}");
-            let diagnostic = Diagnostic::new(code::NO_GRADIENT, message, span).help(*instead);
-            at(diagnostic, node, "this one")
-        }
         GradError::Integer(name) => {
             let message = format!("`{name}` holds integers, which have no {what}");
             Diagnostic::new(code::NO_GRADIENT, message, span)

@@ -297,11 +297,7 @@ impl Evaluator<'_> {
         call: &Call<'_>,
         found: std::result::Result<ExprId, GradError>,
     ) -> Result<ExprId> {
-        let name = format!("derivative, so `{}` does not exist", call.name.text);
-        let what = match &found {
-            Err(GradError::NotDifferentiable { .. }) => name.as_str(),
-            _ => &call.name.text,
-        };
+        let what = &call.name.text;
         found.map_err(|e| gradients::explain(&e, what, call.span, &self.spans).into())
     }
 

@@ -3,6 +3,7 @@
 use crate::ir::{ExprId, Formula, Reduction};
 use crate::ops::Op;
 
+use super::extrema::attained;
 use super::{ReduceDef, ReduceEmit, ReduceGrad, Reducer, Row, StateKind};
 
 /// The shift: the largest score that is a number, kept finite so that `x - shift` is never
@@ -15,7 +16,7 @@ fn shift(rows: &[Row]) -> f64 {
 /// `sum exp(x - shift) * w(row)`.
 fn shifted(rows: &[Row], weight: impl Fn(&Row) -> f64) -> f64 {
     let m = shift(rows);
-    rows.iter().map(|r| libm::exp(r.args[0][0] - m) * weight(r)).sum()
+    rows.iter().fold(0.0, |total, r| total + libm::exp(r.args[0][0] - m) * weight(r))
 }
 
 fn scalar(dims: &[usize]) -> Result<(), String> {
@@ -34,6 +35,17 @@ fn softmax_weight(f: &mut Formula, x: ExprId, l: ExprId) -> ExprId {
     let l = f.apply(Op::Where, &[none, zero, l], &[]);
     let d = f.sub(x, l);
     f.apply(Op::Exp, &[d], &[])
+}
+
+/// `exp(x - max x)` at each pair, and what the largest score loses because it shifts all others: the
+/// seed times the result, at the row that argmax gives.
+fn relative(f: &mut Formula, r: &Reduction, out: ExprId, seed: ExprId) -> (ExprId, ExprId) {
+    let scores = Reduction { reducer: Reducer::Max, args: vec![r.args[0]], ..r.clone() };
+    let largest = f.reduce(scores.clone()).unwrap_or_else(|e| panic!("internal: {e}"));
+    let p = softmax_weight(f, r.args[0], largest);
+    let product = f.mul(seed, out);
+    let total = f.sum_components(product);
+    (p, attained(f, &scores, Reducer::ArgMax, total))
 }
 
 /// `log sum exp(x)`.
@@ -119,7 +131,11 @@ pub const SUM_SHIFT_EXP: ReduceDef = ReduceDef {
     shape: |d, _| scalar(d).map(|()| 1),
     least_rows: |_| 0,
     eval: |rows, _, out| out[0] = shifted(rows, |_| 1.0),
-    grad: ReduceGrad::None("use logsumexp, which is differentiable"),
+    grad: ReduceGrad::Vjp(|f, r, out, seed| {
+        let (p, top) = relative(f, r, out, seed);
+        let direct = f.mul(seed, p);
+        vec![Some(f.sub(direct, top))]
+    }),
     emit: ReduceEmit { state: StateKind::ShiftedExp, field: 1 },
     expand: None,
 };
@@ -139,7 +155,13 @@ pub const SUM_SHIFT_EXP_WEIGHT: ReduceDef = ReduceDef {
             *o = shifted(rows, |r| r.args[1][k]);
         }
     },
-    grad: ReduceGrad::None("use logsumexp or softmaxsum, which are differentiable"),
+    grad: ReduceGrad::Vjp(|f, r, out, seed| {
+        let (p, top) = relative(f, r, out, seed);
+        let weight = f.mul(seed, p);
+        let product = f.mul(weight, r.args[1]);
+        let direct = f.sum_components(product);
+        vec![Some(f.sub(direct, top)), Some(weight)]
+    }),
     emit: ReduceEmit { state: StateKind::ShiftedExp, field: 4 },
     expand: None,
 };

@@ -105,8 +105,6 @@ pub enum ReduceGrad {
     Zero,
     /// The expansion has the derivative.
     Expanded,
-    /// There is none yet; the text says what to use instead.
-    None(&'static str),
 }
 
 /// How emitted C++ spells a reduction.

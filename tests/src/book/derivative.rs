@@ -107,7 +107,6 @@ pub fn of_reduction(reducer: Reducer) -> Vec<String> {
     let def = reducer.def();
     match def.grad {
         ReduceGrad::Zero => return vec!["zero wherever it exists".into()],
-        ReduceGrad::None(why) => return vec![format!("none: {why}")],
         ReduceGrad::Vjp(_) | ReduceGrad::Expanded => {}
     }
     let mut f = Formula::new("book");

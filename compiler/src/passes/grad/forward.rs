@@ -116,14 +116,7 @@ impl Tangents<'_> {
         id: ExprId,
         r: &Reduction,
     ) -> Result<Option<ExprId>, GradError> {
-        let def = r.reducer.def();
-        let rule = match def.grad {
-            ReduceGrad::Vjp(rule) => rule,
-            ReduceGrad::Zero | ReduceGrad::Expanded => return Ok(None),
-            ReduceGrad::None(instead) => {
-                return Err(GradError::NotDifferentiable { what: def.name, instead, node: id });
-            }
-        };
+        let ReduceGrad::Vjp(rule) = r.reducer.def().grad else { return Ok(None) };
         self.check_rows(id, r.axis)?;
         let at_pair = self.through(id, &r.args, |f, seed| rule(f, r, id, seed))?;
         let sum = |arg| Reduction { reducer: Reducer::Sum, args: vec![arg], k: 0, ..r.clone() };

@@ -40,16 +40,6 @@ pub enum GradError {
     /// The input or output holds integers.
     #[error("`{0}` holds integers, which have no derivative")]
     Integer(String),
-    /// The path crosses a reduction without a derivative.
-    #[error("`{what}` has no derivative; {instead}")]
-    NotDifferentiable {
-        /// The reduction.
-        what: &'static str,
-        /// What to use instead.
-        instead: &'static str,
-        /// Where it is.
-        node: ExprId,
-    },
     /// A name that the derivative needs is taken.
     #[error("the derivative needs the name `{0}` for its own input or output; rename yours")]
     NameTaken(String),

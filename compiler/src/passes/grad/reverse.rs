@@ -201,15 +201,7 @@ impl<'a> Sweep<'a> {
         guard: Option<ExprId>,
         seed: ExprId,
     ) -> Result<(), GradError> {
-        let def = r.reducer.def();
-        let rule = match def.grad {
-            ReduceGrad::Vjp(rule) => rule,
-            // A composite is never a node.
-            ReduceGrad::Zero | ReduceGrad::Expanded => return Ok(()),
-            ReduceGrad::None(instead) => {
-                return Err(GradError::NotDifferentiable { what: def.name, instead, node: out });
-            }
-        };
+        let ReduceGrad::Vjp(rule) = r.reducer.def().grad else { return Ok(()) };
         let (guard, seed) = self.of_rows(guard, seed);
         let guard = self.both(guard, r.mask);
         let adjoints = rule(self.f, r, out, seed);
