@@ -4,7 +4,7 @@
 //! What a formula costs, in CPU seconds of a core of 2023 with g++: 0.001 to draw and evaluate it,
 //! 0.006 to emit it, 0.3 to compile it quickly, 0.5 as shipped (`-O2`), 0.6 emulated. The numbers
 //! of formulas below keep the whole file under four CPU minutes; what was compiled once is not
-//! compiled again.
+//! compiled again. `TILEFOLD_RANDOM=2000` compiles and emulates as many instead, in half an hour.
 
 use tilefold_compiler::emit;
 use tilefold_compiler::ir::eval::{self, Matrix};
@@ -23,6 +23,19 @@ use tilefold_tests::rng::Rng;
 const ALLOWED: f64 = 1e-9;
 /// Differences are less exact than derivatives.
 const ALLOWED_OF_GRADIENTS: f64 = 1e-6;
+
+/// How many formulas are compiled at a time.
+const BATCH: u64 = 120;
+
+/// The formulas that are compiled or emulated, batch by batch: `few` of them, or as many as
+/// `TILEFOLD_RANDOM` says.
+fn batches(few: u64) -> impl Iterator<Item = Vec<Problem>> {
+    let asked = std::env::var("TILEFOLD_RANDOM").ok();
+    let all = asked.map_or(few, |n| n.parse().expect("TILEFOLD_RANDOM is a number"));
+    (0..all)
+        .step_by(BATCH as usize)
+        .map(move |first| problems(first..all.min(first + BATCH), Wish::Any))
+}
 
 /// Answers that are too far off.
 #[derive(Default)]
@@ -116,9 +129,10 @@ fn check_compiled(problems: &[Problem], native: &Native) {
 
 #[test]
 fn compiled_code_agrees_with_the_oracle() {
-    let problems = problems(0..240, Wish::Any);
-    let native = Native::quick(&formulas(&problems), &[Dtype::F64], native::best());
-    check_compiled(&problems, &native);
+    for problems in batches(240) {
+        let native = Native::quick(&formulas(&problems), &[Dtype::F64], native::best());
+        check_compiled(&problems, &native);
+    }
 }
 
 #[test]
@@ -158,16 +172,17 @@ fn row_numbers_are_copied_along_the_other_index() {
 
 #[test]
 fn emulated_code_agrees_with_the_oracle() {
-    let problems = problems(0..60, Wish::Any);
-    let emulated = Emulated::build(&formulas(&problems), &[Dtype::F64]);
-    let mut wrong = Wrong::default();
-    for (n, p) in problems.iter().enumerate() {
-        let found = emulated.run(n, Dtype::F64, p, Grid { splits: 2, seed: n as u64 });
-        let expected = oracle(p);
-        let found = without_ties(p, &expected, found.expect("it runs"));
-        wrong.check("cuda", ALLOWED, &p.formula, &expected, &found);
+    for problems in batches(60) {
+        let emulated = Emulated::build(&formulas(&problems), &[Dtype::F64]);
+        let mut wrong = Wrong::default();
+        for (n, p) in problems.iter().enumerate() {
+            let found = emulated.run(n, Dtype::F64, p, Grid { splits: 2, seed: n as u64 });
+            let expected = oracle(p);
+            let found = without_ties(p, &expected, found.expect("it runs"));
+            wrong.check("cuda", ALLOWED, &p.formula, &expected, &found);
+        }
+        wrong.finish();
     }
-    wrong.finish();
 }
 
 /// The gradient of the first output with respect to every input, as a problem.
