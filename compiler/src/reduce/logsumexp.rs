@@ -37,8 +37,8 @@ fn softmax_weight(f: &mut Formula, x: ExprId, l: ExprId) -> ExprId {
     f.apply(Op::Exp, &[d], &[])
 }
 
-/// `exp(x - max x)` at each pair, and what the largest score loses because it shifts all others: the
-/// seed times the result, at the row that argmax gives.
+/// `exp(x - max x)` at each pair, and what the largest score loses because it shifts all others:
+/// the seed times the result, at the row that argmax gives.
 fn relative(f: &mut Formula, r: &Reduction, out: ExprId, seed: ExprId) -> (ExprId, ExprId) {
     let scores = Reduction { reducer: Reducer::Max, args: vec![r.args[0]], ..r.clone() };
     let largest = f.reduce(scores.clone()).unwrap_or_else(|e| panic!("internal: {e}"));
