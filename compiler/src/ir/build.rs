@@ -214,11 +214,19 @@ impl Formula {
         Ok(self.intern(Node::Reduce(reduction), facts))
     }
 
+    /// Folds arguments that are known to fit, as in derivatives and passes: [`Formula::apply`] for
+    /// reductions.
+    ///
+    /// # Panics
+    /// When they do not fit, which is a bug of the caller.
+    pub fn fold(&mut self, reduction: Reduction) -> ExprId {
+        self.reduce(reduction).unwrap_or_else(|e| panic!("internal: {e}"))
+    }
+
     /// A sum over an axis, for derivatives and passes.
     pub fn sum_over(&mut self, axis: Axis, arg: ExprId) -> ExprId {
         let args = vec![arg];
-        self.reduce(Reduction { reducer: Reducer::Sum, axis, args, mask: None, k: 0 })
-            .unwrap_or_else(|e| panic!("internal: {e}"))
+        self.fold(Reduction { reducer: Reducer::Sum, axis, args, mask: None, k: 0 })
     }
 
     /// Declares an output.

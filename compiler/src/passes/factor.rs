@@ -36,8 +36,7 @@ fn factor_sum(f: &mut Formula, r: Reduction, fired: &mut Fired) -> ExprId {
     if body != arg && outside.is_one() {
         *fired.entry("factors by stratum").or_default() += 1;
     }
-    let sum =
-        f.reduce(Reduction { args: vec![body], ..r }).unwrap_or_else(|e| panic!("internal: {e}"));
+    let sum = f.fold(Reduction { args: vec![body], ..r });
     let mut whole = outside;
     whole.push(sum);
     let built = whole.build(f);

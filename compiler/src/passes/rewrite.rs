@@ -33,7 +33,7 @@ pub fn keep(f: &mut Formula, node: Node) -> ExprId {
         Node::Const(c) => f.constant(c.get()),
         Node::Pos(axis) => f.pos(axis),
         Node::Op(op, args, params) => f.apply(op, &args, &params),
-        Node::Reduce(r) => f.reduce(r).unwrap_or_else(|e| panic!("internal: {e}")),
+        Node::Reduce(r) => f.fold(r),
     }
 }
 

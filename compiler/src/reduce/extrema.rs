@@ -40,9 +40,7 @@ fn index(rows: &[Row], sign: f64, out: &mut [f64]) {
 /// The seed at the row that the result was found at, 0 elsewhere. `search` gives that row, out of
 /// the same accumulator; where a mask leaves none it is -1, which no row is.
 pub(super) fn attained(f: &mut Formula, r: &Reduction, search: Reducer, seed: ExprId) -> ExprId {
-    let found = f
-        .reduce(Reduction { reducer: search, ..r.clone() })
-        .unwrap_or_else(|e| panic!("internal: {e}"));
+    let found = f.fold(Reduction { reducer: search, ..r.clone() });
     at_row(f, r, found, seed)
 }
 

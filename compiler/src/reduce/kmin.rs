@@ -34,9 +34,7 @@ fn first(rows: &[Row], k: usize, sign: f64, out: &mut [f64], pick: fn(&(f64, i64
 
 /// The adjoint of each pair: the seed of the entry that it is, if it is one.
 fn attained(f: &mut Formula, r: &Reduction, search: Reducer, seed: ExprId) -> ExprId {
-    let found = f
-        .reduce(Reduction { reducer: search, ..r.clone() })
-        .unwrap_or_else(|e| panic!("internal: {e}"));
+    let found = f.fold(Reduction { reducer: search, ..r.clone() });
     let dim = f.dim(r.args[0]) as i64;
     let mut total: Option<ExprId> = None;
     for entry in 0..r.k as i64 {

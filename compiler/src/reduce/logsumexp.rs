@@ -41,7 +41,7 @@ fn softmax_weight(f: &mut Formula, x: ExprId, l: ExprId) -> ExprId {
 /// the seed times the result, at the row that argmax gives.
 fn relative(f: &mut Formula, r: &Reduction, out: ExprId, seed: ExprId) -> (ExprId, ExprId) {
     let scores = Reduction { reducer: Reducer::Max, args: vec![r.args[0]], ..r.clone() };
-    let largest = f.reduce(scores.clone()).unwrap_or_else(|e| panic!("internal: {e}"));
+    let largest = f.fold(scores.clone());
     let p = softmax_weight(f, r.args[0], largest);
     let product = f.mul(seed, out);
     let total = f.sum_components(product);
@@ -109,7 +109,7 @@ pub const SOFT_MAX_SUM: ReduceDef = ReduceDef {
     },
     grad: ReduceGrad::Vjp(|f, r, out, seed| {
         let plain = Reduction { reducer: Reducer::LogSumExp, args: vec![r.args[0]], ..r.clone() };
-        let l = f.reduce(plain).unwrap_or_else(|e| panic!("internal: {e}"));
+        let l = f.fold(plain);
         let p = softmax_weight(f, r.args[0], l);
         let weight = f.mul(seed, p);
         // seed . (w - out) splits into a pair part and a part that leaves the sum.
@@ -170,8 +170,7 @@ pub const SUM_SHIFT_EXP_WEIGHT: ReduceDef = ReduceDef {
 fn soft_row(f: &mut Formula, r: &Reduction, sign: f64) -> ExprId {
     let score = if sign < 0.0 { f.neg(r.args[0]) } else { r.args[0] };
     let args = vec![score, f.pos(r.axis)];
-    f.reduce(Reduction { reducer: Reducer::SoftMaxSum, args, ..r.clone() })
-        .unwrap_or_else(|e| panic!("internal: {e}"))
+    f.fold(Reduction { reducer: Reducer::SoftMaxSum, args, ..r.clone() })
 }
 
 fn soft_row_eval(rows: &[Row], sign: f64) -> f64 {

@@ -54,7 +54,7 @@ pub const VAR: ReduceDef = ReduceDef {
     },
     grad: ReduceGrad::Vjp(|f, r, _, seed| {
         let mean = Reduction { reducer: Reducer::Mean, ..r.clone() };
-        let mean = f.reduce(mean).unwrap_or_else(|e| panic!("internal: {e}"));
+        let mean = f.fold(mean);
         let rows = rows_of(f, r);
         let seed = f.scale(2.0, seed);
         let weight = f.div(seed, rows);

@@ -28,7 +28,7 @@ fn others(f: &mut Formula, r: &Reduction, out: ExprId) -> ExprId {
     let (zero, one, two) = (f.constant(0.0), f.constant(1.0), f.constant(2.0));
     let with = |f: &mut Formula, reducer, arg| {
         let fold = Reduction { reducer, args: vec![arg], ..r.clone() };
-        f.reduce(fold).unwrap_or_else(|e| panic!("internal: {e}"))
+        f.fold(fold)
     };
     let is_zero = f.apply(Op::Eq, &[x, zero], &[]);
     let factor = f.apply(Op::Where, &[is_zero, one, x], &[]);

@@ -120,7 +120,7 @@ impl Tangents<'_> {
         self.check_rows(id, r.axis)?;
         let at_pair = self.through(id, &r.args, |f, seed| rule(f, r, id, seed))?;
         let sum = |arg| Reduction { reducer: Reducer::Sum, args: vec![arg], k: 0, ..r.clone() };
-        Ok(at_pair.map(|arg| self.f.reduce(sum(arg)).unwrap_or_else(|e| panic!("internal: {e}"))))
+        Ok(at_pair.map(|arg| self.f.fold(sum(arg))))
     }
 
     /// A direction that varies along the index of a reduction, while its variable does not, is

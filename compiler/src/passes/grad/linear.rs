@@ -84,7 +84,7 @@ fn trace_within(
                 let at = kept.join(Domain::of(Some(r.axis)));
                 let inside = trace_within(sweep.f, r.args[0], variable, weight, at, depth + 1)?;
                 let sum = Reduction { args: vec![inside], ..r.clone() };
-                let sum = sweep.f.reduce(sum).unwrap_or_else(|e| panic!("internal: {e}"));
+                let sum = sweep.f.fold(sum);
                 sweep.terms.push(sum);
                 continue;
             }

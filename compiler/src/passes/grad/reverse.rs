@@ -346,7 +346,7 @@ impl<'a> Sweep<'a> {
             (guard, adjoint) = self.of_rows(guard, adjoint);
             let (reducer, args) = (Reducer::Sum, vec![adjoint]);
             let sum = Reduction { reducer, axis, args, mask: guard.take(), k: 0 };
-            adjoint = self.f.reduce(sum).unwrap_or_else(|e| panic!("internal: {e}"));
+            adjoint = self.f.fold(sum);
         }
         (guard, adjoint)
     }
