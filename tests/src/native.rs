@@ -257,17 +257,15 @@ fn run<T: Scalar>(
     level: Level,
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
-    let reals: Vec<Array2<T>> = problem.inputs.iter().map(|m| array(m, T::from_f64)).collect();
-    let integers: Vec<Array2<i64>> =
-        problem.inputs.iter().map(|m| array(m, |x| x as i64)).collect();
-    let pairs: Vec<Array2<Complex<T>>> = problem.inputs.iter().map(complex_array).collect();
+    let inputs = || problem.formula.inputs.iter().zip(&problem.inputs);
+    let arrays: Vec<Held<T>> = inputs().map(|(input, m)| Held::new(input.kind, m)).collect();
     let options = Options::new().executor(Policy::Cpu).level(level);
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
-    for (n, input) in problem.formula.inputs.iter().enumerate() {
-        call = match input.kind {
-            Kind::Real => call.arg(&input.name, &reals[n]),
-            Kind::Complex => call.arg(&input.name, &pairs[n]),
-            Kind::Int => call.arg(&input.name, &integers[n]),
+    for ((input, _), array) in inputs().zip(&arrays) {
+        call = match array {
+            Held::Reals(array) => call.arg(&input.name, array),
+            Held::Complex(array) => call.arg(&input.name, array),
+            Held::Integers(array) => call.arg(&input.name, array),
         };
     }
     let mut results = call.run()?;
@@ -280,6 +278,23 @@ fn run<T: Scalar>(
         Kind::Int => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
     };
     f.outputs.iter().map(take).collect()
+}
+
+/// An input as the kernel reads it.
+enum Held<T> {
+    Reals(Array2<T>),
+    Complex(Array2<Complex<T>>),
+    Integers(Array2<i64>),
+}
+
+impl<T: Scalar> Held<T> {
+    fn new(kind: Kind, m: &Matrix) -> Held<T> {
+        match kind {
+            Kind::Real => Held::Reals(array(m, T::from_f64)),
+            Kind::Complex => Held::Complex(complex_array(m)),
+            Kind::Int => Held::Integers(array(m, |x| x as i64)),
+        }
+    }
 }
 
 fn array<T: Component>(m: &Matrix, convert: impl Fn(f64) -> T) -> Array2<T> {
