@@ -83,6 +83,12 @@ codes! {
     Device = 62,
     /// A device array or a workspace cannot be used.
     DeviceArgument = 63,
+    /// There is no C++ compiler to compile a formula with.
+    NoCompiler = 80,
+    /// The C++ compiler failed, or what it made cannot be used.
+    Compilation = 81,
+    /// The formula is too large to compile, or has a name that code cannot have.
+    Uncompilable = 82,
 }
 
 impl fmt::Display for Code {

@@ -60,10 +60,15 @@ mod call;
 pub mod cuda;
 mod element;
 mod error;
+#[cfg(feature = "lazy")]
+mod files;
 #[allow(unsafe_code)]
 mod formula;
 #[allow(unsafe_code)]
 mod host;
+#[cfg(feature = "jit")]
+#[allow(unsafe_code)]
+pub mod jit;
 #[allow(unsafe_code)]
 mod kernel;
 mod level;

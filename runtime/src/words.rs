@@ -2,6 +2,9 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+#[cfg(feature = "jit")]
+pub(crate) mod jit;
+
 use std::collections::BTreeSet;
 
 use crate::bind::shape_text;
