@@ -2,6 +2,8 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+mod ranges;
+
 use std::collections::BTreeSet;
 
 use crate::bind::shape_text;
@@ -12,6 +14,8 @@ use crate::kernel::{Axis, Kernel, Value, hex};
 use crate::level::Level;
 use crate::operand::Rank;
 use crate::sys;
+
+pub(crate) use self::ranges::*;
 
 const REBUILD: &str = "rebuild the kernels with this version: cargo xtask build-formulas";
 
