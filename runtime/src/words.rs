@@ -357,7 +357,7 @@ pub(crate) fn output_type(kernel: &Kernel, value: &Value, wanted: ComponentType)
 
 // Running.
 
-pub(crate) fn no_level(kernel: &'static Kernel, asked: Option<Level>) -> Error {
+pub(crate) fn no_level(kernel: &Kernel, asked: Option<Level>) -> Error {
     let names = |keep: &dyn Fn(&Level) -> bool| -> String {
         let names: Vec<&str> =
             Level::ALL.iter().filter(|l| keep(l)).map(|level| level.name()).collect();
