@@ -28,7 +28,6 @@ impl Lock {
     }
 
     /// The lock, if nobody has it.
-    #[cfg(feature = "jit")]
     pub fn try_take(path: &Path) -> Option<Lock> {
         let file = open(path).ok()?;
         file.try_lock().ok()?;
@@ -36,7 +35,6 @@ impl Lock {
     }
 
     /// Whether others are really kept out.
-    #[cfg(feature = "jit")]
     pub fn is_exclusive(&self) -> bool {
         self.file.is_some()
     }
@@ -59,28 +57,6 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Replaces a file, or makes it: readers see the old one or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder_of(path);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.tmp-{}-{}", std::process::id(), fresh_number()));
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    sync_folder(folder);
-    written
-}
-
-/// The folder that holds a file.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// Makes renames in a folder durable. Some systems cannot open folders, and order renames
 /// themselves.
 pub(crate) fn sync_folder(folder: &Path) {
@@ -90,7 +66,6 @@ pub(crate) fn sync_folder(folder: &Path) {
 }
 
 /// Makes a folder that is this user's alone, and those above it.
-#[cfg(feature = "jit")]
 pub(crate) fn make_own_folder(path: &Path, recursive: bool) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]

@@ -55,12 +55,13 @@ pub mod sys;
 
 mod bind;
 mod call;
+pub mod cluster;
 #[cfg(feature = "cuda")]
 #[allow(unsafe_code)]
 pub mod cuda;
 mod element;
 mod error;
-#[cfg(feature = "lazy")]
+#[cfg(feature = "jit")]
 mod files;
 #[allow(unsafe_code)]
 mod formula;
@@ -75,6 +76,7 @@ mod level;
 #[allow(unsafe_code)]
 mod operand;
 mod options;
+mod ranges;
 mod report;
 mod run;
 mod words;
@@ -99,5 +101,6 @@ pub use self::kernel::{Axis, Kernel, Stage, Value};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy};
+pub use self::ranges::Ranges;
 pub use self::report::{Executor, Report, StageReport};
 pub use self::run::run;

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "jit")]
 pub(crate) mod jit;
+mod ranges;
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,8 @@ use crate::kernel::{Axis, Kernel, Value, hex};
 use crate::level::Level;
 use crate::operand::Rank;
 use crate::sys;
+
+pub(crate) use self::ranges::*;
 
 const REBUILD: &str = "rebuild the kernels with this version: cargo xtask build-formulas";
 
@@ -356,7 +359,7 @@ pub(crate) fn output_type(kernel: &Kernel, value: &Value, wanted: ComponentType)
 
 // Running.
 
-pub(crate) fn no_level(kernel: &'static Kernel, asked: Option<Level>) -> Error {
+pub(crate) fn no_level(kernel: &Kernel, asked: Option<Level>) -> Error {
     let names = |keep: &dyn Fn(&Level) -> bool| -> String {
         let names: Vec<&str> =
             Level::ALL.iter().filter(|l| keep(l)).map(|level| level.name()).collect();

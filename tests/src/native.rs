@@ -103,13 +103,25 @@ impl Native {
         problem: &Problem,
     ) -> Result<Vec<Matrix>, Error> {
         let dtype = dtype.into();
-        let kernel = self.kernel(n, dtype);
-        match dtype {
-            Storage::F16 => run::<f16>(kernel, level, problem),
-            Storage::BF16 => run::<bf16>(kernel, level, problem),
-            Storage::F32 => run::<f32>(kernel, level, problem),
-            Storage::F64 => run::<f64>(kernel, level, problem),
-        }
+        run_kernel(self.kernel(n, dtype), dtype, level, problem)
+    }
+}
+
+/// Runs a kernel of the problem's formula through the runtime.
+///
+/// # Errors
+/// What the runtime says.
+pub fn run_kernel(
+    kernel: &'static Kernel,
+    dtype: Storage,
+    level: Level,
+    problem: &Problem,
+) -> Result<Vec<Matrix>, Error> {
+    match dtype {
+        Storage::F16 => run::<f16>(kernel, level, problem),
+        Storage::BF16 => run::<bf16>(kernel, level, problem),
+        Storage::F32 => run::<f32>(kernel, level, problem),
+        Storage::F64 => run::<f64>(kernel, level, problem),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Compiled libraries in this process. Goes in: the path of a library that this user's compiler
-//! made. Comes out: the kernel in it, checked. A library stays loaded; what is refused is unloaded.
+//! made. Comes out: the kernel in it, checked. A library is never unloaded.
 
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -18,25 +18,19 @@ pub(super) fn kernel(path: &Path, job: &Job) -> Result<&'static Kernel, Error> {
     // write (`cache::trusted`), and its bytes are those that were stored. It has no constructors
     // of its own.
     let library = unsafe { open(path) }.map_err(|e| fail(&e))?;
+    let library = ManuallyDrop::new(library);
     let symbol = format!("{}\0", job.symbol);
     // SAFETY: the symbol is a descriptor; only its address is taken.
     let raw = unsafe { library.get::<*const sys::tf_kernel>(symbol.as_bytes()) };
     let raw: *const sys::tf_kernel = *raw.map_err(|e| fail(&e))?;
-    let library = ManuallyDrop::new(library);
-    // SAFETY: the compiler made the descriptor, from text of this version; nothing unloads the
-    // library, unless the descriptor is refused, when nobody has a reference to it.
-    let kernel = unsafe { Kernel::from_raw(raw) };
-    let checked = kernel.and_then(|kernel| {
-        kernel.expect_key(job.key.bytes())?;
-        match kernel.has_level(job.level) {
-            true => Ok(kernel),
-            false => Err(fail(&format_args!("it has no code for {}", job.level))),
-        }
-    });
-    if checked.is_err() {
-        drop(ManuallyDrop::into_inner(library));
+    // SAFETY: the compiler made the descriptor, from text of this version, and its library stays
+    // loaded for ever.
+    let kernel = unsafe { Kernel::from_raw(raw)? };
+    kernel.expect_key(job.key.bytes())?;
+    match kernel.has_level(job.level) {
+        true => Ok(kernel),
+        false => Err(fail(&format_args!("it has no code for {}", job.level))),
     }
-    checked
 }
 
 /// Resolves every symbol at once: what is missing is an error here, not in a run.
