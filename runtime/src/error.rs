@@ -83,6 +83,12 @@ codes! {
     Device = 62,
     /// A device array or a workspace cannot be used.
     DeviceArgument = 63,
+    /// A linear operator has the wrong shape, or lacks what is asked of it.
+    Operator = 90,
+    /// A setting of a solver is out of its range.
+    Setting = 91,
+    /// A linear system was not solved to the tolerance.
+    Unsolved = 92,
 }
 
 impl fmt::Display for Code {
@@ -119,6 +125,12 @@ impl Error {
     pub(crate) fn help(mut self, help: impl Into<String>) -> Error {
         self.0.helps.push(help.into());
         self
+    }
+
+    /// An error of an operator that is written outside of this crate, for
+    /// [`LinearOperator::apply`](crate::linear::LinearOperator::apply).
+    pub fn operator(message: impl Into<String>) -> Error {
+        Error::new(Code::Operator, message)
     }
 
     /// The code, for programs.

@@ -2,6 +2,8 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+pub(crate) mod linear;
+
 use std::collections::BTreeSet;
 
 use crate::bind::shape_text;
