@@ -44,7 +44,7 @@ pub(crate) struct Bound {
 impl Bound {
     /// Checks the inputs, finds M and N, and checks what the stages ask of them.
     pub fn inputs(
-        kernel: &'static Kernel,
+        kernel: &Kernel,
         inputs: &[RawArray],
         rows: Option<(usize, usize)>,
     ) -> Result<Bound, Error> {
@@ -80,7 +80,7 @@ impl Bound {
     }
 
     /// Checks the outputs and puts them into the table.
-    pub fn outputs(&mut self, kernel: &'static Kernel, outputs: &[RawArray]) -> Result<(), Error> {
+    pub fn outputs(&mut self, kernel: &Kernel, outputs: &[RawArray]) -> Result<(), Error> {
         if outputs.len() != kernel.n_outputs() {
             return Err(words::count(kernel, "outputs", kernel.n_outputs(), outputs.len()));
         }
@@ -181,7 +181,7 @@ fn place_output(
 
 /// M and N: from the inputs, else from the caller. They must agree.
 fn sizes(
-    kernel: &'static Kernel,
+    kernel: &Kernel,
     inputs: &[sys::tf_array],
     given: Option<(usize, usize)>,
 ) -> Result<Sizes, Error> {
@@ -209,13 +209,13 @@ fn sizes(
     Ok(Sizes { i: size(Axis::I, given.map(|(m, _)| m))?, j: size(Axis::J, given.map(|(_, n)| n))? })
 }
 
-fn uses(kernel: &'static Kernel, axis: Axis) -> bool {
+fn uses(kernel: &Kernel, axis: Axis) -> bool {
     let stage = |stage: crate::Stage| [stage.row_axis(), stage.col_axis()].contains(&Some(axis));
     kernel.stages().any(stage) || kernel.values().any(|value| value.axis == Some(axis))
 }
 
 /// What the stages ask of M and N.
-fn limits(kernel: &'static Kernel, sizes: Sizes) -> Result<(), Error> {
+fn limits(kernel: &Kernel, sizes: Sizes) -> Result<(), Error> {
     for stage in kernel.stages() {
         let (rows, cols) = (sizes.of(stage.row_axis()), sizes.of(stage.col_axis()));
         if rows == 0 {

@@ -191,7 +191,7 @@ fn array<T: Component>(kernel: &Kernel, value: &Value, rows: usize) -> Result<Ma
 /// The results of a call, by name.
 pub struct Outputs {
     kernel: &'static Kernel,
-    arrays: Vec<(Value, Option<Box<dyn Any + Send + Sync>>)>,
+    arrays: Vec<(Value<'static>, Option<Box<dyn Any + Send + Sync>>)>,
     report: Report,
 }
 

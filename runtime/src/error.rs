@@ -53,6 +53,8 @@ codes! {
     ParameterRows = 25,
     /// The strides or the address of an array cannot be used.
     Layout = 26,
+    /// The batch dimensions of two arrays do not broadcast.
+    Batch = 27,
     /// There are fewer columns to reduce than the result needs.
     TooFewColumns = 30,
     /// The formula was not compiled for these dimensions or this dtype.
@@ -61,6 +63,14 @@ codes! {
     Overflow = 32,
     /// Row numbers are read as reals that cannot hold them.
     Positions = 33,
+    /// Ranges contradict themselves or each other.
+    Ranges = 34,
+    /// Ranges name rows that the arrays do not have.
+    RangesOutside = 35,
+    /// The kernel sums over an axis for all rows at once, which ranges cannot restrict.
+    RangesKernel = 36,
+    /// Points or labels of clusters that cannot be used.
+    Clusters = 37,
     /// An output array has the wrong shape.
     OutputShape = 40,
     /// An output array has gaps between its rows or columns.

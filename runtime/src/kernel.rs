@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::level::Level;
 use crate::{sys, words};
 
-pub(crate) use self::cpu::{CpuStage, Fold};
+pub(crate) use self::cpu::{CpuStage, Fold, Map};
 #[cfg(feature = "cuda")]
 pub(crate) use self::gpu::CudaStage;
 
@@ -46,9 +46,9 @@ impl fmt::Display for Axis {
 
 /// An input, a temporary or an output of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct Value<'k> {
     /// The name in the formula.
-    pub name: &'static str,
+    pub name: &'k str,
     /// The index of its rows; `None` is one row.
     pub axis: Option<Axis>,
     /// Columns, each of one component.
@@ -57,7 +57,7 @@ pub struct Value {
     pub component: ComponentType,
 }
 
-impl Value {
+impl Value<'_> {
     /// Columns as kernels count them: two for each complex number.
     pub(crate) fn scalars(&self) -> usize {
         self.dim * self.component.scalars()
@@ -66,9 +66,9 @@ impl Value {
 
 /// One pass of a kernel: for every row, a fold over all columns.
 #[derive(Clone, Copy)]
-pub struct Stage {
-    kernel: &'static Kernel,
-    raw: &'static sys::tf_stage,
+pub struct Stage<'k> {
+    kernel: &'k Kernel,
+    raw: &'k sys::tf_stage,
 }
 
 /// A compiled formula in one dtype, ready to run.
@@ -108,7 +108,7 @@ impl Kernel {
     }
 
     /// The name that the user gave the formula.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
         unsafe { text(self.0.name) }
     }
@@ -124,7 +124,7 @@ impl Kernel {
     }
 
     /// The canonical text of the formula.
-    pub fn text(&self) -> &'static str {
+    pub fn text(&self) -> &str {
         // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
         unsafe { text(self.0.text) }
     }
@@ -140,18 +140,18 @@ impl Kernel {
     }
 
     /// The arrays that a call passes, in order.
-    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Value<'_>> {
         self.read(0..self.n_inputs())
     }
 
     /// The arrays that a call gives back, in order.
-    pub fn outputs(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = Value<'_>> {
         self.read(self.n_inputs() + self.n_temps()..self.raw_values().len())
     }
 
     /// The passes, in the order that they run in.
-    pub fn stages(&'static self) -> impl ExactSizeIterator<Item = Stage> {
-        // SAFETY: `from_raw` promises `n_stages` stages at `stages`, for ever.
+    pub fn stages(&self) -> impl ExactSizeIterator<Item = Stage<'_>> {
+        // SAFETY: `from_raw` promises `n_stages` stages at `stages`, for as long as the kernel is there.
         let raw = unsafe { slice::from_raw_parts(self.0.stages, self.0.n_stages as usize) };
         raw.iter().map(move |raw| Stage { kernel: self, raw })
     }
@@ -162,12 +162,12 @@ impl Kernel {
     }
 
     /// Whether every stage has CPU code of a level.
-    pub fn has_level(&'static self, level: Level) -> bool {
+    pub fn has_level(&self, level: Level) -> bool {
         self.stages().all(|stage| !stage.raw.cpu[level.index()].is_null())
     }
 
     /// Inputs, temporaries and outputs: the order of the table that stages work on.
-    pub(crate) fn values(&self) -> impl ExactSizeIterator<Item = Value> + use<> {
+    pub(crate) fn values(&self) -> impl ExactSizeIterator<Item = Value<'_>> {
         self.read(0..self.raw_values().len())
     }
 
@@ -183,13 +183,13 @@ impl Kernel {
         self.0.n_outputs as usize
     }
 
-    fn raw_values(&self) -> &'static [sys::tf_value] {
+    fn raw_values(&self) -> &[sys::tf_value] {
         let n = self.n_inputs() + self.n_temps() + self.n_outputs();
-        // SAFETY: `from_raw` promises that many values at `values`, for ever.
+        // SAFETY: `from_raw` promises that many values at `values`, for as long as the kernel is there.
         unsafe { slice::from_raw_parts(self.0.values, n) }
     }
 
-    fn read(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = Value> + use<> {
+    fn read(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = Value<'_>> {
         let (dtype, temps) = (self.dtype(), self.n_inputs()..self.n_inputs() + self.n_temps());
         let first = range.start;
         // What a stage leaves for a later one is not rounded to 16 bits.
@@ -213,7 +213,7 @@ impl fmt::Debug for Kernel {
     }
 }
 
-impl Stage {
+impl Stage<'_> {
     /// The index of the results' rows; `None` is one row.
     pub fn row_axis(self) -> Option<Axis> {
         axis(self.raw.row_axis)
@@ -245,14 +245,14 @@ impl Stage {
     }
 
     /// The code for one instruction level.
-    pub(crate) fn cpu(self, level: Level) -> Option<CpuStage> {
+    pub(crate) fn cpu(self, level: Level) -> Option<CpuStage<'static>> {
         let raw = self.raw.cpu[level.index()];
         // SAFETY: a stage pointer is null or a `tf_cpu_stage` that stays in place (`from_raw`).
         CpuStage::new(unsafe { raw.as_ref()? }, self.kernel.dtype().computes().size())
     }
 }
 
-impl fmt::Debug for Stage {
+impl fmt::Debug for Stage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |axis: Option<Axis>| axis.map_or("1".to_owned(), |a| a.to_string());
         write!(f, "Stage({} x {})", name(self.row_axis()), name(self.col_axis()))
@@ -280,8 +280,8 @@ fn axis(raw: u32) -> Option<Axis> {
 }
 
 /// # Safety
-/// `raw` is not null, ends in a zero, and stays in place for ever.
-unsafe fn text(raw: *const c_char) -> &'static str {
+/// `raw` is not null, ends in a zero, and stays in place as long as the result is used.
+unsafe fn text<'a>(raw: *const c_char) -> &'a str {
     // SAFETY: the caller's promise. The check refuses text that is not UTF-8.
     unsafe { CStr::from_ptr(raw) }.to_str().unwrap_or_default()
 }

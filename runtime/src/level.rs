@@ -57,7 +57,7 @@ impl fmt::Display for Level {
 }
 
 /// The asked level, or the highest that both the CPU and every stage of the kernel have.
-pub(crate) fn choose(kernel: &'static Kernel, asked: Option<Level>) -> Result<Level, Error> {
+pub(crate) fn choose(kernel: &Kernel, asked: Option<Level>) -> Result<Level, Error> {
     let usable = |level: &Level| level.is_supported() && kernel.has_level(*level);
     match asked {
         Some(level) => Some(level).filter(usable),

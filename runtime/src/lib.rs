@@ -55,6 +55,7 @@ pub mod sys;
 
 mod bind;
 mod call;
+pub mod cluster;
 #[cfg(feature = "cuda")]
 #[allow(unsafe_code)]
 pub mod cuda;
@@ -71,6 +72,7 @@ pub mod linear;
 #[allow(unsafe_code)]
 mod operand;
 mod options;
+mod ranges;
 mod report;
 mod run;
 mod words;
@@ -95,5 +97,6 @@ pub use self::kernel::{Axis, Kernel, Stage, Value};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy};
+pub use self::ranges::Ranges;
 pub use self::report::{Executor, Report, StageReport};
 pub use self::run::run;

@@ -3,6 +3,7 @@
 //! and the remedy. It never decides what is an error.
 
 pub(crate) mod linear;
+mod ranges;
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,8 @@ use crate::kernel::{Axis, Kernel, Value, hex};
 use crate::level::Level;
 use crate::operand::Rank;
 use crate::sys;
+
+pub(crate) use self::ranges::*;
 
 const REBUILD: &str = "rebuild the kernels with this version: cargo xtask build-formulas";
 
@@ -355,7 +358,7 @@ pub(crate) fn output_type(kernel: &Kernel, value: &Value, wanted: ComponentType)
 
 // Running.
 
-pub(crate) fn no_level(kernel: &'static Kernel, asked: Option<Level>) -> Error {
+pub(crate) fn no_level(kernel: &Kernel, asked: Option<Level>) -> Error {
     let names = |keep: &dyn Fn(&Level) -> bool| -> String {
         let names: Vec<&str> =
             Level::ALL.iter().filter(|l| keep(l)).map(|level| level.name()).collect();

@@ -123,10 +123,13 @@ pub struct Formula {
 }
 
 /// What is known of a node without evaluating it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// Length of the value.
     pub dim: usize,
+    /// The smallest place where it can be computed.
     pub stratum: Stratum,
+    /// Reals, complex numbers or integers.
     pub kind: Kind,
     /// Bits of the largest magnitude of an integer; 0 for reals.
     pub bits: u32,
@@ -178,6 +181,11 @@ impl Formula {
     /// The smallest place where the value can be computed.
     pub fn stratum(&self, id: ExprId) -> Stratum {
         self.facts[id.index()].stratum
+    }
+
+    /// All that is known of the value.
+    pub fn facts(&self, id: ExprId) -> Facts {
+        self.facts[id.index()]
     }
 
     /// Reals, complex numbers or integers.

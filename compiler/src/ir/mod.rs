@@ -17,15 +17,18 @@
 //! This module never reads text, never emits text other than the canonical print, and never
 //! decides how a formula is computed.
 
+mod anonymous;
 mod arena;
 mod build;
 pub mod eval;
 pub mod ints;
 mod print;
+pub mod standin;
 mod types;
 pub mod verify;
 
-pub use arena::{ExprId, Formula, Input, Node, Output, Reduction};
+pub use anonymous::anonymous;
+pub use arena::{ExprId, Facts, Formula, Input, Node, Output, Reduction};
 pub use build::{BuildError, MAX_DIM, MAX_NODES};
 pub use print::{Key, canonical_text, key, literals};
 pub(crate) use print::{call, leaf};

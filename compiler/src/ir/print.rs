@@ -173,7 +173,7 @@ impl Names {
 }
 
 /// The operations and reductions that the outputs need, arguments first.
-fn walk(f: &Formula) -> Vec<ExprId> {
+pub(super) fn walk(f: &Formula) -> Vec<ExprId> {
     let mut order = Vec::new();
     let mut seen = vec![false; f.len()];
     let mut todo: Vec<(ExprId, bool)> = f.outputs.iter().rev().map(|o| (o.expr, false)).collect();

@@ -15,6 +15,7 @@ mod exponent;
 mod factor;
 mod facts;
 mod grad;
+mod lookup;
 pub mod pattern;
 mod products;
 mod reciprocal;
@@ -27,7 +28,8 @@ use crate::ir::{Formula, canonical_text, verify};
 
 pub use cost::{Cost, cost};
 pub use explain::explain;
-pub use grad::{GradError, jvp, operators, vjp, with_value};
+pub use grad::{GradError, adjoints, jvp, operators, tangent, vjp, with_value};
+pub use lookup::{Lookup, lookup};
 pub use simplify::{Fired, simplify};
 
 /// One step of the pipeline.

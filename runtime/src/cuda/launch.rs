@@ -306,7 +306,7 @@ impl CudaKernel {
 
 /// A stage with its entries and its grid.
 pub(super) struct Step<'a> {
-    pub stage: Stage,
+    pub stage: Stage<'static>,
     loaded: &'a LoadedStage,
     grid: &'a StageGrid,
 }

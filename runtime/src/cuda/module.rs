@@ -28,7 +28,7 @@ pub struct CudaKernel {
 
 /// The entries of a stage.
 pub(super) struct LoadedStage {
-    pub facts: CudaStage,
+    pub facts: CudaStage<'static>,
     /// Absent when nothing is reduced.
     pub rows: Option<CudaFunction>,
     pub finish: CudaFunction,
@@ -82,7 +82,7 @@ impl CudaKernel {
         let count = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let count = context.attribute(count).map_err(failed("asking for multiprocessors"))?;
         let multiprocessors = usize::try_from(count).unwrap_or(1).max(1);
-        let load = |stage: Stage| load_stage(kernel, &module, stage, multiprocessors);
+        let load = |stage: Stage<'static>| load_stage(kernel, &module, stage, multiprocessors);
         let stages = kernel.stages().map(load).collect::<Result<_, _>>()?;
         Ok(CudaKernel { kernel, context: context.clone(), stages })
     }
@@ -116,7 +116,7 @@ impl fmt::Debug for CudaKernel {
 fn load_stage(
     kernel: &'static Kernel,
     module: &Arc<CudaModule>,
-    stage: Stage,
+    stage: Stage<'static>,
     multiprocessors: usize,
 ) -> Result<LoadedStage, Error> {
     let failed = |doing| move |why: DriverError| words::driver(kernel.name(), doing, why.0);

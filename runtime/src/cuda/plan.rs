@@ -74,7 +74,7 @@ impl Plan {
     pub fn new(
         kernel: &'static Kernel,
         sizes: Sizes,
-        stages: impl Iterator<Item = (CudaStage, usize)>,
+        stages: impl Iterator<Item = (CudaStage<'static>, usize)>,
     ) -> Option<Plan> {
         let mut next = 0_usize;
         let mut temps = Vec::with_capacity(kernel.n_temps());

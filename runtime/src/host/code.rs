@@ -1,40 +1,48 @@
-//! Calls into compiled CPU code. Goes in: a stage's functions, the table and buffers of the right
-//! size. Comes out: what the function wrote. It is the only module that calls kernels.
+//! Calls into the code of a stage, compiled or interpreted. Goes in: the stage, the table and
+//! buffers of the right size. Comes out: what the code wrote. It is the only module that calls
+//! compiled functions.
 
 use std::ops::Range;
 
-use super::memory::Lines;
-use crate::kernel::{CpuStage, Fold};
-use crate::sys;
+use super::memory::{self, Line, Lines};
+use super::table::{Results, Table};
+use crate::kernel::{CpuStage, Fold, Map};
 
-/// The table of values of one run.
+/// A stage's code that was made at run time: the functions of `tf_cpu_stage` in Rust.
 ///
-/// Its arrays are valid for the whole run: inputs for reading, temporaries and outputs for
-/// writing, and no other part of the program touches the latter meanwhile.
-pub(super) struct Table(Vec<sys::tf_array>);
-
-// SAFETY: threads share the table to read inputs and finished temporaries, and to write rows of
-// results, where no two tasks have a row in common (`Code::finish`).
-unsafe impl Sync for Table {}
-// SAFETY: as above; nothing in it belongs to the thread that made it.
-unsafe impl Send for Table {}
-
-impl Table {
-    /// # Safety
-    /// Every array must be valid as the type says, until the table is dropped, with the shape
-    /// that the kernel's value has.
-    pub unsafe fn new(values: Vec<sys::tf_array>) -> Table {
-        Table(values)
-    }
+/// Buffers are those of [`CpuStage`]: what one function packs, the others get.
+pub(crate) trait Program: Send + Sync {
+    /// Computes the launch parameters.
+    fn params(&self, table: &Table, params: &mut [Line]);
+    /// Packs the rows of a block.
+    fn rows(&self, table: &Table, params: &[Line], block: Range<usize>, rows: &mut [Line]);
+    /// Packs columns.
+    fn cols(&self, table: &Table, params: &[Line], range: Range<usize>, cols: &mut [Line]);
+    /// Makes a state neutral.
+    fn init(&self, state: &mut [Line]);
+    /// Folds columns, which are packed in `cols`, into the state of a block.
+    fn block(&self, packed: Packed, range: Range<usize>, state: &mut [Line]);
+    /// Adds a state that folded later columns.
+    fn merge(&self, state: &mut [Line], other: &[Line]);
+    /// Writes the results of a block's rows.
+    fn finish(&self, table: &Table, packed: Packed, state: &[Line], results: &mut Results);
 }
 
-/// A stage's functions with the table and the launch parameters.
+/// What pairs and results read. A block that is finished has no columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed<'a> {
+    pub params: &'a [Line],
+    pub rows: &'a [Line],
+    pub cols: &'a [Line],
+}
+
+/// A stage's code with the table and the launch parameters.
 ///
 /// Buffers are `Lines`; the callers size them by `stage`: `row_bytes`, `col_bytes` a column,
 /// `param_bytes`, `state_bytes`. Columns begin at a multiple of the tile, which keeps every
 /// pointer aligned to 64 bytes.
 pub(super) struct Code<'a> {
-    pub stage: CpuStage,
+    pub stage: CpuStage<'a>,
     pub table: &'a Table,
     pub params: &'a Lines,
     pub rows: usize,
@@ -43,42 +51,66 @@ pub(super) struct Code<'a> {
 impl Code<'_> {
     /// Computes the launch parameters.
     pub fn params(stage: &CpuStage, table: &Table, params: &mut Lines) {
-        // SAFETY: the table is valid (`Table::new`); the buffer has `param_bytes`; the function
-        // keeps the contract of `tf_abi.h` (`Kernel::from_raw`).
-        unsafe { (stage.params)(table.0.as_ptr(), params.as_mut_ptr().cast()) }
+        match stage.map {
+            // SAFETY: the table is valid (`Table::new`); the buffer has `param_bytes`; the
+            // function keeps the contract of `tf_abi.h` (`Kernel::from_raw`).
+            Map::Native(map) => unsafe {
+                (map.params)(table.as_ptr(), params.as_mut_ptr().cast());
+            },
+            Map::Program(program) => program.params(table, memory::cleared(params)),
+        }
     }
 
     /// The rows of a block.
-    fn block_rows(&self, block: usize) -> (i64, i64) {
+    fn block_rows(&self, block: usize) -> Range<usize> {
         let start = block * self.stage.lanes;
-        (start as i64, (start + self.stage.lanes).min(self.rows) as i64)
+        start..(start + self.stage.lanes).min(self.rows)
     }
 
     /// Packs the rows of a block.
     pub fn pack_rows(&self, block: usize, rows: &mut Lines) {
-        let (i0, i1) = self.block_rows(block);
-        let params = self.params.as_ptr().cast();
-        // SAFETY: as for `params`; i0 < i1 <= the stage's rows; the buffer has `row_bytes`.
-        unsafe {
-            (self.stage.rows)(self.table.0.as_ptr(), params, i0, i1, rows.as_mut_ptr().cast());
+        let range = self.block_rows(block);
+        match self.stage.map {
+            Map::Native(map) => {
+                let (params, out) = (self.params.as_ptr().cast(), rows.as_mut_ptr().cast());
+                let (i0, i1) = (range.start as i64, range.end as i64);
+                // SAFETY: as for `params`; i0 < i1 <= the stage's rows; the buffer has
+                // `row_bytes`.
+                unsafe { (map.rows)(self.table.as_ptr(), params, i0, i1, out) }
+            }
+            Map::Program(program) => {
+                // SAFETY: `Code::params` filled them.
+                let params = unsafe { memory::filled(self.params) };
+                program.rows(self.table, params, range, memory::cleared(rows));
+            }
         }
     }
 
     /// Packs columns.
     pub fn pack_cols(&self, fold: &Fold, range: Range<usize>, cols: &mut Lines) {
-        let (j0, j1) = (range.start as i64, range.end as i64);
-        let params = self.params.as_ptr().cast();
-        // SAFETY: as for `params`; the range is in the stage's columns; the buffer has
-        // `col_bytes` for each of them.
-        unsafe {
-            (fold.cols)(self.table.0.as_ptr(), params, j0, j1, cols.as_mut_ptr().cast());
+        match fold {
+            Fold::Native(fold) => {
+                let (params, out) = (self.params.as_ptr().cast(), cols.as_mut_ptr().cast());
+                let (j0, j1) = (range.start as i64, range.end as i64);
+                // SAFETY: as for `params`; the range is in the stage's columns; the buffer has
+                // `col_bytes` for each of them.
+                unsafe { (fold.cols)(self.table.as_ptr(), params, j0, j1, out) }
+            }
+            Fold::Program(program) => {
+                // SAFETY: `Code::params` filled them.
+                let params = unsafe { memory::filled(self.params) };
+                program.cols(self.table, params, range, memory::cleared(cols));
+            }
         }
     }
 
     /// Makes a state neutral.
     pub fn init(&self, fold: &Fold, state: &mut Lines) {
-        // SAFETY: the buffer has `state_bytes`.
-        unsafe { (fold.init)(state.as_mut_ptr().cast()) }
+        match fold {
+            // SAFETY: the buffer has `state_bytes`.
+            Fold::Native(fold) => unsafe { (fold.init)(state.as_mut_ptr().cast()) },
+            Fold::Program(program) => program.init(memory::cleared(state)),
+        }
     }
 
     /// Folds columns, which are packed in `cols`, into the state of a block.
@@ -89,28 +121,70 @@ impl Code<'_> {
         (range, cols): (Range<usize>, &Lines),
         state: &mut Lines,
     ) {
-        let (i0, _) = self.block_rows(block);
-        let (j0, j1) = (range.start as i64, range.end as i64);
-        let params = self.params.as_ptr().cast();
-        let (rows, cols) = (rows.as_ptr().cast(), cols.as_ptr().cast());
-        // SAFETY: rows were packed for this block and columns for this range; the state was
-        // made by `init`.
-        unsafe { (fold.block)(params, rows, cols, i0, j0, j1, state.as_mut_ptr().cast()) }
+        match fold {
+            Fold::Native(fold) => {
+                let i0 = self.block_rows(block).start as i64;
+                let (j0, j1) = (range.start as i64, range.end as i64);
+                let params = self.params.as_ptr().cast();
+                let (rows, cols) = (rows.as_ptr().cast(), cols.as_ptr().cast());
+                // SAFETY: rows were packed for this block and columns for this range; the state
+                // was made by `init`.
+                unsafe { (fold.block)(params, rows, cols, i0, j0, j1, state.as_mut_ptr().cast()) }
+            }
+            Fold::Program(program) => {
+                let used = memory::lines_of(range.len() * self.stage.col_bytes);
+                // SAFETY: `pack_rows`, `pack_cols` and `init` filled them.
+                let (packed, state) =
+                    unsafe { (self.packed(rows, &cols[..used]), memory::filled_mut(state)) };
+                program.block(packed, range, state);
+            }
+        }
     }
 
     /// Adds a state that folded later columns.
     pub fn merge(&self, fold: &Fold, state: &mut Lines, other: &Lines) {
-        // SAFETY: both were made by `init` and are different memory.
-        unsafe { (fold.merge)(state.as_mut_ptr().cast(), other.as_ptr().cast()) }
+        match fold {
+            // SAFETY: both were made by `init` and are different memory.
+            Fold::Native(fold) => unsafe {
+                (fold.merge)(state.as_mut_ptr().cast(), other.as_ptr().cast());
+            },
+            Fold::Program(program) => {
+                // SAFETY: both were made by `init`.
+                let (state, other) = unsafe { (memory::filled_mut(state), memory::filled(other)) };
+                program.merge(state, other);
+            }
+        }
     }
 
-    /// Writes the results of a block's rows.
+    /// Writes the results of a block's rows. Where nothing is folded the state is empty.
     pub fn finish(&self, block: usize, rows: &Lines, state: &Lines) {
-        let (i0, i1) = self.block_rows(block);
-        let (values, params) = (self.table.0.as_ptr(), self.params.as_ptr().cast());
-        let (rows, state) = (rows.as_ptr().cast(), state.as_ptr().cast());
-        // SAFETY: as for `params`; the rows were packed for this block, and no other task has
-        // the block, so that no one else writes these rows.
-        unsafe { (self.stage.finish)(values, params, rows, state, i0, i1) }
+        let range = self.block_rows(block);
+        match self.stage.map {
+            Map::Native(map) => {
+                let (values, params) = (self.table.as_ptr(), self.params.as_ptr().cast());
+                let (rows, state) = (rows.as_ptr().cast(), state.as_ptr().cast());
+                let (i0, i1) = (range.start as i64, range.end as i64);
+                // SAFETY: as for `params`; the rows were packed for this block, and no other task
+                // has the block, so that no one else writes these rows.
+                unsafe { (map.finish)(values, params, rows, state, i0, i1) }
+            }
+            Map::Program(program) => {
+                // SAFETY: `pack_rows` and `init` filled them; no other task has the block.
+                let (packed, state, mut results) = unsafe {
+                    let results = Results::new(self.table, range);
+                    (self.packed(rows, &[]), memory::filled(state), results)
+                };
+                program.finish(self.table, packed, state, &mut results);
+            }
+        }
+    }
+
+    /// # Safety
+    /// All of it is filled.
+    unsafe fn packed<'b>(&'b self, rows: &'b Lines, cols: &'b Lines) -> Packed<'b> {
+        // SAFETY: `Code::params` filled the parameters; the caller's promise for the others.
+        let [params, rows, cols] =
+            unsafe { [self.params, rows, cols].map(|lines| memory::filled(lines)) };
+        Packed { params, rows, cols }
     }
 }

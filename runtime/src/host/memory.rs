@@ -3,6 +3,7 @@
 
 use std::alloc::{self, Layout};
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use crate::element::Component;
 use crate::error::Error;
@@ -18,6 +19,31 @@ pub(crate) type Lines = [MaybeUninit<Line>];
 /// How many lines hold that many bytes.
 pub(crate) fn lines_of(bytes: usize) -> usize {
     bytes.div_ceil(size_of::<Line>())
+}
+
+/// The same memory, all zeros.
+pub(crate) fn cleared(lines: &mut Lines) -> &mut [Line] {
+    lines.fill(MaybeUninit::new(Line([0; 64])));
+    // SAFETY: every line was just filled.
+    unsafe { filled_mut(lines) }
+}
+
+/// The same memory, which was filled.
+///
+/// # Safety
+/// Every line was filled.
+pub(crate) unsafe fn filled(lines: &Lines) -> &[Line] {
+    // SAFETY: `MaybeUninit<Line>` is laid out like `Line`; the caller promises that it is filled.
+    unsafe { &*(ptr::from_ref(lines) as *const [Line]) }
+}
+
+/// As [`filled`].
+///
+/// # Safety
+/// Every line was filled.
+pub(crate) unsafe fn filled_mut(lines: &mut Lines) -> &mut [Line] {
+    // SAFETY: as for `filled`.
+    unsafe { &mut *(ptr::from_mut(lines) as *mut [Line]) }
 }
 
 /// At least `bytes` bytes, not initialised. `what` is for the message.

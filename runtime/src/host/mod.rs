@@ -1,43 +1,56 @@
 //! The CPU executor. Goes in: a kernel and a checked table. Comes out: outputs and a report. It
 //! never folds in an order that depends on the number of threads.
 
+#[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
 mod code;
 mod grid;
 pub(crate) mod memory;
 mod pool;
 mod stage;
+#[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+mod table;
 
 use std::time::Instant;
 
-use self::code::Table;
+pub(crate) use self::code::Program;
 use self::grid::Limits;
 use self::stage::Job;
+use self::table::Table;
 use crate::bind::Bound;
 use crate::error::Error;
 use crate::kernel::{CpuStage, Kernel, Stage};
-use crate::level::{self, Level};
+use crate::level;
 use crate::options::Options;
 use crate::report::{Executor, Report, StageReport};
 use crate::words;
 
-/// Runs every stage.
-pub(crate) fn run(
-    kernel: &'static Kernel,
-    bound: Bound,
-    options: &Options,
-) -> Result<Report, Error> {
+/// Runs every stage, with compiled code.
+pub(crate) fn run(kernel: &Kernel, bound: Bound, options: &Options) -> Result<Report, Error> {
     run_with(kernel, bound, options, Limits::DEFAULT)
 }
 
 fn run_with(
-    kernel: &'static Kernel,
+    kernel: &Kernel,
+    bound: Bound,
+    options: &Options,
+    limits: Limits,
+) -> Result<Report, Error> {
+    let level = level::choose(kernel, options.level)?;
+    let stages = kernel.stages().map(|stage| stage.cpu(level)).collect::<Option<Vec<_>>>();
+    let stages = stages.ok_or_else(|| words::no_level(kernel, Some(level)))?;
+    run_stages((kernel, &stages), bound, Executor::Cpu(level), options, limits)
+}
+
+/// Runs every stage of a kernel, given the code of each.
+fn run_stages(
+    (kernel, stages): (&Kernel, &[CpuStage]),
     mut bound: Bound,
+    executor: Executor,
     options: &Options,
     limits: Limits,
 ) -> Result<Report, Error> {
     let start = Instant::now();
-    let level = level::choose(kernel, options.level)?;
-    let jobs = jobs(kernel, &bound, level, options, limits)?;
+    let jobs = jobs((kernel, stages), &bound, options, limits);
     let mut temps = Vec::new();
     for (index, bytes) in bound.temps(kernel).collect::<Vec<_>>() {
         let mut buffer = memory::lines(kernel.name(), bytes, "temporaries")?;
@@ -46,7 +59,7 @@ fn run_with(
     }
     // SAFETY: `Bound` checked the caller's arrays against the kernel's values, and the caller
     // holds them borrowed while this runs; temporaries live in `temps` until the end.
-    let table = unsafe { Table::new(bound.values) };
+    let table = unsafe { Table::new(kernel, bound.values) };
     let work = || -> Result<Vec<StageReport>, Error> {
         jobs.iter().map(|job| timed(job, &table, limits)).collect()
     };
@@ -56,7 +69,7 @@ fn run_with(
         work()?
     };
     let seconds = start.elapsed().as_secs_f64();
-    Ok(Report { executor: Executor::Cpu(level), stages, seconds, note: None })
+    Ok(Report { executor, stages, seconds, note: None })
 }
 
 fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error> {
@@ -67,23 +80,21 @@ fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error>
 }
 
 fn jobs<'a>(
-    kernel: &'static Kernel,
+    (kernel, stages): (&'a Kernel, &[CpuStage<'a>]),
     bound: &Bound,
-    level: Level,
     options: &'a Options<'a>,
     limits: Limits,
-) -> Result<Vec<Job<'a>>, Error> {
-    let job = |stage: Stage| {
-        let code = stage.cpu(level).ok_or_else(|| words::no_level(kernel, Some(level)))?;
+) -> Vec<Job<'a>> {
+    let job = |(stage, &code): (Stage, &CpuStage<'a>)| {
         let rows = bound.sizes.of(stage.row_axis());
         let fold = stage.col_axis().and(code.fold);
         let cols = if fold.is_some() { bound.sizes.of(stage.col_axis()) } else { 1 };
         let pair_ops = stage.pair_ops();
         let large = padded_ops(&code, rows, cols, pair_ops) >= limits.serial_ops;
         let parallel = large && options.threads != Some(1);
-        Ok(Job { name: kernel.name(), code, fold, rows, cols, pair_ops, parallel, options })
+        Job { name: kernel.name(), code, fold, rows, cols, pair_ops, parallel, options }
     };
-    kernel.stages().map(job).collect()
+    kernel.stages().zip(stages).map(job).collect()
 }
 
 /// The operations of a stage. Lanes without a row work like the others.

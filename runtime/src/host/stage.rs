@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::code::{Code, Table};
+use super::code::Code;
 use super::grid::{Grid, Limits, POLL, Shape};
 use super::memory::{Line, Lines, lines, lines_for, lines_of};
+use super::table::Table;
 use crate::error::Error;
 use crate::kernel::{CpuStage, Fold};
 use crate::options::Options;
@@ -21,9 +22,9 @@ const TASK_OPS: f64 = 1e5;
 pub(super) struct Job<'a> {
     /// The formula, for messages.
     pub name: &'a str,
-    pub code: CpuStage,
+    pub code: CpuStage<'a>,
     /// Absent when nothing is reduced.
-    pub fold: Option<Fold>,
+    pub fold: Option<Fold<'a>>,
     pub rows: usize,
     pub cols: usize,
     pub pair_ops: f64,

@@ -3,6 +3,7 @@
 
 use std::ffi::c_void;
 
+use crate::host::Program;
 use crate::sys;
 
 pub(crate) type Params = unsafe extern "C" fn(*const sys::tf_array, *mut c_void);
@@ -23,7 +24,7 @@ pub(crate) type Finish = unsafe extern "C" fn(
 
 /// The CPU code of a stage, with its sizes in bytes.
 #[derive(Clone, Copy)]
-pub(crate) struct CpuStage {
+pub(crate) struct CpuStage<'p> {
     pub lanes: usize,
     /// A packed block of `lanes` rows.
     pub row_bytes: usize,
@@ -31,37 +32,63 @@ pub(crate) struct CpuStage {
     pub col_bytes: usize,
     pub param_bytes: usize,
     pub state_bytes: usize,
-    pub params: Params,
-    pub rows: Pack,
-    pub finish: Finish,
+    pub map: Map<'p>,
     /// Absent when nothing is reduced.
-    pub fold: Option<Fold>,
+    pub fold: Option<Fold<'p>>,
+}
+
+/// The part of a stage's code that works on rows: launch parameters, packing, results.
+#[derive(Clone, Copy)]
+pub(crate) enum Map<'p> {
+    /// Functions of a descriptor.
+    Native(NativeMap),
+    /// A program that was made at run time.
+    #[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+    Program(&'p dyn Program),
 }
 
 /// The part of a stage's code that reduces.
 #[derive(Clone, Copy)]
-pub(crate) struct Fold {
+pub(crate) enum Fold<'p> {
+    /// Functions of a descriptor.
+    Native(NativeFold),
+    /// A program that was made at run time.
+    #[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+    Program(&'p dyn Program),
+}
+
+/// See [`Map`].
+#[derive(Clone, Copy)]
+pub(crate) struct NativeMap {
+    pub params: Params,
+    pub rows: Pack,
+    pub finish: Finish,
+}
+
+/// See [`Fold`].
+#[derive(Clone, Copy)]
+pub(crate) struct NativeFold {
     pub cols: Pack,
     pub init: Init,
     pub block: Block,
     pub merge: Merge,
 }
 
-impl CpuStage {
-    pub(super) fn new(raw: &sys::tf_cpu_stage, word: usize) -> Option<CpuStage> {
+impl CpuStage<'static> {
+    pub(super) fn new(raw: &sys::tf_cpu_stage, word: usize) -> Option<CpuStage<'static>> {
         let fold = || {
-            Some(Fold { cols: raw.cols?, init: raw.init?, block: raw.block?, merge: raw.merge? })
+            let (cols, init, block, merge) = (raw.cols?, raw.init?, raw.block?, raw.merge?);
+            Some(Fold::Native(NativeFold { cols, init, block, merge }))
         };
         let lanes = raw.lanes as usize;
+        let map = NativeMap { params: raw.params?, rows: raw.rows?, finish: raw.finish? };
         Some(CpuStage {
             lanes,
             row_bytes: (raw.row_words as usize).checked_mul(lanes)?.checked_mul(word)?,
             col_bytes: (raw.col_words as usize).checked_mul(word)?,
             param_bytes: (raw.param_words as usize).checked_mul(word)?,
             state_bytes: usize::try_from(raw.state_bytes).ok()?,
-            params: raw.params?,
-            rows: raw.rows?,
-            finish: raw.finish?,
+            map: Map::Native(map),
             fold: fold(),
         })
     }

@@ -8,10 +8,10 @@ use super::{Kernel, Stage, text};
 
 /// How one stage is launched.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CudaStage {
+pub(crate) struct CudaStage<'k> {
     /// Absent when nothing is reduced.
-    pub rows_entry: Option<&'static str>,
-    pub finish_entry: &'static str,
+    pub rows_entry: Option<&'k str>,
+    pub finish_entry: &'k str,
     pub threads: u32,
     pub rows_per_block: usize,
     pub tile_cols: usize,
@@ -22,19 +22,19 @@ pub(crate) struct CudaStage {
 
 impl Kernel {
     /// The CUDA code; empty if there is none.
-    pub(crate) fn image(&self) -> &'static [u8] {
+    pub(crate) fn image(&self) -> &[u8] {
         if self.0.image.is_null() {
             return &[];
         }
-        // SAFETY: `from_raw` promises `image_bytes` bytes at `image`, for ever; the check
+        // SAFETY: `from_raw` promises `image_bytes` bytes at `image`, for as long as the kernel is there; the check
         // refuses lengths over `isize::MAX`.
         unsafe { slice::from_raw_parts(self.0.image, self.0.image_bytes as usize) }
     }
 }
 
-impl Stage {
+impl<'k> Stage<'k> {
     /// The launch facts; `None` if there are none.
-    pub(crate) fn cuda(self) -> Option<CudaStage> {
+    pub(crate) fn cuda(self) -> Option<CudaStage<'k>> {
         let raw = &self.raw.cuda;
         let entry = |name: *const c_char| {
             // SAFETY: not null here; ends in a zero and stays in place (`from_raw`).

@@ -96,15 +96,11 @@ pub fn vjp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
     f.inputs.last_mut().expect("just added").doc = format!("gradient with respect to `{output}`");
 
     let variables: Vec<ExprId> = inputs.iter().map(|&n| f.input_expr(n)).collect();
-    let seed = typed::as_real(&mut f, seed);
-    let mut sweep = Sweep::new(&mut f, Domain::default(), &variables);
-    let adjoints = sweep.run(out.expr, Domain::of(out.axis), seed)?;
-    for (n, adjoint) in inputs.into_iter().zip(adjoints) {
-        let (axis, dim, kind) = (f.inputs[n].axis, f.inputs[n].dim, f.inputs[n].kind);
+    let adjoints = adjoints(&mut f, out.expr, out.axis, seed, &variables)?;
+    for (n, expr) in inputs.into_iter().zip(adjoints) {
+        let axis = f.inputs[n].axis;
         let name = fresh(&f, "d", &f.inputs[n].name);
         let doc = format!("gradient with respect to `{}`", f.inputs[n].name);
-        let expr = adjoint.unwrap_or_else(|| zeros(&mut f, dim));
-        let expr = typed_as(&mut f, expr, kind);
         f.outputs.push(Output { name, doc, axis, expr });
     }
     checked(f)
@@ -129,16 +125,54 @@ pub fn jvp(formula: &Formula, output: &str, wrt: &[String]) -> Result<Formula, G
         let fresh = fresh(&f, "t", &name);
         let direction = declare(&mut f, &fresh, axis, variable);
         f.inputs.last_mut().expect("just added").doc = format!("direction in which `{name}` moves");
-        directions.push((variable, typed::as_real(&mut f, direction)));
+        directions.push((variable, direction));
     }
-    let (dim, kind) = (f.dim(out.expr), f.kind(out.expr));
-    let tangent = forward::tangent(&mut f, out.expr, &directions, false)?;
-    let expr = tangent.unwrap_or_else(|| zeros(&mut f, dim));
-    let expr = typed_as(&mut f, expr, kind);
+    let expr = tangent(&mut f, out.expr, &directions)?;
     let doc = format!("derivative of `{output}` in that direction");
     let name = fresh(&f, "t", output);
     f.outputs.push(Output { name, doc, axis: out.axis, expr });
     checked(f)
+}
+
+/// The gradients of `sum(value * seed)` with respect to variables, as values of the same formula:
+/// what [`vjp`] makes outputs of. The value has a row for each row of `axis`, and the seed is like
+/// it; each gradient is like its variable.
+///
+/// # Errors
+/// See [`GradError`].
+pub fn adjoints(
+    f: &mut Formula,
+    value: ExprId,
+    axis: Option<Axis>,
+    seed: ExprId,
+    variables: &[ExprId],
+) -> Result<Vec<ExprId>, GradError> {
+    let like: Vec<_> = variables.iter().map(|&v| (f.dim(v), f.kind(v))).collect();
+    let seed = typed::as_real(f, seed);
+    let found = Sweep::new(f, Domain::default(), variables).run(value, Domain::of(axis), seed)?;
+    let full = |(adjoint, (dim, kind)): (Option<ExprId>, _)| {
+        let reals = adjoint.unwrap_or_else(|| zeros(f, dim));
+        typed_as(f, reals, kind)
+    };
+    Ok(found.into_iter().zip(like).map(full).collect())
+}
+
+/// The derivative of a value when variables move, each in a direction like it, as a value of the
+/// same formula: what [`jvp`] makes an output of.
+///
+/// # Errors
+/// See [`GradError`].
+pub fn tangent(
+    f: &mut Formula,
+    value: ExprId,
+    directions: &[(ExprId, ExprId)],
+) -> Result<ExprId, GradError> {
+    let (dim, kind) = (f.dim(value), f.kind(value));
+    let real = |&(variable, direction): &(ExprId, ExprId)| (variable, typed::as_real(f, direction));
+    let directions: Vec<_> = directions.iter().map(real).collect();
+    let found = forward::tangent(f, value, &directions, false)?;
+    let reals = found.unwrap_or_else(|| zeros(f, dim));
+    Ok(typed_as(f, reals, kind))
 }
 
 /// A derivative with the value that it is the derivative of, first among its outputs, so that one
