@@ -93,6 +93,14 @@ codes! {
     Device = 62,
     /// A device array or a workspace cannot be used.
     DeviceArgument = 63,
+    /// An operation of an expression does not fit its operands.
+    Expression = 70,
+    /// A value that varies with pairs was to be evaluated or differentiated.
+    Unreduced = 71,
+    /// A derivative does not exist, or not of these operands.
+    Derivative = 72,
+    /// A formula is not linked, and nothing else may run it.
+    NoExecutor = 73,
     /// A linear operator has the wrong shape, or lacks what is asked of it.
     Operator = 90,
     /// A setting of a solver is out of its range.

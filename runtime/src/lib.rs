@@ -67,6 +67,8 @@ mod formula;
 mod host;
 #[allow(unsafe_code)]
 mod kernel;
+#[cfg(feature = "lazy")]
+pub mod lazy;
 mod level;
 pub mod linear;
 #[allow(unsafe_code)]
@@ -94,6 +96,8 @@ pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
 pub use self::formula::{Formula, Instance, select};
 pub use self::kernel::{Axis, Kernel, Stage, Value};
+#[cfg(feature = "lazy")]
+pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy};
