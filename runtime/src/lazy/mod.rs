@@ -27,6 +27,7 @@ mod flat;
 mod methods;
 mod node;
 mod operators;
+mod quick;
 mod registry;
 mod resolve;
 mod words;
