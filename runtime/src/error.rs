@@ -93,12 +93,26 @@ codes! {
     Device = 62,
     /// A device array or a workspace cannot be used.
     DeviceArgument = 63,
+    /// An operation of an expression does not fit its operands.
+    Expression = 70,
+    /// A value that varies with pairs was to be evaluated or differentiated.
+    Unreduced = 71,
+    /// A derivative does not exist, or not of these operands.
+    Derivative = 72,
+    /// A formula is not linked, and nothing else may run it.
+    NoExecutor = 73,
     /// There is no C++ compiler to compile a formula with.
     NoCompiler = 80,
     /// The C++ compiler failed, or what it made cannot be used.
     Compilation = 81,
     /// The formula is too large to compile, or has a name that code cannot have.
     Uncompilable = 82,
+    /// A linear operator has the wrong shape, or lacks what is asked of it.
+    Operator = 90,
+    /// A setting of a solver is out of its range.
+    Setting = 91,
+    /// A linear system was not solved to the tolerance.
+    Unsolved = 92,
 }
 
 impl fmt::Display for Code {
@@ -135,6 +149,12 @@ impl Error {
     pub(crate) fn help(mut self, help: impl Into<String>) -> Error {
         self.0.helps.push(help.into());
         self
+    }
+
+    /// An error of an operator that is written outside of this crate, for
+    /// [`LinearOperator::apply`](crate::linear::LinearOperator::apply).
+    pub fn operator(message: impl Into<String>) -> Error {
+        Error::new(Code::Operator, message)
     }
 
     /// The code, for programs.

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "jit")]
 pub(crate) mod jit;
+pub(crate) mod linear;
 mod ranges;
 
 use std::collections::BTreeSet;
