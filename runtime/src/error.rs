@@ -101,6 +101,12 @@ codes! {
     Derivative = 72,
     /// A formula is not linked, and nothing else may run it.
     NoExecutor = 73,
+    /// A linear operator has the wrong shape, or lacks what is asked of it.
+    Operator = 90,
+    /// A setting of a solver is out of its range.
+    Setting = 91,
+    /// A linear system was not solved to the tolerance.
+    Unsolved = 92,
 }
 
 impl fmt::Display for Code {
@@ -137,6 +143,12 @@ impl Error {
     pub(crate) fn help(mut self, help: impl Into<String>) -> Error {
         self.0.helps.push(help.into());
         self
+    }
+
+    /// An error of an operator that is written outside of this crate, for
+    /// [`LinearOperator::apply`](crate::linear::LinearOperator::apply).
+    pub fn operator(message: impl Into<String>) -> Error {
+        Error::new(Code::Operator, message)
     }
 
     /// The code, for programs.

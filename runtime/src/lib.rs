@@ -41,7 +41,7 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `call` and `formula` are the ways in, and `words` has every error message. Unsafe code is in
+//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error message. Unsafe code is in
 //! `kernel`, `host` and `cuda`, and in the unsafe constructors of `operand` and `formula`.
 
 #![deny(unsafe_code)]
@@ -70,6 +70,7 @@ mod kernel;
 #[cfg(feature = "lazy")]
 pub mod lazy;
 mod level;
+pub mod linear;
 #[allow(unsafe_code)]
 mod operand;
 mod options;

@@ -29,6 +29,7 @@ mod literals;
 mod methods;
 mod node;
 mod operators;
+mod quick;
 mod registry;
 mod resolve;
 mod words;
