@@ -17,13 +17,15 @@
 //! ```
 //!
 //! The map: `node` has nodes and their shapes, `operators` the operators of Rust, `methods` one
-//! method an operation, `derive` derivatives, `flat` turns an expression into a formula, `resolve`
-//! finds code for it, `evaluate` runs it.
+//! method an operation (generated), `components` slices and joins, `derive` derivatives, `flat`
+//! turns an expression into a formula, `resolve` finds code for it, `evaluate` runs it.
 
+mod components;
 mod derive;
 mod display;
 mod evaluate;
 mod flat;
+mod literals;
 mod methods;
 mod node;
 mod operators;
