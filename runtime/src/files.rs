@@ -2,7 +2,7 @@
 //! whole or not at all, and locks that end with their process, however it ends. It never changes
 //! a file in place.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,8 +16,20 @@ pub(crate) struct Lock {
 impl Lock {
     /// Waits for the lock of a file, which is made if it is not there and never removed: somebody
     /// else may hold it.
+    #[cfg(any(feature = "jit", not(unix)))]
     pub fn take(path: &Path) -> io::Result<Lock> {
-        let file = open(path)?;
+        Lock::of(open(path)?)
+    }
+
+    /// Waits for the lock of a folder, which leaves no file behind where folders can be locked.
+    pub fn take_folder(folder: &Path) -> io::Result<Lock> {
+        #[cfg(unix)]
+        return Lock::of(File::open(folder)?);
+        #[cfg(not(unix))]
+        Lock::take(&folder.join(".tilefold-lock"))
+    }
+
+    fn of(file: File) -> io::Result<Lock> {
         match file.lock() {
             Ok(()) => Ok(Lock { file: Some(file) }),
             // Some network file systems have no locks. Files are renamed into their places, so two
@@ -28,6 +40,7 @@ impl Lock {
     }
 
     /// The lock, if nobody has it.
+    #[cfg(feature = "jit")]
     pub fn try_take(path: &Path) -> Option<Lock> {
         let file = open(path).ok()?;
         file.try_lock().ok()?;
@@ -40,8 +53,9 @@ impl Lock {
     }
 }
 
+#[cfg(any(feature = "jit", not(unix)))]
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).open(path)
+    fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)
 }
 
 /// A number that nobody else in this process gets.
@@ -57,6 +71,43 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Replaces a file, or makes it: readers see the old one or the new one.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (process, n) = (std::process::id(), fresh_number());
+    let temporary = folder_of(path).join(format!("{}{process}-{n}", temporary_names(path)));
+    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    sync_folder(folder_of(path));
+    written
+}
+
+/// Removes what killed processes left of their attempts to replace a file. Only under a lock that
+/// they would hold.
+pub(crate) fn sweep(path: &Path) {
+    let names = temporary_names(path);
+    for entry in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&names) {
+            // Litter is harmless if it stays.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn temporary_names(path: &Path) -> String {
+    format!(".{}.tmp-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// The folder that holds a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Makes renames in a folder durable. Some systems cannot open folders, and order renames
 /// themselves.
 pub(crate) fn sync_folder(folder: &Path) {
@@ -66,6 +117,7 @@ pub(crate) fn sync_folder(folder: &Path) {
 }
 
 /// Makes a folder that is this user's alone, and those above it.
+#[cfg(feature = "jit")]
 pub(crate) fn make_own_folder(path: &Path, recursive: bool) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]

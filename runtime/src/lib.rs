@@ -61,7 +61,7 @@ pub mod cluster;
 pub mod cuda;
 mod element;
 mod error;
-#[cfg(feature = "jit")]
+#[cfg(feature = "lazy")]
 mod files;
 #[allow(unsafe_code)]
 mod formula;
@@ -80,6 +80,8 @@ pub mod linear;
 mod operand;
 mod options;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub mod record;
 mod report;
 mod run;
 mod words;

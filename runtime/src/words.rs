@@ -6,6 +6,8 @@
 pub(crate) mod jit;
 pub(crate) mod linear;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub(crate) mod record;
 
 use std::collections::BTreeSet;
 
