@@ -25,6 +25,8 @@ mod derive;
 mod display;
 mod evaluate;
 mod flat;
+#[cfg(feature = "text")]
+mod genred;
 mod literals;
 mod methods;
 mod node;
@@ -47,6 +49,8 @@ use crate::kernel::Axis;
 use crate::operand::Operand;
 
 pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
+#[cfg(feature = "text")]
+pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
 

@@ -10,6 +10,8 @@ use tilefold_compiler::passes::GradError;
 
 use super::LazyTensor;
 use crate::element::{ComponentType, Element};
+#[cfg(feature = "text")]
+use crate::error::list;
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
 
@@ -157,4 +159,38 @@ pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error 
     let message = format!("expression: no linked formula computes it in {dtype}");
     let text = ir::canonical_text(formula);
     Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn text(why: &tilefold_compiler::diag::Diagnostics, name: &str, text: &str) -> Error {
+    Error::new(Code::Text, format!("Genred: {}", why.render(name, text)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn inputs<'n>(
+    names: impl ExactSizeIterator<Item = &'n str>,
+    found: usize,
+    place: Place,
+) -> Error {
+    let (place, expected) = (at(place), names.len());
+    let message = format!("Genred at {place}: {found} inputs were passed, but it has {expected}");
+    Error::new(Code::Count, message).help(format!("pass {}, in this order", list(names)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn input<T: Element>(
+    declared: &ir::Input,
+    given: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let axis =
+        declared.axis.map_or("a parameter".to_owned(), |axis| format!("a variable of {axis}"));
+    let space = declared.kind.space(declared.dim);
+    let message = format!(
+        "Genred at {}: `{}` was declared as {axis} in {space}, but {} was passed",
+        at(place),
+        declared.name,
+        described(given)
+    );
+    Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
 }
