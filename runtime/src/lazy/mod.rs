@@ -34,6 +34,7 @@ mod operators;
 mod quick;
 mod registry;
 mod resolve;
+mod swap;
 mod words;
 
 use std::panic::Location;
