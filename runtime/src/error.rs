@@ -101,6 +101,8 @@ codes! {
     Derivative = 72,
     /// A formula is not linked, and nothing else may run it.
     NoExecutor = 73,
+    /// The text of a formula is wrong.
+    Text = 74,
     /// There is no C++ compiler to compile a formula with.
     NoCompiler = 80,
     /// The C++ compiler failed, or what it made cannot be used.

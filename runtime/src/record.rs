@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use tilefold_compiler::ir::{Axis, Formula, Key, Storage, anonymous, canonical_text};
+use tilefold_compiler::ir::{Axis, Formula, Key, Node, Storage, anonymous, canonical_text};
 use tilefold_compiler::passes::lookup;
 
 use crate::error::Error;
@@ -55,6 +55,8 @@ pub enum Outcome {
 /// A formula as a file is to show it.
 struct Entry {
     key: Key,
+    /// An index that has no input, so that nothing says how many rows it has.
+    open: Option<Axis>,
     dtype: &'static str,
     /// Comment, documentation and formula.
     text: String,
@@ -79,7 +81,7 @@ struct Entry {
 /// assert!(text.contains(" dtype f32 {\n  y[j] : R^3;\n"));
 /// ```
 pub fn source(formula: &Formula, storage: Storage) -> String {
-    format!("tilefold 1;\n\n{}", Entry::new(formula, storage).text)
+    format!("tilefold 1;\n\n{}", Entry::new(formula, lookup(formula).key, storage).text)
 }
 
 /// Writes every formula that is not linked to a file from now on, whatever the environment says;
@@ -120,7 +122,8 @@ pub(crate) fn missed(formula: &Formula, storage: Storage) {
 ///
 /// # Errors
 /// [`Record`](crate::Code::Record) if the file is no formula file, cannot be read or written, or
-/// would be too long for a build.
+/// would be too long for a build, and for a formula that no file can have: one with an index of
+/// which it has no input.
 pub fn append(file: &Path, formula: &Formula, storage: Storage) -> Result<Outcome, Error> {
     static WRITTEN: Mutex<Option<HashSet<(PathBuf, Key, Storage)>>> = Mutex::new(None);
     let path = files::absolute(file);
@@ -130,7 +133,7 @@ pub fn append(file: &Path, formula: &Formula, storage: Storage) -> Result<Outcom
     if written.contains(&(path.clone(), key, storage)) {
         return Ok(Outcome::Known);
     }
-    let outcome = append_anew(&path, &Entry::new(formula, storage))?;
+    let outcome = append_anew(&path, &Entry::new(formula, key, storage))?;
     written.insert((path, key, storage));
     Ok(outcome)
 }
@@ -138,6 +141,9 @@ pub fn append(file: &Path, formula: &Formula, storage: Storage) -> Result<Outcom
 fn append_anew(path: &Path, entry: &Entry) -> Result<Outcome, Error> {
     if path.extension().is_none_or(|extension| extension != "fold") {
         return Err(words::record::no_formula_file(path, "its name does not end in .fold"));
+    }
+    if let Some(axis) = entry.open {
+        return Err(words::record::open_rows(path, axis));
     }
     let fail = |e: io::Error| words::record::unusable(path, &e);
     fs::create_dir_all(files::folder_of(path)).map_err(fail)?;
@@ -237,8 +243,7 @@ fn dtypes(text: &str) -> Option<(Vec<&str>, usize)> {
 }
 
 impl Entry {
-    fn new(formula: &Formula, storage: Storage) -> Entry {
-        let key = lookup(formula).key;
+    fn new(formula: &Formula, key: Key, storage: Storage) -> Entry {
         let (mut plain, _) = anonymous(formula);
         rename(&mut plain);
         let name = format!("{}_{}", describe::name(&plain), &key.to_string()[..8]);
@@ -247,8 +252,22 @@ impl Entry {
         let body = canonical.split_once("formula f ").map_or("", |(_, body)| body);
         let doc = describe::doc(&plain);
         let text = format!("{KEY}{key}\n/// {doc}\nformula {name} dtype {dtype} {body}");
-        Entry { key, dtype, text }
+        Entry { key, open: open(&plain), dtype, text }
     }
+}
+
+/// An index that a formula uses and that no input has.
+fn open(f: &Formula) -> Option<Axis> {
+    let uses = |axis: Axis| {
+        let nodes = f.ids().any(|id| match f.node(id) {
+            Node::Reduce(r) => r.axis == axis,
+            Node::Pos(found) => *found == axis,
+            Node::Input(_) | Node::Const(_) | Node::Op(..) => false,
+        });
+        nodes || f.outputs.iter().any(|output| output.axis == Some(axis))
+    };
+    let has = |axis: Axis| f.inputs.iter().any(|input| input.axis == Some(axis));
+    [Axis::I, Axis::J].into_iter().find(|&axis| uses(axis) && !has(axis))
 }
 
 /// Names by what arrays are: `x`, `y`, `p`, `a`, with numbers where there are several.
@@ -262,7 +281,8 @@ fn rename(f: &mut Formula) {
     for (input, name) in f.inputs.iter_mut().zip(numbered(&letters)) {
         input.name = name;
     }
-    for (output, name) in f.outputs.iter_mut().zip(numbered(&vec!["a"; f.outputs.len()])) {
+    let letters = vec!["a"; f.outputs.len()];
+    for (output, name) in f.outputs.iter_mut().zip(numbered(&letters)) {
         output.name = name;
     }
 }
@@ -285,7 +305,9 @@ mod tests {
         let plain = "/// a\n/// b\nformula f dtype f32, f16 acc f64 {\n";
         let (names, end) = dtypes(plain).expect("a list");
         assert_eq!((names, &plain[end..]), (vec!["f32", "f16"], " acc f64 {\n"));
-        for edited in ["", "/// a\n", "formula f {\n", "x\nformula f dtype f32 {", "formula f dtype "] {
+        for edited in
+            ["", "/// a\n", "formula f {\n", "x\nformula f dtype f32 {", "formula f dtype "]
+        {
             assert!(dtypes(edited).is_none(), "{edited}");
         }
     }

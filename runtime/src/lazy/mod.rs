@@ -25,6 +25,8 @@ mod derive;
 mod display;
 mod evaluate;
 mod flat;
+#[cfg(feature = "text")]
+mod genred;
 mod literals;
 mod methods;
 mod node;
@@ -32,6 +34,7 @@ mod operators;
 mod quick;
 mod registry;
 mod resolve;
+mod swap;
 mod words;
 
 use std::panic::Location;
@@ -47,6 +50,8 @@ use crate::kernel::Axis;
 use crate::operand::Operand;
 
 pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
+#[cfg(feature = "text")]
+pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
 

@@ -10,8 +10,11 @@ use tilefold_compiler::passes::GradError;
 
 use super::LazyTensor;
 use crate::element::{ComponentType, Element};
+#[cfg(feature = "text")]
+use crate::error::list;
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
+use crate::record;
 
 type Place = &'static Location<'static>;
 
@@ -129,6 +132,21 @@ pub(super) fn unlike<T: Element>(
     Error::new(Code::Derivative, message).help(format!("give {first} the shape of {second}"))
 }
 
+pub(super) fn masked(name: &str, place: Place) -> Error {
+    let message = format!("{name} at {}: an operand is masked", at(place));
+    Error::new(Code::Expression, message).help("reduce it, or mask after this operation")
+}
+
+pub(super) fn not_a_condition<T: Element>(tensor: &LazyTensor<'_, T>, place: Place) -> Error {
+    let message = format!("masked at {}: the condition is {}", at(place), described(tensor));
+    Error::new(Code::Expression, message).help("a condition is one real or integer, as `x.lt(y)`")
+}
+
+pub(super) fn no_transpose(place: Place) -> Error {
+    let message = format!("t at {}: a Genred has the axes that it was declared with", at(place));
+    Error::new(Code::Expression, message).help("declare another one with Vi and Vj exchanged")
+}
+
 pub(super) fn unbuilt(why: &BuildError) -> Error {
     Error::new(Code::Expression, format!("expression: {why}"))
 }
@@ -155,6 +173,42 @@ pub(super) fn no_value(index: usize, count: usize) -> Error {
 pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error {
     let dtype = storage.name();
     let message = format!("expression: no linked formula computes it in {dtype}");
-    let text = ir::canonical_text(formula);
-    Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
+    let text = record::source(formula, storage);
+    Error::new(Code::NoExecutor, message).help(format!(
+        "save this as a file in the folder of formulas, and run cargo xtask build-formulas:\n{text}"
+    ))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn text(why: &tilefold_compiler::diag::Diagnostics, name: &str, text: &str) -> Error {
+    Error::new(Code::Text, format!("Genred: {}", why.render(name, text)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn inputs<'n>(
+    names: impl ExactSizeIterator<Item = &'n str>,
+    found: usize,
+    place: Place,
+) -> Error {
+    let (place, expected) = (at(place), names.len());
+    let message = format!("Genred at {place}: {found} inputs were passed, but it has {expected}");
+    Error::new(Code::Count, message).help(format!("pass {}, in this order", list(names)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn input<T: Element>(
+    declared: &ir::Input,
+    given: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let axis =
+        declared.axis.map_or("a parameter".to_owned(), |axis| format!("a variable of {axis}"));
+    let space = declared.kind.space(declared.dim);
+    let message = format!(
+        "Genred at {}: `{}` was declared as {axis} in {space}, but {} was passed",
+        at(place),
+        declared.name,
+        described(given)
+    );
+    Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
 }

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use tilefold_compiler::ir::Axis;
+
 use crate::error::{Code, Error};
 
 const ANOTHER: &str = "set TILEFOLD_RECORD to another file, as in formulas/recorded.fold";
@@ -28,4 +30,10 @@ pub(crate) fn edited(path: &Path, key: &dyn Display, dtype: &str) -> Error {
 pub(crate) fn full(path: &Path, most: usize) -> Error {
     new(path, &format_args!("it would have more than {most} bytes, and no build would read it"))
         .help("build what it has, and record what is still missing in another file")
+}
+
+pub(crate) fn open_rows(path: &Path, axis: Axis) -> Error {
+    let why =
+        format!("the formula has no input of {axis}, which would say how many rows there are");
+    new(path, &why).help(format!("let it read an array of {axis}"))
 }

@@ -7,12 +7,14 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use super::place::{Place, answer};
+use super::place::{Place, RECORD, answer};
 
 pub const TESTS: &[(&str, fn())] = &[
     ("death_at_every_change", death_at_every_change),
     ("a_full_disk_at_every_change", a_full_disk_at_every_change),
     ("death_while_compiling", death_while_compiling),
+    ("recording_survives_death", || recording_survives("kill")),
+    ("recording_survives_a_full_disk", || recording_survives("full")),
 ];
 
 /// More changes than are made.
@@ -49,7 +51,7 @@ fn quick_place() -> Place {
 }
 
 /// Runs `once(k)` for k = 1, 2, ... until no fault came 10 times in a row.
-fn sweep(kind: &str, mut once: impl FnMut(usize) -> bool) {
+fn sweep(kind: &str, least: usize, mut once: impl FnMut(usize) -> bool) {
     let (mut calm, mut struck) = (0, 0);
     for k in 1..MANY {
         match once(k) {
@@ -58,7 +60,7 @@ fn sweep(kind: &str, mut once: impl FnMut(usize) -> bool) {
         }
         if calm == 10 {
             println!("  {kind}: {struck} faults");
-            assert!(struck >= 30, "the faults did not reach the process");
+            assert!(struck >= least, "the faults did not reach the process");
             return;
         }
     }
@@ -68,7 +70,7 @@ fn sweep(kind: &str, mut once: impl FnMut(usize) -> bool) {
 fn death_at_every_change() {
     let place = quick_place();
     let faults = Faults::new(place.root(), "kill");
-    sweep("kill", |k| {
+    sweep("kill", 30, |k| {
         fs::remove_dir_all(place.cache()).unwrap();
         let output = faults.run(place.process(1), k);
         let killed = output.status.signal() == Some(9);
@@ -88,7 +90,7 @@ fn a_full_disk_at_every_change() {
     let place = quick_place();
     let faults = Faults::new(place.root(), "full");
     let mut notes = 0;
-    sweep("full", |k| {
+    sweep("full", 30, |k| {
         fs::remove_dir_all(place.cache()).unwrap();
         // One failure is never fatal: there is a temporary folder to go to.
         let struck = answer(1, &faults.run(place.process(1), k));
@@ -119,4 +121,32 @@ fn death_while_compiling() {
     third.wait().unwrap();
     place.get(3);
     assert_eq!(place.litter(), 0);
+}
+
+fn recording_survives(kind: &'static str) {
+    let place = Place::new("good");
+    let faults = Faults::new(place.root(), kind);
+    let folder = place.root().join("formulas");
+    let file = folder.join("recorded.fold");
+    let process = |number| {
+        let mut process = place.process(number);
+        process.env(RECORD, &file);
+        process
+    };
+    assert!(process(1).status().unwrap().success());
+    let old = fs::read_to_string(&file).unwrap();
+    assert!(process(2).status().unwrap().success());
+    let new = fs::read_to_string(&file).unwrap();
+    sweep(kind, 4, |k| {
+        fs::write(&file, &old).unwrap();
+        let output = faults.run(process(2), k);
+        let found = fs::read_to_string(&file).unwrap();
+        assert!([&old, &new].contains(&&found), "fault {k} left {found}");
+        assert!(!output.status.success() || found == new, "fault {k}");
+        // The next one writes it, and leaves nothing of what the dead one began.
+        assert!(process(2).status().unwrap().success());
+        assert_eq!(fs::read_to_string(&file).unwrap(), new);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "fault {k} left litter");
+        !output.status.success()
+    });
 }

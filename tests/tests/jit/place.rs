@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 
-use tilefold::{Options, jit};
+use tilefold::{Options, jit, record};
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, Formula, Storage};
 use tilefold_tests::native;
@@ -15,6 +15,9 @@ use tilefold_tests::problem::Problem;
 
 /// Tells the test program to ask for a kernel: the number of the formula.
 const ASK: &str = "TF_JIT_FORMULA";
+
+/// Tells it to write that formula to this file instead.
+pub const RECORD: &str = "TF_JIT_RECORD";
 
 /// A formula of its own for each number: Gaussian sums, with the number as a factor.
 pub fn problem(number: u32) -> Problem {
@@ -37,6 +40,12 @@ pub fn problem(number: u32) -> Problem {
 pub fn ask() -> Option<ExitCode> {
     let number = env::var(ASK).ok()?.parse().expect("a number");
     let problem = problem(number);
+    if let Some(file) = env::var_os(RECORD) {
+        return Some(match record::append(Path::new(&file), &problem.formula, Storage::F64) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        });
+    }
     let get = || jit::kernel(&problem.formula, Storage::F64, &Options::new());
     let code = match get() {
         Ok(ready) => {
