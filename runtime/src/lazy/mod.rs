@@ -37,6 +37,7 @@ mod operators;
 mod quick;
 mod registry;
 mod resolve;
+mod swap;
 mod words;
 
 use std::panic::Location;
