@@ -17,9 +17,9 @@
 //! ```
 //!
 //! The map: `node` has nodes and their shapes, `operators` the operators of Rust, `methods` one
-//! method an operation (generated), `components` slices and joins, `filter` conditions of reductions,
-//! `linear` transposes and linear operators, `derive` derivatives, `flat` turns an expression into
-//! a formula, `resolve` finds code for it, `evaluate` runs it.
+//! method an operation (generated), `components` slices and joins, `filter` conditions of
+//! reductions, `swap` the transpose, `linear` products, `derive` derivatives, `flat` turns an
+//! expression into a formula, `resolve` finds code for it, `evaluate` runs it.
 
 mod components;
 mod derive;
