@@ -7,3 +7,19 @@ include!("wrappers/laplacian.rs");
 include!("wrappers/matern.rs");
 include!("wrappers/nearest.rs");
 include!("wrappers/sinkhorn.rs");
+
+/// Every formula, for `tilefold::register`.
+#[allow(dead_code, reason = "not every program evaluates expressions")]
+pub static FORMULAS: &[&[&tilefold::Formula]] = &[
+    attention::FORMULAS,
+    cauchy_conv::FORMULAS,
+    inverse_multiquadric_conv::FORMULAS,
+    energy_conv::FORMULAS,
+    gaussian_conv::FORMULAS,
+    laplacian_conv::FORMULAS,
+    matern32_conv::FORMULAS,
+    matern52_conv::FORMULAS,
+    nearest::FORMULAS,
+    knn::FORMULAS,
+    softmin::FORMULAS,
+];

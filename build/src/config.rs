@@ -18,6 +18,13 @@ use crate::text::{self, Changes, Text};
 /// The Rust file that takes in all wrappers.
 const WRAPPERS: &str = "formulas.rs";
 
+/// The end of that file: what expressions may find.
+const TABLE: &str = "
+/// Every formula, for `tilefold::register`.
+#[allow(dead_code, reason = \"not every program evaluates expressions\")]
+pub static FORMULAS: &[&[&tilefold::Formula]] = &[
+";
+
 /// Which formula files to build, and where to.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -66,14 +73,17 @@ impl Config {
     /// Compiles the formula files. Writes nothing.
     pub fn render(&self) -> Result<Text, Error> {
         let mut text = Text::new(headers(), Vec::new());
-        let mut wrappers = String::new();
+        let (mut wrappers, mut listed) = (String::new(), String::new());
         let mut rendered = String::new();
         let mut count = 0;
         for source in read_formulas(&self.root, &self.formulas)? {
             match compile(&source) {
-                Ok((one, wrapper)) => {
+                Ok((one, wrapper, modules)) => {
                     text.join(one, &source.name)?;
                     wrappers.push_str(&format!("include!(\"{wrapper}\");\n"));
+                    for module in modules {
+                        listed.push_str(&format!("    {module}::FORMULAS,\n"));
+                    }
                 }
                 Err(diagnostics) => {
                     rendered.push_str(&format!("{}\n\n", diagnostics.trim_end()));
@@ -84,7 +94,8 @@ impl Config {
         if count > 0 {
             return Err(Error::Diagnostics { rendered, count });
         }
-        text.files.insert(WRAPPERS.into(), format!("{BANNER}{wrappers}"));
+        let table = format!("{TABLE}{listed}];\n");
+        text.files.insert(WRAPPERS.into(), format!("{BANNER}{wrappers}{table}"));
         Ok(text)
     }
 
@@ -119,13 +130,13 @@ fn headers() -> std::collections::BTreeMap<String, String> {
     headers.map(|(name, text)| (format!("include/{name}"), text.to_string())).collect()
 }
 
-/// One file's text and the path of its wrapper, or its diagnostics for people.
-fn compile(source: &Source) -> Result<(Text, String), String> {
+/// One file's text, the path of its wrapper and the modules in it, or its diagnostics for people.
+fn compile(source: &Source) -> Result<(Text, String, Vec<String>), String> {
     let Source { name, text, .. } = source;
     let units = front::parse(name, text).map_err(|d| d.render(name, text))?;
     let artifact = emit::artifact(&units, name).map_err(|e| format!("error: {name}: {e}"))?;
     let libraries = artifact.libraries.into_iter().map(library).collect();
-    Ok((Text::new(artifact.files, libraries), artifact.wrapper))
+    Ok((Text::new(artifact.files, libraries), artifact.wrapper, artifact.modules))
 }
 
 fn library(library: emit::Library) -> Library {

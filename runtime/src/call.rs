@@ -179,9 +179,9 @@ fn all<T>(
 }
 
 /// An `Array2<T>` for a type known at run time, and where its data lies.
-type Made = (Box<dyn Any + Send + Sync>, RawArray);
+pub(crate) type Made = (Box<dyn Any + Send + Sync>, RawArray);
 
-fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
+pub(crate) fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
     match value.component {
         ComponentType::Real(Dtype::F16) => array::<half::f16>(kernel, value, rows),
         ComponentType::Real(Dtype::BF16) => array::<half::bf16>(kernel, value, rows),

@@ -56,6 +56,17 @@ pub struct Instance {
     key: [u8; 32],
     raw: RawKernel,
     kernel: OnceLock<&'static Kernel>,
+    lookup: Option<Lookup>,
+}
+
+/// Under which key expressions find an instance.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "lazy"), allow(dead_code, reason = "only expressions look it up"))]
+pub(crate) struct Lookup {
+    /// A key that names and spellings do not change.
+    pub key: &'static [u8; 32],
+    /// For each input of the formula with that key, the input of the instance.
+    pub inputs: &'static [usize],
 }
 
 #[derive(Debug)]
@@ -78,7 +89,20 @@ impl Instance {
         key: [u8; 32],
         raw: *const sys::tf_kernel,
     ) -> Instance {
-        Instance { dims, dtype, key, raw: RawKernel(raw), kernel: OnceLock::new() }
+        let raw = RawKernel(raw);
+        Instance { dims, dtype, key, raw, kernel: OnceLock::new(), lookup: None }
+    }
+
+    /// Lets expressions find the instance: under the key of the formula without names, whose
+    /// inputs are those of the instance in this order.
+    pub const fn listed(mut self, key: &'static [u8; 32], inputs: &'static [usize]) -> Instance {
+        self.lookup = Some(Lookup { key, inputs });
+        self
+    }
+
+    #[cfg(feature = "lazy")]
+    pub(crate) fn lookup(&self) -> Option<&Lookup> {
+        self.lookup.as_ref()
     }
 
     /// The dimensions, one for each generic.

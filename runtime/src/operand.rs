@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use ndarray::{ArrayBase, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+#[cfg(feature = "lazy")]
+use ndarray::{ArrayView, Dimension};
 use ndarray::{Data, DataMut, Ix1, Ix2};
 
 use crate::element::{Component, ComponentType};
@@ -19,7 +21,7 @@ pub(crate) enum Rank {
 }
 
 /// An array without its lifetime. A vector is one column.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RawArray {
     pub data: *mut c_void,
     pub component: ComponentType,
@@ -103,6 +105,36 @@ unsafe impl Sync for Operand<'_> {}
 impl<'a> Operand<'a> {
     fn new(raw: RawArray) -> Operand<'a> {
         Operand { raw, life: PhantomData }
+    }
+
+    /// An `i`- or a `j`-variable of any rank, if it is one that kernels can read.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn variable<T: Component, D: Dimension>(
+        view: ArrayView<'a, T, D>,
+    ) -> Option<Operand<'a>> {
+        match view.ndim() {
+            1 => view.into_dimensionality::<Ix1>().ok().map(Operand::from),
+            2 => view.into_dimensionality::<Ix2>().ok().map(Operand::from),
+            _ => None,
+        }
+    }
+
+    /// A parameter of any rank, if it is one that kernels can read.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn parameter<T: Component, D: Dimension>(
+        view: ArrayView<'a, T, D>,
+    ) -> Option<Operand<'a>> {
+        match view.ndim() {
+            0 => Some(Operand::new(RawArray::scalar(view.as_ptr()))),
+            1 => view.into_dimensionality::<Ix1>().ok().map(Operand::from),
+            _ => None,
+        }
+    }
+
+    /// Whether both are the same elements of the same memory in the same order.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn is_same(&self, other: &Operand<'_>) -> bool {
+        self.raw == other.raw
     }
 
     /// A matrix by address, for adapters of other array libraries. Strides count elements.

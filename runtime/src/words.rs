@@ -2,6 +2,7 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+pub(crate) mod linear;
 mod ranges;
 
 use std::collections::BTreeSet;

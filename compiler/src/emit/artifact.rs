@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::front::{Instance, Unit};
 use crate::ir::{Formula, Storage, key};
+use crate::passes::lookup;
 
+use super::names::ident;
 use super::rust::{CallSource, Compiled, wrapper};
 use super::{EmitError, KernelText, kernel};
 
@@ -17,6 +19,8 @@ pub struct Artifact {
     pub libraries: Vec<Library>,
     /// The Rust wrapper's path among `files`.
     pub wrapper: String,
+    /// The wrapper's modules, one a formula.
+    pub modules: Vec<String>,
 }
 
 /// The kernels of one formula.
@@ -58,6 +62,7 @@ pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, EmitError> {
     }
     let file = source.rsplit('/').next().unwrap_or(source);
     let stem = file.strip_suffix(".fold").unwrap_or(file);
+    artifact.modules = units.iter().map(|unit| ident(&unit.name)).collect();
     artifact.wrapper = format!("wrappers/{stem}.rs");
     artifact.files.insert(artifact.wrapper.clone(), wrapper(source, &calls));
     Ok(artifact)
@@ -96,6 +101,7 @@ fn compiled(formula: &Formula, title: &str, text: &KernelText) -> Compiled {
         formula: formula.clone(),
         symbol: text.symbol.clone(),
         key: key(formula).to_string(),
+        lookup: lookup(formula),
         title: title.into(),
     }
 }

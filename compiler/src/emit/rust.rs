@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::front::{Derivative, Extra, Generic, Mode, Unit};
 use crate::ir::{Axis, Formula, Input, Kind, Storage};
+use crate::passes::Lookup;
 
 use super::names::{camel, ident, out_ident};
 use super::render;
@@ -24,6 +25,8 @@ pub struct Compiled {
     pub symbol: String,
     /// The key in hexadecimal digits.
     pub key: String,
+    /// Under which key expressions find it.
+    pub lookup: Lookup,
     /// Name for comments.
     pub title: String,
 }
@@ -98,6 +101,8 @@ struct InstanceView {
     dims: String,
     dtype: &'static str,
     key: String,
+    listed: String,
+    inputs: String,
     symbol: String,
 }
 
@@ -394,6 +399,7 @@ fn scalar(kind: Kind) -> &'static str {
 fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {
     let mut views = Vec::new();
     for (instance, kernel) in unit.instances.iter().zip(&c.kernels) {
+        let inputs: Vec<String> = kernel.lookup.inputs.iter().map(usize::to_string).collect();
         for &dtype in &unit.dtypes {
             let dims: Vec<String> = instance.dims.iter().map(usize::to_string).collect();
             views.push(InstanceView {
@@ -406,6 +412,8 @@ fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {
                     Storage::F64 => "F64",
                 },
                 key: super::desc::bytes(&kernel.key),
+                listed: super::desc::bytes(&kernel.lookup.key.to_string()),
+                inputs: inputs.join(", "),
                 symbol: format!("{}_{}", kernel.symbol, dtype.name()),
             });
         }

@@ -1,0 +1,218 @@
+//! What errors of expressions say. Goes in: the facts of a refusal. Comes out: an error that
+//! names both sides, the place in the caller's code and what to do. It never decides what is an
+//! error.
+
+use std::fmt::Write as _;
+use std::panic::Location;
+
+use tilefold_compiler::ir::{self, BuildError, Stratum};
+use tilefold_compiler::passes::GradError;
+
+use super::LazyTensor;
+use crate::element::{ComponentType, Element};
+#[cfg(feature = "text")]
+use crate::error::list;
+use crate::error::{Code, Error};
+use crate::kernel::Axis;
+
+type Place = &'static Location<'static>;
+
+fn at(place: Place) -> String {
+    format!("{}:{}:{}", place.file(), place.line(), place.column())
+}
+
+/// `an i-variable of 100 rows, 3 components`
+fn described<T: Element>(tensor: &LazyTensor<'_, T>) -> String {
+    let facts = tensor.node.facts;
+    let varies = match facts.stratum {
+        Stratum::Const => "a number",
+        Stratum::Param => "a parameter",
+        Stratum::I => "a value a row of i",
+        Stratum::J => "a value a row of j",
+        Stratum::Pair => "a value a pair",
+    };
+    let mut text = format!("{varies}, {}", facts.kind.space(facts.dim));
+    for axis in [Axis::I, Axis::J] {
+        if let Some(rows) = tensor.rows(axis) {
+            let _ = write!(text, ", {rows} rows of {axis}");
+        }
+    }
+    if !tensor.batch().is_empty() {
+        let _ = write!(text, ", batch {:?}", tensor.batch());
+    }
+    text
+}
+
+pub(super) fn misfit<T: Element>(
+    name: &str,
+    why: &BuildError,
+    args: &[&LazyTensor<'_, T>],
+    place: Place,
+) -> Error {
+    let why = why.to_string();
+    let why = why.strip_prefix(&format!("{name}: ")).unwrap_or(&why).to_owned();
+    let mut error = Error::new(Code::Expression, format!("{name} at {}: {why}", at(place)));
+    for (n, arg) in args.iter().enumerate() {
+        error = error.help(format!("operand {} is {}", n + 1, described(arg)));
+    }
+    error
+}
+
+pub(super) fn rows(name: &str, axis: ir::Axis, first: usize, second: usize, place: Place) -> Error {
+    let place = at(place);
+    let message =
+        format!("{name} at {place}: one operand has {first} rows of {axis}, another {second}");
+    Error::new(Code::Rows, message).help(format!("give all arrays of {axis} the same rows"))
+}
+
+pub(super) fn batch(name: &str, first: &[usize], second: &[usize], place: Place) -> Error {
+    let place = at(place);
+    let message =
+        format!("{name} at {place}: batch dimensions {first:?} and {second:?} do not fit");
+    Error::new(Code::Batch, message)
+        .help("they are aligned at the right; each pair has to be equal, or one of it 1")
+}
+
+pub(super) fn no_rows(axis: Axis, place: Place) -> Error {
+    let message =
+        format!("LazyTensor at {}: an array without axes has no rows of {axis}", at(place));
+    Error::new(Code::Rank, message).help("pass numbers with LazyTensor::number")
+}
+
+pub(super) fn rank(shape: &[usize], place: Place) -> Error {
+    let message = format!("LazyTensor at {}: the shape {shape:?} has too many axes", at(place));
+    Error::new(Code::Rank, message).help("join some of the batch dimensions")
+}
+
+pub(super) fn columns(columns: usize, place: Place) -> Error {
+    let (place, most) = (at(place), ir::MAX_DIM);
+    let message = format!(
+        "LazyTensor at {place}: the array has {columns} columns, but a variable has 1 to {most}"
+    );
+    Error::new(Code::Columns, message).help("the last axis of an array is that of components")
+}
+
+pub(super) fn not_a_matrix<T: Element>(name: &str, tensor: &LazyTensor<'_, T>) -> Error {
+    let message = format!("{name}: a matrix has one component, but this is {}", described(tensor));
+    Error::new(Code::Expression, message)
+        .help("fold the components, as with `sum_inner`, or pick one with `elem`")
+        .help("a sum of vectors is `(k * v).sum(Axis::J)`")
+}
+
+pub(super) fn unreduced<T: Element>(tensor: &LazyTensor<'_, T>) -> Error {
+    let [m, n] = [Axis::I, Axis::J].map(|axis| tensor.rows(axis).unwrap_or(1));
+    let message = format!("expression: it has a value for each pair, {m} x {n} of them");
+    Error::new(Code::Unreduced, message)
+        .help("reduce it over an axis first, as `.sum(Axis::J)`")
+        .help("`sum_inner` and its like only fold the components of each vector")
+}
+
+pub(super) fn not_finished<T: Element>(
+    what: &str,
+    tensor: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let message = format!("{what} at {}: the value is {}", at(place), described(tensor));
+    Error::new(Code::Unreduced, message).help("reduce it over an axis first, as `.sum(Axis::J)`")
+}
+
+pub(super) fn not_a_variable<T: Element>(
+    what: &str,
+    tensor: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let message =
+        format!("{what} at {}: the variable is an expression, {}", at(place), described(tensor));
+    Error::new(Code::Derivative, message)
+        .help("differentiate with respect to a LazyTensor that was made from an array or a number")
+}
+
+pub(super) fn unlike<T: Element>(
+    what: &str,
+    (first, left): (&str, &LazyTensor<'_, T>),
+    (second, right): (&str, &LazyTensor<'_, T>),
+    place: Place,
+) -> Error {
+    let (place, left, right) = (at(place), described(left), described(right));
+    let message = format!("{what} at {place}: {first} is {left}, but {second} is {right}");
+    Error::new(Code::Derivative, message).help(format!("give {first} the shape of {second}"))
+}
+
+pub(super) fn masked(name: &str, place: Place) -> Error {
+    let message = format!("{name} at {}: an operand is masked", at(place));
+    Error::new(Code::Expression, message).help("reduce it, or mask after this operation")
+}
+
+pub(super) fn not_a_condition<T: Element>(tensor: &LazyTensor<'_, T>, place: Place) -> Error {
+    let message = format!("masked at {}: the condition is {}", at(place), described(tensor));
+    Error::new(Code::Expression, message).help("a condition is one real or integer, as `x.lt(y)`")
+}
+
+pub(super) fn no_transpose(place: Place) -> Error {
+    let message = format!("t at {}: a Genred has the axes that it was declared with", at(place));
+    Error::new(Code::Expression, message).help("declare another one with Vi and Vj exchanged")
+}
+
+pub(super) fn unbuilt(why: &BuildError) -> Error {
+    Error::new(Code::Expression, format!("expression: {why}"))
+}
+
+pub(super) fn no_derivative(why: &GradError) -> Error {
+    Error::new(Code::Derivative, format!("expression: {why}"))
+}
+
+pub(super) fn value_type(index: usize, found: ComponentType, asked: ComponentType) -> Error {
+    let message = format!("expression: value {index} holds {found}, but {asked} were asked for");
+    let way = match found {
+        ComponentType::Index => "eval_index",
+        ComponentType::Complex(_) => "eval_complex",
+        ComponentType::Real(_) => "eval",
+    };
+    Error::new(Code::Dtype, message).help(format!("call {way}, or take the type that it holds"))
+}
+
+pub(super) fn no_value(index: usize, count: usize) -> Error {
+    let message = format!("expression: value {index} was taken, or is none of the {count}");
+    Error::new(Code::UnknownOutput, message).help("take each value once, counted from 0")
+}
+
+pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error {
+    let dtype = storage.name();
+    let message = format!("expression: no linked formula computes it in {dtype}");
+    let text = ir::canonical_text(formula);
+    Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn text(why: &tilefold_compiler::diag::Diagnostics, name: &str, text: &str) -> Error {
+    Error::new(Code::Text, format!("Genred: {}", why.render(name, text)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn inputs<'n>(
+    names: impl ExactSizeIterator<Item = &'n str>,
+    found: usize,
+    place: Place,
+) -> Error {
+    let (place, expected) = (at(place), names.len());
+    let message = format!("Genred at {place}: {found} inputs were passed, but it has {expected}");
+    Error::new(Code::Count, message).help(format!("pass {}, in this order", list(names)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn input<T: Element>(
+    declared: &ir::Input,
+    given: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let axis =
+        declared.axis.map_or("a parameter".to_owned(), |axis| format!("a variable of {axis}"));
+    let space = declared.kind.space(declared.dim);
+    let message = format!(
+        "Genred at {}: `{}` was declared as {axis} in {space}, but {} was passed",
+        at(place),
+        declared.name,
+        described(given)
+    );
+    Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
+}
