@@ -185,7 +185,7 @@ mod tests {
             });
             let blocks: Vec<_> = blocks.collect();
             let ranges = Ranges::from_blocks(blocks.iter().cloned()).unwrap();
-            let mut expected = Array1::zeros(rows);
+            let mut expected = Array1::<f32>::zeros(rows);
             for (rows, cols) in blocks {
                 for row in rows {
                     let sum = y.slice(ndarray::s![cols.clone(), ..]).sum_axis(ndarray::Axis(0));
