@@ -18,7 +18,8 @@
 //!
 //! The map: `node` has nodes and their shapes, `operators` the operators of Rust, `methods` one
 //! method an operation, `derive` derivatives, `flat` turns an expression into a formula, `resolve`
-//! finds code for it, `evaluate` runs it.
+//! finds code for it, `evaluate` runs it, `solve`
+//! takes it for a matrix.
 
 mod derive;
 mod display;
@@ -29,6 +30,7 @@ mod node;
 mod operators;
 mod registry;
 mod resolve;
+mod solve;
 mod words;
 
 use std::panic::Location;
@@ -46,6 +48,7 @@ use crate::operand::Operand;
 pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
+pub use self::solve::{LazyOperator, SolveAdjoint};
 
 pub(crate) use self::node::apply;
 
