@@ -16,6 +16,7 @@ use tilefold_compiler::ir::{Axis, BuildError, Facts, Real, Reduction, Stratum};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
+use super::quick::Quick;
 use super::{LazyTensor, words};
 use crate::element::Element;
 use crate::error::Error;
@@ -138,30 +139,40 @@ impl<T> Drop for Node<'_, T> {
     }
 }
 
-/// Most operands that a lookup of facts is kept for; the rest is worked out each time.
+/// Most answers of shape rules that a thread remembers.
 const MOST_KNOWN: usize = 4096;
 
 type Facted = Result<Facts, BuildError>;
 
-/// What facts of a result depend on.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// What the facts of a result depend on, where it is small enough to be remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Question {
     what: Asked,
-    args: Vec<StandIn>,
-    params: Vec<i64>,
+    args: [Option<StandIn>; 3],
+    params: [Option<i64>; 2],
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Asked {
     Op(Op),
+    /// Whether the last argument is a mask.
     Fold(Reducer, Axis, bool),
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<Question, Facted>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<HashMap<Question, Facted, Quick>> = RefCell::default();
 }
 
-fn facts(question: Question) -> Facted {
+/// The facts of a result: remembered, or worked out.
+fn facts<T>(what: Asked, args: &[&LazyTensor<'_, T>], params: &[i64]) -> Facted {
+    let stand_ins = || args.iter().map(|arg| arg.node.stand_in());
+    let worked_out = || answer(what, &stand_ins().collect::<Vec<_>>(), params);
+    if args.len() > 3 || params.len() > 2 {
+        return worked_out();
+    }
+    let mut question = Question { what, args: [None; 3], params: [None; 2] };
+    question.args.iter_mut().zip(stand_ins()).for_each(|(slot, arg)| *slot = Some(arg));
+    question.params.iter_mut().zip(params).for_each(|(slot, &param)| *slot = Some(param));
     KNOWN.with_borrow_mut(|known| {
         if let Some(facts) = known.get(&question) {
             return facts.clone();
@@ -169,20 +180,19 @@ fn facts(question: Question) -> Facted {
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        let facts = answer(&question);
+        let facts = worked_out();
         known.insert(question, facts.clone());
         facts
     })
 }
 
-fn answer(question: &Question) -> Facted {
-    let Question { what, args, params } = question;
-    match *what {
+fn answer(what: Asked, args: &[StandIn], params: &[i64]) -> Facted {
+    match what {
         Asked::Op(op) => standin::of_op(op, args, params),
         Asked::Fold(reducer, axis, masked) => {
             let (args, mask) = match args.split_last() {
                 Some((mask, args)) if masked => (args, Some(*mask)),
-                _ => (args.as_slice(), None),
+                _ => (args, None),
             };
             let k = params.first().map_or(0, |&k| usize::try_from(k).unwrap_or(usize::MAX));
             let like = Reduction { reducer, axis, args: Vec::new(), mask: None, k };
@@ -199,10 +209,9 @@ pub(crate) fn apply<'a, T: Element>(
     params: &[i64],
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
-    let stand_ins = args.iter().map(|arg| arg.node.stand_in()).collect();
-    let question = Question { what: Asked::Op(op), args: stand_ins, params: params.to_vec() };
     let owned = || args.iter().map(|&arg| arg.clone()).collect();
-    make(op.def().name, args, at, question, || What::Op(op, owned(), params.into()))
+    let made = || What::Op(op, owned(), params.into());
+    make(op.def().name, Asked::Op(op), args, params, at, made)
 }
 
 /// Folds operands over an axis, where the mask is not zero.
@@ -214,36 +223,31 @@ pub(crate) fn fold<'a, T: Element>(
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
     let all: Vec<&LazyTensor<'a, T>> = args.iter().copied().chain(mask).collect();
-    let question = Question {
-        what: Asked::Fold(reducer, axis, mask.is_some()),
-        args: all.iter().map(|arg| arg.node.stand_in()).collect(),
-        params: vec![i64::try_from(k).unwrap_or(i64::MAX)],
-    };
+    let asked = Asked::Fold(reducer, axis, mask.is_some());
+    let params = [i64::try_from(k).unwrap_or(i64::MAX)];
     let what = || {
         let args = args.iter().map(|&arg| arg.clone()).collect();
         What::Fold(Fold { reducer, axis, args, mask: mask.cloned(), k })
     };
-    make(reducer.def().name, &all, at, question, what)
+    make(reducer.def().name, asked, &all, &params, at, what)
 }
 
 fn make<'a, T: Element>(
     name: &str,
+    asked: Asked,
     args: &[&LazyTensor<'a, T>],
+    params: &[i64],
     at: &'static Location<'static>,
-    question: Question,
     what: impl FnOnce() -> What<'a, T>,
 ) -> LazyTensor<'a, T> {
     if let Some(&mistaken) = args.iter().find(|arg| arg.mistake().is_some()) {
         return mistaken.clone();
     }
-    let reduced = match question.what {
-        Asked::Op(_) => None,
-        Asked::Fold(_, axis, _) => Some(axis),
-    };
     let made = || -> Result<Node<'a, T>, Error> {
-        let (mut rows, batch) = shared(name, args, at)?;
-        let facts = facts(question).map_err(|why| words::misfit(name, &why, args, at))?;
-        if let Some(axis) = reduced {
+        let Extent { mut rows, batch } = shared(name, args, at)?;
+        let facts =
+            facts(asked, args, params).map_err(|why| words::misfit(name, &why, args, at))?;
+        if let Asked::Fold(_, axis, _) = asked {
             rows[axis as usize] = None;
         }
         Ok(Node { what: what(), facts, rows, batch })
@@ -251,16 +255,22 @@ fn make<'a, T: Element>(
     LazyTensor::from(made().unwrap_or_else(mistake))
 }
 
-/// The rows and the batch that operands have in common.
+/// The rows of `i` and `j`, and the batch dimensions in front of them.
+pub(crate) struct Extent {
+    pub rows: [Option<usize>; 2],
+    pub batch: Box<[usize]>,
+}
+
+/// The extent that operands have in common.
 pub(crate) fn shared<T: Element>(
     name: &str,
     args: &[&LazyTensor<'_, T>],
     at: &'static Location<'static>,
-) -> Result<([Option<usize>; 2], Box<[usize]>), Error> {
-    let (mut rows, mut batch): (_, Box<[usize]>) = ([None; 2], Box::new([]));
+) -> Result<Extent, Error> {
+    let mut all = Extent { rows: [None; 2], batch: Box::new([]) };
     for arg in args {
         for axis in [Axis::I, Axis::J] {
-            let at_axis = &mut rows[axis as usize];
+            let at_axis = &mut all.rows[axis as usize];
             match (*at_axis, arg.node.rows[axis as usize]) {
                 (Some(first), Some(second)) if first != second => {
                     return Err(words::rows(name, axis, first, second, at));
@@ -269,12 +279,12 @@ pub(crate) fn shared<T: Element>(
                 _ => (),
             }
         }
-        if batch != arg.node.batch {
-            batch = broadcast(&batch, &arg.node.batch)
-                .ok_or_else(|| words::batch(name, &batch, &arg.node.batch, at))?;
+        if all.batch != arg.node.batch {
+            all.batch = broadcast(&all.batch, &arg.node.batch)
+                .ok_or_else(|| words::batch(name, &all.batch, &arg.node.batch, at))?;
         }
     }
-    Ok((rows, batch))
+    Ok(all)
 }
 
 /// NumPy's rule: dimensions are aligned at the right, and 1 fits any.
