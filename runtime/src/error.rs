@@ -101,6 +101,8 @@ codes! {
     Derivative = 72,
     /// A formula is not linked, and nothing else may run it.
     NoExecutor = 73,
+    /// The text of a formula is wrong.
+    Text = 74,
     /// A linear operator has the wrong shape, or lacks what is asked of it.
     Operator = 90,
     /// A setting of a solver is out of its range.

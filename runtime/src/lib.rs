@@ -96,6 +96,8 @@ pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
 pub use self::formula::{Formula, Instance, select};
 pub use self::kernel::{Axis, Kernel, Stage, Value};
+#[cfg(feature = "text")]
+pub use self::lazy::Genred;
 #[cfg(feature = "lazy")]
 pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
 pub use self::level::Level;

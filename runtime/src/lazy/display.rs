@@ -64,6 +64,12 @@ fn spell<T: Element>(f: &mut fmt::Formatter<'_>, node: &Node<'_, T>, depth: usiz
             list(f, &fold.args, depth)?;
             f.write_str(")")
         }
+        #[cfg(feature = "text")]
+        What::Call(_, n, args) => {
+            write!(f, "genred{n}(")?;
+            list(f, args, depth)?;
+            f.write_str(")")
+        }
         What::Derivative(derivative) => {
             write!(f, "{:?}(", derivative.kind)?;
             list(f, &derivative.args, depth)?;

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(feature = "text")]
+use tilefold_compiler::ir;
 use tilefold_compiler::ir::{
     Accumulation, Axis, BuildError, ExprId, Formula, Kind, Reduction, Stratum,
 };
@@ -154,6 +156,12 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 out.extend([b'f', fold.reducer as u8, fold.axis as u8, masked]);
                 out.extend((fold.k as u64).to_le_bytes());
             }
+            #[cfg(feature = "text")]
+            What::Call(function, n, _) => {
+                out.push(b't');
+                out.extend(function.key.bytes());
+                out.extend((*n as u32).to_le_bytes());
+            }
             What::Derivative(derivative) => out.extend([b'd', derivative.kind as u8]),
             What::Mistake(_) => out.push(b'!'),
         }
@@ -190,6 +198,11 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 What::Pos(axis) => f.pos(*axis),
                 What::Op(op, _, params) => f.op(*op, &args, params)?,
                 What::Fold(fold) => f.reduce(reduction(fold, args))?,
+                #[cfg(feature = "text")]
+                What::Call(function, n, _) => {
+                    let g = &function.formula;
+                    ir::inline(&mut f, g, g.outputs[*n].expr, &args)?
+                }
                 What::Derivative(derivative) => derive(&mut f, derivative, &args)?,
                 What::Mistake(_) => unreachable!("mistakes are reported before"),
             };

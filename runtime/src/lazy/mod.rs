@@ -26,6 +26,8 @@ mod derive;
 mod display;
 mod evaluate;
 mod flat;
+#[cfg(feature = "text")]
+mod genred;
 mod literals;
 mod methods;
 mod node;
@@ -49,6 +51,8 @@ use crate::kernel::Axis;
 use crate::operand::Operand;
 
 pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
+#[cfg(feature = "text")]
+pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
 pub use self::solve::{LazyOperator, SolveAdjoint};

@@ -16,6 +16,8 @@ use tilefold_compiler::ir::{Axis, BuildError, Facts, Real, Reduction, Stratum};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
+#[cfg(feature = "text")]
+use super::genred::Function;
 use super::quick::Quick;
 use super::{LazyTensor, words};
 use crate::element::Element;
@@ -46,6 +48,9 @@ pub(crate) enum What<'a, T> {
     Op(Op, Vec<LazyTensor<'a, T>>, Box<[i64]>),
     /// A fold over an axis.
     Fold(Fold<'a, T>),
+    /// An output of a formula that was written as text.
+    #[cfg(feature = "text")]
+    Call(Arc<Function>, usize, Vec<LazyTensor<'a, T>>),
     /// A derivative.
     Derivative(Derivative<'a, T>),
     /// The first mistake.
@@ -96,6 +101,8 @@ impl<'a, T> Node<'a, T> {
     pub fn args(&self) -> impl Iterator<Item = &LazyTensor<'a, T>> {
         let (args, mask): (&[LazyTensor<'a, T>], Option<&LazyTensor<'a, T>>) = match &self.what {
             What::Op(_, args, _) => (args, None),
+            #[cfg(feature = "text")]
+            What::Call(_, _, args) => (args, None),
             What::Fold(fold) => (&fold.args, fold.mask.as_ref()),
             What::Derivative(derivative) => (&derivative.args, None),
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
@@ -108,6 +115,8 @@ impl<'a, T> Node<'a, T> {
     fn take_args(&mut self) -> (Vec<LazyTensor<'a, T>>, Option<LazyTensor<'a, T>>) {
         match &mut self.what {
             What::Op(_, args, _) => (std::mem::take(args), None),
+            #[cfg(feature = "text")]
+            What::Call(_, _, args) => (std::mem::take(args), None),
             What::Fold(fold) => (std::mem::take(&mut fold.args), fold.mask.take()),
             What::Derivative(derivative) => (std::mem::take(&mut derivative.args), None),
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {

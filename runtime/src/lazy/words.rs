@@ -10,6 +10,8 @@ use tilefold_compiler::passes::GradError;
 
 use super::LazyTensor;
 use crate::element::{ComponentType, Element};
+#[cfg(feature = "text")]
+use crate::error::list;
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
 
@@ -177,4 +179,38 @@ pub(super) fn axis_without_rows(axis: Axis) -> Error {
 pub(super) fn seed_shape(a: (usize, usize), seed: (usize, usize)) -> Error {
     Error::new(Code::Rows, format!("the solution has shape {a:?}, but its gradient {seed:?}"))
         .help("pass the gradient of the loss with respect to each number of the solution")
+}
+
+#[cfg(feature = "text")]
+pub(super) fn text(why: &tilefold_compiler::diag::Diagnostics, name: &str, text: &str) -> Error {
+    Error::new(Code::Text, format!("Genred: {}", why.render(name, text)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn inputs<'n>(
+    names: impl ExactSizeIterator<Item = &'n str>,
+    found: usize,
+    place: Place,
+) -> Error {
+    let (place, expected) = (at(place), names.len());
+    let message = format!("Genred at {place}: {found} inputs were passed, but it has {expected}");
+    Error::new(Code::Count, message).help(format!("pass {}, in this order", list(names)))
+}
+
+#[cfg(feature = "text")]
+pub(super) fn input<T: Element>(
+    declared: &ir::Input,
+    given: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let axis =
+        declared.axis.map_or("a parameter".to_owned(), |axis| format!("a variable of {axis}"));
+    let space = declared.kind.space(declared.dim);
+    let message = format!(
+        "Genred at {}: `{}` was declared as {axis} in {space}, but {} was passed",
+        at(place),
+        declared.name,
+        described(given)
+    );
+    Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
 }
