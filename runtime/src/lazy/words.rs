@@ -84,6 +84,22 @@ pub(super) fn rank(shape: &[usize], place: Place) -> Error {
     Error::new(Code::Rank, message).help("join some of the batch dimensions")
 }
 
+pub(super) fn source_type(found: ComponentType, wanted: ComponentType, place: Place) -> Error {
+    let message = format!("LazyTensor at {}: the source holds {found}, not {wanted}", at(place));
+    Error::new(Code::Dtype, message).help(format!("convert it, or use LazyTensor<{found}>"))
+}
+
+pub(super) fn source_changed(
+    (found, found_shape): (ComponentType, &[usize]),
+    known: ComponentType,
+    shape: &[usize],
+) -> Error {
+    let message = format!(
+        "expression: a source of {known} and shape {shape:?} is now of {found} and {found_shape:?}"
+    );
+    Error::new(Code::Rank, message).help("make a new LazyTensor from it")
+}
+
 pub(super) fn columns(columns: usize, place: Place) -> Error {
     let (place, most) = (at(place), ir::MAX_DIM);
     let message = format!(
