@@ -102,7 +102,7 @@ pub use self::lazy::Genred;
 pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
-pub use self::options::{Options, Policy};
+pub use self::options::{Options, Policy, Tiers};
 pub use self::ranges::Ranges;
 pub use self::report::{Executor, Report, StageReport};
 pub use self::run::run;

@@ -67,7 +67,7 @@ pub const OPERATORS: &[Row] = rows! {
     "x / 2.5", |x, _y| x / 2.5, |x, _| each(x, |a| a / 2.5);
     "2.5 / x", |x, _y| 2.5 / x, |x, _| each(x, |a| 2.5 / a);
     "x + 2", |x, _y| x + 2, |x, _| each(x, |a| a + 2.0);
-    "0 * x", |x, _y| 0 * x, |x, _| each(x, |a| 0.0 * a);
+    "3 * x", |x, _y| 3 * x, |x, _| each(x, |a| 3.0 * a);
     "1 / x", |x, _y| 1 / x, |x, _| each(x, |a| 1.0 / a);
     "-x", |x, _y| -x, |x, _| each(x, |a| -a);
     "abs(x)", |x, y| (x - y).abs(), |x, y| both(x, y, |a, b| (a - b).abs());

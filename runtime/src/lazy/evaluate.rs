@@ -2,12 +2,14 @@
 //! report. It never computes; executors do.
 
 use std::any::Any;
+use std::panic::Location;
 
 use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2};
 use num_complex::Complex;
 use tilefold_compiler::ir::{Accumulation, Stratum};
 
 use super::flat::{Flat, Manner};
+use super::node::What;
 use super::source::Held;
 use super::{LazyTensor, resolve, words};
 use crate::bind::Bound;
@@ -91,6 +93,7 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
     /// # Errors
     /// The first mistake of the expressions; values that vary with pairs; arrays that do not fit
     /// each other; no executor that may run them; and as [`run`](crate::run()).
+    #[track_caller]
     pub fn run(self) -> Result<Values, Error> {
         if let Some(error) = self.roots.iter().find_map(|root| root.mistake()) {
             return Err(error.clone());
@@ -98,6 +101,9 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let pairs = |root: &&&LazyTensor<'_, T>| root.node.facts.stratum == Stratum::Pair;
         if let Some(root) = self.roots.iter().find(pairs) {
             return Err(words::unreduced(root));
+        }
+        if self.roots.iter().any(|root| matches!(root.node.what, What::Masked(_))) {
+            return Err(words::masked("eval", Location::caller()));
         }
         let flat = Flat::new(&self.roots, self.manner);
         let known = resolve::known(&flat, self.manner)?;

@@ -162,6 +162,7 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 out.extend((*n as u32).to_le_bytes());
             }
             What::Derivative(derivative) => out.extend([b'd', derivative.kind as u8]),
+            What::Masked(_) => out.push(b'm'),
             What::Mistake(_) => out.push(b'!'),
         }
         out.extend((args.len() as u32).to_le_bytes());
@@ -203,7 +204,9 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                     ir::inline(&mut f, g, g.outputs[*n].expr, &args)?
                 }
                 What::Derivative(derivative) => derive(&mut f, derivative, &args)?,
-                What::Mistake(_) => unreachable!("mistakes are reported before"),
+                What::Masked(_) | What::Mistake(_) => {
+                    unreachable!("`evaluate` refuses mistakes, `fold` takes masks apart")
+                }
             };
             ids.push(id);
         }

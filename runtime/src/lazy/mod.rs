@@ -37,6 +37,7 @@ mod registry;
 mod resolve;
 mod solve;
 mod source;
+mod swap;
 mod words;
 
 use std::panic::Location;

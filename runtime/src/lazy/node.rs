@@ -12,7 +12,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use tilefold_compiler::ir::standin::{self, StandIn};
-use tilefold_compiler::ir::{Axis, BuildError, Facts, Real, Reduction, Stratum};
+use tilefold_compiler::ir::{Axis, BuildError, Facts, Kind, Real, Reduction, Stratum};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
@@ -20,7 +20,7 @@ use tilefold_compiler::reduce::Reducer;
 use super::genred::Function;
 use super::quick::Quick;
 use super::source::Source;
-use super::{LazyTensor, words};
+use super::{IntoLazy, LazyTensor, words};
 use crate::element::{ComponentType, Element};
 use crate::error::Error;
 use crate::operand::Operand;
@@ -47,6 +47,8 @@ pub(crate) enum What<'a, T> {
     Pos(Axis),
     /// An operation with its literal integers.
     Op(Op, Vec<LazyTensor<'a, T>>, Box<[i64]>),
+    /// A value and the condition under which a fold takes it.
+    Masked(Vec<LazyTensor<'a, T>>),
     /// A fold over an axis.
     Fold(Fold<'a, T>),
     /// An output of a formula that was written as text.
@@ -59,6 +61,7 @@ pub(crate) enum What<'a, T> {
 }
 
 /// An array of an expression.
+#[derive(Clone)]
 pub(crate) enum Leaf<'a> {
     /// That the caller lends.
     View(Operand<'a>),
@@ -120,7 +123,7 @@ impl<'a, T> Node<'a, T> {
     /// The nodes that this one reads, in order.
     pub fn args(&self) -> impl Iterator<Item = &LazyTensor<'a, T>> {
         let (args, mask): (&[LazyTensor<'a, T>], Option<&LazyTensor<'a, T>>) = match &self.what {
-            What::Op(_, args, _) => (args, None),
+            What::Op(_, args, _) | What::Masked(args) => (args, None),
             #[cfg(feature = "text")]
             What::Call(_, _, args) => (args, None),
             What::Fold(fold) => (&fold.args, fold.mask.as_ref()),
@@ -134,7 +137,7 @@ impl<'a, T> Node<'a, T> {
 
     fn take_args(&mut self) -> (Vec<LazyTensor<'a, T>>, Option<LazyTensor<'a, T>>) {
         match &mut self.what {
-            What::Op(_, args, _) => (std::mem::take(args), None),
+            What::Op(_, args, _) | What::Masked(args) => (std::mem::take(args), None),
             #[cfg(feature = "text")]
             What::Call(_, _, args) => (std::mem::take(args), None),
             What::Fold(fold) => (std::mem::take(&mut fold.args), fold.mask.take()),
@@ -243,7 +246,45 @@ pub(crate) fn apply<'a, T: Element>(
     make(op.def().name, Asked::Op(op), args, params, at, made)
 }
 
-/// Folds operands over an axis, where the mask is not zero.
+impl<'a, T: Element> LazyTensor<'a, T> {
+    /// This value where a condition holds (a scalar that is not 0): a reduction of it leaves out
+    /// the other pairs, as if they were not there. Nothing but a reduction can be done with it.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use tilefold::{Axis, LazyTensor};
+    ///
+    /// // The distance to the nearest other point.
+    /// let x = array![[0.0], [1.0], [5.0]];
+    /// let (x_i, x_j) = (LazyTensor::<f64>::i(x.view()), LazyTensor::j(x.view()));
+    /// let d = x_i.sqdist(x_j);
+    /// let other = LazyTensor::pos(Axis::I).not_equal(LazyTensor::pos(Axis::J));
+    /// assert_eq!(d.masked(other).min(Axis::J).eval()?, array![[1.0], [1.0], [16.0]]);
+    /// # Ok::<(), tilefold::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn masked(&self, condition: impl IntoLazy<'a, T>) -> LazyTensor<'a, T> {
+        let at = Location::caller();
+        let condition = condition.into_lazy();
+        let made = || {
+            let of = [self, &condition];
+            if let Some(error) = of.iter().find_map(|arg| arg.mistake()) {
+                return Err(error.clone());
+            }
+            if condition.node.facts.dim != 1 || condition.node.facts.kind == Kind::Complex {
+                return Err(words::not_a_condition(&condition, at));
+            }
+            let Extent { rows, batch } = shared("masked", &of, at)?;
+            let stratum = self.node.facts.stratum.join(condition.node.facts.stratum);
+            let facts = Facts { stratum, ..self.node.facts };
+            let what = What::Masked(vec![self.clone(), condition.clone()]);
+            Ok(Node { what, facts, rows, batch })
+        };
+        LazyTensor::from(made().unwrap_or_else(mistake))
+    }
+}
+
+/// Folds operands over an axis, where the mask is not zero. A masked operand brings its mask.
 pub(crate) fn fold<'a, T: Element>(
     reducer: Reducer,
     axis: Axis,
@@ -251,6 +292,15 @@ pub(crate) fn fold<'a, T: Element>(
     (mask, k): (Option<&LazyTensor<'a, T>>, usize),
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
+    if let [first, rest @ ..] = args
+        && let What::Masked(of) = &first.node.what
+        && let [value, condition] = of.as_slice()
+        && mask.is_none()
+    {
+        let args: Vec<&LazyTensor<'a, T>> =
+            [value].into_iter().chain(rest.iter().copied()).collect();
+        return fold(reducer, axis, &args, (Some(condition), k), at);
+    }
     let all: Vec<&LazyTensor<'a, T>> = args.iter().copied().chain(mask).collect();
     let asked = Asked::Fold(reducer, axis, mask.is_some());
     let params = [i64::try_from(k).unwrap_or(i64::MAX)];
@@ -273,6 +323,9 @@ fn make<'a, T: Element>(
         return mistaken.clone();
     }
     let made = || -> Result<Node<'a, T>, Error> {
+        if args.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
+            return Err(words::masked(name, at));
+        }
         let Extent { mut rows, batch } = shared(name, args, at)?;
         let facts =
             facts(asked, args, params).map_err(|why| words::misfit(name, &why, args, at))?;

@@ -147,6 +147,21 @@ pub(super) fn unlike<T: Element>(
     Error::new(Code::Derivative, message).help(format!("give {first} the shape of {second}"))
 }
 
+pub(super) fn masked(name: &str, place: Place) -> Error {
+    let message = format!("{name} at {}: an operand is masked", at(place));
+    Error::new(Code::Expression, message).help("reduce it, or mask after this operation")
+}
+
+pub(super) fn not_a_condition<T: Element>(tensor: &LazyTensor<'_, T>, place: Place) -> Error {
+    let message = format!("masked at {}: the condition is {}", at(place), described(tensor));
+    Error::new(Code::Expression, message).help("a condition is one real or integer, as `x.lt(y)`")
+}
+
+pub(super) fn no_transpose(place: Place) -> Error {
+    let message = format!("t at {}: a Genred has the axes that it was declared with", at(place));
+    Error::new(Code::Expression, message).help("declare another one with Vi and Vj exchanged")
+}
+
 pub(super) fn unbuilt(why: &BuildError) -> Error {
     Error::new(Code::Expression, format!("expression: {why}"))
 }

@@ -7,7 +7,7 @@ use tilefold_compiler::reduce::{Reducer, Row};
 
 use crate::book::shapes;
 
-use super::example::numbers;
+use super::example::{FENCE, numbers};
 use super::signature::call;
 use super::{HEAD, paragraph};
 
@@ -183,7 +183,7 @@ fn example(fold: &Fold) -> Vec<String> {
             Row { index: n as i64, args }
         })
         .collect();
-    let mut lines = vec!["```".to_string(), "use ndarray::array;".into()];
+    let mut lines = vec![FENCE.to_string(), "use ndarray::array;".into()];
     lines.push("use tilefold::{Axis, LazyTensor};".into());
     lines.push(String::new());
     lines.push(format!("let x = array!{values:?};"));
@@ -199,13 +199,13 @@ fn example(fold: &Fold) -> Vec<String> {
     match fold.reducers {
         [one] => {
             lines.push(format!("let e = {called}{};", evaluated(*one)));
-            lines.push(compared(*one, "e", &rows));
+            lines.extend(compared(*one, "e", &rows).lines().map(String::from));
         }
         several => {
             lines.push(format!("let (values, rows) = {called};"));
             for (name, &reducer) in ["values", "rows"].iter().zip(several) {
                 lines.push(format!("let {name} = {name}{};", evaluated(reducer)));
-                lines.push(compared(reducer, name, &rows));
+                lines.extend(compared(reducer, name, &rows).lines().map(String::from));
             }
         }
     }
@@ -218,7 +218,7 @@ fn evaluated(reducer: Reducer) -> &'static str {
     if reducer.def().index { ".eval_index()?" } else { ".eval()?" }
 }
 
-/// A line that checks a result against what the table says.
+/// Lines that check a result against what the table says.
 fn compared(reducer: Reducer, name: &str, rows: &[Row]) -> String {
     let def = reducer.def();
     let dims: Vec<usize> = rows[0].args.iter().map(Vec::len).collect();
@@ -234,7 +234,10 @@ fn compared(reducer: Reducer, name: &str, rows: &[Row]) -> String {
         (false, true) => format!("assert_eq!({name}, array![{out:?}]);"),
         (false, false) => {
             let out = numbers(&out);
-            format!("assert!(({name} - array![[{out}]]).iter().all(|gap| gap.abs() < 1e-9));")
+            format!(
+                "let expected = array![[{out}]];\n\
+                 assert!(({name} - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));"
+            )
         }
     }
 }

@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `inv`, `Inv`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.inv();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.9090909091, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Inv")]
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `square`, `Square`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -50,7 +50,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.square();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.16, 3.61]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Square")]
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `pow`, `Pow`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -74,7 +74,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.powi(3);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[3.375, -8.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "pow")]
@@ -92,7 +92,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `powf`, `Powf`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -102,7 +102,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.powf(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.1647381382, 0.8122523964]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Powf")]
@@ -117,7 +117,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sqrt`, `Sqrt`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -126,7 +126,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sqrt();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0488088482, 0.7071067812]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Sqrt")]
@@ -141,7 +141,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `rsqrt`, `Rsqrt`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -150,7 +150,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.rsqrt();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.9534625892, 1.4142135624]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Rsqrt")]
@@ -165,7 +165,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `cbrt`, `Cbrt`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -174,7 +174,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.cbrt();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0322801155, 0.793700526]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Cbrt")]
@@ -191,7 +191,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `hypot`, `Hypot`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -201,7 +201,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.hypot(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.2529964086, 1.2083045974]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Hypot")]

@@ -19,7 +19,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `minimum`, `Minimum`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -29,7 +29,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.minimum(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4, -1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Minimum")]
@@ -46,7 +46,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `maximum`, `Maximum`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -56,7 +56,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.maximum(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.6, 0.3]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Maximum")]
@@ -73,7 +73,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `clamp`, `Clamp`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -82,7 +82,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.clamp(-1.0, 1.0);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, 0.3]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Clamp")]
@@ -102,7 +102,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `ifelse`, `IfElse`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -112,7 +112,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.ifelse(LazyTensor::j(y.view()), 0.0);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 4.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "IfElse")]
@@ -138,7 +138,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `where`, `Where`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -148,7 +148,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.select(LazyTensor::j(y.view()), -1.0);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, 4.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "where")]
@@ -169,7 +169,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `eq`, `Equal`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -179,7 +179,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.equal(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "eq")]
@@ -196,7 +196,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `ne`, `NotEqual`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -206,7 +206,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.not_equal(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "ne")]
@@ -223,7 +223,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `lt`, `LessThan`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -233,7 +233,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.lt(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "LessThan")]
@@ -247,7 +247,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// f is this tensor, g is `other`. Components: n, n → n, component by component; a scalar is
     /// broadcast.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -257,7 +257,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.gt(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -272,7 +272,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `le`, `LessOrEqual`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -282,7 +282,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.le(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "LessOrEqual")]
@@ -296,7 +296,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// f is this tensor, g is `other`. Components: n, n → n, component by component; a scalar is
     /// broadcast.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -306,7 +306,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.ge(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -321,7 +321,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `and`, `And`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -331,7 +331,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.and(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "And")]
@@ -347,7 +347,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `or`, `Or`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -357,7 +357,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.or(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Or")]

@@ -16,7 +16,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// f is this tensor, g is `imag`. Components: n reals, n reals → n complex; a scalar is
     /// broadcast.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.complex(LazyTensor::j(y.view())).as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4, 1.6, -1.9, 0.3]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -40,7 +40,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `real`, `re`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -49,7 +49,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "re")]
@@ -64,7 +64,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `imag`, `im`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -73,7 +73,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.imag();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "im")]
@@ -86,7 +86,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n complex → n complex.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -95,7 +95,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.conj().as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4, 1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -110,7 +110,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `angle`, `arg`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -119,7 +119,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.angle();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.4266274931]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "arg")]
@@ -134,7 +134,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `exp1j`, `cis`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -143,7 +143,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.exp1j().as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.921060994, -0.3894183423, -0.3232895669, -0.9463000877]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "cis")]
@@ -158,7 +158,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `as_complex`, `view_as_complex`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -167,7 +167,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.as_complex().as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4, -1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "view_as_complex")]
@@ -183,7 +183,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `as_real`, `view_as_real`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -192,7 +192,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4, -1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "view_as_real")]
@@ -207,7 +207,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `real2complex`, `Real2Complex`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -216,7 +216,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.real2complex().as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4, 0.0, -1.9, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Real2Complex")]
@@ -232,7 +232,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `imag2complex`, `Imag2Complex`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -241,7 +241,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.imag2complex().as_real();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, -0.4, 0.0, -1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Imag2Complex")]

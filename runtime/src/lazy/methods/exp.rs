@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `exp`, `Exp`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.exp();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.670320046, 0.1495686192]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Exp")]
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `exp2`, `Exp2`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -50,7 +50,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.exp2();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.7578582833, 0.2679433656]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Exp2")]
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `expm1`, `Expm1`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -74,7 +74,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.expm1();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.329679954, -0.8504313808]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Expm1")]
@@ -89,7 +89,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log`, `Log`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -98,7 +98,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.log();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0953101798, -0.6931471806]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Log")]
@@ -113,7 +113,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log1p`, `Log1p`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -122,7 +122,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.log1p();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.4054651081, -0.6931471806]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Log1p")]
@@ -137,7 +137,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log2`, `Log2`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -146,7 +146,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.log2();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.1375035237, -1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Log2")]
@@ -161,7 +161,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log10`, `Log10`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -170,7 +170,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.log10();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0413926852, -0.3010299957]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Log10")]
@@ -185,7 +185,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `xlogx`, `XLogX`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -194,7 +194,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.xlogx();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.1048411978, -0.3465735903]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "XLogX")]

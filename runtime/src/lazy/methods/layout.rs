@@ -18,7 +18,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `elem`, `Elem`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -27,7 +27,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.elem(1);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[2.5]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Elem")]
@@ -42,7 +42,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `extract`, `Extract`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -51,7 +51,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.extract(1, 2);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[2.5, 3.5]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Extract")]
@@ -66,7 +66,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `concat`, `Concat`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -76,7 +76,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.concat(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 2.0, 3.0, 4.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Concat")]
@@ -92,7 +92,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `one_hot`, `OneHot`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -101,7 +101,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.one_hot(3);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 1.0, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "OneHot")]
@@ -115,7 +115,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → as many as `indices` are, each below n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -124,7 +124,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.pick(&[2, 0, 0, 1]);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[3.5, 1.5, 1.5, 2.5]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -136,7 +136,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n, component by component.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -145,7 +145,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.reverse();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[3.0, 2.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -157,7 +157,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n `rows` → n `rows`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -166,7 +166,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.transpose_inner(2);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "transpose")]
@@ -179,7 +179,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n, component by component.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -188,7 +188,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.cumsum();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 3.0, 6.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -201,7 +201,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n, component by component.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -210,7 +210,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.cumprod();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[2.0, 6.0, 24.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -223,7 +223,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n, n → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -233,7 +233,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.scan(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 1.5, 1.75]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -245,7 +245,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → 1.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -254,7 +254,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.prod_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.76]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "prod")]
@@ -267,7 +267,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → 1.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -276,7 +276,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.mean_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.15]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "mean")]

@@ -18,7 +18,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `matvecmult`, `MatVecMult`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -28,7 +28,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.matvecmult(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, -1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "MatVecMult")]
@@ -43,7 +43,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `vecmatmult`, `VecMatMult`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -53,7 +53,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.vecmatmult(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-2.0, -2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "VecMatMult")]
@@ -68,7 +68,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tensorprod`, `TensorProd`, `outer`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -78,7 +78,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.tensorprod(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[3.0, 4.0, 6.0, 8.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "TensorProd")]
@@ -92,7 +92,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n k, k m → n m.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -102,7 +102,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.matmul(LazyTensor::j(y.view()), 2, 2, 1);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, -1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -125,7 +125,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n n → 1.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -134,7 +134,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.trace();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[5.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -146,7 +146,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 3, 3 → 3.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -156,7 +156,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.cross(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 0.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -169,7 +169,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n n → 1, where n is at most 4.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -178,7 +178,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.det();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -191,7 +191,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n n → n n, where n is at most 4.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -200,7 +200,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.inverse();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-2.0, 1.0, 1.5, -0.5]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -213,7 +213,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// f is this tensor, g is `rhs`. Components: n n, n → n, where n is at most 4.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -223,7 +223,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.solve_inner(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "solve")]
@@ -241,7 +241,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tensordot`, `TensorDot`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -251,7 +251,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.tensordot(LazyTensor::j(y.view()), &[2, 3], &[3, 2], &[1], &[0], &[]);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[4.0, 5.0, 10.0, 11.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "TensorDot")]
@@ -277,7 +277,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `kron`, `Kron`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -287,7 +287,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.kron(LazyTensor::j(y.view()), &[2], &[3]);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0, 0.0, -1.0, 2.0, 0.0, -2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Kron")]
@@ -315,7 +315,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `bspline`, `BSpline`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -324,7 +324,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.bspline(1.25, 1);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.75, 0.25, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "BSpline")]
@@ -339,7 +339,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// g is `temperature`. Components: n `rows`, 1 → n.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -348,7 +348,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.softmin_rows(0.5, 2);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.990925036, 0.4757063242]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[track_caller]
@@ -369,7 +369,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `softdtw_sqdist`, `SoftDTW_SqDist`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -379,7 +379,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.softdtw_sqdist(LazyTensor::j(y.view()), 0.1);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.9306716626]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "SoftDTW_SqDist")]

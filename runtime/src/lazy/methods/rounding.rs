@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `abs`, `Abs`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.abs();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.5, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Abs")]
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sign`, `Sign`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -50,7 +50,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sign();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Sign")]
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `step`, `Step`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -74,7 +74,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.step();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Step")]
@@ -89,7 +89,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `relu`, `ReLU`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -98,7 +98,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.relu();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "ReLU")]
@@ -113,7 +113,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `floor`, `Floor`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -122,7 +122,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.floor();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-2.0, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Floor")]
@@ -138,7 +138,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `round`, `Round`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -147,7 +147,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.round(1);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.3, 0.3]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Round")]
@@ -164,7 +164,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `mod`, `Mod`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -173,7 +173,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.modulo(3.0, 0.0);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.5, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "mod")]
@@ -193,7 +193,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `trunc`, `Trunc`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -202,7 +202,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.trunc();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, 2.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Trunc")]
@@ -217,7 +217,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `ceil`, `Ceil`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -226,7 +226,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.ceil();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.0, 3.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Ceil")]
@@ -243,7 +243,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `fmod`, `Fmod`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -252,7 +252,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.fmod(3.0);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.5, -1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Fmod")]

@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sigmoid`, `Sigmoid`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sigmoid();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.4013123399, 0.1301084744]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Sigmoid")]
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `softplus`, `Softplus`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -50,7 +50,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.softplus();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.5130152524, 0.1393867583]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Softplus")]
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `silu`, `SiLU`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -74,7 +74,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.silu();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.160524936, -0.2472061013]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "SiLU")]
@@ -90,7 +90,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `gelu`, `GELU`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -99,7 +99,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.gelu();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.1378313034, -0.0545614637]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "GELU")]
@@ -115,7 +115,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `gelu_tanh`, `GELUTanh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -124,7 +124,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.gelu_tanh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.1378388306, -0.0545487655]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "GELUTanh")]
@@ -140,7 +140,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `erf`, `Erf`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -149,7 +149,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.erf();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.428392355, -0.9927904292]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Erf")]
@@ -164,7 +164,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `erfc`, `Erfc`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -173,7 +173,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.erfc();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.428392355, 1.9927904292]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Erfc")]
@@ -189,7 +189,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `normcdf`, `NormCdf`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -198,7 +198,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.normcdf();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.3445782584, 0.0287165598]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "NormCdf")]
@@ -213,7 +213,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `lgamma`, `LGamma`, `lngamma`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -222,7 +222,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.lgamma();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.0389842759, 0.3982338581]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "LGamma")]
@@ -239,7 +239,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `digamma`, `Digamma`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -248,7 +248,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.digamma();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.3561841612, -1.5406192139]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Digamma")]
@@ -265,7 +265,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `polygamma`, `Polygamma`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -274,7 +274,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.polygamma(2);
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-2.4041138063, -0.2362040516]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Polygamma")]
@@ -289,7 +289,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `trigamma`, `Trigamma`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -298,7 +298,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.trigamma();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.572932761, 1.4332991508]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Trigamma")]

@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sin`, `Sin`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sin();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.3894183423, -0.9463000877]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Sin")]
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `cos`, `Cos`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -50,7 +50,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.cos();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.921060994, -0.3232895669]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Cos")]
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tan`, `Tan`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -74,7 +74,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.tan();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.3093362496, -2.5721516221]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Tan")]
@@ -90,7 +90,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sinc`, `Sinc`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -99,7 +99,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sinc();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.6366197724, 0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Sinc")]
@@ -114,7 +114,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sinxdivx`, `SinXDivX`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -123,7 +123,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sinxdivx();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.9735458558, 0.4980526777]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "SinXDivX")]
@@ -138,7 +138,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `asin`, `Asin`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -147,7 +147,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.asin();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.2013579208, -0.927295218]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Asin")]
@@ -162,7 +162,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `acos`, `Acos`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -171,7 +171,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.acos();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.7721542476, 2.4980915448]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Acos")]
@@ -186,7 +186,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `atan`, `Atan`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -195,7 +195,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.atan();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.3805063771, -1.0863183978]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Atan")]
@@ -212,7 +212,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `atan2`, `Atan2`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -222,7 +222,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.atan2(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.5707963268, -2.6779450446]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Atan2")]
@@ -237,7 +237,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sinh`, `Sinh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -246,7 +246,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sinh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4107523258, -3.2681629115]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Sinh")]
@@ -261,7 +261,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `cosh`, `Cosh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -270,7 +270,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.cosh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0810723718, 3.4177315308]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Cosh")]
@@ -285,7 +285,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tanh`, `Tanh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -294,7 +294,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.tanh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.3799489623, -0.9562374581]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Tanh")]
@@ -309,7 +309,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `asinh`, `Asinh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -318,7 +318,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.asinh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.3900353198, -1.3979983651]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Asinh")]
@@ -334,7 +334,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `acosh`, `Acosh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -343,7 +343,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.acosh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.2571958266, 0.7564329109]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Acosh")]
@@ -358,7 +358,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `atanh`, `Atanh`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -367,7 +367,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.atanh();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.2027325541, -1.0986122887]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Atanh")]

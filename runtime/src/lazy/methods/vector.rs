@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sum`, `Sum`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -26,7 +26,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sum_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-2.3]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "sum")]
@@ -42,7 +42,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `max_of`, `Max`, `max`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -51,7 +51,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.max_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-0.4]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "max_of")]
@@ -68,7 +68,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `min_of`, `Min`, `min`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -77,7 +77,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.min_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.9]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "min_of")]
@@ -95,7 +95,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `arg_max_of`, `ArgMax`, `argmax`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -104,7 +104,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.argmax_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "arg_max_of")]
@@ -122,7 +122,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `arg_min_of`, `ArgMin`, `argmin`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -131,7 +131,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.argmin_inner();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "arg_min_of")]
@@ -148,7 +148,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `dot`, `Scalprod`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -158,7 +158,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.inner(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[-1.21]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "dot")]
@@ -174,7 +174,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sqnorm2`, `SqNorm2`, `sqnorm`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -183,7 +183,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sqnorm2();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[3.77]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "SqNorm2")]
@@ -199,7 +199,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `norm2`, `Norm2`, `norm`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -208,7 +208,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.norm2();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[1.2083045974]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Norm2")]
@@ -224,7 +224,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `normalize`, `Normalize`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -233,7 +233,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.normalize();
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[0.9103664775, 0.4138029443]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "Normalize")]
@@ -248,7 +248,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sqdist`, `SqDist`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -258,7 +258,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.sqdist(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[8.84]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "SqDist")]
@@ -274,7 +274,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `weightedsqnorm`, `WeightedSqNorm`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -284,7 +284,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.weightedsqnorm(LazyTensor::j(y.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[6.5]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "WeightedSqNorm")]
@@ -300,7 +300,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `weightedsqdist`, `WeightedSqDist`.
     ///
-    /// ```
+    /// ```no_run
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -311,7 +311,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// let e = x.weightedsqdist(LazyTensor::j(y.view()), LazyTensor::j(z.view()));
     /// let e = e.sum(Axis::J).eval()?;
     /// let expected = array![[10.0]];
-    /// assert!((e - expected).iter().all(|gap| gap.abs() < 1e-9));
+    /// assert!((e - expected).iter().all(|gap: &f64| gap.abs() < 1e-9));
     /// # Ok::<(), tilefold::Error>(())
     /// ```
     #[doc(alias = "WeightedSqDist")]
