@@ -204,6 +204,7 @@ impl<T: Element> LazyTensor<'_, T> {
     /// # Errors
     /// As [`Evaluation::run`], and when the matrix has more than one component.
     pub fn dot<R: RightSide<T>>(&self, v: &R) -> Result<R::Output, Error> {
+        self.check_matrix("dot")?;
         let v_j = LazyTensor::j(v.columns());
         (self * v_j).sum(Axis::J).eval().map(R::output)
     }
