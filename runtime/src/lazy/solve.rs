@@ -1,55 +1,21 @@
-//! Symbolic matrices as linear operators, and systems of them. Goes in: an expression with one
-//! number a pair, and right sides. Comes out: products, solutions, and the gradients of solutions.
+//! Systems of symbolic matrices. Goes in: an expression with one
+//! number a pair, and right sides. Comes out:
+//! solutions, and the gradients of solutions.
 //! It never iterates; `linear` does.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array2, ArrayView2};
 
 use super::{LazyTensor, RightSide, words};
 use crate::error::Error;
 use crate::kernel::Axis;
-use crate::linear::{ConjugateGradients, LinearOperator, Real};
-use crate::options::Options;
+use crate::linear::{ConjugateGradients, Real};
 
 impl<'a, T: Real> LazyTensor<'a, T> {
-    /// The matrix `K_ij` as a linear operator of M rows and N columns.
-    ///
-    /// ```
-    /// use ndarray::array;
-    /// use tilefold::LazyTensor;
-    /// use tilefold::linear::LinearOperator;
-    ///
-    /// fn transposed(k: &LazyTensor<f64>) -> Result<(), tilefold::Error> {
-    ///     let v = array![[1.0], [2.0]];
-    ///     let product = k.as_operator()?.transposed().product(v.view())?;
-    ///     # let _ = product;
-    ///     Ok(())
-    /// }
-    /// # let _ = transposed;
-    /// ```
-    ///
-    /// # Errors
-    /// The first mistake of the expression, and if it has more than one component, batch
-    /// dimensions, or an axis whose rows no array tells.
-    pub fn as_operator(&self) -> Result<LazyOperator<'_, 'a, T>, Error> {
-        if let Some(error) = self.mistake() {
-            return Err(error.clone());
-        }
-        if self.dim() != 1 {
-            return Err(words::not_scalar(self.dim()));
-        }
-        if !self.batch().is_empty() {
-            return Err(words::batched(self.batch()));
-        }
-        let rows = |axis| self.rows(axis).ok_or_else(|| words::axis_without_rows(axis));
-        let (rows, cols) = (rows(Axis::I)?, rows(Axis::J)?);
-        Ok(LazyOperator { matrix: self, rows, cols, options: Options::new() })
-    }
-
     /// The solution of `(alpha I + K) a = b` by conjugate gradients, for a symmetric positive
     /// definite matrix `K_ij` and a right side of M rows: a vector, or a matrix of columns.
     ///
     /// It is that of [`ConjugateGradients`] with its usual tolerance. For other settings and
-    /// for a report, pass [`as_operator`](LazyTensor::as_operator) to that.
+    /// for a report, pass the matrix to that.
     ///
     /// ```
     /// use ndarray::{Array1, Array2};
@@ -65,11 +31,10 @@ impl<'a, T: Real> LazyTensor<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// As [`as_operator`](LazyTensor::as_operator), [`ConjugateGradients::solve`] and
-    /// [`Evaluation::run`](super::Evaluation::run).
+    /// As [`ConjugateGradients::solve`] and [`Evaluation::run`](super::Evaluation::run).
     pub fn solve<R: RightSide<T>>(&self, b: &R, alpha: f64) -> Result<R::Output, Error> {
         let solver = ConjugateGradients::new().alpha(alpha);
-        let solution = solver.solve(&self.as_operator()?, b.columns())?;
+        let solution = solver.solve(self, b.columns())?;
         Ok(R::output(solution.x))
     }
 
@@ -90,7 +55,7 @@ impl<'a, T: Real> LazyTensor<'a, T> {
     ///     let (x_i, x_j) = (LazyTensor::i(x.view()), LazyTensor::j(x.view()));
     ///     let k_ij = (-(&x_i - &x_j).square().sum_inner()).exp();
     ///     let solver = ConjugateGradients::new().alpha(1.0);
-    ///     let a = solver.solve(&k_ij.as_operator()?, b.view())?.x;
+    ///     let a = solver.solve(&k_ij, b.view())?.x;
     ///     let adjoint = k_ij.solve_vjp(a.view(), Array2::ones(a.dim()).view(), &solver)?;
     ///     Ok(adjoint.gradient(&x_i)? + adjoint.gradient(&x_j)?)
     /// }
@@ -108,52 +73,9 @@ impl<'a, T: Real> LazyTensor<'a, T> {
         if a.dim() != seed.dim() {
             return Err(words::seed_shape(a.dim(), seed.dim()));
         }
-        let b = solver.solve(&self.as_operator()?, seed)?.x;
+        let b = solver.solve(self, seed)?.x;
         let minus = b.mapv(|value| T::zero() - value);
         Ok(SolveAdjoint { matrix: self.clone(), a, b, minus })
-    }
-}
-
-/// The matrix of an expression; see [`LazyTensor::as_operator`].
-#[derive(Clone, Copy)]
-pub struct LazyOperator<'k, 'a, T> {
-    matrix: &'k LazyTensor<'a, T>,
-    rows: usize,
-    cols: usize,
-    options: Options<'k>,
-}
-
-impl<'k, T> LazyOperator<'k, '_, T> {
-    /// Says how each product runs.
-    pub fn options(mut self, options: Options<'k>) -> Self {
-        self.options = options;
-        self
-    }
-}
-
-impl<T: Real> LinearOperator<T> for LazyOperator<'_, '_, T> {
-    fn rows(&self) -> usize {
-        self.rows
-    }
-
-    fn cols(&self) -> usize {
-        self.cols
-    }
-
-    fn apply(&self, v: ArrayView2<'_, T>, mut out: ArrayViewMut2<'_, T>) -> Result<(), Error> {
-        let product = (self.matrix * LazyTensor::j(v)).sum(Axis::J);
-        out.assign(&product.eval_with(self.options)?);
-        Ok(())
-    }
-
-    fn apply_transpose(
-        &self,
-        v: ArrayView2<'_, T>,
-        mut out: ArrayViewMut2<'_, T>,
-    ) -> Result<(), Error> {
-        let product = (self.matrix * LazyTensor::i(v)).sum(Axis::I);
-        out.assign(&product.eval_with(self.options)?);
-        Ok(())
     }
 }
 

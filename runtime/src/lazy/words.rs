@@ -212,19 +212,9 @@ pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error 
     Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
 }
 
-pub(super) fn not_scalar(dim: usize) -> Error {
-    let message = format!("a matrix has one number a pair, but the expression has {dim}");
-    Error::new(Code::Operator, message).help("fold its components, as `.sum_inner()`")
-}
-
 pub(super) fn batched(batch: &[usize]) -> Error {
     Error::new(Code::Batch, format!("the expression is a batch {batch:?} of matrices, not one"))
         .help("solve for each of them")
-}
-
-pub(super) fn axis_without_rows(axis: Axis) -> Error {
-    let message = format!("the matrix does not vary along {axis}, so its size is not known");
-    Error::new(Code::RowsUnknown, message).help(format!("use an {axis}-variable in it"))
 }
 
 pub(super) fn seed_shape(a: (usize, usize), seed: (usize, usize)) -> Error {
