@@ -108,19 +108,6 @@ pub(super) fn columns(columns: usize, place: Place) -> Error {
     Error::new(Code::Columns, message).help("the last axis of an array is that of components")
 }
 
-pub(super) fn not_a_reduction<T: Element>(tensor: &LazyTensor<'_, T>, place: Place) -> Error {
-    let message =
-        format!("filter at {}: the value is no reduction, {}", at(place), described(tensor));
-    Error::new(Code::Expression, message)
-        .help("filter what a reduction folds right behind it, as `.sum(Axis::J).filter(condition)`")
-        .help("`condition.select(a, b)` chooses between values")
-}
-
-pub(super) fn filtered_twice(place: Place) -> Error {
-    let message = format!("filter at {}: the reduction has a condition already", at(place));
-    Error::new(Code::Expression, message).help("join conditions, as `first.and(second)`")
-}
-
 pub(super) fn not_a_matrix<T: Element>(name: &str, tensor: &LazyTensor<'_, T>) -> Error {
     let message = format!("{name}: a matrix has one component, but this is {}", described(tensor));
     Error::new(Code::Expression, message)
