@@ -8,15 +8,16 @@ use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2};
 use num_complex::Complex;
 use tilefold_compiler::ir::{Accumulation, Stratum};
 
-use super::flat::{Flat, Input, Manner};
+use super::flat::{Flat, Manner};
 use super::node::What;
+use super::source::Held;
 use super::{LazyTensor, resolve, words};
 use crate::bind::Bound;
 use crate::call;
 use crate::element::{Component, ComponentType, Element};
 use crate::error::Error;
 use crate::kernel::Axis;
-use crate::operand::{Operand, RawArray};
+use crate::operand::RawArray;
 use crate::options::Options;
 use crate::report::Report;
 use crate::run::execute;
@@ -107,7 +108,9 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let flat = Flat::new(&self.roots, self.manner);
         let known = resolve::known(&flat, self.manner)?;
         let (kernel, order) = known.kernel()?;
-        let inputs: Vec<RawArray> = order.iter().map(|&n| raw(&flat.inputs[n])).collect();
+        let held = Held::new(&flat.inputs);
+        let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
+        let inputs = order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
         let mut arrays = Vec::with_capacity(self.roots.len());
         let mut outputs = Vec::with_capacity(self.roots.len());
@@ -119,13 +122,6 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         bound.outputs(kernel, &outputs)?;
         let report = execute(kernel, bound, &self.options)?;
         Ok(Values { arrays, report })
-    }
-}
-
-fn raw<T: Element>(input: &Input<'_, '_, T>) -> RawArray {
-    match *input {
-        Input::Array(operand, _) => operand.raw,
-        Input::Number(number) => Operand::from(number).raw,
     }
 }
 

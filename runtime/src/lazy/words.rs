@@ -84,6 +84,22 @@ pub(super) fn rank(shape: &[usize], place: Place) -> Error {
     Error::new(Code::Rank, message).help("join some of the batch dimensions")
 }
 
+pub(super) fn source_type(found: ComponentType, wanted: ComponentType, place: Place) -> Error {
+    let message = format!("LazyTensor at {}: the source holds {found}, not {wanted}", at(place));
+    Error::new(Code::Dtype, message).help(format!("convert it, or use LazyTensor<{found}>"))
+}
+
+pub(super) fn source_changed(
+    (found, found_shape): (ComponentType, &[usize]),
+    known: ComponentType,
+    shape: &[usize],
+) -> Error {
+    let message = format!(
+        "expression: a source of {known} and shape {shape:?} is now of {found} and {found_shape:?}"
+    );
+    Error::new(Code::Rank, message).help("make a new LazyTensor from it")
+}
+
 pub(super) fn columns(columns: usize, place: Place) -> Error {
     let (place, most) = (at(place), ir::MAX_DIM);
     let message = format!(
@@ -181,6 +197,16 @@ pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error 
     let message = format!("expression: no linked formula computes it in {dtype}");
     let text = ir::canonical_text(formula);
     Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
+}
+
+pub(super) fn batched(batch: &[usize]) -> Error {
+    Error::new(Code::Batch, format!("the expression is a batch {batch:?} of matrices, not one"))
+        .help("solve for each of them")
+}
+
+pub(super) fn seed_shape(a: (usize, usize), seed: (usize, usize)) -> Error {
+    Error::new(Code::Rows, format!("the solution has shape {a:?}, but its gradient {seed:?}"))
+        .help("pass the gradient of the loss with respect to each number of the solution")
 }
 
 #[cfg(feature = "text")]
