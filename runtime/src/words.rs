@@ -393,6 +393,11 @@ pub(crate) fn no_device(name: &str, why: impl std::fmt::Display) -> Error {
         .help("use Policy::Auto or Policy::Cpu to run on the CPU")
 }
 
+pub(crate) fn cpu_only(name: &str, what: &str) -> Error {
+    Error::new(Code::CpuOnly, format!("{name}: {what} run on the CPU only"))
+        .help("use Policy::Auto or Policy::Cpu to run on the CPU")
+}
+
 #[cfg(feature = "cuda")]
 pub(crate) fn no_image(kernel: &Kernel) -> Error {
     new(Code::NoImage, kernel, "it was compiled without CUDA code")

@@ -3,7 +3,7 @@
 use libloading::Library;
 use ndarray::Array2;
 use tilefold::{
-    Call, Complex, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, sys,
+    Call, Complex, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, Ranges, sys,
 };
 use tilefold::{bf16, f16};
 use tilefold_compiler::emit::{self, KernelText};
@@ -102,8 +102,24 @@ impl Native {
         level: Level,
         problem: &Problem,
     ) -> Result<Vec<Matrix>, Error> {
+        let options = Options::new().executor(Policy::Cpu).level(level);
+        self.run_in(n, dtype, options, None, problem)
+    }
+
+    /// As [`Native::run`], with options and ranges.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn run_in(
+        &self,
+        n: usize,
+        dtype: impl Into<Storage>,
+        options: Options,
+        ranges: Option<&Ranges>,
+        problem: &Problem,
+    ) -> Result<Vec<Matrix>, Error> {
         let dtype = dtype.into();
-        run_kernel(self.kernel(n, dtype), dtype, level, problem)
+        run_kernel(self.kernel(n, dtype), dtype, options, ranges, problem)
     }
 }
 
@@ -114,14 +130,16 @@ impl Native {
 pub fn run_kernel(
     kernel: &'static Kernel,
     dtype: Storage,
-    level: Level,
+    options: Options,
+    ranges: Option<&Ranges>,
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
+    let how = (options, ranges);
     match dtype {
-        Storage::F16 => run::<f16>(kernel, level, problem),
-        Storage::BF16 => run::<bf16>(kernel, level, problem),
-        Storage::F32 => run::<f32>(kernel, level, problem),
-        Storage::F64 => run::<f64>(kernel, level, problem),
+        Storage::F16 => run::<f16>(kernel, how, problem),
+        Storage::BF16 => run::<bf16>(kernel, how, problem),
+        Storage::F32 => run::<f32>(kernel, how, problem),
+        Storage::F64 => run::<f64>(kernel, how, problem),
     }
 }
 
@@ -243,13 +261,15 @@ impl Scalar for f64 {
 
 fn run<T: Scalar>(
     kernel: &'static Kernel,
-    level: Level,
+    (options, ranges): (Options, Option<&Ranges>),
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
     let inputs = || problem.formula.inputs.iter().zip(&problem.inputs);
     let arrays: Vec<Held<T>> = inputs().map(|(input, m)| Held::new(input.kind, m)).collect();
-    let options = Options::new().executor(Policy::Cpu).level(level);
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
+    if let Some(ranges) = ranges {
+        call = call.ranges(ranges);
+    }
     for ((input, _), array) in inputs().zip(&arrays) {
         call = match array {
             Held::Reals(array) => call.arg(&input.name, array),

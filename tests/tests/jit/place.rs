@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 
-use tilefold::{Options, jit, record};
+use tilefold::{Options, Policy, jit, record};
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, Formula, Storage};
 use tilefold_tests::native;
@@ -49,7 +49,13 @@ pub fn ask() -> Option<ExitCode> {
     let get = || jit::kernel(&problem.formula, Storage::F64, &Options::new());
     let code = match get() {
         Ok(ready) => {
-            let run = native::run_kernel(ready.kernel, Storage::F64, native::best(), &problem);
+            let run = native::run_kernel(
+                ready.kernel,
+                Storage::F64,
+                Options::new().executor(Policy::Cpu),
+                None,
+                &problem,
+            );
             let values = &run.expect("it runs")[0].data;
             let again = get().expect("it is loaded");
             let seconds = ready.seconds;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use tilefold::jit::{Jit, Origin};
-use tilefold::{Code, Options};
+use tilefold::{Code, Options, Policy};
 use tilefold_compiler::ir::{Formula, Storage};
 use tilefold_tests::compare;
 use tilefold_tests::generate::{self, Wish};
@@ -84,7 +84,14 @@ fn random_formulas_are_right() {
     {
         let p = generate::problem(number, Wish::Any).rounded(storage);
         let ready = jit.kernel(&p.formula, storage, &Options::new()).unwrap();
-        let found = native::run_kernel(ready.kernel, storage, native::best(), &p).unwrap();
+        let found = native::run_kernel(
+            ready.kernel,
+            storage,
+            Options::new().executor(Policy::Cpu),
+            None,
+            &p,
+        )
+        .unwrap();
         let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
         let gap = compare::worst(&p.formula, &expected, &found);
         let allowed = if storage == Storage::F64 { 1e-9 } else { 1e-3 };
@@ -93,7 +100,14 @@ fn random_formulas_are_right() {
     for storage in [Storage::F16, Storage::BF16] {
         let p = problem(1).rounded(storage);
         let ready = jit.kernel(&p.formula, storage, &Options::new()).unwrap();
-        let found = native::run_kernel(ready.kernel, storage, native::best(), &p).unwrap();
+        let found = native::run_kernel(
+            ready.kernel,
+            storage,
+            Options::new().executor(Policy::Cpu),
+            None,
+            &p,
+        )
+        .unwrap();
         let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
         let gap = compare::worst(&p.formula, &expected, &found);
         assert!(gap.as_ref().is_none_or(|gap| gap.off < 1e-2), "{storage:?}: {gap:?}");
