@@ -21,7 +21,6 @@ use crate::operand::RawArray;
 use crate::options::Options;
 use crate::ranges::Ranges;
 use crate::report::Report;
-use crate::run::execute;
 
 /// Evaluates several expressions in one go: what they have in common is worked out once.
 ///
@@ -117,10 +116,11 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         }
         let flat = Flat::new(&self.roots, self.manner);
         let known = resolve::known(&flat, self.manner)?;
-        let (kernel, order) = known.kernel()?;
+        let code = known.code(flat.pairs(), &self.options)?;
+        let kernel = code.kernel;
         let held = Held::new(&flat.inputs);
         let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
-        let inputs = order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
+        let inputs = code.order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
         if let Some(ranges) = self.ranges {
             bound.restrict(kernel, ranges)?;
@@ -133,7 +133,7 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
             outputs.push(raw);
         }
         bound.outputs(kernel, &outputs)?;
-        let report = execute(kernel, bound, &self.options)?;
+        let report = code.execute(bound, &self.options)?;
         Ok(Values { arrays, report })
     }
 }

@@ -59,6 +59,7 @@ pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
+pub use self::resolve::allow;
 pub use self::solve::SolveAdjoint;
 pub use self::source::{Reading, Source, SourceView};
 
