@@ -2,8 +2,12 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+#[cfg(feature = "jit")]
+pub(crate) mod jit;
 pub(crate) mod linear;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub(crate) mod record;
 
 use std::collections::BTreeSet;
 
