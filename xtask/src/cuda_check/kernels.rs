@@ -123,7 +123,7 @@ fn one(tools: &Tools, kernel: &Kernel, folder: &Path) -> Result<Vec<Measured>, S
     let (source, image) =
         (folder.join(format!("{stem}.cu")), folder.join(format!("{stem}.fatbin")));
     put(&source, &kernel.text)?;
-    let flags = kernel.dtype.code_macros();
+    let flags = kernel.dtype.flags().kernel;
     let limit = Duration::from_secs(600);
     toolchain::nvcc_fatbin(&tools.cuda, &source, &image, &[folder], flags, limit)
         .map_err(|e| e.to_string())?;
