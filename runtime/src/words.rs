@@ -3,8 +3,12 @@
 //! and the remedy. It never decides what is an error.
 
 mod batch;
+#[cfg(feature = "jit")]
+pub(crate) mod jit;
 pub(crate) mod linear;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub(crate) mod record;
 
 use std::collections::BTreeSet;
 

@@ -66,6 +66,9 @@ formula gaussian dtype f32, f64 {
 }
 ";
 
+/// The batch; that of x, y, b, gamma and the cotangent; M and N.
+type Case = (&'static [usize], [&'static [usize]; 5], usize, usize);
+
 /// The convolution and its gradient for every item, by loops.
 fn by_loops(
     batch: &[usize],
@@ -86,8 +89,8 @@ fn by_loops(
     let [x, y, b, gamma, e] = &wide[..] else { panic!("five inputs") };
     for item in Array::from_elem(IxDyn(batch), ()).indexed_iter().map(|(at, _)| at) {
         let at = |row: usize, col: usize| {
-            let index: Vec<usize> = ndarray::Dimension::slice(&item).iter().copied().collect();
-            IxDyn(&[&index[..], &[row, col]].concat())
+            let index = ndarray::Dimension::slice(&item);
+            IxDyn(&[index, &[row, col]].concat())
         };
         let gamma = gamma[at(0, 0)];
         for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))).filter(|&(i, j)| keep(i, j))
@@ -116,8 +119,7 @@ fn values_and_gradients_are_those_of_loops() {
     let dtypes = [Dtype::F32, Dtype::F64];
     let native = Native::build(&formulas, &dtypes, &native::levels());
     let mut rng = Rng::new(71);
-    // The batch; of x, y, b, gamma and the cotangent; M and N.
-    let cases: [(&[usize], [&[usize]; 5], usize, usize); 7] = [
+    let cases: [Case; 7] = [
         (&[3], [&[3], &[3], &[3], &[3], &[3]], 20, 33),
         (&[3], [&[3], &[], &[1], &[], &[3]], 20, 33),
         (&[4], [&[], &[], &[], &[4], &[4]], 5, 40),
