@@ -2,7 +2,7 @@
 //! out: an expression, which is worked out when it is evaluated, tile by tile. An M x N matrix
 //! is never stored, and arrays are never copied.
 //!
-//! ```no_run
+//! ```
 //! use ndarray::{Array2, array};
 //! use tilefold::{Axis, LazyTensor};
 //!

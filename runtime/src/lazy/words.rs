@@ -262,3 +262,17 @@ pub(super) fn input<T: Element>(
     );
     Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
 }
+
+pub(super) fn batched(batch: &[usize]) -> Error {
+    let message = format!("expression: the value has batch dimensions {batch:?}");
+    Error::new(Code::Batch, message).help("call eval_nd, or take_nd, which give arrays of any rank")
+}
+
+pub(super) fn summed_gradient(name: &str, place: Place) -> Error {
+    let message = format!(
+        "{name} at {}: an operand is a gradient that is summed over batch dimensions",
+        at(place)
+    );
+    Error::new(Code::Derivative, message)
+        .help("evaluate it first, and make a LazyTensor of the array")
+}
