@@ -101,6 +101,8 @@ codes! {
     Derivative = 72,
     /// A formula is not linked, and nothing else may run it.
     NoExecutor = 73,
+    /// A formula is too long for the interpreter.
+    TooLong = 74,
 }
 
 impl fmt::Display for Code {

@@ -65,6 +65,8 @@ mod error;
 mod formula;
 #[allow(unsafe_code)]
 mod host;
+#[cfg(feature = "lazy")]
+mod interp;
 #[allow(unsafe_code)]
 mod kernel;
 #[cfg(feature = "lazy")]
@@ -94,6 +96,8 @@ pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
 pub use self::formula::{Formula, Instance, select};
+#[cfg(feature = "lazy")]
+pub use self::interp::Interpreted;
 pub use self::kernel::{Axis, Kernel, Stage, Value};
 #[cfg(feature = "lazy")]
 pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};

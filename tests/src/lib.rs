@@ -15,6 +15,8 @@ pub mod emulated;
 pub mod finite;
 pub mod folds;
 pub mod generate;
+mod held;
+pub mod interpreted;
 pub mod native;
 pub mod oracle;
 pub mod pieces;
