@@ -1,12 +1,52 @@
-//! Arrays of a problem in the type that a kernel reads.
+//! Arrays of a problem in the type that a kernel reads. Goes in: a problem, and what runs on its
+//! arrays. Comes out: the results as float64.
 
 use ndarray::Array2;
-use tilefold::{Complex, Component, Element, Operand, OutputMut, bf16, f16};
-use tilefold_compiler::ir::Kind;
+use tilefold::{Complex, Component, Element, Error, Operand, OutputMut, Report, bf16, f16};
 use tilefold_compiler::ir::eval::Matrix;
+use tilefold_compiler::ir::{Kind, Storage};
+
+use crate::problem::Problem;
+
+/// Calls `run` with the problem's arrays in a type, and with arrays for its results.
+///
+/// # Errors
+/// What `run` says.
+pub fn call(
+    problem: &Problem,
+    storage: Storage,
+    run: impl FnMut(&[Operand<'_>], Vec<OutputMut<'_>>) -> Result<Report, Error>,
+) -> Result<(Vec<Matrix>, Report), Error> {
+    match storage {
+        Storage::F16 => call_in::<f16>(problem, run),
+        Storage::BF16 => call_in::<bf16>(problem, run),
+        Storage::F32 => call_in::<f32>(problem, run),
+        Storage::F64 => call_in::<f64>(problem, run),
+    }
+}
+
+fn call_in<T: Scalar>(
+    problem: &Problem,
+    mut run: impl FnMut(&[Operand<'_>], Vec<OutputMut<'_>>) -> Result<Report, Error>,
+) -> Result<(Vec<Matrix>, Report), Error> {
+    let formula = &problem.formula;
+    let inputs = formula.inputs.iter().zip(&problem.inputs);
+    let inputs: Vec<Held<T>> = inputs.map(|(input, m)| Held::new(input.kind, m)).collect();
+    let operands: Vec<_> = inputs.iter().map(Held::operand).collect();
+    let outputs = formula.outputs.iter().map(|output| {
+        let rows = [problem.m, problem.n, 1][output.axis.map_or(2, |axis| axis as usize)];
+        let cols = formula.dim(output.expr);
+        // What is left of it would be seen.
+        let empty = Matrix { rows, cols, data: vec![-77.0; rows * cols] };
+        Held::new(formula.kind(output.expr), &empty)
+    });
+    let mut outputs: Vec<Held<T>> = outputs.collect();
+    let report = run(&operands, outputs.iter_mut().map(Held::output).collect())?;
+    Ok((outputs.iter().map(Held::matrix).collect(), report))
+}
 
 /// A scalar that arrays of float64 convert to and from.
-pub(crate) trait Scalar: Element {
+trait Scalar: Element {
     fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
 }
@@ -48,7 +88,7 @@ impl Scalar for f64 {
 }
 
 /// An input as the kernel reads it, or an output as it writes it.
-pub(crate) enum Held<T> {
+enum Held<T> {
     Reals(Array2<T>),
     Complex(Array2<Complex<T>>),
     Integers(Array2<i64>),

@@ -15,7 +15,7 @@ pub mod emulated;
 pub mod finite;
 pub mod folds;
 pub mod generate;
-mod held;
+pub mod held;
 pub mod interpreted;
 pub mod native;
 pub mod oracle;

@@ -5,9 +5,9 @@ use tilefold::{Call, Complex, Component, Error, Kernel, Level, Options, Outputs,
 use tilefold::{bf16, f16};
 use tilefold_compiler::emit::{self, KernelText};
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Formula, Kind, Storage};
+use tilefold_compiler::ir::{Formula, Storage};
 
-use crate::held::{Held, Scalar};
+use crate::held;
 use crate::problem::Problem;
 use crate::toolchain::{self, Product, Source};
 
@@ -101,12 +101,12 @@ impl Native {
     ) -> Result<Vec<Matrix>, Error> {
         let dtype = dtype.into();
         let kernel = self.kernel(n, dtype);
-        match dtype {
-            Storage::F16 => run::<f16>(kernel, level, problem),
-            Storage::BF16 => run::<bf16>(kernel, level, problem),
-            Storage::F32 => run::<f32>(kernel, level, problem),
-            Storage::F64 => run::<f64>(kernel, level, problem),
-        }
+        let options = Options::new().executor(Policy::Cpu).level(level);
+        let rows = Some((problem.m, problem.n));
+        let run = |inputs: &[Operand<'_>], outputs: Vec<OutputMut<'_>>| {
+            tilefold::run(kernel, inputs, outputs, rows, &options)
+        };
+        held::call(problem, dtype, run).map(|(found, _)| found)
     }
 }
 
@@ -206,40 +206,4 @@ fn words(level: Level) -> (&'static str, &'static str, u32) {
         Level::Neon => ("NEON", "armv8-a", 16),
         other => panic!("no flags are known for {other}"),
     }
-}
-
-fn run<T: Scalar>(
-    kernel: &'static Kernel,
-    level: Level,
-    problem: &Problem,
-) -> Result<Vec<Matrix>, Error> {
-    let inputs = || problem.formula.inputs.iter().zip(&problem.inputs);
-    let arrays: Vec<Held<T>> = inputs().map(|(input, m)| Held::new(input.kind, m)).collect();
-    let options = Options::new().executor(Policy::Cpu).level(level);
-    let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
-    for ((input, _), array) in inputs().zip(&arrays) {
-        call = call.arg(&input.name, array.operand());
-    }
-    let mut results = call.run()?;
-    let f = &problem.formula;
-    let take = |o: &tilefold_compiler::ir::Output| match f.kind(o.expr) {
-        Kind::Real => matrix(&mut results, &o.name, |x: T| vec![x.to_f64()]),
-        Kind::Complex => {
-            matrix(&mut results, &o.name, |z: Complex<T>| vec![z.re.to_f64(), z.im.to_f64()])
-        }
-        Kind::Int => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
-    };
-    f.outputs.iter().map(take).collect()
-}
-
-/// An output, with the scalars of each of its entries side by side.
-fn matrix<T: Component>(
-    results: &mut Outputs,
-    name: &str,
-    scalars: impl Fn(T) -> Vec<f64>,
-) -> Result<Matrix, Error> {
-    let array = results.take::<T>(name)?;
-    let (rows, cols) = array.dim();
-    let cols = cols * scalars(T::default()).len();
-    Ok(Matrix { rows, cols, data: array.into_iter().flat_map(scalars).collect() })
 }

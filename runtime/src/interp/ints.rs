@@ -147,7 +147,7 @@ impl<T: Float> Lower<'_, T> {
             Op::Ne => Binary::Ne,
             Op::Lt => Binary::Lt,
             Op::Le => Binary::Le,
-            _ => return self.to_real(&limbs[0]),
+            _ => return self.near_real(&limbs[0]),
         };
         let count = limbs.iter().map(Vec::len).max().unwrap_or(2);
         for all in &mut limbs {
@@ -169,7 +169,7 @@ impl<T: Float> Lower<'_, T> {
         self.ternary(Ternary::Where, [top, top, rest])
     }
 
-    fn to_real(&mut self, limbs: &[Operand<T>]) -> Operand<T> {
+    fn near_real(&mut self, limbs: &[Operand<T>]) -> Operand<T> {
         match *limbs {
             [low, middle, top] => {
                 let out = self.fresh();

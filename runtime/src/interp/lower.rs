@@ -20,6 +20,12 @@ const MOST_INSTRS: usize = 1 << 19;
 /// Longest way down an expression before what lies below is worked out first.
 const MOST_DEPTH: u32 = 100;
 
+/// Makes an operand of a packed word.
+pub(super) type Word<T> = fn(u32) -> Operand<T>;
+
+/// A component of a value.
+type Component = (ExprId, usize);
+
 /// Writes the program of one place.
 pub(super) struct Lower<'a, T> {
     pub plan: &'a Plan,
@@ -166,9 +172,9 @@ impl<'a, T: Float> Lower<'a, T> {
     }
 
     /// Where a value lies that another place hands over: the word of its first component.
-    pub(super) fn handed(&self, id: ExprId) -> Option<(fn(u32) -> Operand<T>, usize)> {
+    pub(super) fn handed(&self, id: ExprId) -> Option<(Word<T>, usize)> {
         let place = self.places.of(id);
-        let word: fn(u32) -> Operand<T> = match place {
+        let word: Word<T> = match place {
             _ if place == self.place => return None,
             Place::Launch => Operand::Param,
             Place::Row => Operand::Row,
@@ -222,7 +228,7 @@ impl<'a, T: Float> Lower<'a, T> {
                 let (at_f, at_g) = contraction.start(k);
                 let steps = contraction.steps().into_iter();
                 let pairs: Vec<_> =
-                    steps.map(|(f, g)| ((args[0], at_f + f), (args[1], at_g + g))).collect();
+                    steps.map(|(f, g)| [(args[0], at_f + f), (args[1], at_g + g)]).collect();
                 self.chain(Term::Product, &pairs)
             }
             // Moves are looked through, composites never become nodes.
@@ -317,16 +323,16 @@ impl<'a, T: Float> Lower<'a, T> {
     }
 
     fn products(&mut self, term: Term, args: &[ExprId], dim: usize) -> Operand<T> {
-        let pairs: Vec<_> = (0..dim).map(|k| ((args[0], k), (args[1], k))).collect();
+        let pairs: Vec<_> = (0..dim).map(|k| [(args[0], k), (args[1], k)]).collect();
         self.chain(term, &pairs)
     }
 
     /// A sum of terms. Packed operands take one instruction, others one a term, so that registers
     /// of one term are free for the next.
-    fn chain(&mut self, term: Term, pairs: &[((ExprId, usize), (ExprId, usize))]) -> Operand<T> {
+    fn chain(&mut self, term: Term, pairs: &[[Component; 2]]) -> Operand<T> {
         let mut sum = None;
         let mut packed = Vec::new();
-        for &((a, ka), (b, kb)) in pairs {
+        for &[(a, ka), (b, kb)] in pairs {
             let mut args = [self.component(a, ka), self.component(b, kb)];
             // The row first: either order is the same number.
             args.sort_by_key(Operand::is_number);

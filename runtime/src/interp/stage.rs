@@ -7,8 +7,9 @@ use tilefold_compiler::ir::{Accumulation, ExprId, Kind, Node};
 use tilefold_compiler::reduce::StateKind;
 use tilefold_compiler::schedule::{Place, Places, Plan, Stage, reduction, weight};
 
+use super::acc::Acc;
 use super::exec::{Door, Machine, Packs};
-use super::folds::{Acc, Folding, TILE};
+use super::folds::{Folding, TILE};
 use super::levels;
 use super::lower::Lower;
 use super::math::Float;
@@ -61,8 +62,8 @@ impl<T: Float> StageProgram<T> {
             lower.finish()
         };
         let mut pair = lower(Place::Pair);
-        for n in 0..accs.len() {
-            fold(&mut pair, n, &accs[n]);
+        for (n, acc) in accs.iter().enumerate() {
+            fold(&mut pair, n, acc);
         }
         let pair = pair.finish()?;
         let mut finish = lower(Place::Finish);
@@ -240,18 +241,12 @@ fn pair_ops(plan: &Plan, places: &Places) -> f64 {
         .sum();
     let folded = places.accumulators().iter().map(|group| {
         let r = reduction(f, group[0]);
-        match r.args.len() {
-            _ if reduces_exps(plan, group) => {
-                12.0 + 2.0 * weight(f, group).map_or(0, |w| f.dim(w)) as f64
-            }
+        match r.reducer.def().emit.state {
+            StateKind::ShiftedExp => 12.0 + 2.0 * weight(f, group).map_or(0, |w| f.dim(w)) as f64,
             _ => f.dim(r.args[0]) as f64,
         }
     });
     computed + folded.sum::<f64>()
-}
-
-fn reduces_exps(plan: &Plan, group: &[ExprId]) -> bool {
-    reduction(&plan.formula, group[0]).reducer.def().emit.state == StateKind::ShiftedExp
 }
 
 /// A stage's programs at an instruction level.
