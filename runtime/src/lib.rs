@@ -41,7 +41,7 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `call` and `formula` are the ways in, and `words` has every error message. Unsafe code is in
+//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error message. Unsafe code is in
 //! `kernel`, `host` and `cuda`, and in the unsafe constructors of `operand` and `formula`.
 
 #![deny(unsafe_code)]
@@ -61,21 +61,29 @@ pub mod cluster;
 pub mod cuda;
 mod element;
 mod error;
+#[cfg(feature = "lazy")]
+mod files;
 #[allow(unsafe_code)]
 mod formula;
 #[allow(unsafe_code)]
 mod host;
 #[cfg(feature = "lazy")]
 mod interp;
+#[cfg(feature = "jit")]
+#[allow(unsafe_code)]
+pub mod jit;
 #[allow(unsafe_code)]
 mod kernel;
 #[cfg(feature = "lazy")]
 pub mod lazy;
 mod level;
+pub mod linear;
 #[allow(unsafe_code)]
 mod operand;
 mod options;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub mod record;
 mod report;
 mod run;
 mod words;
@@ -99,11 +107,13 @@ pub use self::formula::{Formula, Instance, select};
 #[cfg(feature = "lazy")]
 pub use self::interp::Interpreted;
 pub use self::kernel::{Axis, Kernel, Stage, Value};
+#[cfg(feature = "text")]
+pub use self::lazy::Genred;
 #[cfg(feature = "lazy")]
 pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
-pub use self::options::{Options, Policy};
+pub use self::options::{Options, Policy, Tiers};
 pub use self::ranges::Ranges;
 pub use self::report::{Executor, Report, StageReport};
 pub use self::run::run;

@@ -1,6 +1,7 @@
 //! How a call runs. Goes in: the caller's wishes. Comes out: a record of them. It never changes
 //! the result beyond the choice of executor and level.
 
+use std::ops::BitOr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::level::Level;
@@ -17,6 +18,44 @@ pub enum Policy {
     Cpu,
     /// CUDA only: without a device the call is an error.
     Cuda,
+}
+
+/// Where code for an expression may come from; a set. What is allowed is tried from left to right:
+/// linked, jit, interpreted.
+///
+/// ```
+/// use tilefold::{Options, Tiers};
+///
+/// // An error, rather than a slower way, where a formula was not compiled ahead of time.
+/// let frozen = Options::new().tiers(Tiers::LINKED);
+/// let portable = Options::new().tiers(Tiers::LINKED | Tiers::INTERPRETED);
+/// # let _ = (frozen, portable);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tiers(u8);
+
+impl Tiers {
+    /// Compiled ahead of time and linked, see `register`.
+    pub const LINKED: Tiers = Tiers(1);
+    /// Compiled by the machine's C++ compiler when it is first met; needs the feature `jit`.
+    pub const JIT: Tiers = Tiers(2);
+    /// Interpreted: always there, at about half the speed.
+    pub const INTERPRETED: Tiers = Tiers(4);
+    /// All of them: the default. Small calls are interpreted rather than compiled.
+    pub const ALL: Tiers = Tiers(7);
+
+    /// Whether all of `other` is allowed.
+    pub const fn contains(self, other: Tiers) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Tiers {
+    type Output = Tiers;
+
+    fn bitor(self, other: Tiers) -> Tiers {
+        Tiers(self.0 | other.0)
+    }
 }
 
 /// Wishes for one call.
@@ -36,6 +75,7 @@ pub struct Options<'a> {
     pub(crate) level: Option<Level>,
     pub(crate) policy: Policy,
     pub(crate) device: usize,
+    pub(crate) tiers: Option<Tiers>,
 }
 
 impl<'a> Options<'a> {
@@ -73,6 +113,13 @@ impl<'a> Options<'a> {
     /// The CUDA device, counted from 0.
     pub fn device(mut self, ordinal: usize) -> Options<'a> {
         self.device = ordinal;
+        self
+    }
+
+    /// Where code for an expression may come from, instead of what `allow` says for the whole
+    /// program. Kernels that are called directly are there already.
+    pub fn tiers(mut self, tiers: Tiers) -> Options<'a> {
+        self.tiers = Some(tiers);
         self
     }
 

@@ -135,7 +135,8 @@ fn strided_inputs_and_outputs_in_place() {
     let call = call.out("a", a.slice_mut(s![1..21, ..]));
     call.options(Options::new().executor(Policy::Cuda)).run_into().unwrap();
     let dense = self::call(dot(b"image"), &x.to_owned(), &y, Policy::Cpu).unwrap().take("a");
-    assert_eq!(a.slice(s![1..21, ..]), dense.unwrap());
+    let dense: Array2<f32> = dense.unwrap();
+    assert_eq!(a.slice(s![1..21, ..]), dense);
     assert_eq!((a[[0, 0]], a[[21, 0]]), (7.0, 7.0));
 }
 

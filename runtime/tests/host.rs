@@ -88,8 +88,8 @@ fn vectors_and_scalars_are_columns_and_parameters() {
     let columns: Array2<f64> = columns.unwrap();
     let (x, y) = (x.column(0), y.column(0));
     let reversed = y.slice(s![..;-1]);
-    let vectors = Call::new(kernel).arg("x", x).arg("y", reversed).run().unwrap().take("dist");
-    assert_eq!(columns, vectors.unwrap());
+    let mut vectors = Call::new(kernel).arg("x", x).arg("y", reversed).run().unwrap();
+    assert_eq!(columns, vectors.take::<f64>("dist").unwrap());
 
     let (x, y) = (rough::<f64>(5, 2), rough::<f64>(7, 2));
     let dot = |gamma: Operand| {

@@ -154,10 +154,15 @@ pub fn is_fragile(op: Op) -> bool {
 pub fn smooth_sample(call: &Call, rng: &mut Rng, margin: f64) -> Vec<Vec<f64>> {
     loop {
         let args = sample(call, rng);
-        if distance_to_kink(call, &args) > margin {
+        if is_smooth(call, &args, margin) {
             return args;
         }
     }
+}
+
+/// Whether the operation is smooth within `margin` of every component of the arguments.
+pub fn is_smooth(call: &Call, args: &[Vec<f64>], margin: f64) -> bool {
+    distance_to_kink(call, args) > margin
 }
 
 /// Whether the operation jumps or bends somewhere within its domain.

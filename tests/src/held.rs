@@ -46,7 +46,7 @@ fn call_in<T: Scalar>(
 }
 
 /// A scalar that arrays of float64 convert to and from.
-trait Scalar: Element {
+pub(crate) trait Scalar: Element {
     fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
 }
@@ -88,7 +88,7 @@ impl Scalar for f64 {
 }
 
 /// An input as the kernel reads it, or an output as it writes it.
-enum Held<T> {
+pub(crate) enum Held<T> {
     Reals(Array2<T>),
     Complex(Array2<Complex<T>>),
     Integers(Array2<i64>),

@@ -17,6 +17,8 @@ pub mod folds;
 pub mod generate;
 pub mod held;
 pub mod interpreted;
+pub mod lazy_rows;
+pub mod methods;
 pub mod native;
 pub mod oracle;
 pub mod pieces;

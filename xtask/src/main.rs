@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{book, build_formulas, conformance, demo, doctor, explain, test};
+use xtask::{book, build_formulas, conformance, demo, doctor, explain, methods, test};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -23,6 +23,7 @@ enum Command {
     Explain(explain::Arguments),
     Conformance(conformance::Arguments),
     Book(book::Arguments),
+    Methods(methods::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
+        Command::Methods(arguments) => methods::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@
 //! named in these modules. Nothing here reads files, simplifies or emits, and derivatives are those
 //! of [`crate::passes`].
 
+mod aliases;
 mod ast;
 mod calls;
 mod functions;
@@ -27,6 +28,7 @@ mod tests;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::ir::{Formula, Storage};
 
+pub use aliases::aliases;
 pub use keops::{Spec, Variable, forms, keops, reductions};
 pub use names::CONSTANTS;
 pub use symbolic::table as operators;

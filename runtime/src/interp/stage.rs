@@ -359,7 +359,7 @@ impl<T: Float> AtLevel<'_, T> {
     }
 }
 
-const NOTHING: Packed<'static> = Packed { params: &[], rows: &[], cols: &[] };
+const NOTHING: Packed<'static> = Packed { params: &[], rows: &[], cols: &[], skip: 0 };
 
 impl<T: Float> Program for AtLevel<'_, T> {
     fn params(&self, table: &Table, params: &mut [Line]) {
@@ -398,7 +398,8 @@ impl<T: Float> Program for AtLevel<'_, T> {
         let lines = |numbers: usize| vec![Line::ZERO; lines_of(numbers * size_of::<T>())];
         let mut registers = lines(program.pair.registers * stride);
         let mut scratch = lines(Acc::sizes(&program.accs)[0] * LANES);
-        let packs = self.packs(packed);
+        let mut packs = self.packs(packed);
+        packs.cols = &packs.cols[packed.skip * packs.col_words..];
         let mut machine = Machine {
             packs,
             registers: floats_mut(&mut registers),

@@ -6,7 +6,7 @@ use std::panic::Location;
 
 use tilefold_compiler::ir::{Facts, Stratum};
 
-use super::node::{Derivative, DerivativeKind, Node, What, mistake, shared};
+use super::node::{Derivative, DerivativeKind, Extent, Node, What, mistake, shared};
 use super::{LazyTensor, words};
 use crate::element::Element;
 use crate::error::Error;
@@ -42,7 +42,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
             first_mistake(&of)?;
             alike("vjp", ("the seed", &seed), ("the value", self), at)?;
             is_variable("vjp", variable, at)?;
-            let (_, batch) = shared("vjp", &of, at)?;
+            let batch = shared("vjp", &of, at)?.batch;
             derivative(DerivativeKind::Vjp, &of, variable.node.facts, variable, batch)
         };
         LazyTensor::from(made().unwrap_or_else(mistake))
@@ -152,7 +152,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
             of.extend([variable, direction]);
         }
         first_mistake(&of)?;
-        let (_, batch) = shared(name, &of, at)?;
+        let batch = shared(name, &of, at)?.batch;
         derivative(kind, &of, self.node.facts, self, batch)
     }
 
@@ -172,7 +172,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
             if let Some(seed) = seed {
                 alike_in_dim(name, ("the seed", seed), ("the value", self), at)?;
             }
-            let (mut rows, batch) = shared(name, &of, at)?;
+            let Extent { mut rows, batch } = shared(name, &of, at)?;
             let (value, var) = (self.node.facts, variable.node.facts);
             let square = kind == DerivativeKind::Divergence
                 || (kind == DerivativeKind::Trace && value.dim != 1);

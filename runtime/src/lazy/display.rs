@@ -59,9 +59,24 @@ fn spell<T: Element>(f: &mut fmt::Formatter<'_>, node: &Node<'_, T>, depth: usiz
             params.iter().try_for_each(|param| write!(f, ", {param}"))?;
             f.write_str(")")
         }
+        What::Masked(args) => {
+            f.write_str("masked(")?;
+            list(f, args, depth)?;
+            f.write_str(")")
+        }
         What::Fold(fold) => {
             write!(f, "{}[{}](", fold.reducer.def().name, fold.axis)?;
             list(f, &fold.args, depth)?;
+            if let Some(mask) = &fold.mask {
+                f.write_str(" where ")?;
+                spell(f, &mask.node, depth - 1)?;
+            }
+            f.write_str(")")
+        }
+        #[cfg(feature = "text")]
+        What::Call(_, n, args) => {
+            write!(f, "genred{n}(")?;
+            list(f, args, depth)?;
             f.write_str(")")
         }
         What::Derivative(derivative) => {

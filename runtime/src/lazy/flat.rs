@@ -5,19 +5,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(feature = "text")]
+use tilefold_compiler::ir;
 use tilefold_compiler::ir::{
     Accumulation, Axis, BuildError, ExprId, Formula, Kind, Reduction, Stratum,
 };
 use tilefold_compiler::passes::{self, GradError, operators};
 
 use super::LazyTensor;
-use super::node::{Derivative, DerivativeKind, Fold, Node, What};
+use super::node::{Derivative, DerivativeKind, Fold, Leaf, Node, What};
+use super::quick::Quick;
 use crate::element::Element;
-use crate::operand::Operand;
 
 /// An expression whose nodes have numbers: operands before their users.
 pub(super) struct Flat<'e, 'a, T> {
-    nodes: Vec<(&'e Node<'a, T>, Vec<u32>)>,
+    nodes: Vec<&'e Node<'a, T>>,
+    /// The operands of all nodes, one after the other.
+    args: Vec<u32>,
     roots: Vec<u32>,
     /// What the formula reads, in the order of its inputs.
     pub inputs: Vec<Input<'e, 'a, T>>,
@@ -28,7 +32,7 @@ pub(super) struct Flat<'e, 'a, T> {
 /// What a formula reads.
 #[derive(Clone, Copy)]
 pub(super) enum Input<'e, 'a, T> {
-    Array(&'e Operand<'a>, &'e Node<'a, T>),
+    Array(&'e Leaf<'a>, &'e Node<'a, T>),
     Number(&'e T),
 }
 
@@ -50,6 +54,9 @@ impl From<GradError> for Unbuilt {
     }
 }
 
+/// The number of each node that was met.
+type Numbers<'a, T> = HashMap<*const Node<'a, T>, u32, Quick>;
+
 /// How the sums of a formula are worked out, and which rules may simplify it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Manner {
@@ -61,13 +68,14 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
     pub fn new(roots: &[&'e LazyTensor<'a, T>], manner: Manner) -> Flat<'e, 'a, T> {
         let mut flat = Flat {
             nodes: Vec::with_capacity(16),
+            args: Vec::with_capacity(32),
             roots: Vec::with_capacity(roots.len()),
             inputs: Vec::with_capacity(4),
-            structure: Vec::with_capacity(128),
+            structure: Vec::with_capacity(512),
         };
         let acc = manner.acc as u8;
         flat.structure.extend([T::DTYPE as u8, acc, u8::from(manner.relaxed)]);
-        let mut numbers: HashMap<*const Node<'a, T>, u32> = HashMap::new();
+        let mut numbers: Numbers<'a, T> = HashMap::with_capacity_and_hasher(16, Quick::default());
         for root in roots {
             let root = flat.number(&root.node, &mut numbers);
             flat.roots.push(root);
@@ -78,11 +86,7 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
     }
 
     /// Numbers a node and all that it reads. A loop, as chains may be long.
-    fn number(
-        &mut self,
-        root: &'e Arc<Node<'a, T>>,
-        numbers: &mut HashMap<*const Node<'a, T>, u32>,
-    ) -> u32 {
+    fn number(&mut self, root: &'e Arc<Node<'a, T>>, numbers: &mut Numbers<'a, T>) -> u32 {
         let mut todo: Vec<(&'e Node<'a, T>, bool)> = vec![(root, false)];
         while let Some((node, read)) = todo.pop() {
             if numbers.contains_key(&std::ptr::from_ref(node)) {
@@ -95,39 +99,41 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 todo[first..].reverse();
                 continue;
             }
-            let args = node.args().map(|arg| numbers[&Arc::as_ptr(&arg.node)]).collect();
-            let number = self.add(node, args);
+            let number = self.add(node, numbers);
             numbers.insert(node, number);
         }
         numbers[&Arc::as_ptr(root)]
     }
 
-    fn add(&mut self, node: &'e Node<'a, T>, args: Vec<u32>) -> u32 {
+    fn add(&mut self, node: &'e Node<'a, T>, numbers: &Numbers<'a, T>) -> u32 {
         if let Some(same) = self.same_array(node) {
             return same;
         }
-        self.describe(node, &args);
+        let first = self.args.len();
+        self.args.extend(node.args().map(|arg| numbers[&Arc::as_ptr(&arg.node)]));
+        self.describe(node, first);
         match &node.what {
-            What::Array(operand) => self.inputs.push(Input::Array(operand, node)),
+            What::Array(leaf) => self.inputs.push(Input::Array(leaf, node)),
             What::Number(number) => self.inputs.push(Input::Number(number)),
             _ => (),
         }
-        self.nodes.push((node, args));
+        self.nodes.push(node);
         self.nodes.len() as u32 - 1
     }
 
     /// The node of an array that was met before: one array is one input.
     fn same_array(&self, node: &Node<'a, T>) -> Option<u32> {
-        let What::Array(operand) = &node.what else { return None };
-        let same = |(other, _): &(&Node<'a, T>, Vec<u32>)| match &other.what {
-            What::Array(known) => known.is_same(operand) && other.facts == node.facts,
+        let What::Array(leaf) = &node.what else { return None };
+        let same = |other: &&Node<'a, T>| match &other.what {
+            What::Array(known) => known.is_same(leaf) && other.facts == node.facts,
             _ => false,
         };
         self.nodes.iter().position(same).map(|n| n as u32)
     }
 
-    fn describe(&mut self, node: &Node<'a, T>, args: &[u32]) {
-        let out = &mut self.structure;
+    /// Adds a node to the structure; its operands begin at `first`.
+    fn describe(&mut self, node: &Node<'a, T>, first: usize) {
+        let (out, args) = (&mut self.structure, &self.args[first..]);
         match &node.what {
             What::Array(_) | What::Number(_) => {
                 out.extend([b'x', node.facts.stratum as u8, node.facts.kind as u8]);
@@ -149,7 +155,14 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 out.extend([b'f', fold.reducer as u8, fold.axis as u8, masked]);
                 out.extend((fold.k as u64).to_le_bytes());
             }
+            #[cfg(feature = "text")]
+            What::Call(function, n, _) => {
+                out.push(b't');
+                out.extend(function.key.bytes());
+                out.extend((*n as u32).to_le_bytes());
+            }
             What::Derivative(derivative) => out.extend([b'd', derivative.kind as u8]),
+            What::Masked(_) => out.push(b'm'),
             What::Mistake(_) => out.push(b'!'),
         }
         out.extend((args.len() as u32).to_le_bytes());
@@ -171,7 +184,10 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
         }
         let mut ids: Vec<ExprId> = Vec::with_capacity(self.nodes.len());
         let mut inputs = 0;
-        for (node, args) in &self.nodes {
+        let mut rest = self.args.as_slice();
+        for node in &self.nodes {
+            let (args, after) = rest.split_at(node.args().count());
+            rest = after;
             let args: Vec<ExprId> = args.iter().map(|&arg| ids[arg as usize]).collect();
             let id = match &node.what {
                 What::Array(_) | What::Number(_) => {
@@ -182,14 +198,21 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 What::Pos(axis) => f.pos(*axis),
                 What::Op(op, _, params) => f.op(*op, &args, params)?,
                 What::Fold(fold) => f.reduce(reduction(fold, args))?,
+                #[cfg(feature = "text")]
+                What::Call(function, n, _) => {
+                    let g = &function.formula;
+                    ir::inline(&mut f, g, g.outputs[*n].expr, &args)?
+                }
                 What::Derivative(derivative) => derive(&mut f, derivative, &args)?,
-                What::Mistake(_) => unreachable!("mistakes are reported before"),
+                What::Masked(_) | What::Mistake(_) => {
+                    unreachable!("`evaluate` refuses mistakes, `fold` takes masks apart")
+                }
             };
             ids.push(id);
         }
         for (n, &root) in self.roots.iter().enumerate() {
-            let (node, _) = &self.nodes[root as usize];
-            f.output(&format!("a{n}"), axis_of(node.facts.stratum), ids[root as usize])?;
+            let axis = axis_of(self.nodes[root as usize].facts.stratum);
+            f.output(&format!("a{n}"), axis, ids[root as usize])?;
         }
         Ok(f)
     }

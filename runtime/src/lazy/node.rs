@@ -12,12 +12,16 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use tilefold_compiler::ir::standin::{self, StandIn};
-use tilefold_compiler::ir::{Axis, BuildError, Facts, Real, Reduction, Stratum};
+use tilefold_compiler::ir::{Axis, BuildError, Facts, Kind, Real, Reduction, Stratum};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
-use super::{LazyTensor, words};
-use crate::element::Element;
+#[cfg(feature = "text")]
+use super::genred::Function;
+use super::quick::Quick;
+use super::source::Source;
+use super::{IntoLazy, LazyTensor, words};
+use crate::element::{ComponentType, Element};
 use crate::error::Error;
 use crate::operand::Operand;
 
@@ -33,8 +37,8 @@ pub(crate) struct Node<'a, T> {
 
 /// What a node is.
 pub(crate) enum What<'a, T> {
-    /// An array of the caller.
-    Array(Operand<'a>),
+    /// An array.
+    Array(Leaf<'a>),
     /// A number that is passed with every call, so that formulas differ in no number.
     Number(T),
     /// A number that is part of the formula.
@@ -43,12 +47,37 @@ pub(crate) enum What<'a, T> {
     Pos(Axis),
     /// An operation with its literal integers.
     Op(Op, Vec<LazyTensor<'a, T>>, Box<[i64]>),
+    /// A value and the condition under which a fold takes it.
+    Masked(Vec<LazyTensor<'a, T>>),
     /// A fold over an axis.
     Fold(Fold<'a, T>),
+    /// An output of a formula that was written as text.
+    #[cfg(feature = "text")]
+    Call(Arc<Function>, usize, Vec<LazyTensor<'a, T>>),
     /// A derivative.
     Derivative(Derivative<'a, T>),
     /// The first mistake.
     Mistake(Error),
+}
+
+/// An array of an expression.
+#[derive(Clone)]
+pub(crate) enum Leaf<'a> {
+    /// That the caller lends.
+    View(Operand<'a>),
+    /// That another library owns; its numbers and its shape when it was met.
+    Source(Arc<dyn Source>, ComponentType, Box<[usize]>),
+}
+
+impl Leaf<'_> {
+    /// Whether both are one input of a formula, and one variable of its derivatives.
+    pub fn is_same(&self, other: &Leaf<'_>) -> bool {
+        match (self, other) {
+            (Leaf::View(a), Leaf::View(b)) => a.is_same(b),
+            (Leaf::Source(a, ..), Leaf::Source(b, ..)) => a.is_same(&**b),
+            _ => false,
+        }
+    }
 }
 
 /// A reduction of an expression.
@@ -94,7 +123,9 @@ impl<'a, T> Node<'a, T> {
     /// The nodes that this one reads, in order.
     pub fn args(&self) -> impl Iterator<Item = &LazyTensor<'a, T>> {
         let (args, mask): (&[LazyTensor<'a, T>], Option<&LazyTensor<'a, T>>) = match &self.what {
-            What::Op(_, args, _) => (args, None),
+            What::Op(_, args, _) | What::Masked(args) => (args, None),
+            #[cfg(feature = "text")]
+            What::Call(_, _, args) => (args, None),
             What::Fold(fold) => (&fold.args, fold.mask.as_ref()),
             What::Derivative(derivative) => (&derivative.args, None),
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
@@ -106,7 +137,9 @@ impl<'a, T> Node<'a, T> {
 
     fn take_args(&mut self) -> (Vec<LazyTensor<'a, T>>, Option<LazyTensor<'a, T>>) {
         match &mut self.what {
-            What::Op(_, args, _) => (std::mem::take(args), None),
+            What::Op(_, args, _) | What::Masked(args) => (std::mem::take(args), None),
+            #[cfg(feature = "text")]
+            What::Call(_, _, args) => (std::mem::take(args), None),
             What::Fold(fold) => (std::mem::take(&mut fold.args), fold.mask.take()),
             What::Derivative(derivative) => (std::mem::take(&mut derivative.args), None),
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
@@ -138,30 +171,40 @@ impl<T> Drop for Node<'_, T> {
     }
 }
 
-/// Most operands that a lookup of facts is kept for; the rest is worked out each time.
+/// Most answers of shape rules that a thread remembers.
 const MOST_KNOWN: usize = 4096;
 
 type Facted = Result<Facts, BuildError>;
 
-/// What facts of a result depend on.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// What the facts of a result depend on, where it is small enough to be remembered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Question {
     what: Asked,
-    args: Vec<StandIn>,
-    params: Vec<i64>,
+    args: [Option<StandIn>; 3],
+    params: [Option<i64>; 2],
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Asked {
     Op(Op),
+    /// Whether the last argument is a mask.
     Fold(Reducer, Axis, bool),
 }
 
 thread_local! {
-    static KNOWN: RefCell<HashMap<Question, Facted>> = RefCell::new(HashMap::new());
+    static KNOWN: RefCell<HashMap<Question, Facted, Quick>> = RefCell::default();
 }
 
-fn facts(question: Question) -> Facted {
+/// The facts of a result: remembered, or worked out.
+fn facts<T>(what: Asked, args: &[&LazyTensor<'_, T>], params: &[i64]) -> Facted {
+    let stand_ins = || args.iter().map(|arg| arg.node.stand_in());
+    let worked_out = || answer(what, &stand_ins().collect::<Vec<_>>(), params);
+    if args.len() > 3 || params.len() > 2 {
+        return worked_out();
+    }
+    let mut question = Question { what, args: [None; 3], params: [None; 2] };
+    question.args.iter_mut().zip(stand_ins()).for_each(|(slot, arg)| *slot = Some(arg));
+    question.params.iter_mut().zip(params).for_each(|(slot, &param)| *slot = Some(param));
     KNOWN.with_borrow_mut(|known| {
         if let Some(facts) = known.get(&question) {
             return facts.clone();
@@ -169,20 +212,19 @@ fn facts(question: Question) -> Facted {
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        let facts = answer(&question);
+        let facts = worked_out();
         known.insert(question, facts.clone());
         facts
     })
 }
 
-fn answer(question: &Question) -> Facted {
-    let Question { what, args, params } = question;
-    match *what {
+fn answer(what: Asked, args: &[StandIn], params: &[i64]) -> Facted {
+    match what {
         Asked::Op(op) => standin::of_op(op, args, params),
         Asked::Fold(reducer, axis, masked) => {
             let (args, mask) = match args.split_last() {
                 Some((mask, args)) if masked => (args, Some(*mask)),
-                _ => (args.as_slice(), None),
+                _ => (args, None),
             };
             let k = params.first().map_or(0, |&k| usize::try_from(k).unwrap_or(usize::MAX));
             let like = Reduction { reducer, axis, args: Vec::new(), mask: None, k };
@@ -199,13 +241,50 @@ pub(crate) fn apply<'a, T: Element>(
     params: &[i64],
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
-    let stand_ins = args.iter().map(|arg| arg.node.stand_in()).collect();
-    let question = Question { what: Asked::Op(op), args: stand_ins, params: params.to_vec() };
     let owned = || args.iter().map(|&arg| arg.clone()).collect();
-    make(op.def().name, args, at, question, || What::Op(op, owned(), params.into()))
+    let made = || What::Op(op, owned(), params.into());
+    make(op.def().name, Asked::Op(op), args, params, at, made)
 }
 
-/// Folds operands over an axis, where the mask is not zero.
+impl<'a, T: Element> LazyTensor<'a, T> {
+    /// This value where a condition holds (a scalar that is not 0): a reduction of it leaves out
+    /// the other pairs, as if they were not there. Nothing but a reduction can be done with it.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use tilefold::{Axis, LazyTensor};
+    ///
+    /// // The distance to the nearest other point.
+    /// let x = array![[0.0], [1.0], [5.0]];
+    /// let (x_i, x_j) = (LazyTensor::<f64>::i(x.view()), LazyTensor::j(x.view()));
+    /// let d = x_i.sqdist(x_j);
+    /// let other = LazyTensor::pos(Axis::I).not_equal(LazyTensor::pos(Axis::J));
+    /// assert_eq!(d.masked(other).min(Axis::J).eval()?, array![[1.0], [1.0], [16.0]]);
+    /// # Ok::<(), tilefold::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn masked(&self, condition: impl IntoLazy<'a, T>) -> LazyTensor<'a, T> {
+        let at = Location::caller();
+        let condition = condition.into_lazy();
+        let made = || {
+            let of = [self, &condition];
+            if let Some(error) = of.iter().find_map(|arg| arg.mistake()) {
+                return Err(error.clone());
+            }
+            if condition.node.facts.dim != 1 || condition.node.facts.kind == Kind::Complex {
+                return Err(words::not_a_condition(&condition, at));
+            }
+            let Extent { rows, batch } = shared("masked", &of, at)?;
+            let stratum = self.node.facts.stratum.join(condition.node.facts.stratum);
+            let facts = Facts { stratum, ..self.node.facts };
+            let what = What::Masked(vec![self.clone(), condition.clone()]);
+            Ok(Node { what, facts, rows, batch })
+        };
+        LazyTensor::from(made().unwrap_or_else(mistake))
+    }
+}
+
+/// Folds operands over an axis, where the mask is not zero. A masked operand brings its mask.
 pub(crate) fn fold<'a, T: Element>(
     reducer: Reducer,
     axis: Axis,
@@ -213,37 +292,44 @@ pub(crate) fn fold<'a, T: Element>(
     (mask, k): (Option<&LazyTensor<'a, T>>, usize),
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
+    if let [first, rest @ ..] = args
+        && let What::Masked(of) = &first.node.what
+        && let [value, condition] = of.as_slice()
+        && mask.is_none()
+    {
+        let args: Vec<&LazyTensor<'a, T>> =
+            [value].into_iter().chain(rest.iter().copied()).collect();
+        return fold(reducer, axis, &args, (Some(condition), k), at);
+    }
     let all: Vec<&LazyTensor<'a, T>> = args.iter().copied().chain(mask).collect();
-    let question = Question {
-        what: Asked::Fold(reducer, axis, mask.is_some()),
-        args: all.iter().map(|arg| arg.node.stand_in()).collect(),
-        params: vec![i64::try_from(k).unwrap_or(i64::MAX)],
-    };
+    let asked = Asked::Fold(reducer, axis, mask.is_some());
+    let params = [i64::try_from(k).unwrap_or(i64::MAX)];
     let what = || {
         let args = args.iter().map(|&arg| arg.clone()).collect();
         What::Fold(Fold { reducer, axis, args, mask: mask.cloned(), k })
     };
-    make(reducer.def().name, &all, at, question, what)
+    make(reducer.def().name, asked, &all, &params, at, what)
 }
 
 fn make<'a, T: Element>(
     name: &str,
+    asked: Asked,
     args: &[&LazyTensor<'a, T>],
+    params: &[i64],
     at: &'static Location<'static>,
-    question: Question,
     what: impl FnOnce() -> What<'a, T>,
 ) -> LazyTensor<'a, T> {
     if let Some(&mistaken) = args.iter().find(|arg| arg.mistake().is_some()) {
         return mistaken.clone();
     }
-    let reduced = match question.what {
-        Asked::Op(_) => None,
-        Asked::Fold(_, axis, _) => Some(axis),
-    };
     let made = || -> Result<Node<'a, T>, Error> {
-        let (mut rows, batch) = shared(name, args, at)?;
-        let facts = facts(question).map_err(|why| words::misfit(name, &why, args, at))?;
-        if let Some(axis) = reduced {
+        if args.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
+            return Err(words::masked(name, at));
+        }
+        let Extent { mut rows, batch } = shared(name, args, at)?;
+        let facts =
+            facts(asked, args, params).map_err(|why| words::misfit(name, &why, args, at))?;
+        if let Asked::Fold(_, axis, _) = asked {
             rows[axis as usize] = None;
         }
         Ok(Node { what: what(), facts, rows, batch })
@@ -251,16 +337,22 @@ fn make<'a, T: Element>(
     LazyTensor::from(made().unwrap_or_else(mistake))
 }
 
-/// The rows and the batch that operands have in common.
+/// The rows of `i` and `j`, and the batch dimensions in front of them.
+pub(crate) struct Extent {
+    pub rows: [Option<usize>; 2],
+    pub batch: Box<[usize]>,
+}
+
+/// The extent that operands have in common.
 pub(crate) fn shared<T: Element>(
     name: &str,
     args: &[&LazyTensor<'_, T>],
     at: &'static Location<'static>,
-) -> Result<([Option<usize>; 2], Box<[usize]>), Error> {
-    let (mut rows, mut batch): (_, Box<[usize]>) = ([None; 2], Box::new([]));
+) -> Result<Extent, Error> {
+    let mut all = Extent { rows: [None; 2], batch: Box::new([]) };
     for arg in args {
         for axis in [Axis::I, Axis::J] {
-            let at_axis = &mut rows[axis as usize];
+            let at_axis = &mut all.rows[axis as usize];
             match (*at_axis, arg.node.rows[axis as usize]) {
                 (Some(first), Some(second)) if first != second => {
                     return Err(words::rows(name, axis, first, second, at));
@@ -269,12 +361,12 @@ pub(crate) fn shared<T: Element>(
                 _ => (),
             }
         }
-        if batch != arg.node.batch {
-            batch = broadcast(&batch, &arg.node.batch)
-                .ok_or_else(|| words::batch(name, &batch, &arg.node.batch, at))?;
+        if all.batch != arg.node.batch {
+            all.batch = broadcast(&all.batch, &arg.node.batch)
+                .ok_or_else(|| words::batch(name, &all.batch, &arg.node.batch, at))?;
         }
     }
-    Ok((rows, batch))
+    Ok(all)
 }
 
 /// NumPy's rule: dimensions are aligned at the right, and 1 fits any.

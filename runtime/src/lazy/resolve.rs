@@ -13,6 +13,7 @@ use super::{registry, words};
 use crate::element::{Dtype, Element};
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::record;
 
 /// Most expressions that are remembered.
 const MOST: usize = 1024;
@@ -25,7 +26,10 @@ pub(super) struct Known {
     linked: Option<(&'static Kernel, Vec<usize>)>,
 }
 
-static KNOWN: RwLock<Option<HashMap<Box<[u8]>, Arc<Known>>>> = RwLock::new(None);
+/// Expressions by their structure.
+type Table = HashMap<Box<[u8]>, Arc<Known>>;
+
+static KNOWN: RwLock<Option<Table>> = RwLock::new(None);
 
 /// Forgets what is known, as more formulas are linked now.
 pub(super) fn forget() {
@@ -37,19 +41,18 @@ pub(super) fn known<T: Element>(
     flat: &Flat<'_, '_, T>,
     manner: Manner,
 ) -> Result<Arc<Known>, Error> {
-    let find = |map: &Option<HashMap<Box<[u8]>, Arc<Known>>>| {
-        map.as_ref().and_then(|map| map.get(flat.structure.as_slice()).cloned())
-    };
-    if let Some(known) = find(&KNOWN.read().unwrap_or_else(PoisonError::into_inner)) {
-        return Ok(known);
+    let guard = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = guard.as_ref().and_then(|table| table.get(flat.structure.as_slice())) {
+        return Ok(known.clone());
     }
+    drop(guard);
     let known = Arc::new(Known::new(flat, manner)?);
     let mut guard = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    let map = guard.get_or_insert_default();
-    if map.len() >= MOST {
-        map.clear();
+    let table = guard.get_or_insert_default();
+    if table.len() >= MOST {
+        table.clear();
     }
-    map.insert(flat.structure.as_slice().into(), known.clone());
+    table.insert(flat.structure.as_slice().into(), known.clone());
     Ok(known)
 }
 
@@ -66,6 +69,9 @@ impl Known {
             Dtype::F64 => ir::Storage::F64,
         };
         let linked = linked(&formula, T::DTYPE)?;
+        if linked.is_none() {
+            record::missed(&formula, storage);
+        }
         Ok(Known { formula, storage, linked })
     }
 

@@ -4,7 +4,7 @@
 mod derivative;
 mod edges;
 mod infix;
-mod shapes;
+pub mod shapes;
 
 use std::fmt::Write;
 
