@@ -124,7 +124,9 @@ impl<'c, T: Element + Into<f64>> Run<'c, T> {
             };
             let found = Matrix { data: found, ..*expected };
             let gap = compare::relative(&format!("{what} {index}"), expected, &found);
-            self.wrong.extend(gap.filter(|gap| gap.off.is_nan() || gap.off > allowed).map(|gap| gap.to_string()));
+            self.wrong.extend(
+                gap.filter(|gap| gap.off.is_nan() || gap.off > allowed).map(|gap| gap.to_string()),
+            );
         }
         Ok(())
     }

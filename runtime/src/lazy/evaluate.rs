@@ -4,7 +4,8 @@
 use std::any::Any;
 use std::panic::Location;
 
-use ndarray::{Array1, Array2, ArrayBase, ArrayD, ArrayView1, Data, Ix1, Ix2, IxDyn};
+use ndarray::{Array1, Array2, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD};
+use ndarray::{Data, Ix1, Ix2};
 use num_complex::Complex;
 use tilefold_compiler::ir::{Accumulation, Stratum};
 
@@ -171,10 +172,10 @@ impl Values {
         if let Some(slot) = self.slots.get(index)
             && !slot.batch.is_empty()
         {
-            return Err(words::batched(&slot.batch));
+            return Err(words::batched_value(&slot.batch));
         }
         if self.batch.is_empty() {
-            return self.take_as(index);
+            return self.take_as::<C, _>(index);
         }
         let array = self.take_nd::<C>(index)?.into_dimensionality();
         array.map_err(|_| words::no_value(index, self.slots.len()))
@@ -305,8 +306,8 @@ impl<T: Element> LazyTensor<'_, T> {
         evaluate(&[self]).run()?.take(0)
     }
 
-    /// The product of the matrix with a vector (N), with the columns of a matrix (N, E), or of
-    /// matrices behind batch dimensions (B.., N, E): `sum_j K_ij v_j`.
+    /// The product of the matrix with a vector (N), or with the columns of a matrix (N, E):
+    /// `sum_j K_ij v_j`.
     ///
     /// ```
     /// use ndarray::array;
@@ -322,59 +323,53 @@ impl<T: Element> LazyTensor<'_, T> {
     /// As [`Evaluation::run`], and when the matrix has more than one component.
     pub fn dot<R: RightSide<T>>(&self, v: &R) -> Result<R::Output, Error> {
         self.check_matrix("dot")?;
-        let product = (self * v.sources()).sum(Axis::J);
-        R::output(evaluate(&[&product]).run()?)
+        let v_j = LazyTensor::j(v.columns());
+        (self * v_j).sum(Axis::J).eval().map(R::output)
+    }
+
+    /// [`dot`](LazyTensor::dot) with matrices behind batch dimensions, (B.., N, E), which are
+    /// broadcast with those of this matrix.
+    ///
+    /// # Errors
+    /// As [`dot`](LazyTensor::dot).
+    pub fn dot_nd(&self, v: ArrayViewD<'_, T>) -> Result<ArrayD<T>, Error> {
+        self.check_matrix("dot_nd")?;
+        (self * LazyTensor::j(v)).sum(Axis::J).eval_nd()
     }
 }
 
-/// A vector, a matrix, or matrices behind batch dimensions that a [`LazyTensor`] is multiplied
-/// with.
+/// A vector or a matrix that a [`LazyTensor`] is multiplied with.
 pub trait RightSide<T> {
     /// The product: as many axes.
     type Output;
 
-    /// The rows, as those of sources.
-    fn sources(&self) -> LazyTensor<'_, T>;
+    /// The columns.
+    fn columns(&self) -> ArrayView2<'_, T>;
 
-    /// The product from its evaluation.
-    ///
-    /// # Errors
-    /// When the product has other axes, as the matrix has batch dimensions.
-    fn output(values: Values) -> Result<Self::Output, Error>;
+    /// The product from its columns.
+    fn output(columns: Array2<T>) -> Self::Output;
 }
 
 impl<T: Element, S: Data<Elem = T>> RightSide<T> for ArrayBase<S, Ix1> {
     type Output = Array1<T>;
 
-    fn sources(&self) -> LazyTensor<'_, T> {
-        LazyTensor::j(self.view())
+    fn columns(&self) -> ArrayView2<'_, T> {
+        self.view().insert_axis(ndarray::Axis(1))
     }
 
-    fn output(mut values: Values) -> Result<Array1<T>, Error> {
-        values.take(0).map(|columns| columns.into_iter().collect())
+    fn output(columns: Array2<T>) -> Array1<T> {
+        columns.into_iter().collect()
     }
 }
 
 impl<T: Element, S: Data<Elem = T>> RightSide<T> for ArrayBase<S, Ix2> {
     type Output = Array2<T>;
 
-    fn sources(&self) -> LazyTensor<'_, T> {
-        LazyTensor::j(self.view())
+    fn columns(&self) -> ArrayView2<'_, T> {
+        self.view()
     }
 
-    fn output(mut values: Values) -> Result<Array2<T>, Error> {
-        values.take(0)
-    }
-}
-
-impl<T: Element, S: Data<Elem = T>> RightSide<T> for ArrayBase<S, IxDyn> {
-    type Output = ArrayD<T>;
-
-    fn sources(&self) -> LazyTensor<'_, T> {
-        LazyTensor::j(self.view())
-    }
-
-    fn output(mut values: Values) -> Result<ArrayD<T>, Error> {
-        values.take_nd(0)
+    fn output(columns: Array2<T>) -> Array2<T> {
+        columns
     }
 }

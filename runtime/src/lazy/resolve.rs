@@ -185,9 +185,9 @@ impl Known {
             && tiers.contains(Tiers::LINKED)
         {
             return Ok(Code {
-                kernel: *kernel,
+                kernel,
                 order,
-                runner: Runner::Native(*kernel),
+                runner: Runner::Native(kernel),
                 tier: Tier::Linked,
                 seconds: 0.0,
                 note: None,

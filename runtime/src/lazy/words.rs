@@ -15,7 +15,6 @@ use crate::error::list;
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
 use crate::record;
-use crate::record;
 
 type Place = &'static Location<'static>;
 
@@ -224,6 +223,11 @@ pub(super) fn batched(batch: &[usize]) -> Error {
         .help("solve for each of them")
 }
 
+pub(super) fn batched_value(batch: &[usize]) -> Error {
+    let message = format!("expression: the value has batch dimensions {batch:?}");
+    Error::new(Code::Batch, message).help("call eval_nd, or take_nd, which give arrays of any rank")
+}
+
 pub(super) fn seed_shape(a: (usize, usize), seed: (usize, usize)) -> Error {
     Error::new(Code::Rows, format!("the solution has shape {a:?}, but its gradient {seed:?}"))
         .help("pass the gradient of the loss with respect to each number of the solution")
@@ -261,11 +265,6 @@ pub(super) fn input<T: Element>(
         described(given)
     );
     Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
-}
-
-pub(super) fn batched(batch: &[usize]) -> Error {
-    let message = format!("expression: the value has batch dimensions {batch:?}");
-    Error::new(Code::Batch, message).help("call eval_nd, or take_nd, which give arrays of any rank")
 }
 
 pub(super) fn summed_gradient(name: &str, place: Place) -> Error {
