@@ -7,6 +7,7 @@ pub mod bars;
 pub mod book;
 pub mod build_formulas;
 pub mod conformance;
+pub mod cuda_check;
 pub mod declarations;
 pub mod demo;
 pub mod doctor;

@@ -128,7 +128,7 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let mut arrays = Vec::with_capacity(self.roots.len());
         let mut outputs = Vec::with_capacity(self.roots.len());
         for value in kernel.outputs() {
-            let (array, raw) = call::make(kernel, &value, bound.sizes.of(value.axis))?;
+            let (array, raw) = call::make(kernel, &value, &bound)?;
             arrays.push((value.component, Some(array)));
             outputs.push(raw);
         }
