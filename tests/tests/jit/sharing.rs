@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
 use tilefold::jit::{Jit, Origin};
 use tilefold::{Code, Options, Policy};
@@ -71,9 +70,7 @@ fn threads_compile_once() {
     fs::remove_dir_all(place.cache()).unwrap();
     let jit = jit.compiler("/nonexistent/c++");
     let again = jit.kernel(&p.formula, Storage::F32, &Options::new()).unwrap();
-    assert!(
-        again.origin == Origin::Loaded && Duration::from_secs_f64(again.seconds).as_millis() < 5
-    );
+    assert_eq!(again.origin, Origin::Loaded);
 }
 
 /// Integers, several stages, several outputs: what a formula can be, each type of arrays.
