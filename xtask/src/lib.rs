@@ -8,6 +8,7 @@ pub mod bench;
 pub mod book;
 pub mod build_formulas;
 pub mod conformance;
+pub mod cuda_check;
 pub mod declarations;
 pub mod demo;
 pub mod doctor;
