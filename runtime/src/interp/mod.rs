@@ -96,9 +96,9 @@ impl Interpreted {
         rows: Option<(usize, usize)>,
         options: &Options,
     ) -> Result<Report, Error> {
-        let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw).collect();
+        let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw.clone()).collect();
         let outputs: Vec<OutputMut> = outputs.into_iter().collect();
-        let raw: Vec<RawArray> = outputs.iter().map(|output| output.raw).collect();
+        let raw: Vec<RawArray> = outputs.iter().map(|output| output.raw.clone()).collect();
         let mut bound = Bound::inputs(self.kernel(), &inputs, rows)?;
         bound.outputs(self.kernel(), &raw)?;
         self.execute(bound, options)
