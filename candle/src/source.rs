@@ -118,7 +118,14 @@ impl Reading for Locked<'_> {
 }
 
 fn view<'a, T>(data: &'a [T], layout: &Layout) -> ArrayViewD<'a, T> {
-    let shape = IxDyn(layout.dims()).strides(IxDyn(layout.stride()));
-    let data = &data[layout.start_offset()..];
-    ArrayViewD::from_shape(shape, data).expect("a candle layout lies within its storage")
+    let shape = IxDyn(layout.dims());
+    let view = match layout.shape().elem_count() {
+        // The strides of an empty tensor may be any.
+        0 => ArrayViewD::from_shape(shape, &[]),
+        _ => {
+            let shape = shape.strides(IxDyn(layout.stride()));
+            ArrayViewD::from_shape(shape, &data[layout.start_offset()..])
+        }
+    };
+    view.expect("a candle layout lies within its storage")
 }

@@ -26,8 +26,8 @@ pub trait LazyTensorExt {
     /// change them in place in between.
     ///
     /// # Errors
-    /// As [`Evaluation::run`](tilefold::lazy::Evaluation::run), and for complex values, which candle has not. In the backward pass:
-    /// where a derivative does not exist.
+    /// As [`Evaluation::run`](tilefold::lazy::Evaluation::run), and for complex values, which
+    /// candle does not have. In the backward pass: where a derivative does not exist.
     fn tensor(&self) -> Result<Tensor>;
 
     /// [`tensor`](LazyTensorExt::tensor) with options, which count for its gradients too.
