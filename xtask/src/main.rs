@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{book, build_formulas, conformance, demo, doctor, explain, methods, test};
+use xtask::{
+    bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, methods, test,
+};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -22,8 +24,10 @@ enum Command {
     Doctor(doctor::Arguments),
     Explain(explain::Arguments),
     Conformance(conformance::Arguments),
+    CudaCheck(cuda_check::Arguments),
     Book(book::Arguments),
     Methods(methods::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,8 +38,10 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
+        Command::CudaCheck(arguments) => cuda_check::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::kernel::Axis;
 use crate::operand::RawArray;
 use crate::options::Options;
+use crate::ranges::Ranges;
 use crate::report::Report;
 use crate::run::execute;
 
@@ -41,6 +42,7 @@ pub fn evaluate<'e, 'a, T: Element>(values: &[&'e LazyTensor<'a, T>]) -> Evaluat
         roots: values.to_vec(),
         options: Options::new(),
         rows: None,
+        ranges: None,
         manner: Manner::default(),
     }
 }
@@ -51,6 +53,7 @@ pub struct Evaluation<'e, 'a, T> {
     roots: Vec<&'e LazyTensor<'a, T>>,
     options: Options<'e>,
     rows: Option<(usize, usize)>,
+    ranges: Option<&'e Ranges>,
     manner: Manner,
 }
 
@@ -64,6 +67,13 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
     /// Says M and N, the rows of `i` and of `j`. It is needed only where no array has an axis.
     pub fn rows(mut self, m: usize, n: usize) -> Self {
         self.rows = Some((m, n));
+        self
+    }
+
+    /// Restricts every reduction to blocks of pairs, named by ranges of rows: what is outside of
+    /// them is not worked out. Rows without a block get what a reduction of nothing gives.
+    pub fn ranges(mut self, ranges: &'e Ranges) -> Self {
+        self.ranges = Some(ranges);
         self
     }
 
@@ -112,10 +122,13 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
         let inputs = order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
+        if let Some(ranges) = self.ranges {
+            bound.restrict(kernel, ranges)?;
+        }
         let mut arrays = Vec::with_capacity(self.roots.len());
         let mut outputs = Vec::with_capacity(self.roots.len());
         for value in kernel.outputs() {
-            let (array, raw) = call::make(kernel, &value, bound.sizes.of(value.axis))?;
+            let (array, raw) = call::make(kernel, &value, &bound)?;
             arrays.push((value.component, Some(array)));
             outputs.push(raw);
         }

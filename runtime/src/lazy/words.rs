@@ -14,6 +14,7 @@ use crate::element::{ComponentType, Element};
 use crate::error::list;
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
+use crate::record;
 
 type Place = &'static Location<'static>;
 
@@ -195,8 +196,10 @@ pub(super) fn no_value(index: usize, count: usize) -> Error {
 pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error {
     let dtype = storage.name();
     let message = format!("expression: no linked formula computes it in {dtype}");
-    let text = ir::canonical_text(formula);
-    Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
+    let text = record::source(formula, storage);
+    Error::new(Code::NoExecutor, message).help(format!(
+        "save this as a file in the folder of formulas, and run cargo xtask build-formulas:\n{text}"
+    ))
 }
 
 pub(super) fn batched(batch: &[usize]) -> Error {
