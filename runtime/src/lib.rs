@@ -68,6 +68,8 @@ mod files;
 mod formula;
 #[allow(unsafe_code)]
 mod host;
+#[cfg(feature = "lazy")]
+mod interp;
 #[cfg(feature = "jit")]
 #[allow(unsafe_code)]
 pub mod jit;
@@ -103,6 +105,8 @@ pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
 pub use self::formula::{Formula, Instance, select};
+#[cfg(feature = "lazy")]
+pub use self::interp::Interpreted;
 pub use self::kernel::{Axis, Kernel, Stage, Value};
 #[cfg(feature = "text")]
 pub use self::lazy::Genred;

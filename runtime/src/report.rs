@@ -11,6 +11,8 @@ use crate::level::Level;
 pub enum Executor {
     /// On the CPU, with code of the given level.
     Cpu(Level),
+    /// On the CPU, by the interpreter.
+    Interpreted,
     /// On the CUDA device of the given number.
     Cuda(usize),
 }
@@ -19,6 +21,7 @@ impl fmt::Display for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Executor::Cpu(level) => write!(f, "cpu {level}"),
+            Executor::Interpreted => f.write_str("cpu interpreted"),
             Executor::Cuda(device) => write!(f, "cuda:{device}"),
         }
     }

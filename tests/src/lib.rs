@@ -15,6 +15,8 @@ pub mod emulated;
 pub mod finite;
 pub mod folds;
 pub mod generate;
+pub mod held;
+pub mod interpreted;
 pub mod lazy_rows;
 pub mod methods;
 pub mod native;

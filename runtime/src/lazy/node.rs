@@ -148,6 +148,36 @@ impl<'a, T> Node<'a, T> {
         }
     }
 
+    /// The node without the lifetime of its arrays, which the `LazyTensor` that it becomes keeps.
+    pub fn unbound(mut self) -> Node<'static, T> {
+        fn all<T>(args: Vec<LazyTensor<'_, T>>) -> Vec<LazyTensor<'static, T>> {
+            args.into_iter().map(LazyTensor::relabelled).collect()
+        }
+        let what = match std::mem::replace(&mut self.what, What::Const(0.0)) {
+            What::Array(Leaf::View(operand)) => What::Array(Leaf::View(operand.unbound())),
+            What::Array(Leaf::Source(source, component, shape)) => {
+                What::Array(Leaf::Source(source, component, shape))
+            }
+            What::Number(number) => What::Number(number),
+            What::Const(value) => What::Const(value),
+            What::Pos(axis) => What::Pos(axis),
+            What::Op(op, args, params) => What::Op(op, all(args), params),
+            What::Masked(args) => What::Masked(all(args)),
+            What::Fold(Fold { reducer, axis, args, mask, k }) => {
+                let mask = mask.map(LazyTensor::relabelled);
+                What::Fold(Fold { reducer, axis, args: all(args), mask, k })
+            }
+            #[cfg(feature = "text")]
+            What::Call(function, output, args) => What::Call(function, output, all(args)),
+            What::Derivative(Derivative { kind, args }) => {
+                What::Derivative(Derivative { kind, args: all(args) })
+            }
+            What::Mistake(error) => What::Mistake(error),
+        };
+        let batch = std::mem::take(&mut self.batch);
+        Node { what, facts: self.facts, rows: self.rows, batch }
+    }
+
     fn stand_in(&self) -> StandIn {
         match self.what {
             What::Const(value) => StandIn::Number(Real::new(value)),
