@@ -18,8 +18,8 @@ impl<T: Element + WithDType> Number for T {}
 /// Values of formulas as candle tensors.
 pub trait LazyTensorExt {
     /// Works the expression out, as [`eval`](tilefold::LazyTensor::eval) does, and gives a
-    /// tensor of shape `(M, D)`, `(N, D)`, or `(1, D)` where the value varies along no axis. Row
-    /// numbers and other integers come as `i64`.
+    /// tensor of shape `(M, D)`, `(N, D)`, or `(1, D)` where the value varies along no axis, behind
+    /// batch dimensions if there are any. Row numbers and other integers come as `i64`.
     ///
     /// If a tensor of the expression is a variable, or depends on one, the result does too. Its
     /// gradients are worked out when they are asked for, and then read the tensors again: do not
@@ -46,12 +46,12 @@ impl<T: Number> LazyTensorExt for LazyTensor<T> {
     #[track_caller]
     fn tensor_with(&self, options: Options<'static>) -> Result<Tensor> {
         let mut values = evaluate(&[self]).options(options).run().map_err(Error::wrap)?;
-        let Ok(array) = values.take::<T>(0) else {
-            let array = values.take::<i64>(0).map_err(Error::wrap)?;
-            let shape = array.dim();
+        let Ok(array) = values.take_nd::<T>(0) else {
+            let array = values.take_nd::<i64>(0).map_err(Error::wrap)?;
+            let shape = array.shape().to_vec();
             return Tensor::from_vec(array.into_iter().collect(), shape, &Device::Cpu);
         };
-        let shape = Shape::from(array.dim());
+        let shape = Shape::from(array.shape());
         let data = array.into_iter().collect();
         let variables = variables(self);
         let inputs = distinct(&variables);
@@ -95,7 +95,7 @@ fn gradients<T: Number>(
     let axis = [Axis::I, Axis::J].into_iter().find(|&axis| value.rows(axis).is_some());
     let seed = match axis {
         Some(_) => leaf(grad, axis)?,
-        None => leaf(&grad.flatten_all()?, None)?,
+        None => leaf(&grad.squeeze(grad.rank() - 2)?, None)?,
     };
     let derivatives: Vec<LazyTensor<T>> =
         variables.iter().map(|(variable, _)| value.vjp(&seed, variable)).collect();
@@ -120,8 +120,8 @@ fn together<T: Number>(
     let roots: Vec<&LazyTensor<T>> = expressions.iter().collect();
     let mut values = evaluate(&roots).options(options).run().map_err(Error::wrap)?;
     let tensor = |n| {
-        let array = values.take::<T>(n).map_err(Error::wrap)?;
-        let shape = array.dim();
+        let array = values.take_nd::<T>(n).map_err(Error::wrap)?;
+        let shape = array.shape().to_vec();
         Tensor::from_vec(array.into_iter().collect::<Vec<T>>(), shape, &Device::Cpu)
     };
     (0..expressions.len()).map(tensor).collect()
