@@ -180,8 +180,8 @@ impl<'a, T> Node<'a, T> {
             }
             #[cfg(feature = "text")]
             What::Call(function, output, args) => What::Call(function, output, all(args)),
-            What::Derivative(Derivative { kind, args }) => {
-                What::Derivative(Derivative { kind, args: all(args) })
+            What::Derivative(Derivative { kind, args, extent }) => {
+                What::Derivative(Derivative { kind, args: all(args), extent })
             }
             What::Mistake(error) => What::Mistake(error),
         };
