@@ -90,11 +90,11 @@ fn single_precision_agrees() {
 #[test]
 fn a_preconditioner_may_be_a_solver() {
     // A coarser system, solved well, is a good guess of the inverse of a finer one.
-    let (x, b) = (noise(50, 2, 5), noise(50, 1, 6));
+    let (x, b) = (noise(30, 2, 5), noise(30, 1, 6));
     let (x_i, x_j) = (LazyTensor::i(x.view()), LazyTensor::j(x.view()));
     let k = (-(x_i - x_j).square().sum_inner()).exp();
     let inner = ConjugateGradients::new().alpha(0.02).tolerance(1e-12);
-    let inverse = FnOperator::symmetric(50, |v, mut out| {
+    let inverse = FnOperator::symmetric(30, |v, mut out| {
         out.assign(&inner.solve(&k, v)?.x);
         Ok(())
     });
@@ -169,10 +169,38 @@ fn what_is_no_system_is_refused() {
     let mistaken = LazyTensor::i(x.view()) * LazyTensor::i(short.view());
     let error = mistaken.solve(&b, 1.0).unwrap_err();
     assert!(error.code() == Code::Rows && error.message().contains("solve.rs"), "{error}");
-    let negative = -(&difference).square().sum_inner();
+    let negative = -difference.square().sum_inner();
     let error = negative.solve(&b, 0.0).unwrap_err();
     assert_eq!(error.code(), Code::Unsolved);
     let k = (-difference.square().sum_inner()).exp();
     assert_eq!(k.solve(&noise(6, 1, 1), 1.0).unwrap_err().code(), Code::Rows);
     assert!(k.sum(Axis::J).solve(&b, 1.0).is_err(), "a reduction is a column, not a matrix");
+}
+
+#[test]
+fn batches_are_solved_block_by_block() {
+    let (points, sides) = (noise(3 * 15, 2, 1), noise(3 * 15, 2, 2));
+    let x = points.to_shape((3, 15, 2)).unwrap();
+    let mut b = sides.to_shape((3, 15, 2)).unwrap().into_owned();
+    b.slice_mut(ndarray::s![1, .., 1]).fill(0.0);
+    let k = (-(LazyTensor::i(x.view()) - LazyTensor::j(x.view())).square().sum_inner()).exp();
+    let found = k.solve_nd(b.view().into_dyn(), 0.2).unwrap();
+    assert_eq!(found.shape(), b.shape());
+    for (item, x) in x.outer_iter().enumerate() {
+        let b = b.index_axis(ndarray::Axis(0), item).to_owned();
+        let found = found.index_axis(ndarray::Axis(0), item).to_owned();
+        let expected = cholesky(&dense(&x.to_owned(), 1.0), 0.2, &b);
+        assert_close(&found.into_dimensionality().unwrap(), &expected, 1e-5);
+    }
+    let stacked = b.to_shape((45, 2)).unwrap();
+    let solution = ConjugateGradients::new().alpha(0.2).solve(&k, stacked.view()).unwrap();
+    assert_eq!(solution.systems.len(), 6);
+    assert_eq!(solution.systems[3].iterations, 0, "a right side of zeros");
+    let transposed = (&k).transposed().product(stacked.view()).unwrap();
+    assert_close(&transposed, &k.product(stacked.view()).unwrap(), 1e-14);
+
+    let wrong = k.solve_nd(stacked.view().into_dyn(), 0.2).unwrap_err();
+    assert_eq!(wrong.code(), Code::Batch);
+    let wrong = k.solve_vjp(stacked.view(), stacked.view(), &ConjugateGradients::new());
+    assert_eq!(wrong.err().unwrap().code(), Code::Batch);
 }

@@ -243,3 +243,28 @@ fn one_row_and_none() {
     let empty = gaussian(&x, &none).unwrap().sum(Axis::J).tensor().unwrap();
     assert_eq!(numbers(&empty), [0.0]);
 }
+
+#[test]
+fn batches_are_broadcast_and_gradients_summed() {
+    let x = variable(&[2, 3, M, 2], 1);
+    let y = variable(&[3, N, 2], 2);
+    let b = variable(&[N, 1], 3);
+    let g = variable(&[2, 1, 1], 4);
+    let value = || {
+        let scaled = gaussian(&x, &y)? * g.lazy_param::<f64>()?;
+        (scaled * b.lazy_j::<f64>()?).sum(Axis::J).tensor()
+    };
+    assert_eq!(value().unwrap().dims(), [2, 3, M, 1]);
+    check(&[&x, &y, &b, &g], value);
+    check(&[&x, &y], || {
+        let total = gaussian(&x, &y)?.sum(Axis::J).sum(Axis::I).tensor()?;
+        assert_eq!(total.dims(), [2, 3, 1, 1]);
+        total.sqr()
+    });
+    for (n, item) in value().unwrap().get(1).unwrap().chunk(3, 0).unwrap().iter().enumerate() {
+        let alone = gaussian(&x.get(1).unwrap().get(n).unwrap(), &y.get(n).unwrap()).unwrap();
+        let alone = alone * g.get(1).unwrap().get(0).unwrap().lazy_param::<f64>().unwrap();
+        let alone = (alone * b.lazy_j::<f64>().unwrap()).sum(Axis::J).tensor().unwrap();
+        assert_eq!(numbers(item), numbers(&alone));
+    }
+}

@@ -9,20 +9,23 @@ use crate::common::{check, numbers, variable, weighted};
 
 const ASK: &str = "CANDLE_GRAD_DO_NOT_DETACH";
 
-/// Runs one of the tests below in a process of its own.
+/// Whether this process is one that keeps graphs or one that does not, as asked; if it is not, runs
+/// the test in one that is.
 #[track_caller]
-fn alone(test: &str) {
-    let program = std::env::current_exe().unwrap();
-    let mut command = Command::new(program);
-    command.args(["--exact", "--include-ignored", test]).env(ASK, "1");
+fn is_here(test: &str, keeps_graphs: bool) -> bool {
+    if std::env::var_os(ASK).is_some() == keeps_graphs {
+        return true;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test]);
+    match keeps_graphs {
+        true => command.env(ASK, "1"),
+        false => command.env_remove(ASK),
+    };
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
-}
-
-#[test]
-fn second_derivatives_agree_with_differences() {
-    alone("second_order::in_a_process_that_keeps_graphs");
+    false
 }
 
 /// `x |-> sum of weights * gradient of loss(a(x))`, where the loss is not linear, so that the
@@ -35,9 +38,10 @@ fn slope(x: &Var, y: &Var, b: &Var, of: &Var) -> Result<Tensor> {
 }
 
 #[test]
-#[ignore = "needs an environment variable: run by the test above"]
-fn in_a_process_that_keeps_graphs() {
-    assert!(std::env::var_os(ASK).is_some(), "run it as the test above does");
+fn second_derivatives_agree_with_differences() {
+    if !is_here("second_order::second_derivatives_agree_with_differences", true) {
+        return;
+    }
     let x = variable(&[3, 2], 1);
     let y = variable(&[4, 2], 2);
     let b = variable(&[4, 1], 3);
@@ -68,7 +72,7 @@ fn in_a_process_that_keeps_graphs() {
 
 #[test]
 fn otherwise_there_is_none() {
-    if std::env::var_os(ASK).is_some() {
+    if !is_here("second_order::otherwise_there_is_none", false) {
         return;
     }
     let (x, y, b) = (variable(&[3, 2], 1), variable(&[4, 2], 2), variable(&[4, 1], 3));
