@@ -85,7 +85,8 @@ impl<'a, T: Real> LazyTensor<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// As [`solve`](LazyTensor::solve), if `a` and `seed` differ in shape, and for batch dimensions.
+    /// As [`solve`](LazyTensor::solve), if `a` and `seed` differ in shape, and for batch
+    /// dimensions.
     pub fn solve_vjp<'s>(
         &'s self,
         a: ArrayView2<'s, T>,
