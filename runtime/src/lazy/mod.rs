@@ -17,10 +17,10 @@
 //! ```
 //!
 //! The map: `node` has nodes and their shapes, `source` arrays that others own, `operators` the
-//! operators of Rust, `methods` one method an operation (generated), `components` slices and joins,
-//! `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred` formulas
-//! from strings, `flat` turns an expression into a formula, `resolve` finds code for it, `evaluate`
-//! runs it.
+//! operators of Rust, `methods` one method an operation (generated), `components` slices and
+//! joins, `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred`
+//! formulas from strings, `flat` turns an expression into a formula, `resolve` finds code for it,
+//! `evaluate` runs it.
 
 mod components;
 mod derive;
