@@ -8,12 +8,14 @@
 mod choose;
 mod explain;
 mod places;
+mod streams;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 
 pub use choose::{Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
-pub use places::{Place, Places, Slot, accumulators, is_transparent, weight};
+pub use places::{Place, Places, Slot, accumulators, is_transparent, shifted_arg, weight};
+pub use streams::streams;
 
 /// A formula cut into stages.
 #[derive(Clone, Debug)]
