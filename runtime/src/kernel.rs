@@ -5,6 +5,8 @@ mod check;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod gpu;
+#[cfg(feature = "lazy")]
+mod owned;
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -19,6 +21,8 @@ use crate::{sys, words};
 pub(crate) use self::cpu::{CpuStage, Fold, Map};
 #[cfg(feature = "cuda")]
 pub(crate) use self::gpu::CudaStage;
+#[cfg(feature = "lazy")]
+pub(crate) use self::owned::OwnedKernel;
 
 // SAFETY: a descriptor is constant data for the whole life of the program (the contract of
 // `Kernel::from_raw` and `Instance::new`), so that threads can only read it.

@@ -479,7 +479,7 @@ impl<'a> Body<'a> {
     fn write_op(&mut self, type_: &str, code: &str, values: &[String], params: &[i64]) -> String {
         self.count(cost::of_code(code));
         let mut values = values.to_vec();
-        self.from_memory(code, &mut values);
+        self.read_from_memory(code, &mut values);
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
             text = text.replace(&format!("$p{n}"), &param.to_string());

@@ -3,8 +3,9 @@
 
 use std::alloc::{self, Layout};
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::{ptr, slice};
 
+use super::table::Real;
 use crate::element::Component;
 use crate::error::Error;
 use crate::words;
@@ -13,6 +14,10 @@ use crate::words;
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Line([u8; 64]);
+
+impl Line {
+    pub const ZERO: Line = Line([0; 64]);
+}
 
 pub(crate) type Lines = [MaybeUninit<Line>];
 
@@ -23,7 +28,7 @@ pub(crate) fn lines_of(bytes: usize) -> usize {
 
 /// The same memory, all zeros.
 pub(crate) fn cleared(lines: &mut Lines) -> &mut [Line] {
-    lines.fill(MaybeUninit::new(Line([0; 64])));
+    lines.fill(MaybeUninit::new(Line::ZERO));
     // SAFETY: every line was just filled.
     unsafe { filled_mut(lines) }
 }
@@ -44,6 +49,21 @@ pub(crate) unsafe fn filled(lines: &Lines) -> &[Line] {
 pub(crate) unsafe fn filled_mut(lines: &mut Lines) -> &mut [Line] {
     // SAFETY: as for `filled`.
     unsafe { &mut *(ptr::from_mut(lines) as *mut [Line]) }
+}
+
+/// The numbers that lines hold.
+pub(crate) fn floats<T: Real>(lines: &[Line]) -> &[T] {
+    let len = size_of_val(lines) / size_of::<T>();
+    // SAFETY: a line is aligned for every `Real`, whose size divides its own and of which any
+    // bytes are one.
+    unsafe { slice::from_raw_parts(lines.as_ptr().cast(), len) }
+}
+
+/// As [`floats`].
+pub(crate) fn floats_mut<T: Real>(lines: &mut [Line]) -> &mut [T] {
+    let len = size_of_val(lines) / size_of::<T>();
+    // SAFETY: as for `floats`.
+    unsafe { slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
 }
 
 /// At least `bytes` bytes, not initialised. `what` is for the message.

@@ -53,7 +53,7 @@ impl<'a> Body<'a> {
     }
 
     /// Lets the operand of an instruction that can read a column's scalar from memory do so.
-    pub(super) fn from_memory(&self, code: &str, values: &mut [String]) {
+    pub(super) fn read_from_memory(&self, code: &str, values: &mut [String]) {
         let order: &[usize] = match code {
             "$0 + $1" | "$0 * $1" => &[1, 0],
             "$0 - $1" => &[1],
