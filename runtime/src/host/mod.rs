@@ -21,7 +21,7 @@ use self::tiles::Tiles;
 use crate::batch::Batch;
 use crate::bind::Bound;
 use crate::error::Error;
-use crate::kernel::{Axis, CpuStage, Kernel, Stage};
+use crate::kernel::{Axis, CpuStage, Kernel, Map, Stage};
 use crate::level;
 use crate::options::Options;
 use crate::ranges::Ranges;
@@ -77,9 +77,10 @@ fn run_stages(
         bound.place_temp(index, buffer.as_mut_ptr().cast());
         temps.push(buffer);
     }
+    let has_programs = stages.iter().any(|code| matches!(code.map, Map::Program(_)));
     // SAFETY: `Bound` checked the caller's arrays against the kernel's values, and the caller
     // holds them borrowed while this runs; temporaries live in `temps` until the end.
-    let table = unsafe { Table::new(kernel, bound.values, bound.batch) };
+    let table = unsafe { Table::new(kernel, bound.values, bound.batch, has_programs) };
     let work = || -> Result<Vec<StageReport>, Error> {
         jobs.iter().map(|job| timed(job, &table, limits)).collect()
     };

@@ -43,8 +43,9 @@ pub(super) struct Known {
     linked: Option<(&'static Kernel, Vec<usize>)>,
     interpreted: OnceLock<Result<Interpreted, Error>>,
     recorded: AtomicBool,
+    /// For the CPU alone, and for the first device too.
     #[cfg(feature = "jit")]
-    compiled: OnceLock<Result<crate::jit::Ready, Error>>,
+    compiled: [OnceLock<Result<crate::jit::Ready, Error>>; 2],
     /// Operations a pair.
     #[cfg(feature = "jit")]
     pair_ops: f64,
@@ -165,7 +166,7 @@ impl Known {
             interpreted: OnceLock::new(),
             recorded: AtomicBool::new(false),
             #[cfg(feature = "jit")]
-            compiled: OnceLock::new(),
+            compiled: [OnceLock::new(), OnceLock::new()],
             #[cfg(feature = "jit")]
             pair_ops: passes::cost(&formula).pair.max(1.0),
             #[cfg(feature = "jit")]
@@ -193,10 +194,10 @@ impl Known {
                 note: None,
             });
         }
-        if options.policy == Policy::Cuda {
-            return Err(words::not_linked_for_cuda(&self.formula, self.storage));
-        }
         self.record();
+        if options.policy == Policy::Cuda {
+            return self.for_cuda(tiers, options);
+        }
         self.unlinked(tiers, pairs, options)
     }
 
@@ -214,7 +215,8 @@ impl Known {
         if !tiers.contains(Tiers::JIT) {
             return self.interpreted(may_interpret, None);
         }
-        if may_interpret && self.compiled.get().is_none() {
+        let is_compiled = self.slot(options).is_some_and(|slot| slot.get().is_some());
+        if may_interpret && !is_compiled {
             let ops = pairs * self.pair_ops;
             let before = self.spent.fetch_add(ops as u64, Ordering::Relaxed);
             if before as f64 + ops < WORTH_COMPILING {
@@ -236,14 +238,35 @@ impl Known {
         self.interpreted(tiers.contains(Tiers::INTERPRETED), None)
     }
 
-    /// Code by the machine's compiler. What was compiled is kept, but for levels that are asked for.
+    /// Code for a device that is there: only the compiler makes it.
+    #[cfg(all(feature = "jit", feature = "cuda"))]
+    fn for_cuda(&self, tiers: Tiers, options: &Options) -> Result<Code<'_>, Error> {
+        match tiers.contains(Tiers::JIT) && crate::cuda::unavailable().is_none() {
+            true => self.compile(options),
+            false => Err(words::not_linked_for_cuda(&self.formula, self.storage)),
+        }
+    }
+
+    #[cfg(not(all(feature = "jit", feature = "cuda")))]
+    fn for_cuda(&self, _: Tiers, _: &Options) -> Result<Code<'_>, Error> {
+        Err(words::not_linked_for_cuda(&self.formula, self.storage))
+    }
+
+    /// Where what is compiled is kept, but for levels and devices that are asked for.
+    #[cfg(feature = "jit")]
+    fn slot(&self, options: &Options) -> Option<&OnceLock<Result<crate::jit::Ready, Error>>> {
+        let is_usual = options.level.is_none() && options.device == 0;
+        is_usual.then(|| &self.compiled[usize::from(options.policy != Policy::Cpu)])
+    }
+
+    /// Code by the machine's compiler.
     #[cfg(feature = "jit")]
     fn compile(&self, options: &Options) -> Result<Code<'_>, Error> {
         let start = Instant::now();
         let compile = || crate::jit::kernel(&self.formula, self.storage, options);
-        let ready = match options.level {
-            Some(_) => compile()?,
-            None => self.compiled.get_or_init(compile).clone()?,
+        let ready = match self.slot(options) {
+            Some(slot) => slot.get_or_init(compile).clone()?,
+            None => compile()?,
         };
         Ok(Code {
             kernel: ready.kernel,

@@ -218,9 +218,10 @@ fn to_link(error: Error, formula: &Formula, storage: ir::Storage) -> Error {
         .help("pass the FORMULAS of the generated crate to `tilefold::register`")
 }
 
-pub(super) fn batched(batch: &[usize]) -> Error {
-    Error::new(Code::Batch, format!("the expression is a batch {batch:?} of matrices, not one"))
-        .help("solve for each of them")
+pub(super) fn batched(batch: &[usize], shape: (usize, usize)) -> Error {
+    let message =
+        format!("the expression is a batch {batch:?} of matrices, which {shape:?} is not");
+    Error::new(Code::Batch, message).help("pass the rows for one matrix after the other")
 }
 
 pub(super) fn batched_value(batch: &[usize]) -> Error {
@@ -274,4 +275,11 @@ pub(super) fn summed_gradient(name: &str, place: Place) -> Error {
     );
     Error::new(Code::Derivative, message)
         .help("evaluate it first, and make a LazyTensor of the array")
+}
+
+pub(super) fn right_sides(batch: &[usize], shape: &[usize]) -> Error {
+    let message = format!("matrices of batch {batch:?}, but right sides of shape {shape:?}");
+    Error::new(Code::Batch, message)
+        .help("pass an array of that batch, rows and columns to solve_nd")
+        .help("or of rows and columns, one system after the other, to ConjugateGradients")
 }
