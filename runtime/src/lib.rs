@@ -41,8 +41,9 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error message. Unsafe code is in
-//! `kernel`, `host` and `cuda`, and in the unsafe constructors of `operand` and `formula`.
+//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error
+//! message. Unsafe code is in `kernel`, `host` and `cuda`, and in the unsafe constructors of
+//! `operand` and `formula`.
 
 #![deny(unsafe_code)]
 
