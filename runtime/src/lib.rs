@@ -90,6 +90,11 @@ mod report;
 mod run;
 mod words;
 
+// The examples of the page are tests.
+#[cfg(all(doctest, feature = "lazy"))]
+#[doc = include_str!("../../docs/lazytensor.md")]
+struct Page;
+
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
 #[allow(unsafe_code)]

@@ -78,7 +78,7 @@ use self::node::{Leaf, Node, What};
 ///
 /// It borrows its arrays for as long as it is used, not until the end of its scope:
 ///
-/// ```no_run
+/// ```
 /// use ndarray::array;
 /// use tilefold::{Axis, LazyTensor};
 ///
