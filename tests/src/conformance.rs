@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use tilefold::Options;
 use tilefold_compiler::front::{self, Spec, Variable};
 use tilefold_compiler::ir::eval::{Matrix, evaluate};
 use tilefold_compiler::ir::{Axis, Dtype, Formula};
@@ -14,6 +15,7 @@ use tilefold_compiler::passes;
 
 use crate::compare::{Gap, worst};
 use crate::emulated::{Emulated, Grid};
+use crate::interpreted;
 use crate::native::{Native, best};
 use crate::problem::Problem;
 
@@ -52,6 +54,8 @@ pub enum Executor {
     Compiled,
     /// CUDA code, emulated on the CPU.
     Emulated,
+    /// The interpreter of the runtime.
+    Interpreted,
 }
 
 /// How a case went.
@@ -233,6 +237,7 @@ enum Machine {
     Evaluator,
     Compiled(Native),
     Emulated(Emulated),
+    Interpreted,
 }
 
 impl Machine {
@@ -241,6 +246,7 @@ impl Machine {
             Executor::Evaluator => Machine::Evaluator,
             Executor::Compiled => Machine::Compiled(Native::build(formulas, &[dtype], &[best()])),
             Executor::Emulated => Machine::Emulated(Emulated::build(formulas, &[dtype])),
+            Executor::Interpreted => Machine::Interpreted,
         }
     }
 
@@ -259,6 +265,9 @@ impl Machine {
                 native.run(n, dtype, best(), problem).map_err(|e| e.to_string())
             }
             Machine::Emulated(emulated) => emulated.run(n, dtype, problem, Grid::default()),
+            Machine::Interpreted => {
+                interpreted::run(problem, dtype, &Options::new()).map_err(|e| e.to_string())
+            }
         }
     }
 }

@@ -39,6 +39,8 @@ enum ExecutorName {
     Compiled,
     /// CUDA code, emulated on this processor
     Emulated,
+    /// The interpreter of the runtime, without any compiler
+    Interpreted,
 }
 
 impl ExecutorName {
@@ -47,6 +49,7 @@ impl ExecutorName {
             ExecutorName::Evaluator => (Executor::Evaluator, "evaluator"),
             ExecutorName::Compiled => (Executor::Compiled, "compiled"),
             ExecutorName::Emulated => (Executor::Emulated, "emulated CUDA"),
+            ExecutorName::Interpreted => (Executor::Interpreted, "interpreted"),
         }
     }
 }
