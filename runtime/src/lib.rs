@@ -111,10 +111,10 @@ pub use self::kernel::{Axis, Kernel, Stage, Value};
 #[cfg(feature = "text")]
 pub use self::lazy::Genred;
 #[cfg(feature = "lazy")]
-pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
+pub use self::lazy::{IntoLazy, LazyTensor, allow, evaluate, register};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy, Tiers};
 pub use self::ranges::Ranges;
-pub use self::report::{Executor, Report, StageReport};
+pub use self::report::{Executor, Report, StageReport, Tier};
 pub use self::run::run;

@@ -17,6 +17,7 @@ pub mod folds;
 pub mod generate;
 pub mod held;
 pub mod interpreted;
+pub mod lazy_cases;
 pub mod lazy_rows;
 pub mod machines;
 pub mod methods;

@@ -39,8 +39,10 @@ enum ExecutorName {
     Compiled,
     /// CUDA code, emulated on this processor
     Emulated,
-    /// The interpreter of the runtime, without any compiler
+    /// Expressions of `Genred` and `LazyTensor`, interpreted
     Interpreted,
+    /// Expressions of `Genred` and `LazyTensor`, compiled one by one as they are met
+    Jit,
 }
 
 impl ExecutorName {
@@ -49,7 +51,8 @@ impl ExecutorName {
             ExecutorName::Evaluator => (Executor::Evaluator, "evaluator"),
             ExecutorName::Compiled => (Executor::Compiled, "compiled"),
             ExecutorName::Emulated => (Executor::Emulated, "emulated CUDA"),
-            ExecutorName::Interpreted => (Executor::Interpreted, "interpreted"),
+            ExecutorName::Interpreted => (Executor::Interpreted, "interpreted expressions"),
+            ExecutorName::Jit => (Executor::Jit, "expressions compiled as they are met"),
         }
     }
 }

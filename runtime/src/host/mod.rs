@@ -25,7 +25,7 @@ use crate::kernel::{Axis, CpuStage, Kernel, Stage};
 use crate::level;
 use crate::options::Options;
 use crate::ranges::Ranges;
-use crate::report::{Executor, Report, StageReport};
+use crate::report::{Executor, Report, StageReport, Tier};
 use crate::words;
 
 /// From this many items on they run beside each other, whatever their size.
@@ -89,7 +89,7 @@ fn run_stages(
         work()?
     };
     let seconds = start.elapsed().as_secs_f64();
-    Ok(Report { executor, stages, seconds, note: None })
+    Ok(Report { executor, tier: Tier::Linked, prepared: 0.0, stages, seconds, note: None })
 }
 
 fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error> {

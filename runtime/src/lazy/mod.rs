@@ -2,7 +2,7 @@
 //! out: an expression, which is worked out when it is evaluated, tile by tile. An M x N matrix
 //! is never stored, and arrays are never copied.
 //!
-//! ```no_run
+//! ```
 //! use ndarray::{Array2, array};
 //! use tilefold::{Axis, LazyTensor};
 //!
@@ -17,10 +17,10 @@
 //! ```
 //!
 //! The map: `node` has nodes and their shapes, `source` arrays that others own, `operators` the
-//! operators of Rust, `methods` one method an operation (generated), `components` slices and joins,
-//! `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred` formulas
-//! from strings, `flat` turns an expression into a formula, `resolve` finds code for it, `evaluate`
-//! runs it.
+//! operators of Rust, `methods` one method an operation (generated), `components` slices and
+//! joins, `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred`
+//! formulas from strings, `flat` turns an expression into a formula, `resolve` finds code for it,
+//! `evaluate` runs it.
 
 mod components;
 mod derive;
@@ -60,6 +60,7 @@ pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
+pub use self::resolve::allow;
 pub use self::solve::SolveAdjoint;
 pub use self::source::{Reading, Source, SourceView};
 

@@ -3,7 +3,7 @@
 //! solutions, and the gradients of solutions.
 //! It never iterates; `linear` does.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD};
 
 use super::{LazyTensor, RightSide, words};
 use crate::error::Error;
@@ -38,6 +38,28 @@ impl<'a, T: Real> LazyTensor<'a, T> {
         Ok(R::output(solution.x))
     }
 
+    /// [`solve`](LazyTensor::solve) for batch dimensions: right sides of shape `(B.., M, E)`, with
+    /// those of the matrices.
+    ///
+    /// # Errors
+    /// As [`solve`](LazyTensor::solve), and if the batch dimensions differ.
+    pub fn solve_nd(&self, b: ArrayViewD<'_, T>, alpha: f64) -> Result<ArrayD<T>, Error> {
+        self.check_matrix("solve_nd")?;
+        let [batch @ .., rows, columns] = b.shape() else {
+            return Err(words::right_sides(self.batch(), b.shape()));
+        };
+        if batch != self.batch() {
+            return Err(words::right_sides(self.batch(), b.shape()));
+        }
+        let stacked = (batch.iter().product::<usize>() * rows, *columns);
+        let Ok(right) = b.to_shape(stacked) else {
+            return Err(words::right_sides(self.batch(), b.shape()));
+        };
+        let solution = ConjugateGradients::new().alpha(alpha).solve(self, right.view())?;
+        let found = solution.x.into_shape_with_order(b.raw_dim());
+        found.map_err(|_| words::right_sides(self.batch(), b.shape()))
+    }
+
     /// What the gradients of a loss through a solution `a` of `(alpha I + K) a = b` need: `seed` is
     /// the gradient with respect to `a`, and `solver` has the `alpha` of that solution. It solves
     /// one more system.
@@ -63,13 +85,17 @@ impl<'a, T: Real> LazyTensor<'a, T> {
     /// ```
     ///
     /// # Errors
-    /// As [`solve`](LazyTensor::solve), and if `a` and `seed` differ in shape.
+    /// As [`solve`](LazyTensor::solve), if `a` and `seed` differ in shape, and for batch
+    /// dimensions.
     pub fn solve_vjp<'s>(
         &'s self,
         a: ArrayView2<'s, T>,
         seed: ArrayView2<'_, T>,
         solver: &ConjugateGradients<'_, T>,
     ) -> Result<SolveAdjoint<'s, T>, Error> {
+        if !self.batch().is_empty() {
+            return Err(words::right_sides(self.batch(), &[a.nrows(), a.ncols()]));
+        }
         if a.dim() != seed.dim() {
             return Err(words::seed_shape(a.dim(), seed.dim()));
         }
