@@ -1,7 +1,7 @@
 //! The executors that a table of problems is tried on. Goes in: formulas, and whether they are
 //! compiled. Comes out: the answer of each executor to a problem, with its name.
 
-use tilefold::{Error, Options};
+use tilefold::{Error, Interpreted, Options};
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Dtype, Formula};
 
@@ -14,8 +14,8 @@ use crate::problem::Problem;
 pub enum Machines {
     /// Code for every level of this processor, and emulated CUDA code.
     Compiled(Native, Emulated),
-    /// The interpreter, at every level of this processor.
-    Interpreted,
+    /// The interpreter, at every level of this processor: programs in float32 and float64.
+    Interpreted(Vec<[Interpreted; 2]>),
 }
 
 impl Machines {
@@ -25,9 +25,17 @@ impl Machines {
         Machines::Compiled(native, Emulated::build(formulas, Dtype::ALL))
     }
 
-    /// The interpreter: nothing is compiled.
-    pub fn interpreted(_: &[Formula]) -> Machines {
-        Machines::Interpreted
+    /// Makes programs in both dtypes; nothing is compiled.
+    ///
+    /// # Panics
+    /// When a formula is too long.
+    pub fn interpreted(formulas: &[Formula]) -> Machines {
+        let made = |f: &Formula| {
+            [Dtype::F32, Dtype::F64].map(|dtype| {
+                Interpreted::new(f, dtype.into()).unwrap_or_else(|e| panic!("{}: {e}", f.name))
+            })
+        };
+        Machines::Interpreted(formulas.iter().map(made).collect())
     }
 
     /// The answer of the best level of this processor to a problem of formula `n`.
@@ -37,7 +45,7 @@ impl Machines {
     pub fn run(&self, n: usize, dtype: Dtype, problem: &Problem) -> Result<Vec<Matrix>, Error> {
         match self {
             Machines::Compiled(native, _) => native.run(n, dtype, native::best(), problem),
-            Machines::Interpreted => interpreted::run(problem, dtype, &Options::new()),
+            Machines::Interpreted(made) => interpret(&made[n], dtype, problem, &Options::new()),
         }
     }
 
@@ -57,9 +65,9 @@ impl Machines {
         for level in native::levels() {
             let (who, found) = match self {
                 Machines::Compiled(native, _) => ("", native.run(n, dtype, level, problem)),
-                Machines::Interpreted => {
+                Machines::Interpreted(made) => {
                     let options = Options::new().level(level);
-                    ("interpreted at ", interpreted::run(problem, dtype, &options))
+                    ("interpreted at ", interpret(&made[n], dtype, problem, &options))
                 }
             };
             let found = found.unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -74,4 +82,14 @@ impl Machines {
         }
         all
     }
+}
+
+fn interpret(
+    made: &[Interpreted; 2],
+    dtype: Dtype,
+    problem: &Problem,
+    options: &Options,
+) -> Result<Vec<Matrix>, Error> {
+    let made = &made[usize::from(dtype == Dtype::F64)];
+    interpreted::run_made(made, problem, dtype, options).map(|(found, _)| found)
 }
