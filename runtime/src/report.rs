@@ -53,11 +53,11 @@ impl fmt::Display for Tier {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StageReport {
-    /// Rows of the results.
+    /// Rows of the results, of one item where there are batch dimensions.
     pub rows: usize,
     /// Columns that were reduced; 1 if nothing was.
     pub cols: usize,
-    /// Rows times columns, or as many of these pairs as ranges leave.
+    /// Rows times columns, or as many of these pairs as ranges leave, of all items.
     pub pairs: u64,
     /// Wall time.
     pub seconds: f64,

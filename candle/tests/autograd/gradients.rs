@@ -218,8 +218,8 @@ fn smaller_types_agree_with_f64() {
         }};
     }
     agrees!(f32, DType::F32, 1e-5);
-    agrees!(half::f16, DType::F16, 2e-2);
-    agrees!(half::bf16, DType::BF16, 1e-1);
+    agrees!(tilefold::f16, DType::F16, 2e-2);
+    agrees!(tilefold::bf16, DType::BF16, 1e-1);
 }
 
 #[test]

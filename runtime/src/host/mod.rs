@@ -13,15 +13,19 @@ mod tiles;
 
 use std::time::Instant;
 
-pub(crate) use self::code::{Packed, Program};
+#[cfg(feature = "lazy")]
+pub(crate) use self::code::Packed;
+pub(crate) use self::code::Program;
 use self::grid::Limits;
 use self::stage::Job;
-pub(crate) use self::table::{Real, Results, Table};
+pub(crate) use self::table::Table;
+#[cfg(feature = "lazy")]
+pub(crate) use self::table::{Real, Results};
 use self::tiles::Tiles;
 use crate::batch::Batch;
 use crate::bind::Bound;
 use crate::error::Error;
-use crate::kernel::{Axis, CpuStage, Kernel, Stage};
+use crate::kernel::{Axis, CpuStage, Kernel, Map, Stage};
 use crate::level;
 use crate::options::Options;
 use crate::ranges::Ranges;
@@ -77,9 +81,10 @@ fn run_stages(
         bound.place_temp(index, buffer.as_mut_ptr().cast());
         temps.push(buffer);
     }
+    let has_programs = stages.iter().any(|code| matches!(code.map, Map::Program(_)));
     // SAFETY: `Bound` checked the caller's arrays against the kernel's values, and the caller
     // holds them borrowed while this runs; temporaries live in `temps` until the end.
-    let table = unsafe { Table::new(kernel, bound.values, bound.batch) };
+    let table = unsafe { Table::new(kernel, bound.values, bound.batch, has_programs) };
     let work = || -> Result<Vec<StageReport>, Error> {
         jobs.iter().map(|job| timed(job, &table, limits)).collect()
     };

@@ -23,7 +23,7 @@ impl<T: Element> LazyTensor<'_, T> {
 /// `K v`, a sum over `j`, and `K' v`, a sum over `i`. With batch dimensions it is the matrix with
 /// these matrices on its diagonal: the rows of `v` are those of the first one, then of the next.
 ///
-/// ```no_run
+/// ```
 /// use ndarray::array;
 /// use tilefold::LazyTensor;
 /// use tilefold::linear::ConjugateGradients;
