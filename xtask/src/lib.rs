@@ -11,6 +11,7 @@ pub mod declarations;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod fuzz;
 pub mod methods;
 pub mod test;
 pub mod tidy;

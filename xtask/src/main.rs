@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{book, build_formulas, conformance, demo, doctor, explain, methods, test};
+use xtask::{book, build_formulas, conformance, demo, doctor, explain, fuzz, methods, test};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -24,6 +24,7 @@ enum Command {
     Conformance(conformance::Arguments),
     Book(book::Arguments),
     Methods(methods::Arguments),
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
