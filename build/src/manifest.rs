@@ -10,6 +10,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use tilefold_templates::flags;
+
 use crate::Error;
 
 /// The manifest's file name.
@@ -45,24 +47,9 @@ impl Dtype {
         }
     }
 
-    /// The macros that choose it in C++ and CUDA text: what it computes with, what arrays hold.
-    pub fn code_macros(self) -> &'static [&'static str] {
-        match self {
-            Dtype::F16 => &["-DTF_REAL_T=float", "-DTF_STORE_F16=1"],
-            Dtype::BF16 => &["-DTF_REAL_T=float", "-DTF_STORE_BF16=1"],
-            Dtype::F32 => &["-DTF_REAL_T=float"],
-            Dtype::F64 => &["-DTF_REAL_T=double"],
-        }
-    }
-
-    /// The macros that choose it in a descriptor.
-    pub fn descriptor_macros(self) -> &'static [&'static str] {
-        match self {
-            Dtype::F16 => &["-DTF_DOUBLE=0", "-DTF_STORE_F16=1"],
-            Dtype::BF16 => &["-DTF_DOUBLE=0", "-DTF_STORE_BF16=1"],
-            Dtype::F32 => &["-DTF_DOUBLE=0"],
-            Dtype::F64 => &["-DTF_DOUBLE=1"],
-        }
+    /// What chooses it in C++ and CUDA text, and in a descriptor.
+    pub fn flags(self) -> &'static flags::Dtype {
+        flags::dtype(self.name())
     }
 }
 

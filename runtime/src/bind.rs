@@ -9,6 +9,7 @@ use crate::element::ComponentType;
 use crate::error::Error;
 use crate::kernel::{Axis, Kernel, Value};
 use crate::operand::{Rank, RawArray};
+use crate::ranges::Ranges;
 use crate::{sys, words};
 
 /// Emitted code holds row numbers below this exactly.
@@ -37,6 +38,8 @@ impl Sizes {
 pub(crate) struct Bound {
     pub values: Vec<sys::tf_array>,
     pub sizes: Sizes,
+    /// Which pairs reductions fold; all of them if there are none.
+    pub ranges: Option<Ranges>,
     /// The memory that each input and output covers.
     spans: Vec<Span>,
 }
@@ -76,7 +79,32 @@ impl Bound {
                 return Err(words::too_many_rows(kernel, axis, rows, MOST_ROWS));
             }
         }
-        Ok(Bound { values, sizes, spans })
+        Ok(Bound { values, sizes, ranges: None, spans })
+    }
+
+    /// Restricts reductions to ranges, checked against M and N and against the kernel.
+    pub fn restrict(&mut self, kernel: &Kernel, ranges: &Ranges) -> Result<(), Error> {
+        for axis in [Axis::I, Axis::J] {
+            let (end, rows) = (ranges.end(axis), self.sizes.of(Some(axis)));
+            if end > rows {
+                return Err(words::ranges_outside(kernel, axis, end, rows));
+            }
+        }
+        for stage in kernel.stages() {
+            // What one sum over an axis leaves for all rows would be the same for each of them.
+            if let (None, Some(axis)) = (stage.row_axis(), stage.col_axis())
+                && stage.leaves_temporaries()
+            {
+                return Err(words::ranges_kernel(kernel, axis));
+            }
+        }
+        self.ranges = Some(ranges.clone());
+        Ok(())
+    }
+
+    /// What the call has that only the CPU executor knows.
+    pub fn cpu_only(&self) -> Option<&'static str> {
+        self.ranges.is_some().then_some("ranges")
     }
 
     /// Checks the outputs and puts them into the table.

@@ -14,6 +14,7 @@ use crate::host::memory::zeros;
 use crate::kernel::{Kernel, Value};
 use crate::operand::{Operand, OutputMut, RawArray};
 use crate::options::Options;
+use crate::ranges::Ranges;
 use crate::report::Report;
 use crate::run::execute;
 use crate::words;
@@ -43,6 +44,7 @@ pub struct Call<'a> {
     inputs: Vec<Option<Operand<'a>>>,
     outputs: Vec<Option<OutputMut<'a>>>,
     rows: Option<(usize, usize)>,
+    ranges: Option<&'a Ranges>,
     options: Options<'a>,
     mistake: Option<Error>,
 }
@@ -55,6 +57,7 @@ impl<'a> Call<'a> {
             inputs: vec![None; kernel.n_inputs()],
             outputs: (0..kernel.n_outputs()).map(|_| None).collect(),
             rows: None,
+            ranges: None,
             options: Options::new(),
             mistake: None,
         }
@@ -93,6 +96,16 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Restricts every reduction to the pairs of these ranges. They run on the CPU.
+    ///
+    /// What reduces over one index for no row, as the gradient of a parameter does after its rows
+    /// are done, is not a reduction of pairs and stays whole. A kernel that took a sum out of the
+    /// pairs, as `sum[j] x * y` becomes `x * sum[j] y`, is refused.
+    pub fn ranges(mut self, ranges: &'a Ranges) -> Call<'a> {
+        self.ranges = Some(ranges);
+        self
+    }
+
     /// Says how to run.
     pub fn options(mut self, options: Options<'a>) -> Call<'a> {
         self.options = options;
@@ -111,7 +124,7 @@ impl<'a> Call<'a> {
             let name = kernel.outputs().nth(index).map_or("", |value| value.name);
             return Err(words::out_without_into(kernel, name));
         }
-        let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
+        let mut bound = self.bound(&inputs)?;
         let mut arrays = Vec::with_capacity(kernel.n_outputs());
         let mut raw = Vec::with_capacity(kernel.n_outputs());
         for value in kernel.outputs() {
@@ -133,9 +146,15 @@ impl<'a> Call<'a> {
         let names = self.kernel.outputs().map(|value| value.name);
         let outputs = all(names, &self.outputs, |output| output.raw)
             .map_err(|missing| words::missing_output(self.kernel, &missing))?;
-        let mut bound = Bound::inputs(self.kernel, &inputs, self.rows)?;
+        let mut bound = self.bound(&inputs)?;
         bound.outputs(self.kernel, &outputs)?;
         execute(self.kernel, bound, &self.options)
+    }
+
+    fn bound(&self, inputs: &[RawArray]) -> Result<Bound, Error> {
+        let mut bound = Bound::inputs(self.kernel, inputs, self.rows)?;
+        self.ranges.map_or(Ok(()), |ranges| bound.restrict(self.kernel, ranges))?;
+        Ok(bound)
     }
 
     fn bound_inputs(&self) -> Result<Vec<RawArray>, Error> {

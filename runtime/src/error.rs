@@ -93,6 +93,8 @@ codes! {
     Device = 62,
     /// A device array or a workspace cannot be used.
     DeviceArgument = 63,
+    /// The call has ranges or batch dimensions, which run on the CPU only.
+    CpuOnly = 64,
     /// An operation of an expression does not fit its operands.
     Expression = 70,
     /// A value that varies with pairs was to be evaluated or differentiated.
@@ -103,6 +105,14 @@ codes! {
     NoExecutor = 73,
     /// The text of a formula is wrong.
     Text = 74,
+    /// There is no C++ compiler to compile a formula with.
+    NoCompiler = 80,
+    /// The C++ compiler failed, or what it made cannot be used.
+    Compilation = 81,
+    /// The formula is too large to compile, or has a name that code cannot have.
+    Uncompilable = 82,
+    /// A formula could not be written to the file that collects them.
+    Record = 83,
     /// A linear operator has the wrong shape, or lacks what is asked of it.
     Operator = 90,
     /// A setting of a solver is out of its range.

@@ -234,6 +234,14 @@ impl Stage<'_> {
         self.raw.pair_ops
     }
 
+    /// Whether later stages read what this one writes.
+    pub(crate) fn leaves_temporaries(self) -> bool {
+        let (writes, outputs) = (self.raw.writes, self.kernel.n_inputs() + self.kernel.n_temps());
+        // SAFETY: the check found the pointer not null; `from_raw` promises the count.
+        let writes = unsafe { slice::from_raw_parts(writes, self.raw.n_writes as usize) };
+        writes.iter().any(|&value| (value as usize) < outputs)
+    }
+
     /// Whether the row numbers of the results are read as reals.
     pub(crate) fn uses_row_pos(self) -> bool {
         self.raw.uses_pos & 1 != 0

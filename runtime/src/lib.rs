@@ -61,10 +61,15 @@ pub mod cluster;
 pub mod cuda;
 mod element;
 mod error;
+#[cfg(feature = "lazy")]
+mod files;
 #[allow(unsafe_code)]
 mod formula;
 #[allow(unsafe_code)]
 mod host;
+#[cfg(feature = "jit")]
+#[allow(unsafe_code)]
+pub mod jit;
 #[allow(unsafe_code)]
 mod kernel;
 #[cfg(feature = "lazy")]
@@ -75,6 +80,8 @@ pub mod linear;
 mod operand;
 mod options;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub mod record;
 mod report;
 mod run;
 mod words;

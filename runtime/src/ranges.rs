@@ -178,6 +178,11 @@ impl Ranges {
     pub(crate) fn half(&self, axis: Axis) -> &Half {
         &self.0[axis as usize]
     }
+
+    /// The first row of an axis that no range reaches.
+    pub(crate) fn end(&self, axis: Axis) -> usize {
+        self.half(axis).runs.last().map_or(0, |run| run.end)
+    }
 }
 
 impl fmt::Debug for Ranges {
@@ -429,6 +434,9 @@ mod tests {
             assert_eq!(ranges.swap_axes().swap_axes(), ranges);
             let swapped = blocks.iter().rev().map(|(i, j)| (j.clone(), i.clone()));
             assert_eq!(Ranges::from_blocks(swapped).unwrap(), ranges.swap_axes());
+            let (end_i, end_j) = (pairs.iter().map(|p| p.0 + 1), pairs.iter().map(|p| p.1 + 1));
+            assert_eq!(ranges.end(Axis::I), end_i.max().unwrap_or(0));
+            assert_eq!(ranges.end(Axis::J), end_j.max().unwrap_or(0));
             let single = pairs.iter().map(|&(i, j)| (i..i + 1, j..j + 1));
             assert_eq!(Ranges::from_blocks(single).unwrap(), ranges, "the form is unique");
         }

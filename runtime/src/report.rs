@@ -32,7 +32,7 @@ pub struct StageReport {
     pub rows: usize,
     /// Columns that were reduced; 1 if nothing was.
     pub cols: usize,
-    /// Rows times columns.
+    /// Rows times columns, or as many of these pairs as ranges leave.
     pub pairs: u64,
     /// Wall time.
     pub seconds: f64,
@@ -41,8 +41,11 @@ pub struct StageReport {
 }
 
 impl StageReport {
-    pub(crate) fn new(rows: usize, cols: usize, pair_ops: f64, seconds: f64) -> StageReport {
-        let pairs = (rows as u64).saturating_mul(cols as u64);
+    pub(crate) fn new(
+        (rows, cols, pairs): (usize, usize, u64),
+        pair_ops: f64,
+        seconds: f64,
+    ) -> StageReport {
         StageReport { rows, cols, pairs, seconds, ops: pairs as f64 * pair_ops }
     }
 }
@@ -98,7 +101,7 @@ mod tests {
     fn prints_a_line_a_stage() {
         let mut report = Report {
             executor: Executor::Cpu(Level::V4),
-            stages: vec![StageReport::new(10_000, 10_000, 12.0, 0.0125)],
+            stages: vec![StageReport::new((10_000, 10_000, 100_000_000), 12.0, 0.0125)],
             seconds: 0.0126,
             note: None,
         };
@@ -106,7 +109,7 @@ mod tests {
         assert_eq!(report.to_string(), format!("cpu x86-64-v4: 12.60 ms\n  {stage}"));
         report.note = Some("no driver".to_owned());
         assert!(report.to_string().starts_with("cpu x86-64-v4: 12.60 ms (not cuda: no driver)\n"));
-        let empty = StageReport::new(0, 5, 1.0, 0.0);
+        let empty = StageReport::new((0, 5, 0), 1.0, 0.0);
         assert_eq!(empty.to_string(), "0 x 5: 0.00e0 pairs, 0.00 ms");
     }
 }

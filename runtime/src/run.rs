@@ -65,7 +65,10 @@ pub(crate) fn execute(
     }
     match options.policy {
         Policy::Cpu => host::run(kernel, bound, options),
-        Policy::Cuda => cuda::prepare(kernel, &bound, options)?.run(bound, options),
+        Policy::Cuda => match bound.cpu_only() {
+            Some(what) => Err(words::cpu_only(kernel.name(), what)),
+            None => cuda::prepare(kernel, &bound, options)?.run(bound, options),
+        },
         Policy::Auto => match prepare_if_worth(kernel, &bound, options) {
             Ok(prepared) => prepared.run(bound, options),
             Err(note) => Ok(Report { note: Some(note), ..host::run(kernel, bound, options)? }),
@@ -79,6 +82,9 @@ fn prepare_if_worth(
     bound: &Bound,
     options: &Options,
 ) -> Result<cuda::Prepared, String> {
+    if let Some(what) = bound.cpu_only() {
+        return Err(format!("{what} run on the CPU only"));
+    }
     let ops: f64 = kernel.stages().map(|stage| ops(stage, bound)).sum();
     if kernel.has_image() && ops < WORTH_OPS && level::choose(kernel, options.level).is_ok() {
         return Err("the call is small".to_owned());

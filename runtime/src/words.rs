@@ -2,8 +2,12 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+#[cfg(feature = "jit")]
+pub(crate) mod jit;
 pub(crate) mod linear;
 mod ranges;
+#[cfg(feature = "lazy")]
+pub(crate) mod record;
 
 use std::collections::BTreeSet;
 
@@ -386,6 +390,11 @@ pub(crate) fn threads(wanted: usize, why: impl std::fmt::Display) -> Error {
 
 pub(crate) fn no_device(name: &str, why: impl std::fmt::Display) -> Error {
     Error::new(Code::NoDevice, format!("{name}: cannot run on CUDA: {why}"))
+        .help("use Policy::Auto or Policy::Cpu to run on the CPU")
+}
+
+pub(crate) fn cpu_only(name: &str, what: &str) -> Error {
+    Error::new(Code::CpuOnly, format!("{name}: {what} run on the CPU only"))
         .help("use Policy::Auto or Policy::Cpu to run on the CPU")
 }
 

@@ -3,6 +3,8 @@
 //! `*.hbs` is text that depends on a formula; everything under `include/` is real C, C++ or CUDA
 //! that compiles alone. This crate decides nothing.
 
+pub mod flags;
+
 /// Handlebars templates by name; partials are named by `{{> name}}`.
 pub const TEMPLATES: &[(&str, &str)] = &[
     ("banner", include_str!("../shared/banner.hbs")),

@@ -3,12 +3,13 @@
 use libloading::Library;
 use ndarray::Array2;
 use tilefold::{
-    Call, Complex, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, sys,
+    Call, Complex, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, Ranges, sys,
 };
 use tilefold::{bf16, f16};
 use tilefold_compiler::emit::{self, KernelText};
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Formula, Kind, Storage};
+use tilefold_templates::flags;
 
 use crate::problem::Problem;
 use crate::toolchain::{self, Product, Source};
@@ -101,14 +102,44 @@ impl Native {
         level: Level,
         problem: &Problem,
     ) -> Result<Vec<Matrix>, Error> {
+        let options = Options::new().executor(Policy::Cpu).level(level);
+        self.run_in(n, dtype, options, None, problem)
+    }
+
+    /// As [`Native::run`], with options and ranges.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn run_in(
+        &self,
+        n: usize,
+        dtype: impl Into<Storage>,
+        options: Options,
+        ranges: Option<&Ranges>,
+        problem: &Problem,
+    ) -> Result<Vec<Matrix>, Error> {
         let dtype = dtype.into();
-        let kernel = self.kernel(n, dtype);
-        match dtype {
-            Storage::F16 => run::<f16>(kernel, level, problem),
-            Storage::BF16 => run::<bf16>(kernel, level, problem),
-            Storage::F32 => run::<f32>(kernel, level, problem),
-            Storage::F64 => run::<f64>(kernel, level, problem),
-        }
+        run_kernel(self.kernel(n, dtype), dtype, options, ranges, problem)
+    }
+}
+
+/// Runs a kernel of the problem's formula through the runtime.
+///
+/// # Errors
+/// What the runtime says.
+pub fn run_kernel(
+    kernel: &'static Kernel,
+    dtype: Storage,
+    options: Options,
+    ranges: Option<&Ranges>,
+    problem: &Problem,
+) -> Result<Vec<Matrix>, Error> {
+    let how = (options, ranges);
+    match dtype {
+        Storage::F16 => run::<f16>(kernel, how, problem),
+        Storage::BF16 => run::<bf16>(kernel, how, problem),
+        Storage::F32 => run::<f32>(kernel, how, problem),
+        Storage::F64 => run::<f64>(kernel, how, problem),
     }
 }
 
@@ -147,9 +178,8 @@ pub(crate) fn descriptor_of(
 /// The C descriptor, for the levels that are linked beside it.
 pub(crate) fn descriptor(text: &KernelText, dtype: Storage, levels: &[Level]) -> Source {
     let mut flags = vec!["-O1".into(), "-fPIC".into(), include(&toolchain::headers())];
-    flags.push(format!("-DTF_DOUBLE={}", u8::from(dtype == Storage::F64)));
-    flags.extend(half_macro(dtype).map(String::from));
-    flags.extend(levels.iter().map(|&l| format!("-DTF_HAS_{}", words(l).0)));
+    flags.extend(flags::dtype(dtype.name()).descriptor.iter().map(|s| s.to_string()));
+    flags.extend(levels.iter().map(|l| flags::level(l.name()).descriptor.to_string()));
     Source { name: text.symbol.clone(), language: "c", text: text.desc.clone(), flags }
 }
 
@@ -168,13 +198,11 @@ fn joined(group: &[&KernelText], dtype: Storage, level: Level) -> Source {
 }
 
 fn code(text: &KernelText, dtype: Storage, level: Level) -> Source {
-    let (_, architecture, bytes) = words(level);
     let fixed = "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
                  -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
                  -Wno-unused-but-set-variable";
     let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
-    flags.push(format!("-march={architecture}"));
-    flags.push(format!("-DTF_VB={bytes}"));
+    flags.extend(flags::level(level.name()).kernel.iter().map(|s| s.to_string()));
     flags.extend(real_macros(dtype));
     flags.push(include(&toolchain::headers()));
     Source { name: text.symbol.clone(), language: "cpp", text: text.cpp.clone(), flags }
@@ -182,32 +210,11 @@ fn code(text: &KernelText, dtype: Storage, level: Level) -> Source {
 
 /// What chooses the scalar types in C++ and CUDA text.
 pub(crate) fn real_macros(dtype: Storage) -> Vec<String> {
-    let real = if dtype == Storage::F64 { "double" } else { "float" };
-    let real = format!("-DTF_REAL_T={real}");
-    [real].into_iter().chain(half_macro(dtype).map(String::from)).collect()
-}
-
-fn half_macro(dtype: Storage) -> Option<&'static str> {
-    match dtype {
-        Storage::F16 => Some("-DTF_STORE_F16=1"),
-        Storage::BF16 => Some("-DTF_STORE_BF16=1"),
-        Storage::F32 | Storage::F64 => None,
-    }
+    flags::dtype(dtype.name()).kernel.iter().map(|s| s.to_string()).collect()
 }
 
 pub(crate) fn include(folder: &std::path::Path) -> String {
     format!("-I{}", folder.display())
-}
-
-/// Suffix of the macro, `-march`, bytes of a vector.
-fn words(level: Level) -> (&'static str, &'static str, u32) {
-    match level {
-        Level::V2 => ("V2", "x86-64-v2", 16),
-        Level::V3 => ("V3", "x86-64-v3", 32),
-        Level::V4 => ("V4", "x86-64-v4", 64),
-        Level::Neon => ("NEON", "armv8-a", 16),
-        other => panic!("no flags are known for {other}"),
-    }
 }
 
 /// A scalar that arrays of float64 convert to and from.
@@ -254,13 +261,15 @@ impl Scalar for f64 {
 
 fn run<T: Scalar>(
     kernel: &'static Kernel,
-    level: Level,
+    (options, ranges): (Options, Option<&Ranges>),
     problem: &Problem,
 ) -> Result<Vec<Matrix>, Error> {
     let inputs = || problem.formula.inputs.iter().zip(&problem.inputs);
     let arrays: Vec<Held<T>> = inputs().map(|(input, m)| Held::new(input.kind, m)).collect();
-    let options = Options::new().executor(Policy::Cpu).level(level);
     let mut call = Call::new(kernel).rows(problem.m, problem.n).options(options);
+    if let Some(ranges) = ranges {
+        call = call.ranges(ranges);
+    }
     for ((input, _), array) in inputs().zip(&arrays) {
         call = match array {
             Held::Reals(array) => call.arg(&input.name, array),

@@ -7,29 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use tilefold_templates::flags;
+
 use crate::Error;
 use crate::process;
 
 /// The platform that this crate was compiled for.
 pub const HOST: &str = env!("TILEFOLD_HOST");
-
-/// Kernels are plain functions on arrays: no exceptions, no errno, products fused into sums.
-/// `-fno-fast-math` undoes what CXXFLAGS may say: accuracy is promised.
-const CPU_FLAGS: &[&str] = &[
-    "-std=c++17",
-    "-O2",
-    "-fno-fast-math",
-    "-ffp-contract=fast",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-fPIC",
-    "-ffunction-sections",
-];
-
-/// Descriptors are C, whatever the driver's name: in C++ their constants would stay in the object.
-const DESCRIPTOR_FLAGS: &[&str] = &["-x", "c", "-std=c11", "-O2", "-fPIC"];
 
 /// A compiler that says nothing to `--version` for this long is broken.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
@@ -73,24 +57,9 @@ impl Level {
         }
     }
 
-    /// The compiler's flags.
-    fn flags(self) -> &'static [&'static str] {
-        match self {
-            Level::V2 => &["-march=x86-64-v2", "-DTF_VB=16"],
-            Level::V3 => &["-march=x86-64-v3", "-DTF_VB=32"],
-            Level::V4 => &["-march=x86-64-v4", "-DTF_VB=64"],
-            Level::Neon => &["-march=armv8-a", "-DTF_VB=16"],
-        }
-    }
-
-    /// Tells the descriptor that the level's code is linked.
-    pub fn presence_macro(self) -> &'static str {
-        match self {
-            Level::V2 => "-DTF_HAS_V2=1",
-            Level::V3 => "-DTF_HAS_V3=1",
-            Level::V4 => "-DTF_HAS_V4=1",
-            Level::Neon => "-DTF_HAS_NEON=1",
-        }
+    /// The compiler's flags, and what tells the descriptor that the level's code is linked.
+    pub fn flags(self) -> &'static flags::Level {
+        flags::level(self.name())
     }
 }
 
@@ -181,14 +150,14 @@ impl Compiler {
     /// Compiles a kernel's C++ text at a level.
     pub fn cpu(&self, level: Level) -> Command {
         let mut command = self.tool.to_command();
-        command.args(CPU_FLAGS).args(level.flags());
+        command.args(flags::KERNEL).args(level.flags().kernel);
         command
     }
 
     /// Compiles a descriptor.
     pub fn descriptor(&self) -> Command {
         let mut command = self.tool.to_command();
-        command.args(DESCRIPTOR_FLAGS);
+        command.args(flags::DESCRIPTOR);
         command
     }
 

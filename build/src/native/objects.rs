@@ -191,23 +191,23 @@ impl<'a> Workshop<'a> {
 
     fn cpu(&self, kernel: &Kernel, level: Level, source: &Source) -> Recipe {
         let mut command = self.compiler.cpu(level);
-        command.args(kernel.dtype.code_macros()).arg("-c");
+        command.args(kernel.dtype.flags().kernel).arg("-c");
         self.compile(Makes::Object, command, &self.compiler.identity(), source)
     }
 
     fn fatbin(&self, kernel: &Kernel, image: &Image) -> Recipe {
         let mut command = image.cuda.fatbin();
-        command.args(kernel.dtype.code_macros());
+        command.args(kernel.dtype.flags().kernel);
         self.compile(Makes::Fatbin, command, &image.cuda.identity(), &image.source)
     }
 
     fn descriptor(&self, kernel: &Kernel, source: &Source, fatbin: Option<&Entry>) -> Recipe {
         let mut command = self.compiler.descriptor();
-        command.args(self.levels.iter().map(|level| level.presence_macro()));
+        command.args(self.levels.iter().map(|level| level.flags().descriptor));
         if let Some(fatbin) = fatbin {
             command.arg(format!("-DTF_HAS_IMAGE={}", fatbin.len));
         }
-        command.args(kernel.dtype.descriptor_macros()).arg("-c");
+        command.args(kernel.dtype.flags().descriptor).arg("-c");
         self.compile(Makes::Object, command, &self.compiler.identity(), source)
     }
 

@@ -21,7 +21,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tilefold_templates::TEMPLATES;
 
-use crate::ir::{Formula, canonical_text, key};
+use crate::ir::{Formula, Key, canonical_text, key};
 use crate::passes::optimize;
 use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, plan};
 
@@ -94,6 +94,15 @@ pub struct KernelText {
     pub pair_ops: Vec<f64>,
 }
 
+/// The prefix of every symbol that a formula's code exports.
+pub fn symbol(key: &Key) -> String {
+    format!("tf_{}", &key.to_string()[..32])
+}
+
+/// Names this version of the compiler: where it is the same, and the templates and headers are, a
+/// formula gives the same text.
+pub const SOURCES: &str = env!("TILEFOLD_SOURCES");
+
 /// Emits one formula. `title` and `source` go into the banner: the instance's name and the path
 /// of the formula file.
 ///
@@ -115,7 +124,7 @@ pub fn kernel(formula: &Formula, title: &str, source: &str) -> Result<KernelText
 fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, EmitError> {
     let canonical = canonical_text(formula);
     let digest = key(formula);
-    let symbol = format!("tf_{}", &digest.to_string()[..32]);
+    let symbol = symbol(&digest);
     let plan = plan(optimize(formula));
     let cpu = stages(&plan, Target::Cpu);
     let lines: usize = cpu.iter().map(StageView::lines).sum();

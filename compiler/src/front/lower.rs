@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Diagnostics, Span, code};
-use crate::ir::{Accumulation, Axis, BuildError, ExprId, Formula, Kind, Node, Storage};
+use crate::ir::{Accumulation, Axis, BuildError, ExprId, Formula, Kind, Storage};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
 use super::functions::Functions;
@@ -135,12 +135,8 @@ fn accumulation(def: &FormulaDef) -> Result<Accumulation> {
 
 /// Refuses an `acc` clause that changes nothing. Gradients sum, whatever the formula does.
 fn check_sums(def: &FormulaDef, formula: &Formula, derivatives: &[Derivative]) -> Result<()> {
-    let sums = |id| match formula.node(id) {
-        Node::Reduce(r) => r.reducer.def().emit.state.sums(),
-        _ => false,
-    };
     match def.totals.first() {
-        Some(name) if derivatives.is_empty() && !formula.ids().any(sums) => {
+        Some(name) if derivatives.is_empty() && !formula.has_sums() => {
             let message = format!("`{}` has no sum to accumulate", def.name.text);
             Diagnostic::new(code::ACC, message, name.span)
                 .help("delete the clause")

@@ -2,11 +2,13 @@
 //!
 //! In goes a formula; out come the same formula with inputs that are numbered in the order in
 //! which a walk from the outputs meets them, and where each was before. Two formulas that differ
-//! in names, in the order of their inputs and in inputs that nothing needs are one formula
-//! then, node for node: an expression of arrays finds the formula of a file.
+//! in names, in the order of their inputs, in inputs that nothing needs and in how sums are
+//! accumulated where nothing is summed are one formula then, node for node: an expression of arrays
+//! finds the formula of a file.
 
 use super::arena::{ExprId, Formula, Input, Node, Output, Reduction};
 use super::print::walk;
+use super::types::Accumulation;
 
 /// See the module's text. The second value says for each input which of `f`'s it is.
 pub fn anonymous(f: &Formula) -> (Formula, Vec<usize>) {
@@ -47,6 +49,9 @@ pub fn anonymous(f: &Formula) -> (Formula, Vec<usize>) {
     for (n, output) in f.outputs.iter().enumerate() {
         let expr = known(&mut new, &renamed, output.expr);
         new.outputs.push(Output { name: format!("a{n}"), doc: String::new(), expr, ..*output });
+    }
+    if !new.has_sums() {
+        new.acc = Accumulation::default();
     }
     (new, order)
 }

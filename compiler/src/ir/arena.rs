@@ -203,6 +203,14 @@ impl Formula {
         self.kind(id).count(self.dim(id))
     }
 
+    /// Whether anything is summed over rows, so that [`Formula::acc`] matters.
+    pub fn has_sums(&self) -> bool {
+        self.nodes.iter().any(|node| match node {
+            Node::Reduce(r) => r.reducer.def().emit.state.sums(),
+            _ => false,
+        })
+    }
+
     /// The constant behind a handle, if it is one.
     pub fn as_const(&self, id: ExprId) -> Option<f64> {
         match self.node(id) {

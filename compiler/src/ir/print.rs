@@ -20,6 +20,11 @@ use super::types::Axis;
 pub struct Key([u8; 32]);
 
 impl Key {
+    /// The key of the formula that has this canonical text.
+    pub fn of_text(canonical: &str) -> Key {
+        Key(*blake3::hash(canonical.as_bytes()).as_bytes())
+    }
+
     /// The bytes of the hash.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
@@ -34,7 +39,7 @@ impl fmt::Display for Key {
 
 /// The key of a formula.
 pub fn key(f: &Formula) -> Key {
-    Key(*blake3::hash(canonical_text(f).as_bytes()).as_bytes())
+    Key::of_text(&canonical_text(f))
 }
 
 /// The canonical text of a formula.

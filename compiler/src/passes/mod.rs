@@ -16,6 +16,7 @@ mod factor;
 mod facts;
 mod grad;
 mod lookup;
+mod pairs;
 pub mod pattern;
 mod products;
 mod reciprocal;
@@ -30,6 +31,7 @@ pub use cost::{Cost, cost};
 pub use explain::explain;
 pub use grad::{GradError, adjoints, jvp, operators, tangent, vjp, with_value};
 pub use lookup::{Lookup, lookup};
+pub use pairs::keep_pairs;
 pub use simplify::{Fired, simplify};
 
 /// One step of the pipeline.

@@ -142,7 +142,8 @@ impl Prepared {
             let (rows, cols) = extent(stage, bound.sizes);
             let cols = if stage.col_axis().is_some() { cols } else { 1 };
             let seconds = start.elapsed().as_secs_f64();
-            reports.push(StageReport::new(rows, cols, stage.pair_ops(), seconds));
+            let pairs = (rows as u64).saturating_mul(cols as u64);
+            reports.push(StageReport::new((rows, cols, pairs), stage.pair_ops(), seconds));
         }
         Ok(reports)
     }

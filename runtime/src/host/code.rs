@@ -4,7 +4,8 @@
 
 use std::ops::Range;
 
-use super::memory::{self, Line, Lines};
+use super::grid::TILE;
+use super::memory::{self, Line, Lines, lines_of};
 use super::table::{Results, Table};
 use crate::kernel::{CpuStage, Fold, Map};
 
@@ -20,7 +21,8 @@ pub(crate) trait Program: Send + Sync {
     fn cols(&self, table: &Table, params: &[Line], range: Range<usize>, cols: &mut [Line]);
     /// Makes a state neutral.
     fn init(&self, state: &mut [Line]);
-    /// Folds columns, which are packed in `cols`, into the state of a block.
+    /// Folds columns into the state of a block. `packed.cols` begins `packed.skip` columns before
+    /// the range.
     fn block(&self, packed: Packed, range: Range<usize>, state: &mut [Line]);
     /// Adds a state that folded later columns.
     fn merge(&self, state: &mut [Line], other: &[Line]);
@@ -34,18 +36,19 @@ pub(crate) struct Packed<'a> {
     pub params: &'a [Line],
     pub rows: &'a [Line],
     pub cols: &'a [Line],
+    /// Columns at the start of `cols` that are not to be folded; fewer than a tile.
+    pub skip: usize,
 }
 
 /// A stage's code with the table and the launch parameters.
 ///
 /// Buffers are `Lines`; the callers size them by `stage`: `row_bytes`, `col_bytes` a column,
-/// `param_bytes`, `state_bytes`. Columns begin at a multiple of the tile, which keeps every
-/// pointer aligned to 64 bytes.
+/// `param_bytes`, `state_bytes`. Packed columns begin at a multiple of the tile, at a multiple of
+/// 64 bytes; a fold may begin at any of them.
 pub(super) struct Code<'a> {
     pub stage: CpuStage<'a>,
     pub table: &'a Table,
     pub params: &'a Lines,
-    pub rows: usize,
 }
 
 impl Code<'_> {
@@ -61,15 +64,8 @@ impl Code<'_> {
         }
     }
 
-    /// The rows of a block.
-    fn block_rows(&self, block: usize) -> Range<usize> {
-        let start = block * self.stage.lanes;
-        start..(start + self.stage.lanes).min(self.rows)
-    }
-
-    /// Packs the rows of a block.
-    pub fn pack_rows(&self, block: usize, rows: &mut Lines) {
-        let range = self.block_rows(block);
+    /// Packs the rows of a block: at least one, at most `lanes`, of the stage's rows.
+    pub fn pack_rows(&self, range: Range<usize>, rows: &mut Lines) {
         match self.stage.map {
             Map::Native(map) => {
                 let (params, out) = (self.params.as_ptr().cast(), rows.as_mut_ptr().cast());
@@ -113,30 +109,34 @@ impl Code<'_> {
         }
     }
 
-    /// Folds columns, which are packed in `cols`, into the state of a block.
+    /// Folds columns into the state of the block whose first row is `i0`. `cols` holds packed
+    /// columns from column `first` on, a multiple of the tile, up to the range's end at least.
     pub fn fold(
         &self,
         fold: &Fold,
-        (block, rows): (usize, &Lines),
-        (range, cols): (Range<usize>, &Lines),
+        (i0, rows): (usize, &Lines),
+        (range, cols, first): (Range<usize>, &Lines, usize),
         state: &mut Lines,
     ) {
+        let tile = (range.start - first) / TILE * TILE;
+        let cols = &cols[lines_of(tile * self.stage.col_bytes)..];
+        let skip = range.start - first - tile;
         match fold {
             Fold::Native(fold) => {
-                let i0 = self.block_rows(block).start as i64;
-                let (j0, j1) = (range.start as i64, range.end as i64);
+                let (i0, j0, j1) = (i0 as i64, range.start as i64, range.end as i64);
                 let params = self.params.as_ptr().cast();
-                let (rows, cols) = (rows.as_ptr().cast(), cols.as_ptr().cast());
+                let (rows, cols) = (rows.as_ptr().cast(), cols.as_ptr().cast::<u8>());
+                let cols = cols.wrapping_add(skip * self.stage.col_bytes).cast();
                 // SAFETY: rows were packed for this block and columns for this range; the state
                 // was made by `init`.
                 unsafe { (fold.block)(params, rows, cols, i0, j0, j1, state.as_mut_ptr().cast()) }
             }
             Fold::Program(program) => {
-                let used = memory::lines_of(range.len() * self.stage.col_bytes);
+                let used = lines_of((skip + range.len()) * self.stage.col_bytes);
                 // SAFETY: `pack_rows`, `pack_cols` and `init` filled them.
                 let (packed, state) =
                     unsafe { (self.packed(rows, &cols[..used]), memory::filled_mut(state)) };
-                program.block(packed, range, state);
+                program.block(Packed { skip, ..packed }, range, state);
             }
         }
     }
@@ -157,15 +157,14 @@ impl Code<'_> {
     }
 
     /// Writes the results of a block's rows. Where nothing is folded the state is empty.
-    pub fn finish(&self, block: usize, rows: &Lines, state: &Lines) {
-        let range = self.block_rows(block);
+    pub fn finish(&self, range: Range<usize>, rows: &Lines, state: &Lines) {
         match self.stage.map {
             Map::Native(map) => {
                 let (values, params) = (self.table.as_ptr(), self.params.as_ptr().cast());
                 let (rows, state) = (rows.as_ptr().cast(), state.as_ptr().cast());
                 let (i0, i1) = (range.start as i64, range.end as i64);
                 // SAFETY: as for `params`; the rows were packed for this block, and no other task
-                // has the block, so that no one else writes these rows.
+                // has these rows, so that no one else writes them.
                 unsafe { (map.finish)(values, params, rows, state, i0, i1) }
             }
             Map::Program(program) => {
@@ -185,6 +184,6 @@ impl Code<'_> {
         // SAFETY: `Code::params` filled the parameters; the caller's promise for the others.
         let [params, rows, cols] =
             unsafe { [self.params, rows, cols].map(|lines| memory::filled(lines)) };
-        Packed { params, rows, cols }
+        Packed { params, rows, cols, skip: 0 }
     }
 }

@@ -38,9 +38,8 @@ impl Limits {
 /// The sizes that a grid depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    pub rows: usize,
+    pub blocks: usize,
     pub cols: usize,
-    pub lanes: usize,
     pub col_bytes: usize,
     pub state_bytes: usize,
 }
@@ -65,8 +64,7 @@ pub(super) struct Grid {
 
 impl Grid {
     pub fn new(shape: Shape, limits: Limits) -> Grid {
-        let Shape { rows, cols, lanes, col_bytes, state_bytes } = shape;
-        let blocks = rows.div_ceil(lanes);
+        let Shape { blocks, cols, col_bytes, state_bytes } = shape;
         let state_bytes = state_bytes.max(1);
         let most_states = (limits.state_bytes / state_bytes).max(1);
         let wanted = limits.tasks.div_ceil(blocks.max(1)).min(most_states);
@@ -131,7 +129,7 @@ mod tests {
     use super::*;
 
     fn grid(rows: usize, cols: usize, limits: Limits) -> Grid {
-        let shape = Shape { rows, cols, lanes: 4, col_bytes: 8, state_bytes: 64 };
+        let shape = Shape { blocks: rows.div_ceil(4), cols, col_bytes: 8, state_bytes: 64 };
         Grid::new(shape, limits)
     }
 
@@ -199,9 +197,8 @@ mod tests {
         assert!(grid.group * grid.slots() * 64 <= SMALL.state_bytes);
         assert_eq!(grid.groups().map(|g| g.len()).sum::<usize>(), 250);
         let huge = Shape {
-            rows: usize::MAX / 2,
+            blocks: usize::MAX / 2,
             cols: i64::MAX as usize,
-            lanes: 1,
             col_bytes: 1 << 40,
             state_bytes: 1 << 40,
         };

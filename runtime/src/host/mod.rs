@@ -9,6 +9,7 @@ mod pool;
 mod stage;
 #[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
 mod table;
+mod tiles;
 
 use std::time::Instant;
 
@@ -16,11 +17,13 @@ pub(crate) use self::code::Program;
 use self::grid::Limits;
 use self::stage::Job;
 use self::table::Table;
+use self::tiles::Tiles;
 use crate::bind::Bound;
 use crate::error::Error;
 use crate::kernel::{CpuStage, Kernel, Stage};
 use crate::level;
 use crate::options::Options;
+use crate::ranges::Ranges;
 use crate::report::{Executor, Report, StageReport};
 use crate::words;
 
@@ -50,7 +53,8 @@ fn run_stages(
     limits: Limits,
 ) -> Result<Report, Error> {
     let start = Instant::now();
-    let jobs = jobs((kernel, stages), &bound, options, limits);
+    let ranges = bound.ranges.take();
+    let jobs = jobs((kernel, stages), (&bound, ranges.as_ref()), options, limits)?;
     let mut temps = Vec::new();
     for (index, bytes) in bound.temps(kernel).collect::<Vec<_>>() {
         let mut buffer = memory::lines(kernel.name(), bytes, "temporaries")?;
@@ -75,32 +79,38 @@ fn run_stages(
 fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error> {
     let start = Instant::now();
     job.run(table, limits)?;
-    let cols = if job.fold.is_some() { job.cols } else { 1 };
-    Ok(StageReport::new(job.rows, cols, job.pair_ops, start.elapsed().as_secs_f64()))
+    let (rows, cols, pairs) = (job.tiles.rows(), job.tiles.cols(), job.tiles.pairs());
+    Ok(StageReport::new((rows, cols, pairs), job.pair_ops, start.elapsed().as_secs_f64()))
 }
 
 fn jobs<'a>(
     (kernel, stages): (&'a Kernel, &[CpuStage<'a>]),
-    bound: &Bound,
+    (bound, ranges): (&Bound, Option<&'a Ranges>),
     options: &'a Options<'a>,
     limits: Limits,
-) -> Vec<Job<'a>> {
+) -> Result<Vec<Job<'a>>, Error> {
     let job = |(stage, &code): (Stage, &CpuStage<'a>)| {
-        let rows = bound.sizes.of(stage.row_axis());
-        let fold = stage.col_axis().and(code.fold);
-        let cols = if fold.is_some() { bound.sizes.of(stage.col_axis()) } else { 1 };
+        let (row_axis, col_axis) = (stage.row_axis(), stage.col_axis());
+        let rows = bound.sizes.of(row_axis);
+        let fold = col_axis.and(code.fold);
+        let cols = if fold.is_some() { bound.sizes.of(col_axis) } else { 1 };
+        let tiles = match (ranges, row_axis, fold) {
+            (Some(ranges), Some(axis), Some(_)) => {
+                Tiles::sparse(kernel.name(), code.lanes, (rows, cols), ranges.half(axis))?
+            }
+            _ => Tiles::dense(code.lanes, rows, cols),
+        };
         let pair_ops = stage.pair_ops();
-        let large = padded_ops(&code, rows, cols, pair_ops) >= limits.serial_ops;
-        let parallel = large && options.threads != Some(1);
-        Job { name: kernel.name(), code, fold, rows, cols, pair_ops, parallel, options }
+        let parallel = padded_ops(&tiles, code.lanes, pair_ops) >= limits.serial_ops
+            && options.threads != Some(1);
+        Ok(Job { name: kernel.name(), code, fold, tiles, pair_ops, parallel, options })
     };
     kernel.stages().zip(stages).map(job).collect()
 }
 
 /// The operations of a stage. Lanes without a row work like the others.
-fn padded_ops(code: &CpuStage, rows: usize, cols: usize, pair_ops: f64) -> f64 {
-    let rows = rows.div_ceil(code.lanes) as f64 * code.lanes as f64;
-    rows * cols as f64 * pair_ops.max(1.0)
+fn padded_ops(tiles: &Tiles, lanes: usize, pair_ops: f64) -> f64 {
+    tiles.blocks() as f64 * lanes as f64 * tiles.mean_cols() * pair_ops.max(1.0)
 }
 
 #[cfg(test)]
@@ -119,14 +129,32 @@ mod tests {
         Array2::from_shape_fn((rows, cols), |(r, c)| ((r * 7 + c * 3) % 11) as f32 - 5.0)
     }
 
-    fn dot(x: &Array2<f32>, y: &Array2<f32>, threads: usize, limits: Limits) -> Array1<f32> {
+    fn dot(
+        (x, y): (&Array2<f32>, &Array2<f32>),
+        ranges: Option<&Ranges>,
+        threads: usize,
+        limits: Limits,
+    ) -> Array1<f32> {
         let kernel = fake::dot::<f32>();
         let inputs = [Operand::from(x).raw, Operand::from(y).raw, Operand::from(&2.0_f32).raw];
         let mut bound = Bound::inputs(kernel, &inputs, None).unwrap();
+        ranges.map_or(Ok(()), |ranges| bound.restrict(kernel, ranges)).unwrap();
         let mut a = Array1::from_elem(x.nrows(), f32::NAN);
         bound.outputs(kernel, &[OutputMut::from(&mut a).raw]).unwrap();
         run_with(kernel, bound, &Options::new().threads(threads), limits).unwrap();
         a
+    }
+
+    /// Ways to cut a stage, with numbers of threads.
+    fn cuts() -> impl Iterator<Item = (Limits, usize)> {
+        let grids = [
+            Limits::DEFAULT,
+            TINY,
+            Limits { panel_bytes: 1, ..TINY },
+            Limits { state_bytes: 1, ..TINY },
+            Limits { tasks: 1, ..TINY },
+        ];
+        grids.into_iter().flat_map(|limits| [(limits, 1), (limits, 2), (limits, 3)])
     }
 
     #[test]
@@ -137,15 +165,36 @@ mod tests {
         for &(rows, cols) in shapes {
             let (x, y) = (points(rows, 2), points(cols, 2));
             let expected = x.dot(&y.sum_axis(ndarray::Axis(0))) * 2.0;
-            let grids = [
-                Limits::DEFAULT,
-                TINY,
-                Limits { panel_bytes: 1, ..TINY },
-                Limits { state_bytes: 1, ..TINY },
-                Limits { tasks: 1, ..TINY },
-            ];
-            for (limits, threads) in grids.into_iter().flat_map(|l| [(l, 1), (l, 2), (l, 3)]) {
-                assert_eq!(dot(&x, &y, threads, limits), expected, "{rows} {cols} {limits:?}");
+            for (limits, threads) in cuts() {
+                let found = dot((&x, &y), None, threads, limits);
+                assert_eq!(found, expected, "{rows} {cols} {limits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn groups_and_panels_keep_to_ranges() {
+        // Runs of any length; ranges that begin and end anywhere, also far apart.
+        let (rows, cols) = if cfg!(miri) { (13, 600) } else { (61, 3000) };
+        let (x, y) = (points(rows, 2), points(cols, 2));
+        for step in [1, 3, 50] {
+            let blocks = (0..rows).step_by(step + 1).flat_map(|start| {
+                let (run, first) = (start..(start + step).min(rows), start * 37 % cols);
+                let few = [first..first + 1, first + 1..first + 9, first + 300..first + 700];
+                few.map(|range| (run.clone(), range.start.min(cols)..range.end.min(cols)))
+            });
+            let blocks: Vec<_> = blocks.collect();
+            let ranges = Ranges::from_blocks(blocks.iter().cloned()).unwrap();
+            let mut expected = Array1::<f32>::zeros(rows);
+            for (rows, cols) in blocks {
+                for row in rows {
+                    let sum = y.slice(ndarray::s![cols.clone(), ..]).sum_axis(ndarray::Axis(0));
+                    expected[row] += 2.0 * x.row(row).dot(&sum);
+                }
+            }
+            for (limits, threads) in cuts() {
+                let found = dot((&x, &y), Some(&ranges), threads, limits);
+                assert_eq!(found, expected, "{step} {limits:?}");
             }
         }
     }

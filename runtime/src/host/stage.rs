@@ -10,6 +10,7 @@ use super::code::Code;
 use super::grid::{Grid, Limits, POLL, Shape};
 use super::memory::{Line, Lines, lines, lines_for, lines_of};
 use super::table::Table;
+use super::tiles::{Tiles, clip};
 use crate::error::Error;
 use crate::kernel::{CpuStage, Fold};
 use crate::options::Options;
@@ -25,8 +26,7 @@ pub(super) struct Job<'a> {
     pub code: CpuStage<'a>,
     /// Absent when nothing is reduced.
     pub fold: Option<Fold<'a>>,
-    pub rows: usize,
-    pub cols: usize,
+    pub tiles: Tiles<'a>,
     pub pair_ops: f64,
     pub parallel: bool,
     pub options: &'a Options<'a>,
@@ -42,16 +42,15 @@ impl Job<'_> {
     /// Runs the stage.
     pub fn run(&self, table: &Table, limits: Limits) -> Result<(), Error> {
         self.poll()?;
-        if self.rows == 0 {
+        if self.tiles.rows() == 0 {
             return Ok(());
         }
         let mut params = lines(self.name, self.code.param_bytes, "parameters")?;
         Code::params(&self.code, table, &mut params);
-        let code = Code { stage: self.code, table, params: &params, rows: self.rows };
+        let code = Code { stage: self.code, table, params: &params };
         let shape = Shape {
-            rows: self.rows,
-            cols: self.cols,
-            lanes: self.code.lanes,
+            blocks: self.tiles.blocks(),
+            cols: self.tiles.cols(),
             col_bytes: self.code.col_bytes,
             state_bytes: self.code.state_bytes,
         };
@@ -73,9 +72,10 @@ impl Job<'_> {
 
     /// Nothing is reduced: every block of rows is packed and finished.
     fn run_rows(&self, code: &Code) -> Result<(), Error> {
-        self.each_block(self.rows.div_ceil(self.code.lanes), 1, |scratch, block| {
-            code.pack_rows(block, &mut scratch.rows);
-            code.finish(block, &scratch.rows, &scratch.state);
+        self.each_block(1.0, |scratch, block| {
+            let (rows, _) = self.tiles.block(block);
+            code.pack_rows(rows.clone(), &mut scratch.rows);
+            code.finish(rows, &scratch.rows, &scratch.state);
             Ok(())
         })
     }
@@ -88,11 +88,11 @@ impl Job<'_> {
         grid: &Grid,
         cols: &mut Lines,
     ) -> Result<(), Error> {
-        self.pack(code, fold, 0..self.cols, cols)?;
-        self.each_block(grid.blocks, self.cols, |scratch, block| {
+        self.pack(code, fold, 0..grid.cols, cols)?;
+        self.each_block(self.tiles.mean_cols(), |scratch, block| {
             let Scratch { rows, state } = scratch;
-            self.fold(code, fold, (block, rows), (0..self.cols, cols, 0), state)?;
-            code.finish(block, rows, state);
+            self.fold(code, fold, (block, rows), (0..grid.cols, cols, 0), state)?;
+            code.finish(self.tiles.block(block).0, rows, state);
             Ok(())
         })
     }
@@ -115,14 +115,16 @@ impl Job<'_> {
                     self.pack(code, fold, grid.panel_cols(panel), cols)?;
                 }
                 let start = grid.panel_cols(panel).start;
-                self.each_state(states, state_lines, grid.chunk, |scratch, task, state| {
+                let chunk_cols = self.tiles.mean_cols() / grid.chunks as f64;
+                self.each_state(states, state_lines, chunk_cols, |scratch, task, state| {
                     let (block, slot) = (group.start + task / slots, task % slots);
                     let Some(range) = grid.slot_cols(panel, slot) else { return Ok(()) };
                     let rows = &mut scratch.rows;
                     self.fold(code, fold, (block, rows), (range, cols, start), state)
                 })?;
                 let last = panel + 1 == grid.panels();
-                self.each_state(states, slots * state_lines, slots, |scratch, task, states| {
+                let merges = slots as f64;
+                self.each_state(states, slots * state_lines, merges, |scratch, task, states| {
                     let (total, others) = states.split_at_mut(state_lines);
                     for (slot, other) in others.chunks(state_lines).enumerate() {
                         if grid.slot_cols(panel, slot + 1).is_some() {
@@ -130,9 +132,9 @@ impl Job<'_> {
                         }
                     }
                     if last {
-                        let block = group.start + task;
-                        code.pack_rows(block, &mut scratch.rows);
-                        code.finish(block, &scratch.rows, total);
+                        let (rows, _) = self.tiles.block(group.start + task);
+                        code.pack_rows(rows.clone(), &mut scratch.rows);
+                        code.finish(rows, &scratch.rows, total);
                     }
                     Ok(())
                 })?;
@@ -169,8 +171,8 @@ impl Job<'_> {
         }
     }
 
-    /// Packs a block's rows and folds columns into a new state. `cols` holds packed columns from
-    /// column `first` on.
+    /// Packs a block's rows and folds what it has of the columns in `range` into a new state. `cols`
+    /// holds packed columns from column `first` on.
     fn fold(
         &self,
         code: &Code,
@@ -179,13 +181,15 @@ impl Job<'_> {
         (range, cols, first): (Range<usize>, &Lines, usize),
         state: &mut Lines,
     ) -> Result<(), Error> {
-        code.pack_rows(block, rows);
+        let (block, ranges) = self.tiles.block(block);
+        code.pack_rows(block.clone(), rows);
         code.init(fold, state);
-        for start in range.clone().step_by(POLL) {
-            self.poll()?;
-            let part = start..(start + POLL).min(range.end);
-            let cols = &cols[lines_of((start - first) * self.code.col_bytes)..];
-            code.fold(fold, (block, rows), (part, cols), state);
+        for range in clip(ranges, range) {
+            for start in range.clone().step_by(POLL) {
+                self.poll()?;
+                let part = start..(start + POLL).min(range.end);
+                code.fold(fold, (block.start, rows), (part, cols, first), state);
+            }
         }
         Ok(())
     }
@@ -201,18 +205,18 @@ impl Job<'_> {
     }
 
     /// How many row blocks of `cols` columns make a task.
-    fn blocks_a_task(&self, cols: usize) -> usize {
-        let block_ops = (self.code.lanes as f64 * cols.max(1) as f64 * self.pair_ops).max(1.0);
+    fn blocks_a_task(&self, cols: f64) -> usize {
+        let block_ops = (self.code.lanes as f64 * cols.max(1.0) * self.pair_ops).max(1.0);
         (TASK_OPS / block_ops).ceil() as usize
     }
 
-    /// Calls `work` for every row block.
+    /// Calls `work` for every row block, which folds that many columns on average.
     fn each_block(
         &self,
-        blocks: usize,
-        cols: usize,
+        cols: f64,
         work: impl Fn(&mut Scratch, usize) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
+        let blocks = self.tiles.blocks();
         if !self.parallel {
             let mut scratch = self.scratch()?;
             return (0..blocks).try_for_each(|block| {
@@ -235,7 +239,7 @@ impl Job<'_> {
         &self,
         states: &mut Lines,
         piece: usize,
-        cols: usize,
+        cols: f64,
         work: impl Fn(&mut Scratch, usize, &mut Lines) -> Result<(), Error> + Sync,
     ) -> Result<(), Error> {
         if !self.parallel {

@@ -8,16 +8,18 @@ use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2};
 use num_complex::Complex;
 use tilefold_compiler::ir::{Accumulation, Stratum};
 
-use super::flat::{Flat, Input, Manner};
+use super::flat::{Flat, Manner};
 use super::node::What;
+use super::source::Held;
 use super::{LazyTensor, resolve, words};
 use crate::bind::Bound;
 use crate::call;
 use crate::element::{Component, ComponentType, Element};
 use crate::error::Error;
 use crate::kernel::Axis;
-use crate::operand::{Operand, RawArray};
+use crate::operand::RawArray;
 use crate::options::Options;
+use crate::ranges::Ranges;
 use crate::report::Report;
 use crate::run::execute;
 
@@ -40,6 +42,7 @@ pub fn evaluate<'e, 'a, T: Element>(values: &[&'e LazyTensor<'a, T>]) -> Evaluat
         roots: values.to_vec(),
         options: Options::new(),
         rows: None,
+        ranges: None,
         manner: Manner::default(),
     }
 }
@@ -50,6 +53,7 @@ pub struct Evaluation<'e, 'a, T> {
     roots: Vec<&'e LazyTensor<'a, T>>,
     options: Options<'e>,
     rows: Option<(usize, usize)>,
+    ranges: Option<&'e Ranges>,
     manner: Manner,
 }
 
@@ -63,6 +67,13 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
     /// Says M and N, the rows of `i` and of `j`. It is needed only where no array has an axis.
     pub fn rows(mut self, m: usize, n: usize) -> Self {
         self.rows = Some((m, n));
+        self
+    }
+
+    /// Restricts every reduction to blocks of pairs, named by ranges of rows: what is outside of
+    /// them is not worked out. Rows without a block get what a reduction of nothing gives.
+    pub fn ranges(mut self, ranges: &'e Ranges) -> Self {
+        self.ranges = Some(ranges);
         self
     }
 
@@ -107,8 +118,13 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let flat = Flat::new(&self.roots, self.manner);
         let known = resolve::known(&flat, self.manner)?;
         let (kernel, order) = known.kernel()?;
-        let inputs: Vec<RawArray> = order.iter().map(|&n| raw(&flat.inputs[n])).collect();
+        let held = Held::new(&flat.inputs);
+        let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
+        let inputs = order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
+        if let Some(ranges) = self.ranges {
+            bound.restrict(kernel, ranges)?;
+        }
         let mut arrays = Vec::with_capacity(self.roots.len());
         let mut outputs = Vec::with_capacity(self.roots.len());
         for value in kernel.outputs() {
@@ -119,13 +135,6 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         bound.outputs(kernel, &outputs)?;
         let report = execute(kernel, bound, &self.options)?;
         Ok(Values { arrays, report })
-    }
-}
-
-fn raw<T: Element>(input: &Input<'_, '_, T>) -> RawArray {
-    match *input {
-        Input::Array(operand, _) => operand.raw,
-        Input::Number(number) => Operand::from(number).raw,
     }
 }
 

@@ -13,10 +13,9 @@ use tilefold_compiler::ir::{
 use tilefold_compiler::passes::{self, GradError, operators};
 
 use super::LazyTensor;
-use super::node::{Derivative, DerivativeKind, Fold, Node, What};
+use super::node::{Derivative, DerivativeKind, Fold, Leaf, Node, What};
 use super::quick::Quick;
 use crate::element::Element;
-use crate::operand::Operand;
 
 /// An expression whose nodes have numbers: operands before their users.
 pub(super) struct Flat<'e, 'a, T> {
@@ -33,7 +32,7 @@ pub(super) struct Flat<'e, 'a, T> {
 /// What a formula reads.
 #[derive(Clone, Copy)]
 pub(super) enum Input<'e, 'a, T> {
-    Array(&'e Operand<'a>, &'e Node<'a, T>),
+    Array(&'e Leaf<'a>, &'e Node<'a, T>),
     Number(&'e T),
 }
 
@@ -114,7 +113,7 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
         self.args.extend(node.args().map(|arg| numbers[&Arc::as_ptr(&arg.node)]));
         self.describe(node, first);
         match &node.what {
-            What::Array(operand) => self.inputs.push(Input::Array(operand, node)),
+            What::Array(leaf) => self.inputs.push(Input::Array(leaf, node)),
             What::Number(number) => self.inputs.push(Input::Number(number)),
             _ => (),
         }
@@ -124,9 +123,9 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
 
     /// The node of an array that was met before: one array is one input.
     fn same_array(&self, node: &Node<'a, T>) -> Option<u32> {
-        let What::Array(operand) = &node.what else { return None };
+        let What::Array(leaf) = &node.what else { return None };
         let same = |other: &&Node<'a, T>| match &other.what {
-            What::Array(known) => known.is_same(operand) && other.facts == node.facts,
+            What::Array(known) => known.is_same(leaf) && other.facts == node.facts,
             _ => false,
         };
         self.nodes.iter().position(same).map(|n| n as u32)

@@ -44,6 +44,14 @@ impl<T: Element + Real> LinearOperator<T> for LazyTensor<'_, T> {
         LazyTensor::rows(self, Axis::J).unwrap_or(1)
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.check_matrix("linear operator")?;
+        match self.batch() {
+            [] => Ok(()),
+            batch => Err(words::batched(batch)),
+        }
+    }
+
     fn apply(&self, v: ArrayView2<'_, T>, mut out: ArrayViewMut2<'_, T>) -> Result<(), Error> {
         self.check_matrix("apply")?;
         out.assign(&(self * LazyTensor::j(v)).sum(Axis::J).eval()?);

@@ -16,10 +16,11 @@
 //! # Ok::<(), tilefold::Error>(())
 //! ```
 //!
-//! The map: `node` has nodes and their shapes, `operators` the operators of Rust, `methods` one
-//! method an operation (generated), `components` slices and joins, `swap` the transpose, `linear`
-//! products, `derive` derivatives, `genred` formulas from strings, `flat` turns an expression into
-//! a formula, `resolve` finds code for it, `evaluate` runs it.
+//! The map: `node` has nodes and their shapes, `source` arrays that others own, `operators` the
+//! operators of Rust, `methods` one method an operation (generated), `components` slices and joins,
+//! `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred` formulas
+//! from strings, `flat` turns an expression into a formula, `resolve` finds code for it, `evaluate`
+//! runs it.
 
 mod components;
 mod derive;
@@ -36,6 +37,8 @@ mod operators;
 mod quick;
 mod registry;
 mod resolve;
+mod solve;
+mod source;
 mod swap;
 mod words;
 
@@ -56,10 +59,12 @@ pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
+pub use self::solve::SolveAdjoint;
+pub use self::source::{Reading, Source, SourceView};
 
 pub(crate) use self::node::apply;
 
-use self::node::{Node, What};
+use self::node::{Leaf, Node, What};
 
 /// A symbolic matrix, or what is left of one after a reduction: for each row `i`, each row `j`, or
 /// each pair of them, a vector of `dim` components.
@@ -114,18 +119,8 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// dimensions.
     #[track_caller]
     pub fn param<C: Entry<T>, D: Dimension>(array: ArrayView<'a, C, D>) -> LazyTensor<'a, T> {
-        let at = Location::caller();
-        let shape = array.shape().to_vec();
-        let Some((&dim, batch)) = shape.split_last() else {
-            return match Operand::parameter(array) {
-                Some(operand) => leaf::<T, C>(operand, None, 1, Box::new([]), at),
-                None => LazyTensor::from(node::mistake(words::rank(&shape, at))),
-            };
-        };
-        match Operand::parameter(array) {
-            Some(operand) => leaf::<T, C>(operand, None, dim, batch.into(), at),
-            None => LazyTensor::from(node::mistake(words::rank(&shape, at))),
-        }
+        let (at, shape) = (Location::caller(), array.shape().to_vec());
+        leaf(Operand::parameter(array).map(Leaf::View), C::TYPE, None, &shape, at)
     }
 
     /// A number that is passed with every evaluation: expressions that differ in such numbers only
@@ -160,15 +155,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         at: &'static Location<'static>,
     ) -> LazyTensor<'a, T> {
         let shape = array.shape().to_vec();
-        let (rows, dim, batch) = match *shape.as_slice() {
-            [rows] => (rows, 1, Box::default()),
-            [ref batch @ .., rows, dim] => (rows, dim, batch.into()),
-            [] => return LazyTensor::from(node::mistake(words::no_rows(axis, at))),
-        };
-        match Operand::variable(array) {
-            Some(operand) => leaf::<T, C>(operand, Some((axis, rows)), dim, batch, at),
-            None => LazyTensor::from(node::mistake(words::rank(&shape, at))),
-        }
+        leaf(Operand::variable(array).map(Leaf::View), C::TYPE, Some(axis), &shape, at)
     }
 
     /// Components of each vector; complex numbers count once.
@@ -204,16 +191,32 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     }
 }
 
-/// An array of the caller as an expression.
-fn leaf<'a, T: Element, C: Component>(
-    operand: Operand<'a>,
-    rows: Option<(Axis, usize)>,
-    columns: usize,
-    batch: Box<[usize]>,
+/// An array as an expression, if kernels can read an array of its rank.
+fn leaf<'a, T: Element>(
+    array: Option<Leaf<'a>>,
+    component: ComponentType,
+    axis: Option<Axis>,
+    shape: &[usize],
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
-    let stratum = Stratum::of(rows.map(|(axis, _)| axis.into()));
-    let (kind, bits, dim) = match C::TYPE {
+    let Some(array) = array else {
+        return LazyTensor::from(node::mistake(words::rank(shape, at)));
+    };
+    let mut rows = [None; 2];
+    let (columns, batch) = match (axis, shape) {
+        (None, []) => (1, &[][..]),
+        (None, [batch @ .., columns]) => (*columns, batch),
+        (Some(axis), []) => return LazyTensor::from(node::mistake(words::no_rows(axis, at))),
+        (Some(axis), [len]) => {
+            rows[ir::Axis::from(axis) as usize] = Some(*len);
+            (1, &[][..])
+        }
+        (Some(axis), [batch @ .., len, columns]) => {
+            rows[ir::Axis::from(axis) as usize] = Some(*len);
+            (*columns, batch)
+        }
+    };
+    let (kind, bits, dim) = match component {
         ComponentType::Real(_) => (ir::Kind::Real, 0, columns),
         ComponentType::Complex(_) => (ir::Kind::Complex, 0, columns.saturating_mul(2)),
         ComponentType::Index => (ir::Kind::Int, ints::INPUT_BITS, columns),
@@ -221,12 +224,8 @@ fn leaf<'a, T: Element, C: Component>(
     if dim == 0 || dim > ir::MAX_DIM {
         return LazyTensor::from(node::mistake(words::columns(columns, at)));
     }
-    let mut known = [None; 2];
-    if let Some((axis, rows)) = rows {
-        known[ir::Axis::from(axis) as usize] = Some(rows);
-    }
-    let facts = Facts { kind, bits, ..Facts::real(dim, stratum) };
-    LazyTensor::from(Node { what: What::Array(operand), facts, rows: known, batch })
+    let facts = Facts { kind, bits, ..Facts::real(dim, Stratum::of(axis.map(ir::Axis::from))) };
+    LazyTensor::from(Node { what: What::Array(array), facts, rows, batch: batch.into() })
 }
 
 impl From<Axis> for ir::Axis {
@@ -234,6 +233,15 @@ impl From<Axis> for ir::Axis {
         match axis {
             Axis::I => ir::Axis::I,
             Axis::J => ir::Axis::J,
+        }
+    }
+}
+
+impl From<ir::Axis> for Axis {
+    fn from(axis: ir::Axis) -> Axis {
+        match axis {
+            ir::Axis::I => Axis::I,
+            ir::Axis::J => Axis::J,
         }
     }
 }

@@ -19,8 +19,9 @@ use tilefold_compiler::reduce::Reducer;
 #[cfg(feature = "text")]
 use super::genred::Function;
 use super::quick::Quick;
+use super::source::Source;
 use super::{IntoLazy, LazyTensor, words};
-use crate::element::Element;
+use crate::element::{ComponentType, Element};
 use crate::error::Error;
 use crate::operand::Operand;
 
@@ -36,8 +37,8 @@ pub(crate) struct Node<'a, T> {
 
 /// What a node is.
 pub(crate) enum What<'a, T> {
-    /// An array of the caller.
-    Array(Operand<'a>),
+    /// An array.
+    Array(Leaf<'a>),
     /// A number that is passed with every call, so that formulas differ in no number.
     Number(T),
     /// A number that is part of the formula.
@@ -57,6 +58,26 @@ pub(crate) enum What<'a, T> {
     Derivative(Derivative<'a, T>),
     /// The first mistake.
     Mistake(Error),
+}
+
+/// An array of an expression.
+#[derive(Clone)]
+pub(crate) enum Leaf<'a> {
+    /// That the caller lends.
+    View(Operand<'a>),
+    /// That another library owns; its numbers and its shape when it was met.
+    Source(Arc<dyn Source>, ComponentType, Box<[usize]>),
+}
+
+impl Leaf<'_> {
+    /// Whether both are one input of a formula, and one variable of its derivatives.
+    pub fn is_same(&self, other: &Leaf<'_>) -> bool {
+        match (self, other) {
+            (Leaf::View(a), Leaf::View(b)) => a.is_same(b),
+            (Leaf::Source(a, ..), Leaf::Source(b, ..)) => a.is_same(&**b),
+            _ => false,
+        }
+    }
 }
 
 /// A reduction of an expression.

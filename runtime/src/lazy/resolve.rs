@@ -13,6 +13,7 @@ use super::{registry, words};
 use crate::element::{Dtype, Element};
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::record;
 
 /// Most expressions that are remembered.
 const MOST: usize = 1024;
@@ -68,6 +69,9 @@ impl Known {
             Dtype::F64 => ir::Storage::F64,
         };
         let linked = linked(&formula, T::DTYPE)?;
+        if linked.is_none() {
+            record::missed(&formula, storage);
+        }
         Ok(Known { formula, storage, linked })
     }
 

@@ -11,7 +11,6 @@ use tilefold_compiler::ir::{self, Facts, Stratum};
 use super::node::{Derivative, Fold, Node, What, mistake};
 use super::{LazyTensor, words};
 use crate::element::Element;
-use crate::operand::Operand;
 
 impl<'a, T: Element> LazyTensor<'a, T> {
     /// The transposed matrix: `i` and `j` are exchanged.
@@ -70,7 +69,7 @@ fn other_way<'a, T: Element>(
 ) -> Option<What<'a, T>> {
     let all = |args: &[LazyTensor<'a, T>]| args.iter().map(find).collect::<Vec<_>>();
     Some(match what {
-        What::Array(operand) => What::Array(Operand::clone(operand)),
+        What::Array(array) => What::Array(array.clone()),
         What::Number(number) => What::Number(*number),
         What::Const(value) => What::Const(*value),
         What::Pos(axis) => What::Pos(ir::Axis::other(*axis)),

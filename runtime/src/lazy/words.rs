@@ -14,6 +14,7 @@ use crate::element::{ComponentType, Element};
 use crate::error::list;
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
+use crate::record;
 
 type Place = &'static Location<'static>;
 
@@ -82,6 +83,22 @@ pub(super) fn no_rows(axis: Axis, place: Place) -> Error {
 pub(super) fn rank(shape: &[usize], place: Place) -> Error {
     let message = format!("LazyTensor at {}: the shape {shape:?} has too many axes", at(place));
     Error::new(Code::Rank, message).help("join some of the batch dimensions")
+}
+
+pub(super) fn source_type(found: ComponentType, wanted: ComponentType, place: Place) -> Error {
+    let message = format!("LazyTensor at {}: the source holds {found}, not {wanted}", at(place));
+    Error::new(Code::Dtype, message).help(format!("convert it, or use LazyTensor<{found}>"))
+}
+
+pub(super) fn source_changed(
+    (found, found_shape): (ComponentType, &[usize]),
+    known: ComponentType,
+    shape: &[usize],
+) -> Error {
+    let message = format!(
+        "expression: a source of {known} and shape {shape:?} is now of {found} and {found_shape:?}"
+    );
+    Error::new(Code::Rank, message).help("make a new LazyTensor from it")
 }
 
 pub(super) fn columns(columns: usize, place: Place) -> Error {
@@ -179,8 +196,20 @@ pub(super) fn no_value(index: usize, count: usize) -> Error {
 pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error {
     let dtype = storage.name();
     let message = format!("expression: no linked formula computes it in {dtype}");
-    let text = ir::canonical_text(formula);
-    Error::new(Code::NoExecutor, message).help(format!("compile this formula:\n{text}"))
+    let text = record::source(formula, storage);
+    Error::new(Code::NoExecutor, message).help(format!(
+        "save this as a file in the folder of formulas, and run cargo xtask build-formulas:\n{text}"
+    ))
+}
+
+pub(super) fn batched(batch: &[usize]) -> Error {
+    Error::new(Code::Batch, format!("the expression is a batch {batch:?} of matrices, not one"))
+        .help("solve for each of them")
+}
+
+pub(super) fn seed_shape(a: (usize, usize), seed: (usize, usize)) -> Error {
+    Error::new(Code::Rows, format!("the solution has shape {a:?}, but its gradient {seed:?}"))
+        .help("pass the gradient of the loss with respect to each number of the solution")
 }
 
 #[cfg(feature = "text")]

@@ -112,6 +112,11 @@ pub trait LinearOperator<T: Real> {
     /// Its number of columns.
     fn cols(&self) -> usize;
 
+    /// What is wrong with it, if anything: asked before its shape is relied on. By default nothing.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Writes `K v` to `out`. `v` has shape `(cols, E)` and `out` has shape `(rows, E)`, with any
     /// strides; what `out` held before does not count. [`Error::operator`] makes an error of one's
     /// own.
@@ -134,6 +139,7 @@ pub trait LinearOperator<T: Real> {
 
     /// `K v`; an error if `v` has another number of rows than the operator has columns.
     fn product(&self, v: ArrayView2<'_, T>) -> Result<ndarray::Array2<T>, Error> {
+        self.check()?;
         if v.nrows() != self.cols() {
             return Err(words::linear::operand_rows(self.cols(), v.nrows()));
         }
@@ -187,6 +193,10 @@ impl<T: Real, K: LinearOperator<T> + ?Sized> LinearOperator<T> for &K {
 
     fn cols(&self) -> usize {
         (**self).cols()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        (**self).check()
     }
 
     fn apply(&self, v: ArrayView2<'_, T>, out: ArrayViewMut2<'_, T>) -> Result<(), Error> {

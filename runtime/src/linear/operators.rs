@@ -219,6 +219,10 @@ impl<T: Real, K: LinearOperator<T>> LinearOperator<T> for Scaled<T, K> {
         self.operator.cols()
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.operator.check()
+    }
+
     fn apply(&self, v: ArrayView2<'_, T>, mut out: ArrayViewMut2<'_, T>) -> Result<(), Error> {
         self.operator.apply(v, out.view_mut())?;
         out.mapv_inplace(|value| self.factor * value);
@@ -256,6 +260,11 @@ impl<T: Real, K: LinearOperator<T>, L: LinearOperator<T>> LinearOperator<T> for 
         self.left.cols()
     }
 
+    fn check(&self) -> Result<(), Error> {
+        self.left.check()?;
+        self.right.check()
+    }
+
     fn apply(&self, v: ArrayView2<'_, T>, mut out: ArrayViewMut2<'_, T>) -> Result<(), Error> {
         let mut term = vectors::zeros(out.nrows(), out.ncols())?;
         self.left.apply(v, out.view_mut())?;
@@ -288,6 +297,10 @@ impl<T: Real, K: LinearOperator<T>> LinearOperator<T> for Transposed<K> {
 
     fn cols(&self) -> usize {
         self.0.rows()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.0.check()
     }
 
     fn apply(&self, v: ArrayView2<'_, T>, out: ArrayViewMut2<'_, T>) -> Result<(), Error> {

@@ -116,6 +116,7 @@ impl<'a, T: Real> ConjugateGradients<'a, T> {
     where
         K: LinearOperator<T> + ?Sized,
     {
+        operator.check()?;
         let (n, cols, blocks) = (operator.rows(), operator.cols(), operator.blocks());
         if n != cols {
             return Err(words::linear::not_square(n, cols));
@@ -126,10 +127,11 @@ impl<'a, T: Real> ConjugateGradients<'a, T> {
         if blocks == 0 || !n.is_multiple_of(blocks) {
             return Err(words::linear::blocks(n, blocks));
         }
-        if let Some(inverse) = self.preconditioner
-            && (inverse.rows(), inverse.cols()) != (n, n)
-        {
-            return Err(words::linear::preconditioner_shape(n, inverse.rows(), inverse.cols()));
+        if let Some(inverse) = self.preconditioner {
+            inverse.check()?;
+            if (inverse.rows(), inverse.cols()) != (n, n) {
+                return Err(words::linear::preconditioner_shape(n, inverse.rows(), inverse.cols()));
+            }
         }
         if !self.alpha.is_finite() {
             return Err(words::linear::setting("alpha", self.alpha, "finite"));

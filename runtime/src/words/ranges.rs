@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Code, Error, count as counted};
-use crate::kernel::Axis;
+use crate::kernel::{Axis, Kernel};
 
 fn ranges(message: String) -> Error {
     Error::new(Code::Ranges, format!("ranges: {message}"))
@@ -76,6 +76,24 @@ pub(crate) fn ranges_halves(i: usize, j: usize, first: bool) -> Error {
          rows"
     ))
     .help("both halves name the same pairs; Ranges::from_blocks makes one from the other")
+}
+
+pub(crate) fn ranges_outside(kernel: &Kernel, axis: Axis, end: usize, rows: usize) -> Error {
+    let message =
+        format!("{}: ranges of {axis} end at {end}, but there are {rows} rows", kernel.name());
+    Error::new(Code::RangesOutside, message)
+        .help("make the ranges for these arrays, sorted as the clusters are")
+}
+
+pub(crate) fn ranges_kernel(kernel: &Kernel, axis: Axis) -> Error {
+    let message = format!(
+        "{}: a sum over {axis} was taken out of the pairs and is one number for all rows, so that \
+         ranges cannot restrict it",
+        kernel.name()
+    );
+    Error::new(Code::RangesKernel, message).help(format!(
+        "let what is summed over {axis} depend on the other index, or mask the pairs"
+    ))
 }
 
 // Clusters.

@@ -49,6 +49,16 @@ unsafe fn entry<T>(values: *const sys::tf_array, index: usize, row: i64, col: i6
 unsafe fn view<'a, T>(data: *const c_void, len: usize) -> &'a [T] {
     assert_eq!(data as usize % 64, 0, "aligned to 64 bytes");
     // SAFETY: by the caller's promise.
+    unsafe { columns(data, len) }
+}
+
+/// As [`view`], of packed columns, of which a fold begins at any.
+///
+/// # Safety
+/// As for [`view`].
+unsafe fn columns<'a, T>(data: *const c_void, len: usize) -> &'a [T] {
+    assert_eq!(data as usize % size_of::<T>(), 0, "aligned to an entry");
+    // SAFETY: by the caller's promise.
     unsafe { slice::from_raw_parts(data.cast(), len) }
 }
 
@@ -62,7 +72,7 @@ unsafe fn view_mut<'a, T>(data: *mut c_void, len: usize) -> &'a mut [T] {
 
 /// The rows of a block: lanes past the end repeat the last row.
 fn lanes(i0: i64, i1: i64) -> impl Iterator<Item = (usize, i64)> {
-    assert!(i0 < i1 && i1 - i0 <= LANES as i64 && i0 % LANES as i64 == 0);
+    assert!(i0 < i1 && i1 - i0 <= LANES as i64);
     (0..LANES).map(move |lane| (lane, (i0 + lane as i64).min(i1 - 1)))
 }
 
@@ -76,11 +86,13 @@ struct Sums {
 
 impl Sums {
     fn fold(&mut self, j0: i64, j1: i64) {
-        assert_eq!(j0 % TILE, 0, "cuts are multiples of the tile");
+        if j0 == j1 {
+            return;
+        }
         if self.columns[0] == self.columns[1] {
             self.columns = [j0, j0];
         }
-        assert_eq!(self.columns[1], j0, "columns come in order");
+        assert!(self.columns[1] <= j0, "columns come in order");
         self.columns[1] = j1;
     }
 }
@@ -175,15 +187,14 @@ impl<T: Real, const U: usize, const V: usize, const W: usize, const G: usize, co
         _: *const c_void,
         rows: *const c_void,
         cols: *const c_void,
-        i0: i64,
+        _: i64,
         j0: i64,
         j1: i64,
         state: *mut c_void,
     ) {
-        assert_eq!(i0 % LANES as i64, 0);
         // SAFETY: sizes as declared in `cpu`; the state is one `Sums`.
         let (rows, cols, state) = unsafe {
-            let cols = view::<T>(cols, (j1 - j0) as usize * D);
+            let cols = columns::<T>(cols, (j1 - j0) as usize * D);
             (view::<T>(rows, D * LANES), cols, state.cast::<Sums>().as_mut().unwrap())
         };
         state.fold(j0, j1);
@@ -309,7 +320,7 @@ impl<T: Real> ArgMin<T> {
         unsafe {
             let state = state.cast::<Best>().as_mut().unwrap();
             let rows = view::<T>(rows, LANES);
-            for (j, y) in (j0..j1).zip(view::<T>(cols, (j1 - j0) as usize)) {
+            for (j, y) in (j0..j1).zip(columns::<T>(cols, (j1 - j0) as usize)) {
                 for (lane, x) in rows.iter().enumerate() {
                     state.offer(lane, (x.get() - y.get()).abs(), j);
                 }
