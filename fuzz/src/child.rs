@@ -168,7 +168,7 @@ pub fn smallest(target: &Target, input: &[u8], tries: usize, file: &Path) -> Res
 
 /// Adds inputs to the committed corpus: the short ones, as many as a corpus may have.
 pub fn keep(target: &Target, inputs: &[Vec<u8>]) -> Result {
-    const MOST: usize = 120;
+    const MOST: usize = 40;
     const LONGEST: usize = 600;
     let folder = target.folder();
     fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;

@@ -49,6 +49,7 @@ pub struct Session {
     target: &'static Target,
     limits: Limits,
     rng: Rng,
+    corpus: Vec<Vec<u8>>,
     pool: Vec<Vec<u8>>,
     seen: HashSet<u64>,
     /// How many inputs ran.
@@ -64,25 +65,22 @@ impl Session {
         let mut hasher = DefaultHasher::new();
         target.name.hash(&mut hasher);
         let rng = Rng::new(seed ^ hasher.finish());
-        let (pool, seen) = (target.corpus(), HashSet::new());
-        Session { target, limits, rng, pool, seen, runs: 0, new: Vec::new() }
+        let (corpus, seen) = (target.corpus(), HashSet::new());
+        let pool = corpus.clone();
+        Session { target, limits, rng, corpus, pool, seen, runs: 0, new: Vec::new() }
     }
 
-    /// Runs every input of the corpus.
-    ///
-    /// # Errors
-    /// The first finding.
-    pub fn replay(&mut self) -> Result<(), Finding> {
-        for input in self.pool.clone() {
-            let signature = once(self.target, &input, self.limits)?;
-            self.seen.insert(signature);
-            self.runs += 1;
-        }
-        Ok(())
+    /// How many inputs the corpus has. They are the first that [`next_input`](Self::next_input)
+    /// gives.
+    pub fn corpus(&self) -> usize {
+        self.corpus.len()
     }
 
     /// The next input; it depends on the seed and on what was met before.
     pub fn next_input(&mut self) -> Vec<u8> {
+        if let Some(input) = self.corpus.get(self.runs as usize) {
+            return input.clone();
+        }
         match self.target.make {
             Some(make) if self.rng.once_in(3) => make(&mut self.rng),
             _ => mutate::input(&mut self.rng, &self.pool),
@@ -96,7 +94,8 @@ impl Session {
     pub fn run(&mut self, input: Vec<u8>) -> Result<(), Finding> {
         let signature = once(self.target, &input, self.limits)?;
         self.runs += 1;
-        if self.seen.insert(signature) {
+        let is_new = self.seen.insert(signature);
+        if is_new && self.runs > self.corpus.len() as u64 {
             if self.pool.len() < POOL {
                 self.pool.push(input.clone());
             } else {

@@ -148,7 +148,7 @@ fn worker(target: &str, seconds: &str, seed: &str, current: &str, keep: bool) ->
     let ended = child::on_small_stack(move || -> Result<Ended> {
         let mut session = Session::new(target, seed, limits());
         let start = Instant::now();
-        let mut finding = session.replay().err();
+        let mut finding = None;
         while finding.is_none() && start.elapsed() < Duration::from_millis(millis) {
             for _ in 0..16 {
                 let input = session.next_input();

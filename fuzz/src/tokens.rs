@@ -1,5 +1,5 @@
-//! What emitted text may consist of. Goes in: C++, CUDA, C or Rust text that was emitted. Comes out:
-//! nothing, or the first token that has no business there. It knows templates and headers, and
+//! What emitted text may consist of. Goes in: C++, CUDA, C or Rust text that was emitted. Comes
+//! out: nothing, or the first token that has no business there. It knows templates and headers, and
 //! nothing of formulas.
 
 use std::collections::BTreeSet;
@@ -220,13 +220,14 @@ fn without_comments(text: &'static str) -> &'static str {
 }
 
 /// Words that only Rust code of the emitter has.
-const EMITTED: &[&str] = &["shifted"];
+const EMITTED: &[&str] = &["true", "false"];
 
 fn wrapper_words() -> &'static BTreeSet<&'static str> {
     static KNOWN: OnceLock<BTreeSet<&'static str>> = OnceLock::new();
     KNOWN.get_or_init(|| {
-        let templates = TEMPLATES.iter().filter(|(name, _)| name.ends_with("rs"));
+        let templates = TEMPLATES.iter();
         let emitter = include_str!("../../compiler/src/emit/rust.rs");
-        words(templates.map(|(_, text)| *text).chain([emitter]))
+        // And the first letter of `r#type`.
+        words(templates.map(|(_, text)| *text).chain([emitter, "r"]))
     })
 }

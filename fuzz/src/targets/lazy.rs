@@ -303,6 +303,10 @@ mod tests {
         "eval_index",
         "eval_complex",
         "dot",
+        "solve",
+        "solve_vjp",
+        "source",
+        "sources",
     ];
 
     #[test]

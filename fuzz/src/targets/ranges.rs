@@ -99,7 +99,11 @@ fn arrays(choices: &mut Choices<'_>) -> Result<u64, String> {
             for mut row in table.rows_mut() {
                 let odd = choices.byte() > 240;
                 row[0] = if odd { choices.number() } else { start };
-                row[1] = if odd { choices.number() } else { row[0] + choices.below(3) as i64 };
+                row[1] = if odd {
+                    choices.number()
+                } else {
+                    row[0].saturating_add(choices.below(3) as i64)
+                };
                 start = row[1].max(0);
             }
             table
@@ -147,7 +151,9 @@ fn pairs(blocks: &[Block]) -> Option<(BTreeSet<(usize, usize)>, bool)> {
             return None;
         }
         for i in i.clone() {
-            twice |= j.clone().fold(false, |twice, j| !all.insert((i, j)) || twice);
+            for j in j.clone() {
+                twice |= !all.insert((i, j));
+            }
         }
     }
     Some((all, twice))

@@ -39,7 +39,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let made = || {
             finished("vjp", self, at)?;
             let of = [self, &seed, variable];
-            first_mistake(&of)?;
+            whole("vjp", &of, at)?;
             alike("vjp", ("the seed", &seed), ("the value", self), at)?;
             is_variable("vjp", variable, at)?;
             let batch = shared("vjp", &of, at)?.batch;
@@ -146,12 +146,12 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ) -> Result<Node<'a, T>, Error> {
         let mut of = vec![self];
         for &(variable, direction) in directions {
-            first_mistake(&[variable, direction])?;
+            whole(name, &[variable, direction], at)?;
             is_variable(name, variable, at)?;
             alike(name, ("the direction", direction), ("the variable", variable), at)?;
             of.extend([variable, direction]);
         }
-        first_mistake(&of)?;
+        whole(name, &of, at)?;
         let batch = shared(name, &of, at)?.batch;
         derivative(kind, &of, self.node.facts, self, batch)
     }
@@ -167,7 +167,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let at = Location::caller();
         let made = || {
             let of: Vec<_> = [Some(self), seed, Some(variable)].into_iter().flatten().collect();
-            first_mistake(&of)?;
+            whole(name, &of, at)?;
             is_variable(name, variable, at)?;
             if let Some(seed) = seed {
                 alike_in_dim(name, ("the seed", seed), ("the value", self), at)?;
@@ -230,8 +230,19 @@ fn derivative<'a, T: Element>(
     Ok(Node { what, facts, rows: like.node.rows, batch })
 }
 
-fn first_mistake<T: Element>(of: &[&LazyTensor<'_, T>]) -> Result<(), Error> {
-    of.iter().find_map(|arg| arg.mistake()).map_or(Ok(()), |error| Err(error.clone()))
+/// Refuses mistakes and masked values.
+fn whole<T: Element>(
+    name: &str,
+    of: &[&LazyTensor<'_, T>],
+    at: &'static Location<'static>,
+) -> Result<(), Error> {
+    if let Some(error) = of.iter().find_map(|arg| arg.mistake()) {
+        return Err(error.clone());
+    }
+    match of.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
+        true => Err(words::masked(name, at)),
+        false => Ok(()),
+    }
 }
 
 fn finished<T: Element>(
