@@ -5,6 +5,7 @@
 use std::ffi::c_void;
 use std::ptr;
 
+use crate::batch::{Batch, Dim};
 use crate::element::ComponentType;
 use crate::error::Error;
 use crate::kernel::{Axis, Kernel, Value};
@@ -38,6 +39,8 @@ impl Sizes {
 pub(crate) struct Bound {
     pub values: Vec<sys::tf_array>,
     pub sizes: Sizes,
+    /// The items, of which the table has the first one; there is one if there are no dimensions.
+    pub batch: Option<Batch>,
     /// Which pairs reductions fold; all of them if there are none.
     pub ranges: Option<Ranges>,
     /// The memory that each input and output covers.
@@ -58,14 +61,23 @@ impl Bound {
         let mut spans = Vec::with_capacity(inputs.len() + kernel.n_outputs());
         for (value, raw) in kernel.inputs().zip(inputs) {
             let array = place(kernel, &value, raw)?;
-            spans.push(span(kernel, &value, &array)?);
+            spans.push(span(kernel, &value, &array, &raw.batch)?);
             values.push(array);
         }
+        let mut batch = Batch::of(kernel, inputs)?;
         let sizes = sizes(kernel, &values, rows)?;
         limits(kernel, sizes)?;
         for value in kernel.values().skip(inputs.len()) {
             let rows = sizes.of(value.axis);
-            dense_bytes(rows, &value).ok_or_else(|| words::overflow_value(kernel, &value, rows))?;
+            let bytes = dense_bytes(rows, &value);
+            let bytes = bytes.ok_or_else(|| words::overflow_value(kernel, &value, rows))?;
+            if let Some(batch) = &mut batch {
+                let all = bytes.checked_mul(batch.items());
+                if all.is_none_or(|all| isize::try_from(all).is_err()) {
+                    return Err(words::batch_overflow(kernel, batch.shape()));
+                }
+                batch.push_dense(bytes);
+            }
             values.push(sys::tf_array {
                 data: ptr::null_mut(),
                 rows: rows as i64,
@@ -79,17 +91,11 @@ impl Bound {
                 return Err(words::too_many_rows(kernel, axis, rows, MOST_ROWS));
             }
         }
-        Ok(Bound { values, sizes, ranges: None, spans })
+        Ok(Bound { values, sizes, batch, ranges: None, spans })
     }
 
     /// Restricts reductions to ranges, checked against M and N and against the kernel.
     pub fn restrict(&mut self, kernel: &Kernel, ranges: &Ranges) -> Result<(), Error> {
-        for axis in [Axis::I, Axis::J] {
-            let (end, rows) = (ranges.end(axis), self.sizes.of(Some(axis)));
-            if end > rows {
-                return Err(words::ranges_outside(kernel, axis, end, rows));
-            }
-        }
         for stage in kernel.stages() {
             // What one sum over an axis leaves for all rows would be the same for each of them.
             if let (None, Some(axis)) = (stage.row_axis(), stage.col_axis())
@@ -98,13 +104,31 @@ impl Bound {
                 return Err(words::ranges_kernel(kernel, axis));
             }
         }
+        self.restrict_pairs(kernel, ranges)
+    }
+
+    /// As [`Bound::restrict`], of a kernel whose reductions over one axis for no row were so when
+    /// the formula was written (`passes::keep_pairs`).
+    pub fn restrict_pairs(&mut self, kernel: &Kernel, ranges: &Ranges) -> Result<(), Error> {
+        for axis in [Axis::I, Axis::J] {
+            let (end, rows) = (ranges.end(axis), self.sizes.of(Some(axis)));
+            if end > rows {
+                return Err(words::ranges_outside(kernel, axis, end, rows));
+            }
+        }
         self.ranges = Some(ranges.clone());
         Ok(())
     }
 
     /// What the call has that only the CPU executor knows.
     pub fn cpu_only(&self) -> Option<&'static str> {
-        self.ranges.is_some().then_some("ranges")
+        let batch = self.batch.is_some().then_some("batch dimensions");
+        self.ranges.is_some().then_some("ranges").or(batch)
+    }
+
+    /// The shape of the items; empty if there is one item without batch dimensions.
+    pub fn batch_shape(&self) -> &[usize] {
+        self.batch.as_ref().map_or(&[], Batch::shape)
     }
 
     /// Checks the outputs and puts them into the table.
@@ -114,8 +138,9 @@ impl Bound {
         }
         let first = kernel.n_inputs() + kernel.n_temps();
         for (index, (value, raw)) in kernel.outputs().zip(outputs).enumerate() {
-            let array = place_output(kernel, &value, raw, self.sizes.of(value.axis))?;
-            let span = span(kernel, &value, &array)?;
+            let rows = self.sizes.of(value.axis);
+            let array = place_output(kernel, &value, raw, rows, self.batch_shape())?;
+            let span = span(kernel, &value, &array, &raw.batch)?;
             let names = kernel.inputs().chain(kernel.outputs()).map(|value| value.name);
             for (other, name) in self.spans.iter().zip(names) {
                 if other.overlaps(&span) {
@@ -128,14 +153,15 @@ impl Bound {
         Ok(())
     }
 
-    /// The index in the table and the bytes of each temporary.
+    /// The index in the table and the bytes of each temporary, for all items.
     pub fn temps(&self, kernel: &Kernel) -> impl Iterator<Item = (usize, usize)> {
         let first = kernel.n_inputs();
         let temps = kernel.values().enumerate().skip(first).take(kernel.n_temps());
-        temps.map(|(index, value)| {
+        let items = self.batch.as_ref().map_or(1, Batch::items);
+        temps.map(move |(index, value)| {
             let rows = self.sizes.of(value.axis);
             // `inputs` refused sizes that overflow.
-            (index, dense_bytes(rows, &value).unwrap_or_default())
+            (index, dense_bytes(rows, &value).unwrap_or_default() * items)
         })
     }
 
@@ -190,19 +216,28 @@ fn place_output(
     value: &Value,
     raw: &RawArray,
     rows: usize,
+    batch: &[usize],
 ) -> Result<sys::tf_array, Error> {
-    if raw.rank == Rank::Matrix && (raw.rows, raw.cols) != (rows, value.dim) {
-        return Err(words::output_shape(kernel, value, (raw.rows, raw.cols), rows));
+    let wrong = || words::output_shape(kernel, value, raw, batch, rows);
+    let batch_fits = raw.batch.iter().map(|dim| dim.len).eq(batch.iter().copied());
+    if raw.rank == Rank::Matrix && (raw.rows, raw.cols) != (rows, value.dim) || !batch_fits {
+        return Err(wrong());
     }
     let array = place(kernel, value, raw)?;
     if array.rows != rows as i64 {
-        return Err(words::output_shape(kernel, value, (raw.rows, raw.cols), rows));
+        return Err(wrong());
     }
     let dense_row = value.dim == 1 || array.col_stride == 1;
     let dense_rows = rows <= 1 || array.row_stride == value.scalars() as i64;
-    if rows > 0 && !(dense_row && dense_rows) {
-        let row_stride = array.row_stride / value.component.scalars() as i64;
-        return Err(words::output_layout(kernel, value, row_stride, array.col_stride));
+    let mut step = rows.wrapping_mul(value.dim) as isize;
+    let dense_batch = raw.batch.iter().rev().all(|dim| {
+        let dense = dim.len <= 1 || dim.stride == step;
+        step = step.wrapping_mul(dim.len as isize);
+        dense
+    });
+    let some = rows > 0 && !batch.contains(&0);
+    if some && !(dense_row && dense_rows && dense_batch) {
+        return Err(words::output_layout(kernel, value, raw, &array));
     }
     Ok(array)
 }
@@ -285,8 +320,13 @@ impl Span {
 }
 
 /// Where an array lies, with a check that it is aligned and inside of the address space.
-fn span(kernel: &Kernel, value: &Value, array: &sys::tf_array) -> Result<Span, Error> {
-    if array.rows == 0 {
+fn span(
+    kernel: &Kernel,
+    value: &Value,
+    array: &sys::tf_array,
+    batch: &[Dim],
+) -> Result<Span, Error> {
+    if array.rows == 0 || batch.iter().any(|dim| dim.len == 0) {
         return Ok(Span { start: 0, end: 0 });
     }
     let size = value.component.scalar_size();
@@ -298,7 +338,12 @@ fn span(kernel: &Kernel, value: &Value, array: &sys::tf_array) -> Result<Span, E
     let ends = || {
         let rows = reach(array.rows, array.row_stride)?;
         let cols = reach(value.scalars() as i64, array.col_stride)?;
-        let (down, up) = (rows.min(0) + cols.min(0), rows.max(0) + cols.max(0));
+        let (mut down, mut up) = (rows.min(0) + cols.min(0), rows.max(0) + cols.max(0));
+        for dim in batch {
+            let stride = i128::from(dim.stride as i64) * value.component.scalars() as i128;
+            let items = i128::try_from(dim.len - 1).ok()?.checked_mul(stride)?;
+            (down, up) = (down.checked_add(items.min(0))?, up.checked_add(items.max(0))?);
+        }
         let size = size as i128;
         let start = down.checked_mul(size)?.checked_add(address as i128)?;
         let end = up.checked_add(1)?.checked_mul(size)?.checked_add(address as i128)?;

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::fmt;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD};
 use num_complex::Complex;
 
 use crate::bind::Bound;
@@ -128,13 +128,14 @@ impl<'a> Call<'a> {
         let mut arrays = Vec::with_capacity(kernel.n_outputs());
         let mut raw = Vec::with_capacity(kernel.n_outputs());
         for value in kernel.outputs() {
-            let (array, data) = make(kernel, &value, bound.sizes.of(value.axis))?;
+            let (array, data) = make(kernel, &value, &bound)?;
             arrays.push((value, Some(array)));
             raw.push(data);
         }
         bound.outputs(kernel, &raw)?;
+        let batch = bound.batch_shape().to_vec();
         let report = execute(kernel, bound, &self.options)?;
-        Ok(Outputs { kernel, arrays, report })
+        Ok(Outputs { kernel, arrays, batch, report })
     }
 
     /// Runs, and writes to the arrays passed with [`out`](Call::out): one for every output.
@@ -144,7 +145,7 @@ impl<'a> Call<'a> {
     pub fn run_into(self) -> Result<Report, Error> {
         let inputs = self.bound_inputs()?;
         let names = self.kernel.outputs().map(|value| value.name);
-        let outputs = all(names, &self.outputs, |output| output.raw)
+        let outputs = all(names, &self.outputs, |output| output.raw.clone())
             .map_err(|missing| words::missing_output(self.kernel, &missing))?;
         let mut bound = self.bound(&inputs)?;
         bound.outputs(self.kernel, &outputs)?;
@@ -162,7 +163,7 @@ impl<'a> Call<'a> {
             return Err(mistake.clone());
         }
         let names = self.kernel.inputs().map(|value| value.name);
-        all(names, &self.inputs, |operand| operand.raw)
+        all(names, &self.inputs, |operand| operand.raw.clone())
             .map_err(|missing| words::missing_argument(self.kernel, &missing))
     }
 }
@@ -178,31 +179,40 @@ fn all<T>(
     if missing.is_empty() { Ok(arrays.iter().flatten().map(raw).collect()) } else { Err(missing) }
 }
 
-/// An `Array2<T>` for a type known at run time, and where its data lies.
+/// An `Array2<T>`, or with batch dimensions an `ArrayD<T>`, for a type known at run time, and where
+/// its data lies.
 pub(crate) type Made = (Box<dyn Any + Send + Sync>, RawArray);
 
-pub(crate) fn make(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
+pub(crate) fn make(kernel: &Kernel, value: &Value, bound: &Bound) -> Result<Made, Error> {
     match value.component {
-        ComponentType::Real(Dtype::F16) => array::<half::f16>(kernel, value, rows),
-        ComponentType::Real(Dtype::BF16) => array::<half::bf16>(kernel, value, rows),
-        ComponentType::Real(Dtype::F32) => array::<f32>(kernel, value, rows),
-        ComponentType::Real(Dtype::F64) => array::<f64>(kernel, value, rows),
-        ComponentType::Complex(Dtype::F16) => array::<Complex<half::f16>>(kernel, value, rows),
-        ComponentType::Complex(Dtype::BF16) => array::<Complex<half::bf16>>(kernel, value, rows),
-        ComponentType::Complex(Dtype::F32) => array::<Complex<f32>>(kernel, value, rows),
-        ComponentType::Complex(Dtype::F64) => array::<Complex<f64>>(kernel, value, rows),
-        ComponentType::Index => array::<i64>(kernel, value, rows),
+        ComponentType::Real(Dtype::F16) => array::<half::f16>(kernel, value, bound),
+        ComponentType::Real(Dtype::BF16) => array::<half::bf16>(kernel, value, bound),
+        ComponentType::Real(Dtype::F32) => array::<f32>(kernel, value, bound),
+        ComponentType::Real(Dtype::F64) => array::<f64>(kernel, value, bound),
+        ComponentType::Complex(Dtype::F16) => array::<Complex<half::f16>>(kernel, value, bound),
+        ComponentType::Complex(Dtype::BF16) => array::<Complex<half::bf16>>(kernel, value, bound),
+        ComponentType::Complex(Dtype::F32) => array::<Complex<f32>>(kernel, value, bound),
+        ComponentType::Complex(Dtype::F64) => array::<Complex<f64>>(kernel, value, bound),
+        ComponentType::Index => array::<i64>(kernel, value, bound),
     }
 }
 
-fn array<T: Component>(kernel: &Kernel, value: &Value, rows: usize) -> Result<Made, Error> {
-    let len = rows.saturating_mul(value.dim);
-    let data = zeros::<T>(len);
-    let array = data.and_then(|data| Array2::from_shape_vec((rows, value.dim), data).ok());
-    let mut array: Array2<T> = array.ok_or_else(|| {
+fn array<T: Component>(kernel: &Kernel, value: &Value, bound: &Bound) -> Result<Made, Error> {
+    let (rows, batch) = (bound.sizes.of(value.axis), bound.batch_shape());
+    let len = batch.iter().fold(rows.saturating_mul(value.dim), |n, &len| n.saturating_mul(len));
+    let failed = || {
         let bytes = len.saturating_mul(size_of::<T>());
         words::out_of_memory(kernel.name(), bytes, &format!("output `{}`", value.name))
-    })?;
+    };
+    let data = zeros::<T>(len).ok_or_else(failed)?;
+    if batch.is_empty() {
+        let array = Array2::from_shape_vec((rows, value.dim), data);
+        let mut array = array.map_err(|_| failed())?;
+        let raw = OutputMut::from(&mut array).raw;
+        return Ok((Box::new(array), raw));
+    }
+    let array = ArrayD::from_shape_vec([batch, &[rows, value.dim]].concat(), data);
+    let mut array = array.map_err(|_| failed())?;
     let raw = OutputMut::from(&mut array).raw;
     Ok((Box::new(array), raw))
 }
@@ -211,6 +221,7 @@ fn array<T: Component>(kernel: &Kernel, value: &Value, rows: usize) -> Result<Ma
 pub struct Outputs {
     kernel: &'static Kernel,
     arrays: Vec<(Value<'static>, Option<Box<dyn Any + Send + Sync>>)>,
+    batch: Vec<usize>,
     report: Report,
 }
 
@@ -219,8 +230,28 @@ impl Outputs {
     /// `i64` for integers.
     ///
     /// # Errors
-    /// For a name that is unknown or was taken before, and for another type.
+    /// For a name that is unknown or was taken before, for another type, and for a result with
+    /// batch dimensions.
     pub fn take<T: Component>(&mut self, name: &str) -> Result<Array2<T>, Error> {
+        if !self.batch.is_empty() {
+            return Err(words::batch_take(self.kernel, name, &self.batch));
+        }
+        self.take_as::<T, Array2<T>>(name)
+    }
+
+    /// As [`take`](Outputs::take), with the batch dimensions in front of rows and columns, if there
+    /// are any.
+    ///
+    /// # Errors
+    /// For a name that is unknown or was taken before, and for another type.
+    pub fn take_nd<T: Component>(&mut self, name: &str) -> Result<ArrayD<T>, Error> {
+        match self.batch.is_empty() {
+            true => self.take_as::<T, Array2<T>>(name).map(Array2::into_dyn),
+            false => self.take_as::<T, ArrayD<T>>(name),
+        }
+    }
+
+    fn take_as<T: Component, A: 'static>(&mut self, name: &str) -> Result<A, Error> {
         let kernel = self.kernel;
         let (value, array) = self
             .arrays
@@ -231,8 +262,7 @@ impl Outputs {
             return Err(words::output_type(kernel, value, T::TYPE));
         }
         let array = array.take().ok_or_else(|| words::taken(kernel, name))?;
-        let array = array.downcast::<Array2<T>>();
-        array.map(|array| *array).map_err(|_| words::output_type(kernel, value, T::TYPE))
+        array.downcast().map(|array| *array).map_err(|_| words::output_type(kernel, value, T::TYPE))
     }
 
     /// What ran.

@@ -53,6 +53,7 @@ extern crate self as tilefold;
 #[rustfmt::skip]
 pub mod sys;
 
+mod batch;
 mod bind;
 mod call;
 pub mod cluster;

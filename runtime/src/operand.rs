@@ -5,11 +5,9 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr;
 
-use ndarray::{ArrayBase, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
-#[cfg(feature = "lazy")]
-use ndarray::{ArrayView, Dimension};
-use ndarray::{Data, DataMut, Ix1, Ix2};
+use ndarray::{ArrayBase, ArrayView, ArrayViewMut, Data, DataMut, Dimension};
 
+use crate::batch::Dim;
 use crate::element::{Component, ComponentType};
 
 /// How many axes the caller's array has.
@@ -21,7 +19,7 @@ pub(crate) enum Rank {
 }
 
 /// An array without its lifetime. A vector is one column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RawArray {
     pub data: *mut c_void,
     pub component: ComponentType,
@@ -30,6 +28,8 @@ pub(crate) struct RawArray {
     pub cols: usize,
     pub row_stride: isize,
     pub col_stride: isize,
+    /// What is in front of rows and columns, the outermost first; only matrices have it.
+    pub batch: Box<[Dim]>,
 }
 
 impl RawArray {
@@ -41,35 +41,44 @@ impl RawArray {
         cols: usize,
     ) -> RawArray {
         let row_stride = isize::try_from(cols).unwrap_or(isize::MAX);
-        RawArray { data, component, rank: Rank::Matrix, rows, cols, row_stride, col_stride: 1 }
-    }
-
-    fn matrix<T: Component>(data: *const T, shape: (usize, usize), strides: &[isize]) -> RawArray {
         RawArray {
-            data: data.cast_mut().cast(),
-            component: T::TYPE,
+            data,
+            component,
             rank: Rank::Matrix,
-            rows: shape.0,
-            cols: shape.1,
-            row_stride: strides[0],
-            col_stride: strides[1],
-        }
-    }
-
-    fn vector<T: Component>(data: *const T, len: usize, stride: isize) -> RawArray {
-        RawArray {
-            data: data.cast_mut().cast(),
-            component: T::TYPE,
-            rank: Rank::Vector,
-            rows: len,
-            cols: 1,
-            row_stride: stride,
+            rows,
+            cols,
+            row_stride,
             col_stride: 1,
+            batch: Box::default(),
         }
     }
 
-    fn scalar<T: Component>(data: *const T) -> RawArray {
-        RawArray { rank: Rank::Scalar, ..RawArray::vector(data, 1, 1) }
+    /// Any array: a scalar, a vector, a matrix, or a matrix behind batch dimensions.
+    fn new<T: Component>(data: *const T, shape: &[usize], strides: &[isize]) -> RawArray {
+        let array = RawArray::dense(data.cast_mut().cast(), T::TYPE, 1, 1);
+        match (shape, strides) {
+            (&[.., rows, cols], &[.., row_stride, col_stride]) => {
+                let dims = shape.iter().zip(strides).take(shape.len() - 2);
+                let batch = dims.map(|(&len, &stride)| Dim { len, stride }).collect();
+                RawArray { rows, cols, row_stride, col_stride, batch, ..array }
+            }
+            (&[rows], &[row_stride]) => RawArray { rank: Rank::Vector, rows, row_stride, ..array },
+            _ => RawArray { rank: Rank::Scalar, ..array },
+        }
+    }
+
+    /// As [`RawArray::new`], of a parameter: a vector behind batch dimensions.
+    #[cfg(feature = "lazy")]
+    fn parameter<T: Component>(data: *const T, shape: &[usize], strides: &[isize]) -> RawArray {
+        let (Some((&len, shape)), Some((&stride, strides))) =
+            (shape.split_last(), strides.split_last())
+        else {
+            return RawArray::new(data, shape, strides);
+        };
+        if shape.is_empty() {
+            return RawArray::new(data, &[len], &[stride]);
+        }
+        RawArray::new(data, &[shape, &[1, len]].concat(), &[strides, &[0, stride]].concat())
     }
 }
 
@@ -77,21 +86,27 @@ impl RawArray {
 ///
 /// It is made from a 2-d view with any strides (also negative and zero ones: nothing is copied),
 /// from a 1-d view (a parameter, or an `i` or `j` variable of one column), or from a reference
-/// to a scalar (a parameter of one column). Its numbers are `f32` or `f64` as the kernel
+/// to a scalar (a parameter of one column).
+///
+/// A view of more than two axes has batch dimensions in front of its rows and columns (1 row where
+/// it is a parameter). Those of all arguments broadcast as in NumPy, and the kernel runs for each
+/// item by itself: row numbers count from 0 in each. Its numbers are `f32` or `f64` as the kernel
 /// computes, `Complex` of these for a complex variable, whose rows have to be contiguous, or
 /// `i64` for an integer one.
 ///
 /// ```
-/// use ndarray::{Array2, s};
+/// use ndarray::{Array2, Array3, s};
 /// use tilefold::Operand;
 ///
 /// let points = Array2::<f32>::zeros((10, 4));
 /// let reversed = Operand::from(points.slice(s![..;-1, 1..]));
 /// let whole = Operand::from(&points);
 /// let gamma = Operand::from(&0.5_f32);
-/// # let _ = (reversed, whole, gamma);
+/// let items = Array3::<f32>::zeros((2, 10, 4));
+/// let batch = Operand::from(&items);
+/// # let _ = (reversed, whole, gamma, batch);
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Operand<'a> {
     pub(crate) raw: RawArray,
     life: PhantomData<&'a ()>,
@@ -112,23 +127,17 @@ impl<'a> Operand<'a> {
     pub(crate) fn variable<T: Component, D: Dimension>(
         view: ArrayView<'a, T, D>,
     ) -> Option<Operand<'a>> {
-        match view.ndim() {
-            1 => view.into_dimensionality::<Ix1>().ok().map(Operand::from),
-            2 => view.into_dimensionality::<Ix2>().ok().map(Operand::from),
-            _ => None,
-        }
+        (view.ndim() > 0).then(|| Operand::from(view))
     }
 
-    /// A parameter of any rank, if it is one that kernels can read.
+    /// A parameter of any rank, a row of numbers behind batch dimensions, if it is one that kernels
+    /// can read.
     #[cfg(feature = "lazy")]
     pub(crate) fn parameter<T: Component, D: Dimension>(
         view: ArrayView<'a, T, D>,
     ) -> Option<Operand<'a>> {
-        match view.ndim() {
-            0 => Some(Operand::new(RawArray::scalar(view.as_ptr()))),
-            1 => view.into_dimensionality::<Ix1>().ok().map(Operand::from),
-            _ => None,
-        }
+        let raw = RawArray::parameter(view.as_ptr(), view.shape(), view.strides());
+        Some(Operand::new(raw))
     }
 
     /// Whether both are the same elements of the same memory in the same order.
@@ -147,47 +156,36 @@ impl<'a> Operand<'a> {
         shape: (usize, usize),
         strides: (isize, isize),
     ) -> Operand<'a> {
-        Operand::new(RawArray::matrix(data, shape, &[strides.0, strides.1]))
+        Operand::new(RawArray::new(data, &[shape.0, shape.1], &[strides.0, strides.1]))
     }
 }
 
-impl<'a, T: Component> From<ArrayView2<'a, T>> for Operand<'a> {
-    fn from(view: ArrayView2<'a, T>) -> Operand<'a> {
-        Operand::new(RawArray::matrix(view.as_ptr(), view.dim(), view.strides()))
+impl<'a, T: Component, D: Dimension> From<ArrayView<'a, T, D>> for Operand<'a> {
+    fn from(view: ArrayView<'a, T, D>) -> Operand<'a> {
+        Operand::new(RawArray::new(view.as_ptr(), view.shape(), view.strides()))
     }
 }
 
-impl<'a, T: Component> From<ArrayView1<'a, T>> for Operand<'a> {
-    fn from(view: ArrayView1<'a, T>) -> Operand<'a> {
-        Operand::new(RawArray::vector(view.as_ptr(), view.len(), view.strides()[0]))
-    }
-}
-
-impl<'a, T: Component, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix2>> for Operand<'a> {
-    fn from(array: &'a ArrayBase<S, Ix2>) -> Operand<'a> {
-        array.view().into()
-    }
-}
-
-impl<'a, T: Component, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix1>> for Operand<'a> {
-    fn from(array: &'a ArrayBase<S, Ix1>) -> Operand<'a> {
+impl<'a, T: Component, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for Operand<'a> {
+    fn from(array: &'a ArrayBase<S, D>) -> Operand<'a> {
         array.view().into()
     }
 }
 
 impl<'a, T: Component> From<&'a [T]> for Operand<'a> {
     fn from(slice: &'a [T]) -> Operand<'a> {
-        Operand::new(RawArray::vector(slice.as_ptr(), slice.len(), 1))
+        Operand::new(RawArray::new(slice.as_ptr(), &[slice.len()], &[1]))
     }
 }
 
 impl<'a, T: Component> From<&'a T> for Operand<'a> {
     fn from(scalar: &'a T) -> Operand<'a> {
-        Operand::new(RawArray::scalar(ptr::from_ref(scalar)))
+        Operand::new(RawArray::new(ptr::from_ref(scalar), &[], &[]))
     }
 }
 
-/// An array that a kernel writes. It must be dense: row after row, without gaps.
+/// An array that a kernel writes. It must be dense: row after row, without gaps. Where arguments
+/// have batch dimensions it has those that they broadcast to, in front of its rows.
 ///
 /// ```
 /// use ndarray::Array2;
@@ -226,28 +224,17 @@ impl<'a> OutputMut<'a> {
     }
 }
 
-impl<'a, T: Component> From<ArrayViewMut2<'a, T>> for OutputMut<'a> {
-    fn from(mut view: ArrayViewMut2<'a, T>) -> OutputMut<'a> {
+impl<'a, T: Component, D: Dimension> From<ArrayViewMut<'a, T, D>> for OutputMut<'a> {
+    fn from(mut view: ArrayViewMut<'a, T, D>) -> OutputMut<'a> {
         let data = view.as_mut_ptr();
-        OutputMut::new(RawArray::matrix(data, view.dim(), view.strides()))
+        OutputMut::new(RawArray::new(data, view.shape(), view.strides()))
     }
 }
 
-impl<'a, T: Component> From<ArrayViewMut1<'a, T>> for OutputMut<'a> {
-    fn from(mut view: ArrayViewMut1<'a, T>) -> OutputMut<'a> {
-        let data = view.as_mut_ptr();
-        OutputMut::new(RawArray::vector(data, view.len(), view.strides()[0]))
-    }
-}
-
-impl<'a, T: Component, S: DataMut<Elem = T>> From<&'a mut ArrayBase<S, Ix2>> for OutputMut<'a> {
-    fn from(array: &'a mut ArrayBase<S, Ix2>) -> OutputMut<'a> {
-        array.view_mut().into()
-    }
-}
-
-impl<'a, T: Component, S: DataMut<Elem = T>> From<&'a mut ArrayBase<S, Ix1>> for OutputMut<'a> {
-    fn from(array: &'a mut ArrayBase<S, Ix1>) -> OutputMut<'a> {
+impl<'a, T: Component, S: DataMut<Elem = T>, D: Dimension> From<&'a mut ArrayBase<S, D>>
+    for OutputMut<'a>
+{
+    fn from(array: &'a mut ArrayBase<S, D>) -> OutputMut<'a> {
         array.view_mut().into()
     }
 }

@@ -44,9 +44,9 @@ pub fn run<'o>(
     rows: Option<(usize, usize)>,
     options: &Options,
 ) -> Result<Report, Error> {
-    let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw).collect();
+    let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw.clone()).collect();
     let outputs: Vec<OutputMut> = outputs.into_iter().collect();
-    let raw: Vec<RawArray> = outputs.iter().map(|output| output.raw).collect();
+    let raw: Vec<RawArray> = outputs.iter().map(|output| output.raw.clone()).collect();
     let mut bound = Bound::inputs(kernel, &inputs, rows)?;
     bound.outputs(kernel, &raw)?;
     execute(kernel, bound, options)

@@ -2,6 +2,7 @@
 //! Goes in: the facts. Comes out: an [`Error`] that names the formula, the argument, both sides
 //! and the remedy. It never decides what is an error.
 
+mod batch;
 #[cfg(feature = "jit")]
 pub(crate) mod jit;
 pub(crate) mod linear;
@@ -17,9 +18,11 @@ use crate::error::{Code, Error, count as counted, list, nearest};
 use crate::formula::Formula;
 use crate::kernel::{Axis, Kernel, Value, hex};
 use crate::level::Level;
-use crate::operand::Rank;
+use crate::operand::{Rank, RawArray};
 use crate::sys;
 
+use self::batch::shape;
+pub(crate) use self::batch::{batch_mismatch, batch_overflow, batch_take};
 pub(crate) use self::ranges::*;
 
 const REBUILD: &str = "rebuild the kernels with this version: cargo xtask build-formulas";
@@ -326,20 +329,28 @@ pub(crate) fn out_of_memory(name: &str, bytes: usize, what: &str) -> Error {
 pub(crate) fn output_shape(
     kernel: &Kernel,
     value: &Value,
-    found: (usize, usize),
+    found: &RawArray,
+    batch: &[usize],
     rows: usize,
 ) -> Error {
-    let (name, dim) = (value.name, value.dim);
-    let message = format!(
-        "output `{name}` has shape ({}, {}), but the result has ({rows}, {dim})",
-        found.0, found.1
-    );
-    new(Code::OutputShape, kernel, message).help(format!("pass an array of shape ({rows}, {dim})"))
+    let found = shape(found.batch.iter().map(|dim| dim.len), found.rows, found.cols);
+    let result = shape(batch.iter().copied(), rows, value.dim);
+    let message = format!("output `{}` has shape {found}, but the result has {result}", value.name);
+    new(Code::OutputShape, kernel, message).help(format!("pass an array of shape {result}"))
 }
 
-pub(crate) fn output_layout(kernel: &Kernel, value: &Value, row: i64, col: i64) -> Error {
+pub(crate) fn output_layout(
+    kernel: &Kernel,
+    value: &Value,
+    found: &RawArray,
+    array: &sys::tf_array,
+) -> Error {
     let (name, dim) = (value.name, value.dim);
-    let message = format!("output `{name}` has strides ({row}, {col}), but needs ({dim}, 1)");
+    let row = array.row_stride / value.component.scalars() as i64;
+    let batch = if found.batch.is_empty() { "" } else { ", or gaps between its items" };
+    let col = array.col_stride;
+    let message =
+        format!("output `{name}` has strides ({row}, {col}){batch}, but needs ({dim}, 1)");
     new(Code::OutputLayout, kernel, message)
         .help("pass a whole array in standard layout, and assign it to the view afterwards")
 }

@@ -352,7 +352,7 @@ fn views_of_other_lifetimes_do() {
         let view: ArrayView2<f32> = data.view();
         Operand::from(view)
     };
-    let call = Call::new(fake::dot::<f32>()).arg("x", operand).arg("y", operand);
+    let call = Call::new(fake::dot::<f32>()).arg("x", operand.clone()).arg("y", operand);
     call.arg("gamma", &1.0_f32).run().unwrap();
 }
 

@@ -4,9 +4,11 @@
 //! too is not here but in tilefold-build.
 
 pub mod bars;
+pub mod bench;
 pub mod book;
 pub mod build_formulas;
 pub mod conformance;
+pub mod cuda_check;
 pub mod declarations;
 pub mod demo;
 pub mod doctor;

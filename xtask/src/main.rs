@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{book, build_formulas, conformance, demo, doctor, explain, fuzz, methods, test};
+use xtask::{
+    bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, fuzz, methods,
+    test,
+};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -22,9 +25,11 @@ enum Command {
     Doctor(doctor::Arguments),
     Explain(explain::Arguments),
     Conformance(conformance::Arguments),
+    CudaCheck(cuda_check::Arguments),
     Book(book::Arguments),
     Methods(methods::Arguments),
     Fuzz(fuzz::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -35,9 +40,11 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
+        Command::CudaCheck(arguments) => cuda_check::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

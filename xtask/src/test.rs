@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use tilefold_build::target_folder;
 
-use crate::{build_formulas, cargo, program};
+use crate::{build_formulas, cargo, cuda_check, program};
 
-/// Runs every check: format, lints, freshness of generated text, tests, and a crate of its own
+/// Runs every check: format, lints, freshness of generated text, tests, CUDA
+/// budgets, and a crate of its own
 ///
 /// Stops at the first that fails. Each is also a command by itself; the headings show it.
 #[derive(clap::Args)]
@@ -29,9 +30,12 @@ pub fn run(_arguments: &Arguments) -> crate::Result {
     for step in STEPS {
         show_and_run(step)?;
     }
+    heading("cargo xtask cuda-check --quick --arch 90");
+    cuda_check::quick()?;
     // A crate that brings its own formulas, as a user's would be. What it shares is built already.
     let target = target_folder(&program()).display().to_string();
     show_and_run(&["fmt", "--manifest-path", OWN, "--check"])?;
+    show_and_run(&["fmt", "--manifest-path", "benchmarks/Cargo.toml", "--check"])?;
     show_and_run(&["run", "--manifest-path", OWN, "--target-dir", &target])?;
     println!("everything passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())

@@ -214,7 +214,7 @@ impl CudaKernel {
                 address
             }
         };
-        Ok(RawArray { data: address as usize as *mut _, ..input.array })
+        Ok(RawArray { data: address as usize as *mut _, ..input.array.clone() })
     }
 
     fn place_mut<'s>(
@@ -232,7 +232,7 @@ impl CudaKernel {
                 address
             }
         };
-        Ok(RawArray { data: address as usize as *mut _, ..output.array })
+        Ok(RawArray { data: address as usize as *mut _, ..output.array.clone() })
     }
 
     fn same_context(&self, other: &Arc<CudaContext>, what: &str) -> Result<(), Error> {

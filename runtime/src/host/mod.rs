@@ -18,14 +18,18 @@ use self::grid::Limits;
 use self::stage::Job;
 use self::table::Table;
 use self::tiles::Tiles;
+use crate::batch::Batch;
 use crate::bind::Bound;
 use crate::error::Error;
-use crate::kernel::{CpuStage, Kernel, Stage};
+use crate::kernel::{Axis, CpuStage, Kernel, Stage};
 use crate::level;
 use crate::options::Options;
 use crate::ranges::Ranges;
 use crate::report::{Executor, Report, StageReport};
 use crate::words;
+
+/// From this many items on they run beside each other, whatever their size.
+const MANY_ITEMS: usize = 64;
 
 /// Runs every stage, with compiled code.
 pub(crate) fn run(kernel: &Kernel, bound: Bound, options: &Options) -> Result<Report, Error> {
@@ -53,6 +57,7 @@ fn run_stages(
     limits: Limits,
 ) -> Result<Report, Error> {
     let start = Instant::now();
+    batch_to_rows(kernel, &mut bound);
     let ranges = bound.ranges.take();
     let jobs = jobs((kernel, stages), (&bound, ranges.as_ref()), options, limits)?;
     let mut temps = Vec::new();
@@ -63,11 +68,11 @@ fn run_stages(
     }
     // SAFETY: `Bound` checked the caller's arrays against the kernel's values, and the caller
     // holds them borrowed while this runs; temporaries live in `temps` until the end.
-    let table = unsafe { Table::new(kernel, bound.values) };
+    let table = unsafe { Table::new(kernel, bound.values, bound.batch) };
     let work = || -> Result<Vec<StageReport>, Error> {
         jobs.iter().map(|job| timed(job, &table, limits)).collect()
     };
-    let stages = if jobs.iter().any(|job| job.parallel) {
+    let stages = if jobs.iter().any(|job| job.parallel || job.across) {
         pool::install(options.threads, work)??
     } else {
         work()?
@@ -80,6 +85,7 @@ fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error>
     let start = Instant::now();
     job.run(table, limits)?;
     let (rows, cols, pairs) = (job.tiles.rows(), job.tiles.cols(), job.tiles.pairs());
+    let pairs = pairs.saturating_mul(table.items().unwrap_or(1) as u64);
     Ok(StageReport::new((rows, cols, pairs), job.pair_ops, start.elapsed().as_secs_f64()))
 }
 
@@ -100,17 +106,42 @@ fn jobs<'a>(
             }
             _ => Tiles::dense(code.lanes, rows, cols),
         };
-        let pair_ops = stage.pair_ops();
-        let parallel = padded_ops(&tiles, code.lanes, pair_ops) >= limits.serial_ops
-            && options.threads != Some(1);
-        Ok(Job { name: kernel.name(), code, fold, tiles, pair_ops, parallel, options })
+        let (name, pair_ops) = (kernel.name(), stage.pair_ops());
+        let mut job =
+            Job { name, code, fold, tiles, pair_ops, across: false, parallel: false, options };
+        if options.threads != Some(1) {
+            job.across = bound.batch.as_ref().is_some_and(|batch| across(&job, batch, limits));
+            job.parallel = !job.across && job.padded_ops() >= limits.serial_ops;
+        }
+        Ok(job)
     };
     kernel.stages().zip(stages).map(job).collect()
 }
 
-/// The operations of a stage. Lanes without a row work like the others.
-fn padded_ops(tiles: &Tiles, lanes: usize, pair_ops: f64) -> f64 {
-    tiles.blocks() as f64 * lanes as f64 * tiles.mean_cols() * pair_ops.max(1.0)
+/// Whether the items of a batch run beside each other instead of one after the other: they do if
+/// there is enough work for threads but not in one item, or if there are many items. A number of
+/// items at a time keep their packed columns, so these have to be small.
+fn across(job: &Job, batch: &Batch, limits: Limits) -> bool {
+    let (items, ops) = (batch.items(), job.padded_ops());
+    let packed = job.tiles.cols().saturating_mul(job.code.col_bytes);
+    items > 1
+        && ops * items as f64 >= limits.serial_ops
+        && (ops < limits.serial_ops || items >= MANY_ITEMS)
+        && packed <= limits.panel_bytes / MANY_ITEMS
+}
+
+/// Turns batch dimensions into rows where they can be ([`Batch::merge_rows`]).
+fn batch_to_rows(kernel: &Kernel, bound: &mut Bound) {
+    let Bound { batch: Some(batch), ranges: None, values, sizes, .. } = bound else { return };
+    // The canonical text names what counts rows, which items would count on.
+    if kernel.text().contains("pos(") {
+        return;
+    }
+    for (axis, rows) in [(Axis::I, &mut sizes.i), (Axis::J, &mut sizes.j)] {
+        while let Some(items) = batch.merge_rows(axis, kernel.values(), values) {
+            *rows *= items;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ pub(super) struct Job<'a> {
     pub fold: Option<Fold<'a>>,
     pub tiles: Tiles<'a>,
     pub pair_ops: f64,
+    /// Whether items run beside each other, each on one thread.
+    pub across: bool,
+    /// Whether an item's tasks run beside each other.
     pub parallel: bool,
     pub options: &'a Options<'a>,
 }
@@ -39,8 +42,30 @@ struct Scratch {
 }
 
 impl Job<'_> {
-    /// Runs the stage.
+    /// Runs the stage for every item.
     pub fn run(&self, table: &Table, limits: Limits) -> Result<(), Error> {
+        let Some(items) = table.items() else { return self.run_item(table, limits) };
+        let item = |cursor: &mut Table, item| {
+            cursor.move_to(table, item);
+            self.run_item(cursor, limits)
+        };
+        if self.across {
+            let item_ops = (self.padded_ops()).max(1.0);
+            let tasks = (0..items).into_par_iter();
+            let tasks = tasks.with_min_len((TASK_OPS / item_ops).ceil() as usize);
+            return tasks.try_for_each_init(|| table.cursor(), item);
+        }
+        let mut cursor = table.cursor();
+        (0..items).try_for_each(|index| item(&mut cursor, index))
+    }
+
+    /// The operations of an item. Lanes without a row work like the others.
+    pub fn padded_ops(&self) -> f64 {
+        let lanes = self.tiles.blocks() as f64 * self.code.lanes as f64;
+        lanes * self.tiles.mean_cols() * self.pair_ops.max(1.0)
+    }
+
+    fn run_item(&self, table: &Table, limits: Limits) -> Result<(), Error> {
         self.poll()?;
         if self.tiles.rows() == 0 {
             return Ok(());

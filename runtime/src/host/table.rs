@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
+use crate::batch::Batch;
 use crate::element::{ComponentType, Dtype};
 use crate::kernel::Kernel;
 use crate::sys;
@@ -17,6 +18,7 @@ use crate::sys;
 pub(crate) struct Table {
     arrays: Vec<sys::tf_array>,
     cells: Vec<Cells>,
+    batch: Option<Batch>,
 }
 
 /// What the entries of an array are, and how many a row has.
@@ -83,8 +85,8 @@ unsafe impl Send for Table {}
 impl Table {
     /// # Safety
     /// Every array must be valid as the type says, until the table is dropped, with the shape
-    /// and the type that the kernel's value has.
-    pub unsafe fn new(kernel: &Kernel, arrays: Vec<sys::tf_array>) -> Table {
+    /// and the type that the kernel's value has; with batch dimensions, for every item.
+    pub unsafe fn new(kernel: &Kernel, arrays: Vec<sys::tf_array>, batch: Option<Batch>) -> Table {
         let cells = kernel.values().map(|value| {
             let of = match value.component {
                 ComponentType::Index => Cell::I64,
@@ -97,7 +99,26 @@ impl Table {
             };
             Cells { of, scalars: value.scalars() }
         });
-        Table { cells: cells.collect(), arrays }
+        Table { cells: cells.collect(), arrays, batch }
+    }
+
+    /// The number of items; without batch dimensions the table is that of the only one.
+    pub fn items(&self) -> Option<usize> {
+        self.batch.as_ref().map(Batch::items)
+    }
+
+    /// A table for one item after the other.
+    pub fn cursor(&self) -> Table {
+        Table { arrays: self.arrays.clone(), cells: self.cells.clone(), batch: None }
+    }
+
+    /// Makes a cursor of `all` the table of an item.
+    pub fn move_to(&mut self, all: &Table, item: usize) {
+        let Some(batch) = &all.batch else { return };
+        let arrays = self.arrays.iter_mut().zip(&all.arrays).enumerate();
+        arrays.for_each(|(value, (to, from))| {
+            to.data = from.data.wrapping_byte_offset(batch.offset(value, item));
+        });
     }
 
     pub(super) fn as_ptr(&self) -> *const sys::tf_array {

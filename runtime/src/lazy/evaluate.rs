@@ -15,7 +15,7 @@ use super::{LazyTensor, resolve, words};
 use crate::bind::Bound;
 use crate::call;
 use crate::element::{Component, ComponentType, Element};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::kernel::Axis;
 use crate::operand::RawArray;
 use crate::options::Options;
@@ -122,13 +122,22 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
         let inputs = order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
-        if let Some(ranges) = self.ranges {
-            bound.restrict(kernel, ranges)?;
+        match self.ranges {
+            None => (),
+            Some(ranges) if self.manner.pairs => bound.restrict_pairs(kernel, ranges)?,
+            Some(ranges) => match bound.restrict(kernel, ranges) {
+                // A sum left the pairs: the formula again, in which none does.
+                Err(why) if why.code() == Code::RangesKernel => {
+                    let manner = Manner { pairs: true, ..self.manner };
+                    return Evaluation { manner, ..self }.run();
+                }
+                checked => checked?,
+            },
         }
         let mut arrays = Vec::with_capacity(self.roots.len());
         let mut outputs = Vec::with_capacity(self.roots.len());
         for value in kernel.outputs() {
-            let (array, raw) = call::make(kernel, &value, bound.sizes.of(value.axis))?;
+            let (array, raw) = call::make(kernel, &value, &bound)?;
             arrays.push((value.component, Some(array)));
             outputs.push(raw);
         }

@@ -156,7 +156,7 @@ impl<'r> Held<'r> {
     pub fn raw<T: Element>(&self, n: usize, input: &Input<'_, '_, T>) -> Result<RawArray, Error> {
         let (component, shape, node) = match *input {
             Input::Number(number) => return Ok(Operand::from(number).raw),
-            Input::Array(Leaf::View(operand), _) => return Ok(operand.raw),
+            Input::Array(Leaf::View(operand), _) => return Ok(operand.raw.clone()),
             Input::Array(Leaf::Source(_, component, shape), node) => (*component, shape, node),
         };
         let (_, reading) = &self.readings[self.readings.partition_point(|(at, _)| *at < n)];

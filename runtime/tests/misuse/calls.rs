@@ -259,7 +259,7 @@ misuse! { refused;
         call.out("a", b.output()).run_into().map(drop)
     },
     misuse_output_starts_in_input Overlap |b| {
-        let call = right_but_x(b, b.in_output(-5_isize as usize, (3, 2)));
+        let call = right_but_x(b, b.in_output(-5, (3, 2)));
         call.out("a", b.output()).run_into().map(drop)
     },
     misuse_output_is_parameter Overlap |b| with_gamma(b, b.in_output(1, (1, 1))),

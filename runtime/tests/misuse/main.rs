@@ -61,8 +61,9 @@ impl Bench {
     }
 
     /// A matrix that lies in the memory of the output, from some word on.
-    pub fn in_output<'a>(&self, word: usize, shape: (usize, usize)) -> Operand<'a> {
-        let start = self.memory.as_ptr().cast::<f32>().wrapping_add(PLACE + word);
+    pub fn in_output<'a>(&self, word: isize, shape: (usize, usize)) -> Operand<'a> {
+        let output = self.memory.as_ptr().cast::<f32>().wrapping_add(PLACE);
+        let start = output.wrapping_offset(word);
         // SAFETY: as above.
         unsafe { Operand::from_raw_parts(start, shape, (shape.1 as isize, 1)) }
     }

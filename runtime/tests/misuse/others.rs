@@ -48,7 +48,7 @@ misuse! { refused;
         LinearOperator::product(&Identity::new(3), v.view()).map(drop)
     },
     misuse_right_side_too_short Rows |b| solve(b, &ConjugateGradients::new(), 2),
-    misuse_negative_ridge Setting |b| solve(b, &ConjugateGradients::new().alpha(-1.0), 3),
+    misuse_ridge_of_nan Setting |b| solve(b, &ConjugateGradients::new().alpha(f64::NAN), 3),
     misuse_tolerance_of_nan Setting |b| solve(b, &ConjugateGradients::new().tolerance(f64::NAN), 3),
     misuse_preconditioner_of_other_size Operator |b| {
         let other = Diagonal::new(Array1::<f64>::ones(2));

@@ -1,0 +1,141 @@
+//! Batch dimensions. Goes in: the dimensions in front of each input's rows and columns. Comes out:
+//! the shape that they broadcast to, and how far each array moves from item to item. It never
+//! reads addresses.
+
+use crate::error::Error;
+use crate::kernel::{Axis, Kernel, Value};
+use crate::operand::RawArray;
+use crate::{sys, words};
+
+/// A dimension in front of rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dim {
+    pub len: usize,
+    /// From item to item, in elements.
+    pub stride: isize,
+}
+
+/// The items of a call: its kernel runs once for each.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    shape: Vec<usize>,
+    items: usize,
+    /// For each value of the table, the step of each dimension in bytes.
+    steps: Vec<isize>,
+}
+
+impl Batch {
+    /// Broadcasts the inputs' dimensions as NumPy does: from the right, where what is missing or 1
+    /// is repeated. None if no input has any.
+    pub fn of(kernel: &Kernel, inputs: &[RawArray]) -> Result<Option<Batch>, Error> {
+        let rank = inputs.iter().map(|raw| raw.batch.len()).max().unwrap_or(0);
+        if rank == 0 {
+            return Ok(None);
+        }
+        let mut shape: Vec<usize> = vec![1; rank];
+        // Which input says a length.
+        let mut named = vec![0; rank];
+        for (index, raw) in inputs.iter().enumerate() {
+            let first = rank - raw.batch.len();
+            for (at, dim) in raw.batch.iter().enumerate() {
+                let (len, name) = (&mut shape[first + at], &mut named[first + at]);
+                if *len == 1 {
+                    (*len, *name) = (dim.len, index);
+                } else if dim.len != 1 && dim.len != *len {
+                    let sides = [*name, index].map(|n| (n, &inputs[n]));
+                    return Err(words::batch_mismatch(kernel, sides));
+                }
+            }
+        }
+        let product = shape.iter().try_fold(1_usize, |items, &len| items.checked_mul(len));
+        let items = match shape.contains(&0) {
+            true => 0,
+            false => product.ok_or_else(|| words::batch_overflow(kernel, &shape))?,
+        };
+        let mut steps = Vec::with_capacity(kernel.values().len() * rank);
+        for (value, raw) in kernel.inputs().zip(inputs) {
+            steps.resize(steps.len() + rank - raw.batch.len(), 0);
+            for dim in &raw.batch {
+                // An element past the ends of memory is refused when the array is bound.
+                let step = dim.stride.wrapping_mul(value.component.size() as isize);
+                steps.push(if dim.len == 1 { 0 } else { step });
+            }
+        }
+        Ok(Some(Batch { shape, items, steps }))
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// Adds the next value of the table: one dense array an item, of that many bytes.
+    pub fn push_dense(&mut self, bytes: usize) {
+        let first = self.steps.len();
+        self.steps.resize(first + self.shape.len(), 0);
+        let mut step = bytes;
+        for (to, &len) in self.steps[first..].iter_mut().zip(&self.shape).rev() {
+            *to = step as isize;
+            // The bytes of all items fit in memory, or there are none.
+            step = step.wrapping_mul(len);
+        }
+    }
+
+    /// How many bytes a value of an item lies behind that of the first one.
+    pub fn offset(&self, value: usize, item: usize) -> isize {
+        let rank = self.shape.len();
+        let (mut rest, mut offset) = (item, 0);
+        for (&len, &step) in self.shape.iter().zip(&self.steps[value * rank..][..rank]).rev() {
+            offset += (rest % len) as isize * step;
+            rest /= len;
+        }
+        offset
+    }
+
+    /// Makes rows of the last dimension, where each item's rows of `axis` follow those of the one
+    /// before in every array that has them, and nothing else differs from item to item. Says how
+    /// many items became one.
+    ///
+    /// Then one packed block of columns serves all of them, and items of few rows fill blocks.
+    pub fn merge_rows<'k>(
+        &mut self,
+        axis: Axis,
+        values: impl Iterator<Item = Value<'k>>,
+        arrays: &mut [sys::tf_array],
+    ) -> Option<usize> {
+        let (rank, &len) = (self.shape.len(), self.shape.last()?);
+        let row_step = |value: &Value, array: &sys::tf_array| {
+            (array.row_stride as isize).wrapping_mul(value.component.scalar_size() as isize)
+        };
+        let values: Vec<Value> = values.collect();
+        let fits = len == 1
+            || values.iter().zip(&*arrays).enumerate().all(|(index, (value, array))| {
+                let step = self.steps[(index + 1) * rank - 1];
+                match value.axis == Some(axis) {
+                    true if array.rows == 1 => step % value.component.scalar_size() as isize == 0,
+                    true => Some(step) == row_step(value, array).checked_mul(array.rows as isize),
+                    false => step == 0,
+                }
+            });
+        if len == 0 || !fits {
+            return None;
+        }
+        for (index, (value, array)) in values.iter().zip(&mut *arrays).enumerate() {
+            if value.axis == Some(axis) {
+                if array.rows == 1 {
+                    let step = self.steps[(index + 1) * rank - 1];
+                    array.row_stride = (step / value.component.scalar_size() as isize) as i64;
+                }
+                array.rows *= len as i64;
+            }
+        }
+        self.shape.pop();
+        self.items /= len;
+        let mut at = 0..self.steps.len();
+        self.steps.retain(|_| at.next().is_some_and(|at| (at + 1) % rank != 0));
+        Some(len)
+    }
+}

@@ -1,0 +1,117 @@
+//! The readers on small committed listings, and the budget file.
+
+use std::collections::BTreeMap;
+
+use super::hot::{Turn, turn};
+use super::kernels::Measured;
+use super::{budget, sass};
+
+const LOOP: &str = include_str!("listings/loop.sass");
+
+#[test]
+fn a_listing_is_read() {
+    let entries = sass::read(LOOP).unwrap();
+    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((entry.arch.as_str(), entry.symbol.as_str()), ("sm_90", "tf_0_f32_s0_rows"));
+    assert_eq!((entry.registers, entry.stack), (40, 16));
+    assert_eq!(entry.code.len(), 24);
+    let load = &entry.code[4];
+    assert_eq!((load.at, load.op.as_str(), load.guarded), (0x40, "LDS.128", false));
+    assert_eq!(load.operands, "R4, [R0]");
+    let branch = &entry.code[9];
+    assert_eq!((branch.name(), branch.guarded, branch.target()), ("BRA", true, Some(0x120)));
+    assert!(branch.falls_through() && !entry.code[21].falls_through());
+    assert!(entry.code[2].falls_through() && !entry.code[17].falls_through());
+}
+
+#[test]
+fn a_listing_without_resources_or_code_is_refused() {
+    for line in ["REG:40", "/*0"] {
+        let cut: Vec<&str> = LOOP.lines().filter(|l| !l.contains(line)).collect();
+        let error = sass::read(&cut.join("\n")).unwrap_err();
+        assert!(error.contains("no code or no registers of tf_0_f32_s0_rows"), "{error}");
+    }
+    let cut: Vec<&str> = LOOP.lines().filter(|l| !l.contains("Function tf_0")).collect();
+    assert_eq!(sass::read(&cut.join("\n")).unwrap_err(), "resources of no function");
+}
+
+/// The turn of the loop at 0x40, past the repair at 0x120, which is a loop itself; the scalar loop
+/// at 0xd0 has no work in it.
+#[test]
+fn the_hot_turn_leaves_out_repairs() {
+    let entries = sass::read(LOOP).unwrap();
+    let found = turn(&entries[0].code).unwrap();
+    let expected =
+        Turn { issued: 9, fma: 3, alu: 2, mufu: 1, shared: [0, 0, 1], ..Turn::default() };
+    assert_eq!(found, expected);
+    assert_eq!(found.shared_bytes(), 16);
+}
+
+/// What lies on every way round is on the turn, whatever branches over it.
+#[test]
+fn the_hot_turn_is_a_whole_one() {
+    let far = LOOP.replace("@!P1 BRA 0x120", "     BRA 0x120").replace("@P2 BRA 0x120", "@P2 NOP");
+    let found = turn(&sass::read(&far).unwrap()[0].code).unwrap();
+    assert_eq!((found.issued, found.alu, found.local), (13, 3, 1));
+    let straight = LOOP.replace("BRA", "NOP");
+    assert_eq!(turn(&sass::read(&straight).unwrap()[0].code), None);
+}
+
+fn measured(issued: usize, wide: usize) -> Measured {
+    Measured {
+        kernel: "k".into(),
+        dtype: "f32",
+        stage: "s0".into(),
+        arch: "sm_90".into(),
+        registers: 64,
+        stack: 0,
+        local: 0,
+        turn: Turn { issued, fma: 32, mufu: 8, shared: [0, 0, wide], ..Turn::default() },
+        pairs: 8.0,
+    }
+}
+
+#[test]
+fn bounds_are_those_of_the_slowest_pipe() {
+    // 8 pairs take 2 clocks each of MUFU, and 72 instructions 18 clocks of issue.
+    assert_eq!(measured(72, 1).bound(), (256.0 / 18.0, "issue"));
+    assert_eq!(measured(40, 1).bound(), (16.0, "MUFU"));
+    assert_eq!(measured(40, 5).bound(), (256.0 / 20.0, "LDS"));
+    let older = Measured { arch: "sm_80".into(), ..measured(40, 1) };
+    assert_eq!(older.bound().1, "MUFU");
+}
+
+#[test]
+fn a_regression_shows_both_numbers() {
+    let mut held = BTreeMap::new();
+    budget::update(&mut held, &[measured(72, 1)]);
+    let text = budget::print(&held);
+    assert!(text.contains("\nk f32 s0 sm_90 instructions 9\n"), "{text}");
+    assert_eq!(budget::read(&text).unwrap(), held);
+
+    assert_eq!(budget::compare(&held, &[measured(72, 1)]), (vec![], 0));
+    assert_eq!(budget::compare(&held, &[measured(64, 2)]), (vec![], 2));
+    let (worse, _) = budget::compare(&held, &[measured(73, 0)]);
+    assert_eq!(
+        worse,
+        [
+            "k f32 s0 sm_90 instructions: 9.13, the budget is 9",
+            "k f32 s0 sm_90 wide_reads: 0, the budget is 1"
+        ]
+    );
+    let (worse, _) = budget::compare(&BTreeMap::new(), &[measured(72, 1)]);
+    assert_eq!(worse.len(), 5);
+    assert_eq!(worse[0], "k f32 s0 sm_90 instructions: 9, and no budget");
+}
+
+#[test]
+fn a_broken_budget_says_where() {
+    for (text, problem) in [
+        ("# head\nk f32 s0 sm_90 registers", "line 2"),
+        ("k f32 s0 sm_90 registers many", "line 1"),
+        ("k f32 s0 sm_90 local 1\nk f32 s0 sm_90 local 2", "there twice"),
+    ] {
+        let error = budget::read(text).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
+}
