@@ -147,8 +147,8 @@ misuse! { refused;
         run(fake::dot::<f32>(), &[(&b.x).into()], [b.output()], None, &Options::new()).map(drop)
     },
     misuse_too_many_inputs Count |b| {
-        let x = Operand::from(&b.x);
-        run(fake::dot::<f32>(), &[x; 4], [b.output()], None, &Options::new()).map(drop)
+        let inputs = [&b.x, &b.x, &b.x, &b.y].map(Operand::from);
+        run(fake::dot::<f32>(), &inputs, [b.output()], None, &Options::new()).map(drop)
     },
     misuse_too_many_outputs Count |b| {
         let inputs = [(&b.x).into(), (&b.y).into(), (&b.gamma).into()];

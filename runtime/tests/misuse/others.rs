@@ -23,9 +23,11 @@ fn from_arrays(ranges: &[[i64; 2]], slices: &[i64], reds: &[[i64; 2]]) -> Result
 
 misuse! { refused;
     misuse_ranges_of_wrong_matrix Ranges
-        |_| Ranges::from_matrix(&[0..1], &[0..1, 1..2], array![[true]].view()).map(drop),
-    misuse_clusters_that_overlap Ranges
-        |_| Ranges::from_matrix(&[0..2, 1..3], &[0..1], array![[true], [true]].view()).map(drop),
+        |_| Ranges::from_matrix(&[0..1, 1..2], &[0..1, 1..2], array![[true]].view()).map(drop),
+    misuse_clusters_that_overlap Ranges |_| {
+        let keep = array![[true, true], [true, true]];
+        Ranges::from_matrix(&[0..2, 1..3], &[0..1, 1..2], keep.view()).map(drop)
+    },
     misuse_negative_range Ranges |_| from_arrays(&[[-1, 2]], &[1], &[[0, 2]]),
     misuse_slices_that_fall Ranges |_| from_arrays(&[[0, 1], [1, 2]], &[1, 0], &[[0, 2]]),
     misuse_slices_past_ranges Ranges |_| from_arrays(&[[0, 1]], &[7], &[[0, 2]]),
