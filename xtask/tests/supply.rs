@@ -165,7 +165,7 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// pip is started in one file, which one command reaches, behind one flag.
+/// Tools are fetched by one command, behind one flag; nothing that a build runs starts pip.
 #[test]
 fn builds_touch_no_network_unless_asked() {
     let mut files = Vec::new();
@@ -182,7 +182,9 @@ fn builds_touch_no_network_unless_asked() {
         assert_eq!(with(word), Vec::<&str>::new(), "{word}");
     }
     let pip = with("\"pip\"");
-    assert_eq!(pip, ["build/src/toolchain/fetch.rs"], "who starts pip");
+    // The second installs the libraries that `cargo xtask bench` compares with.
+    let who = ["build/src/toolchain/fetch.rs", "xtask/src/bench.rs"];
+    assert_eq!(pip, who, "who starts pip");
     assert_eq!(with("toolchain::fetch("), ["xtask/src/build_formulas.rs"], "who fetches");
     let command = fs::read_to_string(root().join("xtask/src/build_formulas.rs")).expect("a file");
     let (before, _) = command.split_once("toolchain::fetch(").expect("the call");
