@@ -68,6 +68,8 @@ mod files;
 mod formula;
 #[allow(unsafe_code)]
 mod host;
+#[cfg(feature = "lazy")]
+mod interp;
 #[cfg(feature = "jit")]
 #[allow(unsafe_code)]
 pub mod jit;
@@ -103,14 +105,16 @@ pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
 pub use self::formula::{Formula, Instance, select};
+#[cfg(feature = "lazy")]
+pub use self::interp::Interpreted;
 pub use self::kernel::{Axis, Kernel, Stage, Value};
 #[cfg(feature = "text")]
 pub use self::lazy::Genred;
 #[cfg(feature = "lazy")]
-pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
+pub use self::lazy::{IntoLazy, LazyTensor, allow, evaluate, register};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy, Tiers};
 pub use self::ranges::Ranges;
-pub use self::report::{Executor, Report, StageReport};
+pub use self::report::{Executor, Report, StageReport, Tier};
 pub use self::run::run;

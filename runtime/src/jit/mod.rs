@@ -139,7 +139,7 @@ impl Jit {
 
     /// The compute capability to compile CUDA code for, as (9, 0), whether such a device is there
     /// or not. Without this, code is compiled for the device that the options name, if it is there
-    /// and the policy is not [`Policy::Cpu`](crate::Policy::Cpu).
+    /// and the policy is not [`Policy::Cpu`].
     #[cfg(feature = "cuda")]
     pub fn compute(mut self, major: u32, minor: u32) -> Jit {
         self.compute = Some((major, minor));

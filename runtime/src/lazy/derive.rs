@@ -16,7 +16,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// was made from an array or a number: the vector-Jacobian product of a finished value. The
     /// seed is like this value, the gradient like the variable.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -39,7 +39,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let made = || {
             finished("vjp", self, at)?;
             let of = [self, &seed, variable];
-            whole("vjp", &of, at)?;
+            first_mistake("vjp", &of, at)?;
             alike("vjp", ("the seed", &seed), ("the value", self), at)?;
             is_variable("vjp", variable, at)?;
             let batch = shared("vjp", &of, at)?.batch;
@@ -51,7 +51,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// The derivative of this value when variables move, each in a direction like it: the
     /// Jacobian-vector product of a finished value.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -146,12 +146,12 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ) -> Result<Node<'a, T>, Error> {
         let mut of = vec![self];
         for &(variable, direction) in directions {
-            whole(name, &[variable, direction], at)?;
+            first_mistake(name, &[variable, direction], at)?;
             is_variable(name, variable, at)?;
             alike(name, ("the direction", direction), ("the variable", variable), at)?;
             of.extend([variable, direction]);
         }
-        whole(name, &of, at)?;
+        first_mistake(name, &of, at)?;
         let batch = shared(name, &of, at)?.batch;
         derivative(kind, &of, self.node.facts, self, batch)
     }
@@ -167,7 +167,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let at = Location::caller();
         let made = || {
             let of: Vec<_> = [Some(self), seed, Some(variable)].into_iter().flatten().collect();
-            whole(name, &of, at)?;
+            first_mistake(name, &of, at)?;
             is_variable(name, variable, at)?;
             if let Some(seed) = seed {
                 alike_in_dim(name, ("the seed", seed), ("the value", self), at)?;
@@ -226,22 +226,28 @@ fn derivative<'a, T: Element>(
     batch: Box<[usize]>,
 ) -> Result<Node<'a, T>, Error> {
     let args = of.iter().map(|&arg| arg.clone()).collect();
-    let what = What::Derivative(Derivative { kind, args });
-    Ok(Node { what, facts, rows: like.node.rows, batch })
+    let own = match kind {
+        DerivativeKind::Vjp => like.node.batch.clone(),
+        _ => batch.clone(),
+    };
+    let what = What::Derivative(Derivative { kind, args, extent: batch });
+    Ok(Node { what, facts, rows: like.node.rows, batch: own })
 }
 
-/// Refuses mistakes and masked values.
-fn whole<T: Element>(
+fn first_mistake<T: Element>(
     name: &str,
     of: &[&LazyTensor<'_, T>],
     at: &'static Location<'static>,
 ) -> Result<(), Error> {
-    if let Some(error) = of.iter().find_map(|arg| arg.mistake()) {
-        return Err(error.clone());
-    }
-    match of.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
-        true => Err(words::masked(name, at)),
-        false => Ok(()),
+    match of.iter().find_map(|arg| arg.mistake()) {
+        Some(error) => Err(error.clone()),
+        None if of.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) => {
+            Err(words::masked(name, at))
+        }
+        None if of.iter().any(|arg| *arg.node.extent() != *arg.node.batch) => {
+            Err(words::summed_gradient(name, at))
+        }
+        None => Ok(()),
     }
 }
 

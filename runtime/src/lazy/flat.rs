@@ -172,6 +172,14 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
         args.iter().for_each(|arg| out.extend(arg.to_le_bytes()));
     }
 
+    /// How many pairs an evaluation goes over, where arrays say so.
+    pub fn pairs(&self) -> f64 {
+        let rows = |axis: Axis| self.nodes.iter().find_map(|node| node.rows[axis as usize]);
+        let batch = self.nodes.iter().map(|node| node.batch.iter().product::<usize>()).max();
+        let of = |axis| rows(axis).unwrap_or(1) as f64;
+        of(Axis::I) * of(Axis::J) * batch.unwrap_or(1) as f64
+    }
+
     /// The formula: inputs `x0`, `x1` and so on, outputs `a0`, `a1` and so on.
     pub fn formula(&self, manner: Manner) -> Result<Formula, Unbuilt> {
         let mut f = Formula::new("expression");

@@ -11,7 +11,7 @@ use tilefold_tests::generate::{self, Wish};
 use tilefold_tests::native;
 use tilefold_tests::oracle;
 
-use super::place::{Place, answer, problem};
+use super::place::{EXPRESSION, Place, answer, problem, refusal};
 
 pub const TESTS: &[(&str, fn())] = &[
     ("compiled_once_then_found", compiled_once_then_found),
@@ -20,6 +20,7 @@ pub const TESTS: &[(&str, fn())] = &[
     ("random_formulas_are_right", random_formulas_are_right),
     ("names_are_data", names_are_data),
     ("cuda_code_beside_cpu_code", cuda_code_beside_cpu_code),
+    ("expressions_are_compiled", expressions_are_compiled),
 ];
 
 /// A second process is ready within this time.
@@ -160,4 +161,17 @@ fn cuda_code_beside_cpu_code() {
     let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
     let gap = compare::worst(&p.formula, &expected, &found);
     assert!(gap.as_ref().is_none_or(|gap| gap.off < 1e-12), "{gap:?}");
+}
+
+fn expressions_are_compiled() {
+    let place = Place::new("good");
+    let mut process = place.process(1);
+    let output = process.env(EXPRESSION, "1").output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(report.contains("tier: Jit"), "{report}");
+    assert_eq!(place.compilations(), 1);
+    // Nothing else was allowed.
+    process.env("TILEFOLD_CXX", "/nonexistent/c++");
+    assert!(refusal(&process.output().unwrap()).contains("error[T080]"));
 }
