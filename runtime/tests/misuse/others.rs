@@ -118,6 +118,13 @@ pub mod expressions {
             let a = (&x - y(b)).sum(Axis::J);
             a.vjp(1.0, &x).eval().map(drop)
         },
+        misuse_formula_too_long_to_interpret TooLong |_| {
+            let matrix = Array2::<f32>::ones((1, 4096));
+            let (x, y) = (LazyTensor::i(matrix.view()), LazyTensor::j(matrix.view()));
+            let product = x.matmul(&y, 64, 64, 64).matmul(&x, 64, 64, 64).matmul(&y, 64, 64, 64);
+            let options = Options::new().tiers(Tiers::INTERPRETED);
+            product.sum(Axis::J).eval_with(options).map(drop)
+        },
         misuse_tier_without_code NoExecutor |b| {
             y(b).sum(Axis::J).eval_with(Options::new().tiers(Tiers::LINKED)).map(drop)
         },
