@@ -41,8 +41,10 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error message. Unsafe code is in
-//! `kernel`, `host` and `cuda`, and in the unsafe constructors of `operand` and `formula`.
+//! `call` and `formula` are the ways in, `ranges` names the pairs of block-sparse reductions and
+//! `cluster` finds them, `batch` broadcasts, `linear` solves systems, and `words` has every error
+//! message. Unsafe code is in `kernel`, `host` and `cuda`, and in the unsafe constructors of
+//! `operand` and `formula`.
 
 #![deny(unsafe_code)]
 
@@ -88,6 +90,11 @@ pub mod record;
 mod report;
 mod run;
 mod words;
+
+// The examples of the page are tests.
+#[cfg(all(doctest, feature = "lazy"))]
+#[doc = include_str!("../../docs/lazytensor.md")]
+struct Page;
 
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]

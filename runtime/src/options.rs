@@ -45,6 +45,7 @@ impl Tiers {
     pub const ALL: Tiers = Tiers(7);
 
     /// The set that a list names, as `linked,jit`.
+    #[cfg(feature = "lazy")]
     pub(crate) fn named(list: &str) -> Option<Tiers> {
         let tier = |name: &str| match name.trim() {
             "linked" => Some(Tiers::LINKED),
@@ -56,10 +57,12 @@ impl Tiers {
         list.split(',').map(tier).try_fold(Tiers(0), |all, tier| Some(all | tier?))
     }
 
+    #[cfg(feature = "lazy")]
     pub(crate) fn bits(self) -> u8 {
         self.0
     }
 
+    #[cfg(feature = "lazy")]
     pub(crate) fn of_bits(bits: u8) -> Tiers {
         Tiers(bits & Tiers::ALL.0)
     }

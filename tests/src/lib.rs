@@ -18,7 +18,6 @@ pub mod generate;
 pub mod held;
 pub mod interpreted;
 pub mod lazy_cases;
-pub mod lazy_rows;
 pub mod methods;
 pub mod native;
 pub mod oracle;

@@ -96,7 +96,7 @@ const SMOOTH: &[Reducer] = &[
     Reducer::SumShiftExp,
 ];
 
-/// Folds `g (x[i] - y[j])`, squared and bent, over an axis, where `p q` is not 0 if there is a mask.
+/// Folds `c g (x[i] - y[j])^2` over an axis, where `p q` is not 0 if there is a mask.
 fn smooth(reducer: Reducer, axis: Axis, masked: bool) -> Formula {
     let mut f = Formula::new(format!("{reducer:?} over {axis}"));
     let mut add = |name: &str, axis, dim| f.input(name, axis, dim).expect("a small dim");
@@ -270,6 +270,32 @@ fn all_pairs_give_the_bits_of_no_ranges() {
         let all = Ranges::from_blocks([(0..m, 0..n / 3), (0..m, n / 3..n)]).expect("apart");
         let run = |ranges| native.run_in(0, Dtype::F32, cpu(native::best(), 2), ranges, &problem);
         assert_eq!(run(Some(&all)).expect("it runs"), run(None).expect("it runs"));
+    }
+}
+
+/// Kernels for many dimensions pack and fold columns in their own way.
+#[test]
+fn many_dimensions_keep_to_ranges() {
+    let formulas = |mask: &str| {
+        parsed(&format!(
+            "tilefold 1;\nformula f dtype f32, f64 {{\n    x[i] : R^70;\n    y[j] : R^70;\n    \
+             b[j] : R^2;\n    a[i] = sum[j{mask}] exp(-sqdist(x, y) / 50) * b;\n    \
+             n[i] = min[j{mask}] dot(x, y);\n}}\n"
+        ))
+    };
+    let (plain, masked) = (formulas(""), formulas(" where (pos(i) < 13) == (pos(j) < 301)"));
+    let dtypes = [(Dtype::F32, 1e-5), (Dtype::F64, 1e-13)];
+    let native = Native::quick(&plain, &dtypes.map(|(dtype, _)| dtype), native::best());
+    let mut rng = Rng::new(66);
+    let (m, n) = (21, 333);
+    let ranges = Ranges::from_blocks([(0..13, 0..301), (13..m, 301..n)]).expect("apart");
+    let problem = Problem::between(plain[0].clone(), m, n, &mut rng, -1.0, 1.0);
+    let problem = problem.rounded(Dtype::F32);
+    let expected = eval::evaluate(&masked[0], m, n, &problem.inputs).expect("the arrays fit");
+    for (dtype, allowed) in dtypes {
+        let options = cpu(native::best(), 2);
+        let found = native.run_in(0, dtype, options, Some(&ranges), &problem).expect("it runs");
+        check(&format!("{dtype:?}"), allowed, &plain[0], &expected, &found);
     }
 }
 

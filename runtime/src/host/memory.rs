@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::{ptr, slice};
 
+#[cfg(feature = "lazy")]
 use super::table::Real;
 use crate::element::Component;
 use crate::error::Error;
@@ -96,6 +97,7 @@ impl DerefMut for Buffer {
 }
 
 /// The numbers that lines hold.
+#[cfg(feature = "lazy")]
 pub(crate) fn floats<T: Real>(lines: &[Line]) -> &[T] {
     let len = size_of_val(lines) / size_of::<T>();
     // SAFETY: a line is aligned for every `Real`, whose size divides its own and of which any
@@ -104,6 +106,7 @@ pub(crate) fn floats<T: Real>(lines: &[Line]) -> &[T] {
 }
 
 /// As [`floats`].
+#[cfg(feature = "lazy")]
 pub(crate) fn floats_mut<T: Real>(lines: &mut [Line]) -> &mut [T] {
     let len = size_of_val(lines) / size_of::<T>();
     // SAFETY: as for `floats`.

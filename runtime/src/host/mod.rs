@@ -13,10 +13,14 @@ mod tiles;
 
 use std::time::Instant;
 
-pub(crate) use self::code::{Packed, Program};
+#[cfg(feature = "lazy")]
+pub(crate) use self::code::Packed;
+pub(crate) use self::code::Program;
 use self::grid::Limits;
 use self::stage::Job;
-pub(crate) use self::table::{Real, Results, Table};
+pub(crate) use self::table::Table;
+#[cfg(feature = "lazy")]
+pub(crate) use self::table::{Real, Results};
 use self::tiles::Tiles;
 use crate::batch::Batch;
 use crate::bind::Bound;

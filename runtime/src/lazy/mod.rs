@@ -78,7 +78,7 @@ use self::node::{Leaf, Node, What};
 ///
 /// It borrows its arrays for as long as it is used, not until the end of its scope:
 ///
-/// ```no_run
+/// ```
 /// use ndarray::array;
 /// use tilefold::{Axis, LazyTensor};
 ///
@@ -103,7 +103,7 @@ use self::node::{Leaf, Node, What};
 /// ```
 ///
 /// Building an expression never fails: the first mistake, say two dimensions that do not fit, is
-/// kept, and comes out of `eval` as an [`Error`](crate::Error) that points at the line that made it.
+/// kept, and comes out of `eval` as an [`Error`] that points at the line that made it.
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct LazyTensor<'a, T> {
     /// Without the lifetime, which `arrays` keeps: an expression that is dropped reads no array, so
