@@ -96,18 +96,24 @@ impl Bound {
 
     /// Restricts reductions to ranges, checked against M and N and against the kernel.
     pub fn restrict(&mut self, kernel: &Kernel, ranges: &Ranges) -> Result<(), Error> {
-        for axis in [Axis::I, Axis::J] {
-            let (end, rows) = (ranges.end(axis), self.sizes.of(Some(axis)));
-            if end > rows {
-                return Err(words::ranges_outside(kernel, axis, end, rows));
-            }
-        }
         for stage in kernel.stages() {
             // What one sum over an axis leaves for all rows would be the same for each of them.
             if let (None, Some(axis)) = (stage.row_axis(), stage.col_axis())
                 && stage.leaves_temporaries()
             {
                 return Err(words::ranges_kernel(kernel, axis));
+            }
+        }
+        self.restrict_pairs(kernel, ranges)
+    }
+
+    /// As [`Bound::restrict`], of a kernel whose reductions over one axis for no row were so when
+    /// the formula was written (`passes::keep_pairs`).
+    pub fn restrict_pairs(&mut self, kernel: &Kernel, ranges: &Ranges) -> Result<(), Error> {
+        for axis in [Axis::I, Axis::J] {
+            let (end, rows) = (ranges.end(axis), self.sizes.of(Some(axis)));
+            if end > rows {
+                return Err(words::ranges_outside(kernel, axis, end, rows));
             }
         }
         self.ranges = Some(ranges.clone());

@@ -122,13 +122,48 @@ impl fmt::Display for ComponentType {
 }
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for half::f16 {}
-    impl Sealed for half::bf16 {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-    impl Sealed for i64 {}
-    impl<T: super::Element> Sealed for num_complex::Complex<T> {}
+    use half::{bf16, f16};
+    use num_complex::Complex;
+
+    /// What the library itself does with numbers.
+    pub trait Sealed: Sized {
+        /// The real and the imaginary part.
+        fn parts(self) -> [f64; 2];
+        /// The number with these parts, rounded once.
+        fn of_parts(parts: [f64; 2]) -> Self;
+    }
+
+    macro_rules! reals {
+        ($($real:ident: $to:expr, $from:expr;)*) => {$(
+            impl Sealed for $real {
+                fn parts(self) -> [f64; 2] {
+                    [$to(self), 0.0]
+                }
+
+                fn of_parts([real, _]: [f64; 2]) -> $real {
+                    $from(real)
+                }
+            }
+        )*};
+    }
+
+    reals! {
+        f16: f64::from, f16::from_f64;
+        bf16: f64::from, bf16::from_f64;
+        f32: f64::from, |real| real as f32;
+        f64: |real| real, |real| real;
+        i64: |int| int as f64, |real| real as i64;
+    }
+
+    impl<T: super::Element> Sealed for Complex<T> {
+        fn parts(self) -> [f64; 2] {
+            [self.re.parts()[0], self.im.parts()[0]]
+        }
+
+        fn of_parts([re, im]: [f64; 2]) -> Complex<T> {
+            Complex { re: T::of_parts([re, 0.0]), im: T::of_parts([im, 0.0]) }
+        }
+    }
 }
 
 /// A type that arrays hold: a real type, `Complex` of one, or `i64` (labels and row numbers).

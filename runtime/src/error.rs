@@ -105,6 +105,8 @@ codes! {
     NoExecutor = 73,
     /// The text of a formula is wrong.
     Text = 74,
+    /// A formula is too long for the interpreter.
+    TooLong = 75,
     /// There is no C++ compiler to compile a formula with.
     NoCompiler = 80,
     /// The C++ compiler failed, or what it made cannot be used.

@@ -5,6 +5,8 @@ mod check;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod gpu;
+#[cfg(feature = "lazy")]
+mod owned;
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -19,6 +21,8 @@ use crate::{sys, words};
 pub(crate) use self::cpu::{CpuStage, Fold, Map};
 #[cfg(feature = "cuda")]
 pub(crate) use self::gpu::CudaStage;
+#[cfg(feature = "lazy")]
+pub(crate) use self::owned::OwnedKernel;
 
 // SAFETY: a descriptor is constant data for the whole life of the program (the contract of
 // `Kernel::from_raw` and `Instance::new`), so that threads can only read it.
@@ -109,8 +113,9 @@ impl Kernel {
 
     /// The name that the user gave the formula.
     pub fn name(&self) -> &str {
-        // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
-        unsafe { text(self.0.name) }
+        // SAFETY: checked not to be null and to be UTF-8; ends in a zero and stays in place
+        // (`from_raw`).
+        unsafe { checked_text(self.0.name) }
     }
 
     /// The key: a hash of the text.
@@ -198,8 +203,8 @@ impl Kernel {
             false => dtype,
         };
         self.raw_values()[range].iter().enumerate().map(move |(index, raw)| Value {
-            // SAFETY: checked not to be null; ends in a zero and stays in place (`from_raw`).
-            name: unsafe { text(raw.name) },
+            // SAFETY: as for the kernel's name.
+            name: unsafe { checked_text(raw.name) },
             axis: axis(raw.axis),
             dim: raw.dim as usize / component(raw, of(index)).scalars(),
             component: component(raw, of(index)),
@@ -285,6 +290,15 @@ fn axis(raw: u32) -> Option<Axis> {
         sys::TF_AXIS_J => Some(Axis::J),
         _ => None,
     }
+}
+
+/// A name that every call reads, without looking at each byte again.
+///
+/// # Safety
+/// As for [`text`], and the check found it to be UTF-8.
+unsafe fn checked_text<'a>(raw: *const c_char) -> &'a str {
+    // SAFETY: the caller's promise.
+    unsafe { str::from_utf8_unchecked(CStr::from_ptr(raw).to_bytes()) }
 }
 
 /// # Safety

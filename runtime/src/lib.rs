@@ -41,8 +41,9 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error message. Unsafe code is in
-//! `kernel`, `host` and `cuda`, and in the unsafe constructors of `operand` and `formula`.
+//! `call` and `formula` are the ways in, `linear` solves systems, and `words` has every error
+//! message. Unsafe code is in `kernel`, `host` and `cuda`, and in the unsafe constructors of
+//! `operand` and `formula`.
 
 #![deny(unsafe_code)]
 
@@ -68,6 +69,8 @@ mod files;
 mod formula;
 #[allow(unsafe_code)]
 mod host;
+#[cfg(feature = "lazy")]
+mod interp;
 #[cfg(feature = "jit")]
 #[allow(unsafe_code)]
 pub mod jit;
@@ -87,6 +90,11 @@ mod report;
 mod run;
 mod words;
 
+// The examples of the page are tests.
+#[cfg(all(doctest, feature = "lazy"))]
+#[doc = include_str!("../../docs/lazytensor.md")]
+struct Page;
+
 #[cfg(test)]
 #[path = "../tests/fake/mod.rs"]
 #[allow(unsafe_code)]
@@ -103,14 +111,16 @@ pub use self::call::{Call, Outputs};
 pub use self::element::{Component, ComponentType, Dtype, Element};
 pub use self::error::{Code, Error};
 pub use self::formula::{Formula, Instance, select};
+#[cfg(feature = "lazy")]
+pub use self::interp::Interpreted;
 pub use self::kernel::{Axis, Kernel, Stage, Value};
 #[cfg(feature = "text")]
 pub use self::lazy::Genred;
 #[cfg(feature = "lazy")]
-pub use self::lazy::{IntoLazy, LazyTensor, evaluate, register};
+pub use self::lazy::{IntoLazy, LazyTensor, allow, evaluate, register};
 pub use self::level::Level;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy, Tiers};
 pub use self::ranges::Ranges;
-pub use self::report::{Executor, Report, StageReport};
+pub use self::report::{Executor, Report, StageReport, Tier};
 pub use self::run::run;

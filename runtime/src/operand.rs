@@ -140,6 +140,12 @@ impl<'a> Operand<'a> {
         Some(Operand::new(raw))
     }
 
+    /// The same array without its lifetime. Whoever keeps it has to keep the borrow as well.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn unbound(self) -> Operand<'static> {
+        Operand::new(self.raw)
+    }
+
     /// Whether both are the same elements of the same memory in the same order.
     #[cfg(feature = "lazy")]
     pub(crate) fn is_same(&self, other: &Operand<'_>) -> bool {

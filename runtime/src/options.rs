@@ -44,6 +44,29 @@ impl Tiers {
     /// All of them: the default. Small calls are interpreted rather than compiled.
     pub const ALL: Tiers = Tiers(7);
 
+    /// The set that a list names, as `linked,jit`.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn named(list: &str) -> Option<Tiers> {
+        let tier = |name: &str| match name.trim() {
+            "linked" => Some(Tiers::LINKED),
+            "jit" => Some(Tiers::JIT),
+            "interpreted" => Some(Tiers::INTERPRETED),
+            "all" => Some(Tiers::ALL),
+            _ => None,
+        };
+        list.split(',').map(tier).try_fold(Tiers(0), |all, tier| Some(all | tier?))
+    }
+
+    #[cfg(feature = "lazy")]
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[cfg(feature = "lazy")]
+    pub(crate) fn of_bits(bits: u8) -> Tiers {
+        Tiers(bits & Tiers::ALL.0)
+    }
+
     /// Whether all of `other` is allowed.
     pub const fn contains(self, other: Tiers) -> bool {
         self.0 & other.0 == other.0

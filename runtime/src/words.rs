@@ -416,6 +416,12 @@ pub(crate) fn no_image(kernel: &Kernel) -> Error {
         .help("or use Policy::Auto or Policy::Cpu to run on the CPU")
 }
 
+#[cfg(feature = "lazy")]
+pub(crate) fn too_long(name: &str) -> Error {
+    Error::new(Code::TooLong, format!("{name}: the formula is too long to be interpreted"))
+        .help("use smaller dimensions, split the formula, or compile it")
+}
+
 #[cfg(feature = "cuda")]
 pub(crate) fn unusable_image(kernel: &Kernel, device: &str, why: impl std::fmt::Debug) -> Error {
     new(Code::NoImage, kernel, format!("its CUDA code does not load on {device}: {why:?}"))

@@ -113,3 +113,59 @@ fn what_does_not_fit_is_refused() {
     let note = call.run().unwrap().report().note.clone();
     assert_eq!(note.as_deref(), Some("ranges run on the CPU only"));
 }
+
+/// What the interpreter makes of an expression and of its gradient, against loops over the pairs.
+#[cfg(feature = "lazy")]
+#[test]
+fn expressions_keep_to_pairs_that_passes_would_leave() {
+    use ndarray::ArrayView2;
+    use tilefold::{Axis, LazyTensor, evaluate};
+
+    let (x, y) = (column(50, |i| (i % 7) as f64 - 3.0), column(90, |j| (j % 5) as f64 - 1.0));
+    let e = column(50, |i| (i % 3) as f64 + 1.0);
+    let blocks = [(0..20, 3..40), (20..21, 0..90), (25..50, 41..77)];
+    let ranges = Ranges::from_blocks(blocks.clone()).unwrap();
+    let pairs: Vec<(usize, usize)> = blocks
+        .iter()
+        .flat_map(|(i, j)| i.clone().flat_map(|i| j.clone().map(move |j| (i, j))))
+        .collect();
+    fn i<'a>(view: ArrayView2<'a, f64>) -> LazyTensor<'a, f64> {
+        LazyTensor::i(view)
+    }
+    let (x_i, y_j, e_i) = (i(x.view()), LazyTensor::j(y.view()), i(e.view()));
+    // The sum of the product is a product of sums, where every row has all columns.
+    let a = (&x_i * &y_j).sum(Axis::J);
+    let (d_x, d_y) = (a.vjp(&e_i, &x_i), a.vjp(&e_i, &y_j));
+    let mean = (&x_i * &y_j).mean(Axis::J);
+    let d_mean = mean.vjp(&e_i, &x_i);
+    let far = (&x_i - &y_j).abs().argmin(Axis::J);
+    let values = [&a, &d_x, &d_y, &mean, &d_mean, &far];
+    let mut found = evaluate(&values).ranges(&ranges).run().unwrap();
+    let mut expected = [50, 50, 90].map(|rows| Array2::<f64>::zeros((rows, 1)));
+    let mut count = vec![0.0; 50];
+    for &(i, j) in &pairs {
+        expected[0][(i, 0)] += x[(i, 0)] * y[(j, 0)];
+        expected[1][(i, 0)] += e[(i, 0)] * y[(j, 0)];
+        expected[2][(j, 0)] += e[(i, 0)] * x[(i, 0)];
+        count[i] += 1.0;
+    }
+    for (n, expected) in expected.iter().enumerate() {
+        let gap = &found.take::<f64>(n).unwrap() - expected;
+        assert!(gap.iter().all(|gap| gap.abs() < 1e-12), "value {n}");
+    }
+    for (n, sums) in [(3, &expected[0]), (4, &expected[1])] {
+        let found = found.take::<f64>(n).unwrap();
+        for i in 0..50 {
+            let mean = sums[(i, 0)] / count[i];
+            let gap = (found[(i, 0)] - mean).abs();
+            assert!(gap < 1e-12 || (count[i] == 0.0 && !found[(i, 0)].is_normal()), "{n}, {i}");
+        }
+    }
+    let far = found.take::<i64>(5).unwrap();
+    for i in 0..50 {
+        let away = |j: &usize| (x[(i, 0)] - y[(*j, 0)]).abs();
+        let mine = pairs.iter().filter(|pair| pair.0 == i).map(|pair| pair.1);
+        let nearest = mine.min_by(|a, b| away(a).total_cmp(&away(b)));
+        assert_eq!(far[(i, 0)], nearest.map_or(-1, |j| j as i64), "{i}");
+    }
+}

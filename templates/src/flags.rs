@@ -21,6 +21,20 @@ pub const KERNEL: &[&str] = &[
 /// the object.
 pub const DESCRIPTOR: &[&str] = &["-x", "c", "-std=c11", "-O2", "-fPIC"];
 
+/// For the text of [`image_text`], which has no preprocessor lines.
+pub const IMAGE: &[&str] = &["-x", "assembler"];
+
+/// The assembler text that makes `<symbol>_image` and `<symbol>_image_end` of a CUDA image. The
+/// file goes by its bare name: the assembler runs in its folder, so the text is the same everywhere.
+pub fn image_text(symbol: &str, file: &str) -> String {
+    format!(
+        "\t.section .rodata\n\t.balign 64\n\
+         \t.globl {symbol}_image\n{symbol}_image:\n\t.incbin \"{file}\"\n\
+         \t.globl {symbol}_image_end\n{symbol}_image_end:\n\t.byte 0\n\
+         \t.section .note.GNU-stack,\"\",%progbits\n"
+    )
+}
+
 /// An instruction level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {

@@ -45,17 +45,18 @@ fn distance(expected: f64, found: f64) -> f64 {
 pub fn worst(formula: &Formula, expected: &[Matrix], found: &[Matrix]) -> Option<Gap> {
     assert_eq!(expected.len(), found.len(), "number of outputs of {}", formula.name);
     let outputs = formula.outputs.iter().zip(expected.iter().zip(found));
-    let gaps = outputs.filter_map(|(o, (e, f))| {
-        let exact = formula.kind(o.expr) == Kind::Int;
-        let finite = e.data.iter().filter(|x| x.is_finite());
-        let scale = 1.0 + finite.fold(0.0, |a: f64, x| a.max(x.abs()));
-        array(&o.name, e, f, |e, f| match exact {
-            true if e == f => 0.0,
-            true => f64::INFINITY,
-            false => distance(e, f) / scale,
-        })
+    let gaps = outputs.filter_map(|(o, (e, f))| match formula.kind(o.expr) {
+        Kind::Int => array(&o.name, e, f, |e, f| if e == f { 0.0 } else { f64::INFINITY }),
+        Kind::Real | Kind::Complex => relative(&o.name, e, f),
     });
     gaps.max_by(|a, b| a.off.total_cmp(&b.off))
+}
+
+/// The largest distance of two arrays relative to 1 + the largest finite magnitude of the first.
+pub fn relative(output: &str, expected: &Matrix, found: &Matrix) -> Option<Gap> {
+    let finite = expected.data.iter().filter(|x| x.is_finite());
+    let scale = 1.0 + finite.fold(0.0, |a: f64, x| a.max(x.abs()));
+    array(output, expected, found, |e, f| distance(e, f) / scale)
 }
 
 /// The largest distance of two arrays by a measure of two numbers, if it is not 0.

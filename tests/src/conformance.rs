@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use tilefold::Tiers;
 use tilefold_compiler::front::{self, Spec, Variable};
 use tilefold_compiler::ir::eval::{Matrix, evaluate};
 use tilefold_compiler::ir::{Axis, Dtype, Formula};
@@ -14,6 +15,7 @@ use tilefold_compiler::passes;
 
 use crate::compare::{Gap, worst};
 use crate::emulated::{Emulated, Grid};
+use crate::lazy_cases;
 use crate::native::{Native, best};
 use crate::problem::Problem;
 
@@ -22,25 +24,25 @@ use crate::problem::Problem;
 pub struct Case {
     /// Its name.
     pub name: String,
-    formula: String,
-    variables: Vec<CaseVariable>,
-    reduction: String,
-    over: String,
-    k: Option<usize>,
-    weight: Option<String>,
-    m: usize,
-    n: usize,
-    inputs: BTreeMap<String, Vec<Vec<f64>>>,
-    expected: Vec<Vec<f64>>,
-    cotangent: Option<Vec<Vec<f64>>>,
-    gradient: Option<BTreeMap<String, Vec<Vec<f64>>>>,
+    pub(crate) formula: String,
+    pub(crate) variables: Vec<CaseVariable>,
+    pub(crate) reduction: String,
+    pub(crate) over: String,
+    pub(crate) k: Option<usize>,
+    pub(crate) weight: Option<String>,
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) inputs: BTreeMap<String, Vec<Vec<f64>>>,
+    pub(crate) expected: Vec<Vec<f64>>,
+    pub(crate) cotangent: Option<Vec<Vec<f64>>>,
+    pub(crate) gradient: Option<BTreeMap<String, Vec<Vec<f64>>>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct CaseVariable {
-    name: String,
-    kind: String,
-    dim: usize,
+pub(crate) struct CaseVariable {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) dim: usize,
 }
 
 /// What computes.
@@ -52,6 +54,10 @@ pub enum Executor {
     Compiled,
     /// CUDA code, emulated on the CPU.
     Emulated,
+    /// An expression of `Genred` and `LazyTensor`, interpreted.
+    Interpreted,
+    /// An expression of `Genred` and `LazyTensor`, compiled when it is met.
+    Jit,
 }
 
 /// How a case went.
@@ -87,6 +93,17 @@ pub fn read(folder: &Path) -> Result<Vec<Case>, String> {
 
 /// Runs cases. `tolerance` is relative to 1 + the largest magnitude of an expected array.
 pub fn run(cases: &[Case], dtype: Dtype, executor: Executor) -> Vec<Outcome> {
+    let tiers = match executor {
+        Executor::Interpreted => Some(Tiers::INTERPRETED),
+        Executor::Jit => Some(Tiers::JIT),
+        Executor::Evaluator | Executor::Compiled | Executor::Emulated => None,
+    };
+    if let Some(tiers) = tiers {
+        return match dtype {
+            Dtype::F32 => lazy_cases::run(cases, tiers, |x| x as f32),
+            Dtype::F64 => lazy_cases::run(cases, tiers, |x| x),
+        };
+    }
     // Kernels of value and gradient apart are compiled once; twice as many files take longer.
     let apart = executor != Executor::Emulated && dtype == Dtype::F64;
     let checks = |case: &Case| if apart { case.checks() } else { case.joint_check() };
@@ -212,13 +229,13 @@ impl Case {
     }
 }
 
-fn matrix(rows: &[Vec<f64>]) -> Matrix {
+pub(crate) fn matrix(rows: &[Vec<f64>]) -> Matrix {
     let cols = rows.first().map_or(0, Vec::len);
     Matrix { rows: rows.len(), cols, data: rows.concat() }
 }
 
 /// Splits the columns of an array among outputs.
-fn columns(rows: &[Vec<f64>], dims: &[usize]) -> Vec<Matrix> {
+pub(crate) fn columns(rows: &[Vec<f64>], dims: &[usize]) -> Vec<Matrix> {
     let mut start = 0;
     let part = |&cols: &usize| {
         let data = rows.iter().flat_map(|row| row[start..start + cols].to_vec()).collect();
@@ -241,6 +258,7 @@ impl Machine {
             Executor::Evaluator => Machine::Evaluator,
             Executor::Compiled => Machine::Compiled(Native::build(formulas, &[dtype], &[best()])),
             Executor::Emulated => Machine::Emulated(Emulated::build(formulas, &[dtype])),
+            Executor::Interpreted | Executor::Jit => unreachable!("`run` has done these"),
         }
     }
 

@@ -1,9 +1,8 @@
 //! Formulas compiled for the CPU by the C++ compiler, loaded and run.
 
 use libloading::Library;
-use ndarray::Array2;
 use tilefold::{
-    Call, Complex, Component, Element, Error, Kernel, Level, Options, Outputs, Policy, Ranges, sys,
+    Call, Complex, Component, Error, Kernel, Level, Options, Outputs, Policy, Ranges, sys,
 };
 use tilefold::{bf16, f16};
 use tilefold_compiler::emit::{self, KernelText};
@@ -11,6 +10,7 @@ use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Formula, Kind, Storage};
 use tilefold_templates::flags;
 
+use crate::held::{Held, Scalar};
 use crate::problem::Problem;
 use crate::toolchain::{self, Product, Source};
 
@@ -217,48 +217,6 @@ pub(crate) fn include(folder: &std::path::Path) -> String {
     format!("-I{}", folder.display())
 }
 
-/// A scalar that arrays of float64 convert to and from.
-trait Scalar: Element {
-    fn from_f64(x: f64) -> Self;
-    fn to_f64(self) -> f64;
-}
-
-impl Scalar for f16 {
-    fn from_f64(x: f64) -> f16 {
-        f16::from_f64(x)
-    }
-    fn to_f64(self) -> f64 {
-        self.into()
-    }
-}
-
-impl Scalar for bf16 {
-    fn from_f64(x: f64) -> bf16 {
-        bf16::from_f64(x)
-    }
-    fn to_f64(self) -> f64 {
-        self.into()
-    }
-}
-
-impl Scalar for f32 {
-    fn from_f64(x: f64) -> f32 {
-        x as f32
-    }
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-}
-
-impl Scalar for f64 {
-    fn from_f64(x: f64) -> f64 {
-        x
-    }
-    fn to_f64(self) -> f64 {
-        self
-    }
-}
-
 fn run<T: Scalar>(
     kernel: &'static Kernel,
     (options, ranges): (Options, Option<&Ranges>),
@@ -271,11 +229,7 @@ fn run<T: Scalar>(
         call = call.ranges(ranges);
     }
     for ((input, _), array) in inputs().zip(&arrays) {
-        call = match array {
-            Held::Reals(array) => call.arg(&input.name, array),
-            Held::Complex(array) => call.arg(&input.name, array),
-            Held::Integers(array) => call.arg(&input.name, array),
-        };
+        call = call.arg(&input.name, array.operand());
     }
     let mut results = call.run()?;
     let f = &problem.formula;
@@ -287,35 +241,6 @@ fn run<T: Scalar>(
         Kind::Int => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
     };
     f.outputs.iter().map(take).collect()
-}
-
-/// An input as the kernel reads it.
-enum Held<T> {
-    Reals(Array2<T>),
-    Complex(Array2<Complex<T>>),
-    Integers(Array2<i64>),
-}
-
-impl<T: Scalar> Held<T> {
-    fn new(kind: Kind, m: &Matrix) -> Held<T> {
-        match kind {
-            Kind::Real => Held::Reals(array(m, T::from_f64)),
-            Kind::Complex => Held::Complex(complex_array(m)),
-            Kind::Int => Held::Integers(array(m, |x| x as i64)),
-        }
-    }
-}
-
-fn array<T: Component>(m: &Matrix, convert: impl Fn(f64) -> T) -> Array2<T> {
-    Array2::from_shape_fn((m.rows, m.cols), |(r, c)| convert(m.data[r * m.cols + c]))
-}
-
-/// A column for each pair of columns.
-fn complex_array<T: Scalar>(m: &Matrix) -> Array2<Complex<T>> {
-    Array2::from_shape_fn((m.rows, m.cols / 2), |(r, c)| {
-        let at = r * m.cols + 2 * c;
-        Complex::new(T::from_f64(m.data[at]), T::from_f64(m.data[at + 1]))
-    })
 }
 
 /// An output, with the scalars of each of its entries side by side.

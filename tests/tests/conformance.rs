@@ -50,3 +50,13 @@ fn emulated_f64() {
 fn emulated_f32() {
     check(Dtype::F32, Executor::Emulated);
 }
+
+#[test]
+fn interpreted_f64() {
+    check(Dtype::F64, Executor::Interpreted);
+}
+
+#[test]
+fn interpreted_f32() {
+    check(Dtype::F32, Executor::Interpreted);
+}

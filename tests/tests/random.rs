@@ -6,6 +6,7 @@
 //! of formulas below keep the whole file under four CPU minutes; what was compiled once is not
 //! compiled again. `TILEFOLD_RANDOM=2000` compiles and emulates as many instead, in half an hour.
 
+use tilefold::Options;
 use tilefold_compiler::emit;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind, Reduction, verify};
@@ -15,6 +16,7 @@ use tilefold_tests::compare;
 use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::finite;
 use tilefold_tests::generate::{self, Wish};
+use tilefold_tests::interpreted;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
@@ -140,6 +142,19 @@ fn code_compiled_as_shipped_agrees_with_the_oracle() {
     let problems = problems(300..340, Wish::Any);
     let native = Native::build(&formulas(&problems), &[Dtype::F64], &[native::best()]);
     check_compiled(&problems, &native);
+}
+
+#[test]
+fn the_interpreter_agrees_with_the_oracle() {
+    let mut wrong = Wrong::default();
+    for p in problems(0..2000, Wish::Any) {
+        let found = interpreted::run(&p, Dtype::F64, &Options::new()).expect("it runs");
+        let expected = oracle(&p);
+        let is_off = compare::worst(&p.formula, &expected, &found).is_some_and(|g| g.off > ALLOWED);
+        let found = if is_off { without_ties(&p, &expected, found) } else { found };
+        wrong.check("interpreted", ALLOWED, &p.formula, &expected, &found);
+    }
+    wrong.finish();
 }
 
 /// Every formula has code, whether or not it is compiled here.

@@ -8,15 +8,16 @@ use std::thread;
 
 use ndarray::{Array2, array};
 use tilefold::record::{self, Outcome};
-use tilefold::{Axis, Code, LazyTensor};
+use tilefold::{Axis, Code, Dtype, Instance, LazyTensor, Options, Policy, Tiers};
 use tilefold_build::Config;
-use tilefold_build::manifest::Dtype;
+use tilefold_build::manifest;
 use tilefold_compiler::front;
 use tilefold_compiler::ir::{self, Formula, Key, Kind, Storage};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::passes::{lookup, vjp};
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::generate::{self, Wish};
+use tilefold_tests::native::{self, Native};
 
 fn parsed(text: &str) -> Vec<Formula> {
     let units = front::parse("recorded.fold", text);
@@ -159,7 +160,7 @@ fn a_file_has_each_formula_once() {
     let config = Config::new().root(folder.path()).formulas("new").out_dir("generated");
     let libraries = config.render().unwrap_or_else(|e| panic!("{e}")).libraries;
     let of = |dtype| libraries.iter().flat_map(|l| &l.kernels).filter(|k| k.dtype == dtype).count();
-    assert_eq!((libraries.len(), of(Dtype::BF16), of(Dtype::F16)), (4, 1, 0));
+    assert_eq!((libraries.len(), of(manifest::Dtype::BF16), of(manifest::Dtype::F16)), (4, 1, 0));
 }
 
 #[test]
@@ -230,22 +231,51 @@ fn files_that_are_no_formula_files_are_left_alone() {
     refused(&path("e.fold"), "has no list of dtypes");
 }
 
-/// The whole way: an expression that is not linked, evaluated by a process that records.
+/// The whole way: a program that may run linked formulas only meets one that is not, says how to
+/// get it, and writes it down; the next program has it linked and runs it.
 #[test]
-fn an_expression_is_recorded() {
+fn an_expression_is_recorded_and_linked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("recorded.fold");
     let (x, y): (Array2<f32>, Array2<f32>) = (array![[0.0, 1.0]], array![[2.0, 3.0], [4.0, 5.0]]);
-    record::to(Some(&file));
-    for _ in 0..2 {
+    let frozen = || Options::new().tiers(Tiers::LINKED).executor(Policy::Cpu);
+    let evaluate = || {
         let gap = LazyTensor::i(x.view()) - LazyTensor::j(y.view());
-        // Whether something runs it or not, it is written down.
-        let _ = gap.abs().sum_inner().sum(Axis::J).eval();
-    }
+        gap.abs().sum_inner().sum(Axis::J).eval_with(frozen())
+    };
+    record::to(Some(&file));
+    let errors = [evaluate().unwrap_err(), evaluate().unwrap_err()];
     record::to(None);
     let text = fs::read_to_string(&file).unwrap();
     let formulas = parsed(&text);
     assert_eq!(formulas.len(), 1, "{text}");
     assert!(text.contains("formula sum_abs_") && text.contains(" dtype f32 {"), "{text}");
-    assert_eq!(formulas[0].inputs.iter().map(|i| i.dim).collect::<Vec<_>>(), [2, 2]);
+    // The error shows the same source.
+    assert_eq!(errors[0].code(), Code::NoExecutor);
+    let shown = errors[0].helps().iter().find(|help| help.contains("tilefold 1;")).unwrap();
+    let shown = &shown[shown.find("tilefold 1;").unwrap()..];
+    assert_eq!(keys(shown), keys(&text));
+    assert_eq!(errors[0], errors[1]);
+
+    link(&formulas[0]);
+    assert_eq!(evaluate().unwrap(), array![[4.0 + 8.0]]);
+}
+
+/// What a generated crate does for a formula: its descriptor, its key, and the key that
+/// expressions know.
+fn link(f: &Formula) {
+    let native = Native::build(std::slice::from_ref(f), &[Storage::F32], &[native::best()]);
+    let found = lookup(f);
+    let inputs: &'static [usize] = found.inputs.leak();
+    let key: &'static [u8; 32] = Box::leak(Box::new(*found.key.bytes()));
+    // SAFETY: the descriptor was made by the compiler, and its library stays loaded.
+    let instance =
+        unsafe { Instance::new(&[], Dtype::F32, *ir::key(f).bytes(), native.raw(0, Storage::F32)) };
+    let formula: &'static tilefold::Formula = Box::leak(Box::new(tilefold::Formula {
+        name: "recorded",
+        file: "recorded.fold",
+        generics: &[],
+        instances: Box::leak(Box::new([instance.listed(key, inputs)])),
+    }));
+    tilefold::register(&[Box::leak(Box::new([formula]))]);
 }

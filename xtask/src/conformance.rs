@@ -39,6 +39,10 @@ enum ExecutorName {
     Compiled,
     /// CUDA code, emulated on this processor
     Emulated,
+    /// Expressions of `Genred` and `LazyTensor`, interpreted
+    Interpreted,
+    /// Expressions of `Genred` and `LazyTensor`, compiled one by one as they are met
+    Jit,
 }
 
 impl ExecutorName {
@@ -47,6 +51,8 @@ impl ExecutorName {
             ExecutorName::Evaluator => (Executor::Evaluator, "evaluator"),
             ExecutorName::Compiled => (Executor::Compiled, "compiled"),
             ExecutorName::Emulated => (Executor::Emulated, "emulated CUDA"),
+            ExecutorName::Interpreted => (Executor::Interpreted, "interpreted expressions"),
+            ExecutorName::Jit => (Executor::Jit, "expressions compiled as they are met"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! too is not here but in tilefold-build.
 
 pub mod bars;
+pub mod bench;
 pub mod book;
 pub mod build_formulas;
 pub mod conformance;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use xtask::{book, build_formulas, conformance, cuda_check, demo, doctor, explain, methods, test};
+use xtask::{
+    bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, methods, test,
+};
 
 /// Development tasks of tilefold.
 #[derive(Parser)]
@@ -25,6 +27,7 @@ enum Command {
     CudaCheck(cuda_check::Arguments),
     Book(book::Arguments),
     Methods(methods::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::CudaCheck(arguments) => cuda_check::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,6 +35,7 @@ pub fn run(_arguments: &Arguments) -> crate::Result {
     // A crate that brings its own formulas, as a user's would be. What it shares is built already.
     let target = target_folder(&program()).display().to_string();
     show_and_run(&["fmt", "--manifest-path", OWN, "--check"])?;
+    show_and_run(&["fmt", "--manifest-path", "benchmarks/Cargo.toml", "--check"])?;
     show_and_run(&["run", "--manifest-path", OWN, "--target-dir", &target])?;
     println!("everything passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())

@@ -164,7 +164,7 @@ impl Compiler {
     /// Assembles a text that has no preprocessor lines.
     pub fn assembler(&self) -> Command {
         let mut command = self.tool.to_command();
-        command.args(["-x", "assembler"]);
+        command.args(flags::IMAGE);
         command
     }
 

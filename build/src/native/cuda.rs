@@ -143,17 +143,6 @@ impl Cuda {
     }
 }
 
-/// The assembler text that makes `<symbol>_image` and `<symbol>_image_end` of a fatbin. The fatbin
-/// goes by its bare name: the assembler runs in its folder, so the text is the same everywhere.
-pub fn stub(symbol: &str, file: &str) -> String {
-    format!(
-        "\t.section .rodata\n\t.balign 64\n\
-         \t.globl {symbol}_image\n{symbol}_image:\n\t.incbin \"{file}\"\n\
-         \t.globl {symbol}_image_end\n{symbol}_image_end:\n\t.byte 0\n\
-         \t.section .note.GNU-stack,\"\",%progbits\n"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

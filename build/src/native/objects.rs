@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use tilefold_templates::flags;
+
 use super::cache::{Cache, Entry, Key};
 use super::compiler::{Compiler, Level};
 use super::cuda::{self, Cuda};
@@ -298,7 +300,7 @@ impl<'a> Workshop<'a> {
 
 fn stub_of(kernel: &Kernel, fatbin: &Entry) -> String {
     let file = fatbin.path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
-    cuda::stub(&format!("{}_{}", kernel.symbol, kernel.dtype.name()), &file)
+    flags::image_text(&format!("{}_{}", kernel.symbol, kernel.dtype.name()), &file)
 }
 
 fn group_of(groups: &mut Vec<Group>, formula: &str, kernel: &Kernel, part: &Part) -> usize {

@@ -2,9 +2,8 @@
 
 use serde::Serialize;
 
-use crate::ir::{Axis, ExprId, Key, Kind, Node, Stratum};
-use crate::ops::Op;
-use crate::schedule::{Place, Places, Plan, Stage};
+use crate::ir::{Axis, Key, Kind};
+use crate::schedule::Plan;
 
 use super::Banner;
 use super::view::{cuda_choice, state_bytes};
@@ -109,7 +108,7 @@ fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
         row_axis: axis(stage.rows),
         col_axis: axis(stage.cols),
         least_cols: stage.least_cols(&plan.formula),
-        uses_pos: uses_pos(plan, stage),
+        uses_pos: stage.uses_pos(plan),
         n_writes: writes.len(),
         writes: writes.join(", "),
         pair_ops: format!("{pair_ops:?}"),
@@ -133,20 +132,4 @@ fn axis(axis: Option<Axis>) -> &'static str {
         Some(Axis::J) => "TF_AXIS_J",
         None => "TF_AXIS_NONE",
     }
-}
-
-/// Bit 0: the stage reads the number of its rows as a real; bit 1: of its columns.
-fn uses_pos(plan: &Plan, stage: &Stage) -> u32 {
-    let f = &plan.formula;
-    let places = Places::new(plan, stage);
-    let is_real_pos = |id: ExprId| match f.node(id) {
-        Node::Op(Op::ToReal, args, _) => matches!(f.node(args[0]), Node::Pos(_)),
-        _ => false,
-    };
-    let reads = |place: Place, wanted: Option<Axis>| {
-        let pos = f.ids().filter(|&id| is_real_pos(id) && places.has(id));
-        pos.into_iter().any(|id| places.of(id) == place && f.stratum(id) == Stratum::of(wanted))
-    };
-    u32::from(stage.rows.is_some() && reads(Place::Row, stage.rows))
-        | u32::from(stage.cols.is_some() && reads(Place::Col, stage.cols)) << 1
 }

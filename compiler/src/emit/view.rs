@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
-use crate::reduce::{Reducer, StateKind};
+use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reduction, weight,
+    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reads_top, reduction,
+    state_kind, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
@@ -309,19 +310,6 @@ fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> 
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
     StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
-}
-
-/// Whether a group of shifted sums needs the maximum itself.
-fn reads_top(f: &Formula, group: &[ExprId]) -> bool {
-    let shifted = [Reducer::SumShiftExp, Reducer::SumShiftExpWeight];
-    group.iter().any(|&id| shifted.contains(&reduction(f, id).reducer))
-}
-
-/// The state of a group: the one that serves all its members.
-fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
-    let kind = |id: &ExprId| reduction(f, *id).reducer.def().emit.state;
-    let first = kind(&group[0]);
-    if group.iter().all(|id| kind(id) == first) { first } else { first.family() }
 }
 
 /// The lines of a pair: every accumulator folds its arguments.

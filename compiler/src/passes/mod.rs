@@ -31,7 +31,7 @@ pub use cost::{Cost, cost};
 pub use explain::explain;
 pub use grad::{GradError, adjoints, jvp, operators, tangent, vjp, with_value};
 pub use lookup::{Lookup, lookup};
-pub use pairs::keep_pairs;
+pub use pairs::{keep_pairs, keep_pairs_of};
 pub use simplify::{Fired, simplify};
 
 /// One step of the pipeline.

@@ -10,10 +10,13 @@ mod explain;
 mod places;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
+use crate::ops::Op;
 
 pub use choose::{Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
-pub use places::{Place, Places, Slot, accumulators, is_transparent, weight};
+pub use places::{
+    Place, Places, Slot, accumulators, is_transparent, reads_top, state_kind, weight,
+};
 
 /// A formula cut into stages.
 #[derive(Clone, Debug)]
@@ -206,6 +209,22 @@ impl Stage {
             .map(|r| (r.reducer.def().least_rows)(r.k))
             .max()
             .unwrap_or(0)
+    }
+
+    /// Bit 0: the stage reads the number of its rows as a real; bit 1: of its columns.
+    pub fn uses_pos(&self, plan: &Plan) -> u32 {
+        let f = &plan.formula;
+        let places = Places::new(plan, self);
+        let is_real_pos = |id: ExprId| match f.node(id) {
+            Node::Op(Op::ToReal, args, _) => matches!(f.node(args[0]), Node::Pos(_)),
+            _ => false,
+        };
+        let reads = |place: Place, wanted: Option<Axis>| {
+            let mut pos = f.ids().filter(|&id| is_real_pos(id) && places.has(id));
+            pos.any(|id| places.of(id) == place && f.stratum(id) == Stratum::of(wanted))
+        };
+        u32::from(self.rows.is_some() && reads(Place::Row, self.rows))
+            | u32::from(self.cols.is_some() && reads(Place::Col, self.cols)) << 1
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Reduction, Stratum, ints};
 use crate::ops::{Emit, Op};
+use crate::reduce::{Reducer, StateKind};
 
 use super::{Plan, Stage, reduction};
 
@@ -232,4 +233,17 @@ fn share(f: &Formula, a: ExprId, b: ExprId) -> bool {
 /// The weight of a group of reductions, if any of them has one.
 pub fn weight(f: &Formula, group: &[ExprId]) -> Option<ExprId> {
     group.iter().find_map(|&id| reduction(f, id).args.get(1).copied())
+}
+
+/// Whether a group of shifted sums needs the maximum itself.
+pub fn reads_top(f: &Formula, group: &[ExprId]) -> bool {
+    let shifted = [Reducer::SumShiftExp, Reducer::SumShiftExpWeight];
+    group.iter().any(|&id| shifted.contains(&reduction(f, id).reducer))
+}
+
+/// The state of a group: the one that serves all its members.
+pub fn state_kind(f: &Formula, group: &[ExprId]) -> StateKind {
+    let kind = |id: &ExprId| reduction(f, *id).reducer.def().emit.state;
+    let first = kind(&group[0]);
+    if group.iter().all(|id| kind(id) == first) { first } else { first.family() }
 }

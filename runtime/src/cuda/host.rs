@@ -15,7 +15,7 @@ use crate::bind::{Bound, dense_bytes};
 use crate::error::Error;
 use crate::kernel::{Kernel, Value};
 use crate::options::Options;
-use crate::report::{Executor, Report, StageReport};
+use crate::report::{Executor, Report, StageReport, Tier};
 use crate::{sys, words};
 
 /// A call with everything that can fail before the first launch behind it.
@@ -114,7 +114,8 @@ impl Prepared {
         }
         stream.synchronize().map_err(failed("waiting for the results"))?;
         let executor = Executor::Cuda(self.loaded.context.ordinal());
-        Ok(Report { executor, stages, seconds: self.start.elapsed().as_secs_f64(), note: None })
+        let seconds = self.start.elapsed().as_secs_f64();
+        Ok(Report { executor, tier: Tier::Linked, prepared: 0.0, stages, seconds, note: None })
     }
 
     /// Runs the stages, waiting for each, so that the report has their times.

@@ -30,8 +30,9 @@ impl Limits {
         serial_ops: 1e6,
         tasks: 256,
         chunk: 32 * TILE,
-        panel_bytes: 256 << 20,
-        state_bytes: 256 << 20,
+        // Together they stay well below 64 MiB, which is what a call may take besides its arrays.
+        panel_bytes: 24 << 20,
+        state_bytes: 16 << 20,
     };
 }
 

@@ -3,8 +3,11 @@
 
 use std::alloc::{self, Layout};
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::ops::{Deref, DerefMut};
+use std::{ptr, slice};
 
+#[cfg(feature = "lazy")]
+use super::table::Real;
 use crate::element::Component;
 use crate::error::Error;
 use crate::words;
@@ -13,6 +16,10 @@ use crate::words;
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
 pub(crate) struct Line([u8; 64]);
+
+impl Line {
+    pub const ZERO: Line = Line([0; 64]);
+}
 
 pub(crate) type Lines = [MaybeUninit<Line>];
 
@@ -23,7 +30,7 @@ pub(crate) fn lines_of(bytes: usize) -> usize {
 
 /// The same memory, all zeros.
 pub(crate) fn cleared(lines: &mut Lines) -> &mut [Line] {
-    lines.fill(MaybeUninit::new(Line([0; 64])));
+    lines.fill(MaybeUninit::new(Line::ZERO));
     // SAFETY: every line was just filled.
     unsafe { filled_mut(lines) }
 }
@@ -46,14 +53,79 @@ pub(crate) unsafe fn filled_mut(lines: &mut Lines) -> &mut [Line] {
     unsafe { &mut *(ptr::from_mut(lines) as *mut [Line]) }
 }
 
+/// Lines of one's own, not initialised.
+///
+/// They lie in memory that is aligned to less and a line longer: allocators are slow to give
+/// aligned memory, and small calls take several buffers.
+pub(crate) struct Buffer {
+    words: Vec<MaybeUninit<Word>>,
+    /// The first word at a multiple of a line.
+    first: usize,
+    len: usize,
+}
+
+/// What every allocation is aligned to.
+#[repr(C, align(16))]
+#[derive(Clone, Copy)]
+struct Word([u8; 16]);
+
+const WORDS: usize = size_of::<Line>() / size_of::<Word>();
+
+impl Deref for Buffer {
+    type Target = Lines;
+
+    fn deref(&self) -> &Lines {
+        if self.len == 0 {
+            return &[];
+        }
+        let start = self.words[self.first..].as_ptr().cast();
+        // SAFETY: the words from `first` on are aligned to a line and at least `len` lines
+        // (`lines`); a line is some words, and `MaybeUninit` needs no initialisation.
+        unsafe { slice::from_raw_parts(start, self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Lines {
+        if self.len == 0 {
+            return &mut [];
+        }
+        let start = self.words[self.first..].as_mut_ptr().cast();
+        // SAFETY: as for `deref`, and borrowed for writing.
+        unsafe { slice::from_raw_parts_mut(start, self.len) }
+    }
+}
+
+/// The numbers that lines hold.
+#[cfg(feature = "lazy")]
+pub(crate) fn floats<T: Real>(lines: &[Line]) -> &[T] {
+    let len = size_of_val(lines) / size_of::<T>();
+    // SAFETY: a line is aligned for every `Real`, whose size divides its own and of which any
+    // bytes are one.
+    unsafe { slice::from_raw_parts(lines.as_ptr().cast(), len) }
+}
+
+/// As [`floats`].
+#[cfg(feature = "lazy")]
+pub(crate) fn floats_mut<T: Real>(lines: &mut [Line]) -> &mut [T] {
+    let len = size_of_val(lines) / size_of::<T>();
+    // SAFETY: as for `floats`.
+    unsafe { slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
+}
+
 /// At least `bytes` bytes, not initialised. `what` is for the message.
-pub(crate) fn lines(name: &str, bytes: usize, what: &str) -> Result<Vec<MaybeUninit<Line>>, Error> {
-    let len = lines_of(bytes);
-    let mut buffer = Vec::new();
-    buffer.try_reserve_exact(len).map_err(|_| words::out_of_memory(name, bytes, what))?;
-    // SAFETY: the capacity is at least `len`, and `MaybeUninit` needs no initialisation.
-    unsafe { buffer.set_len(len) };
-    Ok(buffer)
+pub(crate) fn lines(name: &str, bytes: usize, what: &str) -> Result<Buffer, Error> {
+    let failed = || words::out_of_memory(name, bytes, what);
+    let (len, mut words) = (lines_of(bytes), Vec::new());
+    if len == 0 {
+        return Ok(Buffer { words, first: 0, len });
+    }
+    let count = len.checked_mul(WORDS).and_then(|count| count.checked_add(WORDS - 1));
+    words.try_reserve_exact(count.ok_or_else(failed)?).map_err(|_| failed())?;
+    // SAFETY: the capacity is at least that, and `MaybeUninit` needs no initialisation.
+    unsafe { words.set_len(len * WORDS + WORDS - 1) };
+    let past = words.as_ptr() as usize % size_of::<Line>() / size_of::<Word>();
+    Ok(Buffer { words, first: (WORDS - past) % WORDS, len })
 }
 
 /// As [`lines`], for a size that is a product; overflow is out of memory.
@@ -62,7 +134,7 @@ pub(crate) fn lines_for(
     count: usize,
     bytes: usize,
     what: &str,
-) -> Result<Vec<MaybeUninit<Line>>, Error> {
+) -> Result<Buffer, Error> {
     let bytes =
         count.checked_mul(bytes).ok_or_else(|| words::out_of_memory(name, usize::MAX, what))?;
     lines(name, bytes, what)

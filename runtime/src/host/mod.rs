@@ -1,31 +1,35 @@
 //! The CPU executor. Goes in: a kernel and a checked table. Comes out: outputs and a report. It
 //! never folds in an order that depends on the number of threads.
 
-#[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+#[cfg_attr(not(feature = "lazy"), allow(dead_code, reason = "programs are made by `interp`"))]
 mod code;
 mod grid;
 pub(crate) mod memory;
 mod pool;
 mod stage;
-#[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+#[cfg_attr(not(feature = "lazy"), allow(dead_code, reason = "programs are made by `interp`"))]
 mod table;
 mod tiles;
 
 use std::time::Instant;
 
+#[cfg(feature = "lazy")]
+pub(crate) use self::code::Packed;
 pub(crate) use self::code::Program;
 use self::grid::Limits;
 use self::stage::Job;
-use self::table::Table;
+pub(crate) use self::table::Table;
+#[cfg(feature = "lazy")]
+pub(crate) use self::table::{Real, Results};
 use self::tiles::Tiles;
 use crate::batch::Batch;
 use crate::bind::Bound;
 use crate::error::Error;
-use crate::kernel::{Axis, CpuStage, Kernel, Stage};
+use crate::kernel::{Axis, CpuStage, Kernel, Map, Stage};
 use crate::level;
 use crate::options::Options;
 use crate::ranges::Ranges;
-use crate::report::{Executor, Report, StageReport};
+use crate::report::{Executor, Report, StageReport, Tier};
 use crate::words;
 
 /// From this many items on they run beside each other, whatever their size.
@@ -34,6 +38,17 @@ const MANY_ITEMS: usize = 64;
 /// Runs every stage, with compiled code.
 pub(crate) fn run(kernel: &Kernel, bound: Bound, options: &Options) -> Result<Report, Error> {
     run_with(kernel, bound, options, Limits::DEFAULT)
+}
+
+/// As [`run`], with programs: one for each stage.
+#[cfg(feature = "lazy")]
+pub(crate) fn interpret(
+    kernel: &Kernel,
+    stages: &[CpuStage],
+    bound: Bound,
+    options: &Options,
+) -> Result<Report, Error> {
+    run_stages((kernel, stages), bound, Executor::Interpreted, options, Limits::DEFAULT)
 }
 
 fn run_with(
@@ -66,9 +81,10 @@ fn run_stages(
         bound.place_temp(index, buffer.as_mut_ptr().cast());
         temps.push(buffer);
     }
+    let has_programs = stages.iter().any(|code| matches!(code.map, Map::Program(_)));
     // SAFETY: `Bound` checked the caller's arrays against the kernel's values, and the caller
     // holds them borrowed while this runs; temporaries live in `temps` until the end.
-    let table = unsafe { Table::new(kernel, bound.values, bound.batch) };
+    let table = unsafe { Table::new(kernel, bound.values, bound.batch, has_programs) };
     let work = || -> Result<Vec<StageReport>, Error> {
         jobs.iter().map(|job| timed(job, &table, limits)).collect()
     };
@@ -78,7 +94,7 @@ fn run_stages(
         work()?
     };
     let seconds = start.elapsed().as_secs_f64();
-    Ok(Report { executor, stages, seconds, note: None })
+    Ok(Report { executor, tier: Tier::Linked, prepared: 0.0, stages, seconds, note: None })
 }
 
 fn timed(job: &Job, table: &Table, limits: Limits) -> Result<StageReport, Error> {

@@ -1,14 +1,13 @@
 //! One stage on the CPU. Goes in: its code, the table and the grid. Comes out: its results in the
 //! table. It never lets the number of threads change the order of a fold.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::code::Code;
 use super::grid::{Grid, Limits, POLL, Shape};
-use super::memory::{Line, Lines, lines, lines_for, lines_of};
+use super::memory::{Buffer, Line, Lines, lines, lines_for, lines_of};
 use super::table::Table;
 use super::tiles::{Tiles, clip};
 use crate::error::Error;
@@ -35,10 +34,18 @@ pub(super) struct Job<'a> {
     pub options: &'a Options<'a>,
 }
 
-/// Packed rows and a state, for one task at a time.
+/// Packed rows and a state, for one task at a time, in one piece of memory.
 struct Scratch {
-    rows: Vec<MaybeUninit<Line>>,
-    state: Vec<MaybeUninit<Line>>,
+    lines: Buffer,
+    /// How many lines are packed rows.
+    rows: usize,
+}
+
+impl Scratch {
+    /// Packed rows and the state.
+    fn split(&mut self) -> (&mut Lines, &mut Lines) {
+        self.lines.split_at_mut(self.rows)
+    }
 }
 
 impl Job<'_> {
@@ -98,9 +105,9 @@ impl Job<'_> {
     /// Nothing is reduced: every block of rows is packed and finished.
     fn run_rows(&self, code: &Code) -> Result<(), Error> {
         self.each_block(1.0, |scratch, block| {
-            let (rows, _) = self.tiles.block(block);
-            code.pack_rows(rows.clone(), &mut scratch.rows);
-            code.finish(rows, &scratch.rows, &scratch.state);
+            let ((range, _), (rows, state)) = (self.tiles.block(block), scratch.split());
+            code.pack_rows(range.clone(), rows);
+            code.finish(range, rows, state);
             Ok(())
         })
     }
@@ -115,7 +122,7 @@ impl Job<'_> {
     ) -> Result<(), Error> {
         self.pack(code, fold, 0..grid.cols, cols)?;
         self.each_block(self.tiles.mean_cols(), |scratch, block| {
-            let Scratch { rows, state } = scratch;
+            let (rows, state) = scratch.split();
             self.fold(code, fold, (block, rows), (0..grid.cols, cols, 0), state)?;
             code.finish(self.tiles.block(block).0, rows, state);
             Ok(())
@@ -144,7 +151,7 @@ impl Job<'_> {
                 self.each_state(states, state_lines, chunk_cols, |scratch, task, state| {
                     let (block, slot) = (group.start + task / slots, task % slots);
                     let Some(range) = grid.slot_cols(panel, slot) else { return Ok(()) };
-                    let rows = &mut scratch.rows;
+                    let (rows, _) = scratch.split();
                     self.fold(code, fold, (block, rows), (range, cols, start), state)
                 })?;
                 let last = panel + 1 == grid.panels();
@@ -157,9 +164,10 @@ impl Job<'_> {
                         }
                     }
                     if last {
-                        let (rows, _) = self.tiles.block(group.start + task);
-                        code.pack_rows(rows.clone(), &mut scratch.rows);
-                        code.finish(rows, &scratch.rows, total);
+                        let (range, _) = self.tiles.block(group.start + task);
+                        let (rows, _) = scratch.split();
+                        code.pack_rows(range.clone(), rows);
+                        code.finish(range, rows, total);
                     }
                     Ok(())
                 })?;
@@ -202,7 +210,7 @@ impl Job<'_> {
         &self,
         code: &Code,
         fold: &Fold,
-        (block, rows): (usize, &mut Vec<MaybeUninit<Line>>),
+        (block, rows): (usize, &mut Lines),
         (range, cols, first): (Range<usize>, &Lines, usize),
         state: &mut Lines,
     ) -> Result<(), Error> {
@@ -225,8 +233,11 @@ impl Job<'_> {
     }
 
     fn scratch(&self) -> Result<Scratch, Error> {
-        let rows = lines(self.name, self.code.row_bytes, "packed rows")?;
-        Ok(Scratch { rows, state: lines(self.name, self.code.state_bytes, "a state")? })
+        let (rows, state) = (self.code.row_bytes, self.code.state_bytes);
+        let bytes =
+            lines_of(rows).saturating_add(lines_of(state)).saturating_mul(size_of::<Line>());
+        let lines = lines(self.name, bytes, "packed rows and a state")?;
+        Ok(Scratch { lines, rows: lines_of(rows) })
     }
 
     /// How many row blocks of `cols` columns make a task.

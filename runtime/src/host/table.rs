@@ -17,6 +17,7 @@ use crate::sys;
 /// writing, and no other part of the program touches the latter meanwhile.
 pub(crate) struct Table {
     arrays: Vec<sys::tf_array>,
+    /// Of every value, where programs run.
     cells: Vec<Cells>,
     batch: Option<Batch>,
 }
@@ -86,8 +87,14 @@ impl Table {
     /// # Safety
     /// Every array must be valid as the type says, until the table is dropped, with the shape
     /// and the type that the kernel's value has; with batch dimensions, for every item.
-    pub unsafe fn new(kernel: &Kernel, arrays: Vec<sys::tf_array>, batch: Option<Batch>) -> Table {
-        let cells = kernel.values().map(|value| {
+    pub unsafe fn new(
+        kernel: &Kernel,
+        arrays: Vec<sys::tf_array>,
+        batch: Option<Batch>,
+        has_programs: bool,
+    ) -> Table {
+        let values = has_programs.then(|| kernel.values());
+        let cells = values.into_iter().flatten().map(|value| {
             let of = match value.component {
                 ComponentType::Index => Cell::I64,
                 ComponentType::Real(dtype) | ComponentType::Complex(dtype) => match dtype {

@@ -148,14 +148,25 @@ fn trusted(path: &Path, facts: &fs::Metadata) -> Result<(), String> {
         safe fn geteuid() -> u32;
     }
     const GROUP_OR_OTHERS_WRITE: u32 = 0o022;
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
     let (owner, user) = (facts.uid(), geteuid());
     if owner != user && owner != 0 {
         return Err(words::jit::strange_folder(path, owner, user));
     }
-    match facts.mode() & GROUP_OR_OTHERS_WRITE {
-        0 => Ok(()),
-        _ => Err(words::jit::open_folder(path, facts.mode() & 0o7777)),
+    if facts.mode() & GROUP_OR_OTHERS_WRITE != 0 {
+        return Err(words::jit::open_folder(path, facts.mode() & 0o7777));
     }
+    // Whoever can write a folder above can put another in the place of this one, unless it is
+    // sticky, as that of temporary files is.
+    let real = fs::canonicalize(path).map_err(|e| words::jit::unusable(path, &e))?;
+    for above in real.ancestors().skip(1) {
+        let mode = fs::metadata(above).map_err(|e| words::jit::unusable(above, &e))?.mode();
+        if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+            return Err(words::jit::open_folder(above, mode & 0o7777));
+        }
+    }
+    Ok(())
 }
 
 /// Elsewhere the user's cache folder is the user's by the system's rules.

@@ -11,7 +11,7 @@ use tilefold_templates::{HEADERS, flags};
 
 use super::cache::{LIBRARY, Workplace};
 use super::compiler::{Compiler, Failure};
-use super::load;
+use super::{Gpu, load};
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::level::Level;
@@ -23,6 +23,9 @@ const LONGEST_NAME: usize = 100;
 const KERNEL: &str = "kernel.cpp";
 const DESCRIPTOR: &str = "kernel.c";
 const OBJECT: &str = "descriptor.o";
+const IMAGE: &str = "kernel.cubin";
+const IMAGE_TEXT: &str = "image.s";
+const IMAGE_OBJECT: &str = "image.o";
 
 /// What compilers print when the folder is to blame, in the words of the C library.
 const FOLDER_WORDS: [&str; 4] = [
@@ -51,6 +54,7 @@ pub(super) struct Job<'a> {
     formula: &'a Formula,
     canonical: &'a str,
     compiler: &'a Compiler,
+    gpu: Option<&'a Gpu>,
     storage: Storage,
     /// What the descriptor and messages call it.
     pub name: &'a str,
@@ -68,9 +72,9 @@ impl<'a> Job<'a> {
         formula: &'a Formula,
         canonical: &'a str,
         key: Key,
-        storage: Storage,
-        level: Level,
+        (storage, level): (Storage, Level),
         compiler: &'a Compiler,
+        gpu: Option<&'a Gpu>,
     ) -> Result<Job<'a>, Error> {
         let inputs = formula.inputs.iter().map(|input| &input.name);
         let mut names = inputs.chain(formula.outputs.iter().map(|output| &output.name));
@@ -79,7 +83,7 @@ impl<'a> Job<'a> {
         }
         let name = if is_plain(&formula.name) { &formula.name } else { "formula" };
         let symbol = format!("{}_{}", emit::symbol(&key), storage.name());
-        Ok(Job { formula, canonical, compiler, storage, name, key, symbol, level })
+        Ok(Job { formula, canonical, compiler, gpu, storage, name, key, symbol, level })
     }
 
     /// The name of what comes out: a hash of all that decides it.
@@ -95,7 +99,8 @@ impl<'a> Job<'a> {
         part(self.name.as_bytes());
         part(self.compiler.identity().as_bytes());
         part(std::env::consts::OS.as_bytes());
-        self.steps().iter().flatten().for_each(|argument| part(argument.as_bytes()));
+        part(self.gpu.map(Gpu::identity).unwrap_or_default().as_bytes());
+        self.steps(None).iter().flatten().for_each(|argument| part(argument.as_bytes()));
         hasher.finalize().to_hex().to_string()
     }
 
@@ -107,13 +112,24 @@ impl<'a> Job<'a> {
             emit::kernel(&formula, self.name, "a formula met at run time")
                 .map_err(|e| words::jit::too_large(&e))?
         };
-        let texts = [(KERNEL, text.cpp.as_str()), (DESCRIPTOR, text.desc.as_str())];
-        for (name, text) in HEADERS.iter().chain(&texts) {
+        let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
-            fs::write(&path, text).map_err(|e| Trouble::Folder(words::jit::unusable(&path, &e)))?;
+            fs::write(&path, bytes).map_err(|e| Trouble::Folder(words::jit::unusable(&path, &e)))
+        };
+        for (name, text) in HEADERS {
+            write(name, text.as_bytes())?;
         }
-        for step in self.steps() {
-            self.compiler.run(folder, &step).map_err(|failure| self.failed(&failure))?;
+        write(KERNEL, text.cpp.as_bytes())?;
+        write(DESCRIPTOR, text.desc.as_bytes())?;
+        let image = self.gpu.map(|gpu| gpu.image(&text.cu, self.dtype().kernel)).transpose();
+        let image = image.map_err(|output| words::jit::no_image(self.name, &output))?;
+        if let Some(image) = &image {
+            write(IMAGE, image)?;
+            write(IMAGE_TEXT, flags::image_text(&self.symbol, IMAGE).as_bytes())?;
+        }
+        for step in self.steps(image.map(|image| image.len())) {
+            let arguments: Vec<&str> = step.iter().map(String::as_str).collect();
+            self.compiler.run(folder, &arguments).map_err(|failure| self.failed(&failure))?;
         }
         let library = folder.join(LIBRARY);
         match library.is_file() {
@@ -122,21 +138,27 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The arguments of each run of the compiler: first the descriptor, then all of it.
-    fn steps(&self) -> [Vec<&'static str>; 2] {
+    fn dtype(&self) -> &'static flags::Dtype {
+        flags::dtype(self.storage.name())
+    }
+
+    /// The arguments of each run of the compiler: the image, if there is one of so many bytes, the
+    /// descriptor, then all of it.
+    fn steps(&self, image: Option<usize>) -> Vec<Vec<String>> {
         let level = flags::level(self.level.name());
-        let dtype = flags::dtype(self.storage.name());
-        let mut descriptor = flags::DESCRIPTOR.to_vec();
-        descriptor.extend(dtype.descriptor);
-        descriptor.extend([level.descriptor, "-c", DESCRIPTOR, "-o", OBJECT]);
-        let mut kernel = flags::KERNEL.to_vec();
-        kernel.extend(level.kernel.iter().chain(dtype.kernel));
-        kernel.extend(["-shared", KERNEL, OBJECT, "-o", LIBRARY]);
+        let list = |parts: &[&[&str]]| parts.concat().into_iter().map(String::from).collect();
+        let object = |name| ["-c", name, "-o"];
+        let mut descriptor: Vec<String> =
+            list(&[flags::DESCRIPTOR, self.dtype().descriptor, &[level.descriptor]]);
+        descriptor.extend(image.map(|bytes| format!("-DTF_HAS_IMAGE={bytes}")));
+        descriptor.extend(list(&[&object(DESCRIPTOR), &[OBJECT]]));
         // Kernels bring their own mathematics; without this the C++ library would be loaded too.
-        if cfg!(target_os = "linux") {
-            kernel.insert(0, "-Wl,--as-needed");
-        }
-        [descriptor, kernel]
+        let linking: &[&str] = if cfg!(target_os = "linux") { &["-Wl,--as-needed"] } else { &[] };
+        let images: &[&str] = if image.is_some() { &[IMAGE_OBJECT] } else { &[] };
+        let code = [flags::KERNEL, level.kernel, self.dtype().kernel].concat();
+        let all = list(&[linking, &code, &["-shared", KERNEL, OBJECT], images, &["-o", LIBRARY]]);
+        let assembled: Vec<String> = list(&[flags::IMAGE, &object(IMAGE_TEXT), &[IMAGE_OBJECT]]);
+        image.map(|_| assembled).into_iter().chain([descriptor, all]).collect()
     }
 
     fn failed(&self, failure: &Failure) -> Trouble {

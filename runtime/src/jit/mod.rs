@@ -7,14 +7,22 @@
 //! that `TILEFOLD_CXX` or `CXX` names, else `c++`, `g++` or `clang++`. The folder may be deleted
 //! at any time. Compiled code stays loaded until the program ends.
 //!
+//! Where a CUDA device is, the kernel also gets code for it, by NVRTC: the library is looked for as
+//! the system looks for libraries, or where `TILEFOLD_NVRTC` says. Every shipped formula has been
+//! compiled so; none of that code has run on a device.
+//!
 //! It never runs a shell, never puts text of a formula into a command line or a file name, never
 //! loads a file from a folder that somebody else can write, and never runs a compiler to find out
 //! what it is.
 
 mod cache;
 mod compiler;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod load;
 mod make;
+#[cfg(feature = "cuda")]
+mod nvrtc;
 
 use std::collections::HashMap;
 use std::env;
@@ -29,11 +37,13 @@ use tilefold_templates::{HEADERS, TEMPLATES};
 
 use self::cache::Folder;
 use self::compiler::Compiler;
+#[cfg(feature = "cuda")]
+use self::gpu::Gpu;
 use self::make::{Job, Trouble};
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::level::Level;
-use crate::options::Options;
+use crate::options::{Options, Policy};
 use crate::{sys, words};
 
 /// Names the folder of compiled formulas.
@@ -61,7 +71,7 @@ pub struct Ready {
     pub origin: Origin,
     /// How long that took.
     pub seconds: f64,
-    /// Why it could not be kept for later programs, if it could not.
+    /// Why it could not be kept for later programs, or has no code for a device that is there.
     pub note: Option<String>,
 }
 
@@ -90,6 +100,7 @@ pub struct Ready {
 pub struct Jit {
     cache: Option<PathBuf>,
     compiler: Option<OsString>,
+    compute: Option<(u32, u32)>,
 }
 
 /// Compiles a formula as the environment says; see [`Jit::kernel`].
@@ -100,8 +111,10 @@ pub fn kernel(formula: &Formula, storage: Storage, options: &Options) -> Result<
     Jit::new().kernel(formula, storage, options)
 }
 
-/// What is loaded already, by formula, type of arrays and level.
-type Loaded = HashMap<(ir::Key, Storage, Level), Arc<Mutex<Option<&'static Kernel>>>>;
+/// What is loaded already, by formula, type of arrays, level and kind of GPU.
+type Loaded = HashMap<(ir::Key, Storage, Level, Option<String>), Slot>;
+
+type Slot = Arc<Mutex<Option<&'static Kernel>>>;
 
 static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
 
@@ -124,15 +137,25 @@ impl Jit {
         self
     }
 
+    /// The compute capability to compile CUDA code for, as (9, 0), whether such a device is there
+    /// or not. Without this, code is compiled for the device that the options name, if it is there
+    /// and the policy is not [`Policy::Cpu`].
+    #[cfg(feature = "cuda")]
+    pub fn compute(mut self, major: u32, minor: u32) -> Jit {
+        self.compute = Some((major, minor));
+        self
+    }
+
     /// The kernel of a formula for arrays of a type: the one that this process has loaded, whoever
     /// asked for it; else one from the folder; else a new one. Of several threads and processes
     /// that want the same one, one compiles and the others wait.
     ///
-    /// It has code for one instruction level: the one that `options` ask for, or the best of this
-    /// machine. Nothing else in `options` matters here.
+    /// It has CPU code for one instruction level: the one that `options` ask for, or the best of
+    /// this machine; and CUDA code for at most one kind of GPU.
     ///
-    /// A folder that cannot be used costs time, no result: the kernel is compiled in a temporary
-    /// folder, [`Ready::note`] says why, and so does a `tracing` event.
+    /// What is missing but not needed costs time, no result: without a folder that can be used the
+    /// kernel is compiled in a temporary one, without NVRTC it has no CUDA code unless the policy
+    /// asks for it. [`Ready::note`] says why, and so does a `tracing` event.
     ///
     /// # Errors
     /// [`NoCompiler`](crate::Code::NoCompiler) without a C++ compiler,
@@ -146,33 +169,54 @@ impl Jit {
         options: &Options,
     ) -> Result<Ready, Error> {
         let start = Instant::now();
+        let (mut gpu, mut note) = (None, None);
+        match Gpu::find(self.compute, options) {
+            Ok(found) => gpu = found,
+            Err(why) => note = Some(why),
+        }
+        let mut ready = self.for_gpu(formula, storage, options, gpu.as_ref());
+        if let (Err(why), Some(_), Policy::Auto | Policy::Cpu) = (&ready, &gpu, options.policy) {
+            note = Some(words::jit::no_cuda_code(why.message()));
+            ready = self.for_gpu(formula, storage, options, None);
+        }
+        let mut ready = ready?;
+        ready.seconds = start.elapsed().as_secs_f64();
+        let notes: Vec<String> = note.into_iter().chain(ready.note).collect();
+        ready.note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+        let Ready { origin, seconds, note, .. } = &ready;
+        if let Some(note) = note {
+            tracing::warn!(formula = ready.kernel.name(), "{note}");
+        }
+        tracing::debug!(formula = ready.kernel.name(), ?origin, seconds, "jit kernel");
+        Ok(ready)
+    }
+
+    fn for_gpu(
+        &self,
+        formula: &Formula,
+        storage: Storage,
+        options: &Options,
+        gpu: Option<&Gpu>,
+    ) -> Result<Ready, Error> {
         let level = level(options.level)?;
         let canonical = ir::canonical_text(formula);
         let key = ir::Key::of_text(&canonical);
         let slot = {
             let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
             let loaded = loaded.get_or_insert_default();
-            Arc::clone(loaded.entry((key, storage, level)).or_default())
+            let arch = gpu.map(|gpu| gpu.arch().to_owned());
+            Arc::clone(loaded.entry((key, storage, level, arch)).or_default())
         };
         // Held while compiling: threads that want the same kernel wait here.
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let ready = |kernel, origin, note| Ready {
-            kernel,
-            origin,
-            seconds: start.elapsed().as_secs_f64(),
-            note,
-        };
         if let Some(kernel) = *slot {
-            return Ok(ready(kernel, Origin::Loaded, None));
+            return Ok(Ready { kernel, origin: Origin::Loaded, seconds: 0.0, note: None });
         }
         let compiler = Compiler::find(self.compiler.as_deref())?;
-        let job = Job::new(formula, &canonical, key, storage, level, &compiler)?;
+        let job = Job::new(formula, &canonical, key, (storage, level), &compiler, gpu)?;
         let (kernel, origin, note) = self.obtain(&job)?;
         *slot = Some(kernel);
-        let ready = ready(kernel, origin, note);
-        let Ready { seconds, note, .. } = &ready;
-        tracing::debug!(formula = job.name, ?origin, seconds, note, "jit kernel");
-        Ok(ready)
+        Ok(Ready { kernel, origin, seconds: 0.0, note })
     }
 
     fn obtain(&self, job: &Job) -> Result<(&'static Kernel, Origin, Option<String>), Error> {
@@ -182,10 +226,8 @@ impl Jit {
             Ok(Err(Trouble::Job(error))) => return Err(error),
             Ok(Err(Trouble::Folder(why))) | Err(why) => why,
         };
-        let note = words::jit::not_kept(&why);
-        tracing::warn!(formula = job.name, "{note}");
         let kernel = make::privately(job)?;
-        Ok((kernel, Origin::Compiled, Some(note)))
+        Ok((kernel, Origin::Compiled, Some(words::jit::not_kept(&why))))
     }
 
     /// The folder that the caller or the environment names, or the user's.
@@ -252,4 +294,27 @@ fn user_folder() -> Option<PathBuf> {
         variable("XDG_CACHE_HOME").or_else(|| home(".cache"))
     };
     base.map(|base| base.join("tilefold").join("jit"))
+}
+
+/// The place of the GPU in a program built without CUDA.
+#[cfg(not(feature = "cuda"))]
+enum Gpu {}
+
+#[cfg(not(feature = "cuda"))]
+impl Gpu {
+    fn find(_: Option<(u32, u32)>, _: &Options) -> Result<Option<Gpu>, String> {
+        Ok(None)
+    }
+
+    fn arch(&self) -> &str {
+        match *self {}
+    }
+
+    fn identity(&self) -> String {
+        match *self {}
+    }
+
+    fn image(&self, _: &str, _: &[&str]) -> Result<Vec<u8>, String> {
+        match *self {}
+    }
 }

@@ -43,7 +43,7 @@ pub(crate) enum Map<'p> {
     /// Functions of a descriptor.
     Native(NativeMap),
     /// A program that was made at run time.
-    #[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+    #[cfg_attr(not(feature = "lazy"), allow(dead_code, reason = "programs are made by `interp`"))]
     Program(&'p dyn Program),
 }
 
@@ -53,7 +53,7 @@ pub(crate) enum Fold<'p> {
     /// Functions of a descriptor.
     Native(NativeFold),
     /// A program that was made at run time.
-    #[allow(dead_code, reason = "programs are made by `interp`, with the feature `lazy`")]
+    #[cfg_attr(not(feature = "lazy"), allow(dead_code, reason = "programs are made by `interp`"))]
     Program(&'p dyn Program),
 }
 

@@ -15,7 +15,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// The components in a range, from 0: `x[k:l]` of NumPy along the last axis. An empty range,
     /// or one that leaves the vector, is a mistake.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -44,7 +44,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
 
     /// The components of several expressions, one after the other.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

@@ -16,7 +16,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// was made from an array or a number: the vector-Jacobian product of a finished value. The
     /// seed is like this value, the gradient like the variable.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -39,7 +39,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let made = || {
             finished("vjp", self, at)?;
             let of = [self, &seed, variable];
-            first_mistake(&of)?;
+            first_mistake("vjp", &of, at)?;
             alike("vjp", ("the seed", &seed), ("the value", self), at)?;
             is_variable("vjp", variable, at)?;
             let batch = shared("vjp", &of, at)?.batch;
@@ -51,7 +51,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// The derivative of this value when variables move, each in a direction like it: the
     /// Jacobian-vector product of a finished value.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -146,12 +146,12 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ) -> Result<Node<'a, T>, Error> {
         let mut of = vec![self];
         for &(variable, direction) in directions {
-            first_mistake(&[variable, direction])?;
+            first_mistake(name, &[variable, direction], at)?;
             is_variable(name, variable, at)?;
             alike(name, ("the direction", direction), ("the variable", variable), at)?;
             of.extend([variable, direction]);
         }
-        first_mistake(&of)?;
+        first_mistake(name, &of, at)?;
         let batch = shared(name, &of, at)?.batch;
         derivative(kind, &of, self.node.facts, self, batch)
     }
@@ -167,7 +167,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let at = Location::caller();
         let made = || {
             let of: Vec<_> = [Some(self), seed, Some(variable)].into_iter().flatten().collect();
-            first_mistake(&of)?;
+            first_mistake(name, &of, at)?;
             is_variable(name, variable, at)?;
             if let Some(seed) = seed {
                 alike_in_dim(name, ("the seed", seed), ("the value", self), at)?;
@@ -226,12 +226,26 @@ fn derivative<'a, T: Element>(
     batch: Box<[usize]>,
 ) -> Result<Node<'a, T>, Error> {
     let args = of.iter().map(|&arg| arg.clone()).collect();
-    let what = What::Derivative(Derivative { kind, args });
-    Ok(Node { what, facts, rows: like.node.rows, batch })
+    let own = match kind {
+        DerivativeKind::Vjp => like.node.batch.clone(),
+        _ => batch.clone(),
+    };
+    let what = What::Derivative(Derivative { kind, args, extent: batch });
+    Ok(Node { what, facts, rows: like.node.rows, batch: own })
 }
 
-fn first_mistake<T: Element>(of: &[&LazyTensor<'_, T>]) -> Result<(), Error> {
-    of.iter().find_map(|arg| arg.mistake()).map_or(Ok(()), |error| Err(error.clone()))
+fn first_mistake<T: Element>(
+    name: &str,
+    of: &[&LazyTensor<'_, T>],
+    at: &'static Location<'static>,
+) -> Result<(), Error> {
+    match of.iter().find_map(|arg| arg.mistake()) {
+        Some(error) => Err(error.clone()),
+        None if of.iter().any(|arg| *arg.node.extent() != *arg.node.batch) => {
+            Err(words::summed_gradient(name, at))
+        }
+        None => Ok(()),
+    }
 }
 
 fn finished<T: Element>(

@@ -4,28 +4,28 @@
 use std::any::Any;
 use std::panic::Location;
 
-use ndarray::{Array1, Array2, ArrayBase, ArrayView2, Data, Ix1, Ix2};
+use ndarray::{Array1, Array2, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD};
+use ndarray::{Data, Ix1, Ix2};
 use num_complex::Complex;
 use tilefold_compiler::ir::{Accumulation, Stratum};
 
 use super::flat::{Flat, Manner};
-use super::node::What;
+use super::node::{Node, What};
 use super::source::Held;
 use super::{LazyTensor, resolve, words};
 use crate::bind::Bound;
 use crate::call;
 use crate::element::{Component, ComponentType, Element};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::kernel::Axis;
 use crate::operand::RawArray;
 use crate::options::Options;
 use crate::ranges::Ranges;
 use crate::report::Report;
-use crate::run::execute;
 
 /// Evaluates several expressions in one go: what they have in common is worked out once.
 ///
-/// ```no_run
+/// ```
 /// use ndarray::array;
 /// use tilefold::{Axis, LazyTensor, evaluate};
 ///
@@ -117,46 +117,104 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         }
         let flat = Flat::new(&self.roots, self.manner);
         let known = resolve::known(&flat, self.manner)?;
-        let (kernel, order) = known.kernel()?;
+        let code = known.code(flat.pairs(), &self.options)?;
+        let kernel = code.kernel;
         let held = Held::new(&flat.inputs);
         let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
-        let inputs = order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
+        let inputs = code.order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
-        if let Some(ranges) = self.ranges {
-            bound.restrict(kernel, ranges)?;
+        match self.ranges {
+            None => (),
+            Some(ranges) if self.manner.pairs => bound.restrict_pairs(kernel, ranges)?,
+            Some(ranges) => match bound.restrict(kernel, ranges) {
+                // A sum left the pairs: the formula again, in which none does.
+                Err(why) if why.code() == Code::RangesKernel => {
+                    let manner = Manner { pairs: true, ..self.manner };
+                    return Evaluation { manner, ..self }.run();
+                }
+                checked => checked?,
+            },
         }
         let mut arrays = Vec::with_capacity(self.roots.len());
         let mut outputs = Vec::with_capacity(self.roots.len());
-        for value in kernel.outputs() {
+        for (value, root) in kernel.outputs().zip(&self.roots) {
             let (array, raw) = call::make(kernel, &value, &bound)?;
-            arrays.push((value.component, Some(array)));
+            let Node { batch, .. } = &*root.node;
+            let worked_out = root.node.extent();
+            let (batch, worked_out) = (batch.to_vec(), worked_out.to_vec());
+            let component = value.component;
+            arrays.push(Slot { component, batch, worked_out, array: Some(array) });
             outputs.push(raw);
         }
         bound.outputs(kernel, &outputs)?;
-        let report = execute(kernel, bound, &self.options)?;
-        Ok(Values { arrays, report })
+        let batch = bound.batch_shape().to_vec();
+        let report = code.execute(bound, &self.options)?;
+        Ok(Values { slots: arrays, batch, report })
     }
 }
 
 /// The values of an evaluation, in its order.
 pub struct Values {
-    arrays: Vec<(ComponentType, Option<Box<dyn Any + Send + Sync>>)>,
+    slots: Vec<Slot>,
+    /// The batch dimensions of the call, which all arrays have.
+    batch: Vec<usize>,
     report: Report,
+}
+
+struct Slot {
+    component: ComponentType,
+    /// The batch dimensions of the value.
+    batch: Vec<usize>,
+    /// Those that it was worked out for: a gradient is summed over the rest.
+    worked_out: Vec<usize>,
+    /// An `Array2`, or an `ArrayD` if the call had batch dimensions.
+    array: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Values {
     /// Moves a value out, counted from 0.
     ///
     /// # Errors
-    /// For a value that was taken before or that is not there, and for another type.
+    /// For a value that was taken before or that is not there, for another type, and for a value
+    /// with batch dimensions.
     pub fn take<C: Component>(&mut self, index: usize) -> Result<Array2<C>, Error> {
-        let count = self.arrays.len();
-        let missing = || words::no_value(index, count);
-        let (component, array) = self.arrays.get_mut(index).ok_or_else(missing)?;
-        if *component != C::TYPE {
-            return Err(words::value_type(index, *component, C::TYPE));
+        if let Some(slot) = self.slots.get(index)
+            && !slot.batch.is_empty()
+        {
+            return Err(words::batched_value(&slot.batch));
         }
-        let array = array.take().ok_or_else(missing)?.downcast::<Array2<C>>();
+        if self.batch.is_empty() {
+            return self.take_as::<C, _>(index);
+        }
+        let array = self.take_nd::<C>(index)?.into_dimensionality();
+        array.map_err(|_| words::no_value(index, self.slots.len()))
+    }
+
+    /// As [`take`](Values::take), with the batch dimensions in front of rows and columns, if there
+    /// are any.
+    ///
+    /// # Errors
+    /// For a value that was taken before or that is not there, and for another type.
+    pub fn take_nd<C: Component>(&mut self, index: usize) -> Result<ArrayD<C>, Error> {
+        if self.batch.is_empty() {
+            return self.take_as::<C, Array2<C>>(index).map(Array2::into_dyn);
+        }
+        let array: ArrayD<C> = self.take_as::<C, _>(index)?;
+        let Slot { batch, worked_out, .. } = &self.slots[index];
+        match *batch == self.batch {
+            true => Ok(array),
+            false => Ok(gathered(array, batch, worked_out)),
+        }
+    }
+
+    fn take_as<C: Component, A: 'static>(&mut self, index: usize) -> Result<A, Error> {
+        let count = self.slots.len();
+        let missing = || words::no_value(index, count);
+        let slot = self.slots.get_mut(index).ok_or_else(missing)?;
+        if slot.component != C::TYPE {
+            return Err(words::value_type(index, slot.component, C::TYPE));
+        }
+        let array = slot.array.take().ok_or_else(missing)?.downcast();
         array.map(|array| *array).map_err(|_| missing())
     }
 
@@ -164,6 +222,41 @@ impl Values {
     pub fn report(&self) -> &Report {
         &self.report
     }
+}
+
+/// A value of its own batch dimensions, from one with those of the call: along a dimension that the
+/// value does not have it is repeated, so one item says it all; but a gradient that was worked
+/// out for several items is their sum, in float64.
+fn gathered<C: Component>(array: ArrayD<C>, batch: &[usize], worked_out: &[usize]) -> ArrayD<C> {
+    let rank = array.ndim() - 2;
+    let mut array = array;
+    for at in 0..rank {
+        let len = |shape: &[usize]| {
+            let missing = rank - shape.len();
+            if at < missing { 1 } else { shape[at - missing] }
+        };
+        let axis = ndarray::Axis(at);
+        if array.len_of(axis) == len(batch) {
+            continue;
+        }
+        array = match len(worked_out) {
+            1 => array.select(axis, &[0]),
+            _ => array.map_axis(axis, sum).insert_axis(axis),
+        };
+    }
+    // What the value does not have has one item now.
+    for _ in 0..rank - batch.len() {
+        array = array.index_axis_move(ndarray::Axis(0), 0);
+    }
+    array
+}
+
+fn sum<C: Component>(numbers: ArrayView1<'_, C>) -> C {
+    let add = |[a, b]: [f64; 2], x: &C| {
+        let [re, im] = x.parts();
+        [a + re, b + im]
+    };
+    C::of_parts(numbers.iter().fold([0.0; 2], add))
 }
 
 impl<T: Element> LazyTensor<'_, T> {
@@ -185,6 +278,27 @@ impl<T: Element> LazyTensor<'_, T> {
         evaluate(&[self]).options(options).run()?.take(0)
     }
 
+    /// [`eval`](LazyTensor::eval) with the batch dimensions in front of rows and columns.
+    ///
+    /// ```
+    /// use ndarray::Array;
+    /// use tilefold::{Axis, LazyTensor};
+    ///
+    /// // Five sets of targets, one set of sources.
+    /// let x = Array::<f64, _>::ones((5, 4, 3));
+    /// let y = Array::<f64, _>::zeros((7, 3));
+    /// let d = LazyTensor::i(x.view()).sqdist(LazyTensor::j(y.view()));
+    /// let a = d.sum(Axis::J).eval_nd()?;
+    /// assert_eq!(a, Array::from_elem((5, 4, 1), 21.0).into_dyn());
+    /// # Ok::<(), tilefold::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`eval`](LazyTensor::eval).
+    pub fn eval_nd(&self) -> Result<ArrayD<T>, Error> {
+        evaluate(&[self]).run()?.take_nd(0)
+    }
+
     /// [`eval`](LazyTensor::eval) for row numbers, counts and other integers.
     ///
     /// # Errors
@@ -204,7 +318,7 @@ impl<T: Element> LazyTensor<'_, T> {
     /// The product of the matrix with a vector (N), or with the columns of a matrix (N, E):
     /// `sum_j K_ij v_j`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::LazyTensor;
     ///
@@ -220,6 +334,16 @@ impl<T: Element> LazyTensor<'_, T> {
         self.check_matrix("dot")?;
         let v_j = LazyTensor::j(v.columns());
         (self * v_j).sum(Axis::J).eval().map(R::output)
+    }
+
+    /// [`dot`](LazyTensor::dot) with matrices behind batch dimensions, (B.., N, E), which are
+    /// broadcast with those of this matrix.
+    ///
+    /// # Errors
+    /// As [`dot`](LazyTensor::dot).
+    pub fn dot_nd(&self, v: ArrayViewD<'_, T>) -> Result<ArrayD<T>, Error> {
+        self.check_matrix("dot_nd")?;
+        (self * LazyTensor::j(v)).sum(Axis::J).eval_nd()
     }
 }
 

@@ -62,6 +62,8 @@ type Numbers<'a, T> = HashMap<*const Node<'a, T>, u32, Quick>;
 pub(super) struct Manner {
     pub acc: Accumulation,
     pub relaxed: bool,
+    /// Whether reductions of pairs stay so, for ranges ([`passes::keep_pairs`]).
+    pub pairs: bool,
 }
 
 impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
@@ -74,7 +76,8 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
             structure: Vec::with_capacity(512),
         };
         let acc = manner.acc as u8;
-        flat.structure.extend([T::DTYPE as u8, acc, u8::from(manner.relaxed)]);
+        let flags = [manner.relaxed, manner.pairs].map(u8::from);
+        flat.structure.extend([T::DTYPE as u8, acc, flags[0], flags[1]]);
         let mut numbers: Numbers<'a, T> = HashMap::with_capacity_and_hasher(16, Quick::default());
         for root in roots {
             let root = flat.number(&root.node, &mut numbers);
@@ -169,6 +172,14 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
         args.iter().for_each(|arg| out.extend(arg.to_le_bytes()));
     }
 
+    /// How many pairs an evaluation goes over, where arrays say so.
+    pub fn pairs(&self) -> f64 {
+        let rows = |axis: Axis| self.nodes.iter().find_map(|node| node.rows[axis as usize]);
+        let batch = self.nodes.iter().map(|node| node.batch.iter().product::<usize>()).max();
+        let of = |axis| rows(axis).unwrap_or(1) as f64;
+        of(Axis::I) * of(Axis::J) * batch.unwrap_or(1) as f64
+    }
+
     /// The formula: inputs `x0`, `x1` and so on, outputs `a0`, `a1` and so on.
     pub fn formula(&self, manner: Manner) -> Result<Formula, Unbuilt> {
         let mut f = Formula::new("expression");
@@ -197,10 +208,16 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
                 What::Const(value) => f.constant(*value),
                 What::Pos(axis) => f.pos(*axis),
                 What::Op(op, _, params) => f.op(*op, &args, params)?,
-                What::Fold(fold) => f.reduce(reduction(fold, args))?,
+                What::Fold(fold) => {
+                    let plain = reduction(fold, args);
+                    let kept =
+                        if manner.pairs { passes::keep_pairs_of(&mut f, plain) } else { plain };
+                    f.reduce(kept)?
+                }
                 #[cfg(feature = "text")]
                 What::Call(function, n, _) => {
-                    let g = &function.formula;
+                    let kept = manner.pairs.then(|| passes::keep_pairs(&function.formula));
+                    let g = kept.as_ref().unwrap_or(&function.formula);
                     ir::inline(&mut f, g, g.outputs[*n].expr, &args)?
                 }
                 What::Derivative(derivative) => derive(&mut f, derivative, &args)?,

@@ -1,7 +1,7 @@
 //! Expressions as linear operators. Goes in: an expression with one component for each pair. Comes
 //! out: products with it. It never forms the matrix.
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewD, ArrayViewMut2};
 
 use super::{LazyTensor, words};
 use crate::element::Element;
@@ -20,9 +20,10 @@ impl<T: Element> LazyTensor<'_, T> {
     }
 }
 
-/// `K v`, a sum over `j`, and `K' v`, a sum over `i`.
+/// `K v`, a sum over `j`, and `K' v`, a sum over `i`. With batch dimensions it is the matrix with
+/// these matrices on its diagonal: the rows of `v` are those of the first one, then of the next.
 ///
-/// ```no_run
+/// ```
 /// use ndarray::array;
 /// use tilefold::LazyTensor;
 /// use tilefold::linear::ConjugateGradients;
@@ -37,34 +38,63 @@ impl<T: Element> LazyTensor<'_, T> {
 /// ```
 impl<T: Element + Real> LinearOperator<T> for LazyTensor<'_, T> {
     fn rows(&self) -> usize {
-        LazyTensor::rows(self, Axis::I).unwrap_or(1)
+        self.items().saturating_mul(LazyTensor::rows(self, Axis::I).unwrap_or(1))
     }
 
     fn cols(&self) -> usize {
-        LazyTensor::rows(self, Axis::J).unwrap_or(1)
+        self.items().saturating_mul(LazyTensor::rows(self, Axis::J).unwrap_or(1))
+    }
+
+    fn blocks(&self) -> usize {
+        self.items()
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.check_matrix("linear operator")?;
-        match self.batch() {
-            [] => Ok(()),
-            batch => Err(words::batched(batch)),
-        }
+        self.check_matrix("linear operator")
     }
 
-    fn apply(&self, v: ArrayView2<'_, T>, mut out: ArrayViewMut2<'_, T>) -> Result<(), Error> {
+    fn apply(&self, v: ArrayView2<'_, T>, out: ArrayViewMut2<'_, T>) -> Result<(), Error> {
         self.check_matrix("apply")?;
-        out.assign(&(self * LazyTensor::j(v)).sum(Axis::J).eval()?);
-        Ok(())
+        self.fold_with(v, Axis::J, out)
     }
 
     fn apply_transpose(
         &self,
         v: ArrayView2<'_, T>,
-        mut out: ArrayViewMut2<'_, T>,
+        out: ArrayViewMut2<'_, T>,
     ) -> Result<(), Error> {
         self.check_matrix("apply_transpose")?;
-        out.assign(&(self * LazyTensor::i(v)).sum(Axis::I).eval()?);
+        self.fold_with(v, Axis::I, out)
+    }
+}
+
+impl<T: Element> LazyTensor<'_, T> {
+    /// How many matrices there are.
+    fn items(&self) -> usize {
+        self.batch().iter().fold(1, |items, &len| items.saturating_mul(len))
+    }
+
+    /// The sums over an axis of the matrices times the rows of `v`, matrix after matrix.
+    fn fold_with(
+        &self,
+        v: ArrayView2<'_, T>,
+        axis: Axis,
+        mut out: ArrayViewMut2<'_, T>,
+    ) -> Result<(), Error> {
+        let leaf = |array: ArrayViewD<'_, T>| match axis {
+            Axis::I => (self * LazyTensor::i(array)).sum(axis).eval_nd(),
+            Axis::J => (self * LazyTensor::j(array)).sum(axis).eval_nd(),
+        };
+        let (items, columns) = (self.items(), v.ncols());
+        if items == 0 || columns == 0 {
+            return Ok(());
+        }
+        let mut shape = self.batch().to_vec();
+        shape.extend([v.nrows() / items, columns]);
+        let found = v.to_shape(shape).map_err(|_| words::batched(self.batch(), v.dim()))?;
+        let product = leaf(found.view())?;
+        let product = product.to_shape(out.dim());
+        out.assign(&product.map_err(|_| words::batched(self.batch(), v.dim()))?);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! out: an expression, which is worked out when it is evaluated, tile by tile. An M x N matrix
 //! is never stored, and arrays are never copied.
 //!
-//! ```no_run
+//! ```
 //! use ndarray::{Array2, array};
 //! use tilefold::{Axis, LazyTensor};
 //!
@@ -17,10 +17,10 @@
 //! ```
 //!
 //! The map: `node` has nodes and their shapes, `source` arrays that others own, `operators` the
-//! operators of Rust, `methods` one method an operation (generated), `components` slices and joins,
-//! `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred` formulas
-//! from strings, `flat` turns an expression into a formula, `resolve` finds code for it, `evaluate`
-//! runs it.
+//! operators of Rust, `methods` one method an operation (generated), `components` slices and
+//! joins, `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred`
+//! formulas from strings, `flat` turns an expression into a formula, `resolve` finds code for it,
+//! `evaluate` runs it.
 
 mod components;
 mod derive;
@@ -42,6 +42,7 @@ mod source;
 mod swap;
 mod words;
 
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 pub use self::genred::{Genred, Reduction};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
+pub use self::resolve::allow;
 pub use self::solve::SolveAdjoint;
 pub use self::source::{Reading, Source, SourceView};
 
@@ -74,22 +76,59 @@ use self::node::{Leaf, Node, What};
 /// and worked out by [`eval`](LazyTensor::eval). Cloning it copies a pointer. Operands are
 /// broadcast: a vector of one component fits any, and so does what does not vary along an axis.
 ///
+/// It borrows its arrays for as long as it is used, not until the end of its scope:
+///
+/// ```
+/// use ndarray::array;
+/// use tilefold::{Axis, LazyTensor};
+///
+/// let mut x = array![[0.0], [1.0]];
+/// for _ in 0..3 {
+///     let (x_i, x_j) = (LazyTensor::i(x.view()), LazyTensor::j(x.view()));
+///     let step = (x_j - x_i).mean(Axis::J).eval()?;
+///     x += &step;
+/// }
+/// assert_eq!(x, array![[0.5], [0.5]]);
+/// # Ok::<(), tilefold::Error>(())
+/// ```
+///
+/// ```compile_fail,E0502
+/// use ndarray::array;
+/// use tilefold::LazyTensor;
+///
+/// let mut x = array![[0.0], [1.0]];
+/// let x_i = LazyTensor::i(x.view()).exp();
+/// x[[0, 0]] = 5.0;
+/// println!("{x_i}");
+/// ```
+///
 /// Building an expression never fails: the first mistake, say two dimensions that do not fit, is
-/// kept, and comes out of `eval` as an [`Error`](crate::Error) that points at the line that made it.
+/// kept, and comes out of `eval` as an [`Error`] that points at the line that made it.
 #[must_use = "an expression does nothing until it is evaluated"]
 pub struct LazyTensor<'a, T> {
-    node: Arc<Node<'a, T>>,
+    /// Without the lifetime, which `arrays` keeps: an expression that is dropped reads no array, so
+    /// an array may change while an expression of it is in scope but no longer used.
+    node: Arc<Node<'static, T>>,
+    arrays: PhantomData<&'a ()>,
+}
+
+impl<'a, T> LazyTensor<'a, T> {
+    /// The same expression as a part of a node, or what a node is made of for its owner. Whoever
+    /// calls this keeps the arrays borrowed.
+    fn relabelled<'b>(self) -> LazyTensor<'b, T> {
+        LazyTensor { node: self.node, arrays: PhantomData }
+    }
 }
 
 impl<T> Clone for LazyTensor<'_, T> {
     fn clone(&self) -> Self {
-        LazyTensor { node: self.node.clone() }
+        LazyTensor { node: self.node.clone(), arrays: PhantomData }
     }
 }
 
 impl<'a, T> From<Node<'a, T>> for LazyTensor<'a, T> {
     fn from(node: Node<'a, T>) -> LazyTensor<'a, T> {
-        LazyTensor { node: Arc::new(node) }
+        LazyTensor { node: Arc::new(node.unbound()), arrays: PhantomData }
     }
 }
 

@@ -94,6 +94,9 @@ pub(crate) struct Derivative<'a, T> {
     pub kind: DerivativeKind,
     /// The value, then what the kind says.
     pub args: Vec<LazyTensor<'a, T>>,
+    /// The batch dimensions that it is worked out for. A gradient has those of its variable, over
+    /// the rest it is summed.
+    pub extent: Box<[usize]>,
 }
 
 /// Which derivative.
@@ -135,6 +138,14 @@ impl<'a, T> Node<'a, T> {
         args.iter().chain(mask)
     }
 
+    /// The batch dimensions that the value is worked out for.
+    pub fn extent(&self) -> &[usize] {
+        match &self.what {
+            What::Derivative(derivative) => &derivative.extent,
+            _ => &self.batch,
+        }
+    }
+
     fn take_args(&mut self) -> (Vec<LazyTensor<'a, T>>, Option<LazyTensor<'a, T>>) {
         match &mut self.what {
             What::Op(_, args, _) | What::Masked(args) => (std::mem::take(args), None),
@@ -146,6 +157,36 @@ impl<'a, T> Node<'a, T> {
                 (Vec::new(), None)
             }
         }
+    }
+
+    /// The node without the lifetime of its arrays, which the `LazyTensor` that it becomes keeps.
+    pub fn unbound(mut self) -> Node<'static, T> {
+        fn all<T>(args: Vec<LazyTensor<'_, T>>) -> Vec<LazyTensor<'static, T>> {
+            args.into_iter().map(LazyTensor::relabelled).collect()
+        }
+        let what = match std::mem::replace(&mut self.what, What::Const(0.0)) {
+            What::Array(Leaf::View(operand)) => What::Array(Leaf::View(operand.unbound())),
+            What::Array(Leaf::Source(source, component, shape)) => {
+                What::Array(Leaf::Source(source, component, shape))
+            }
+            What::Number(number) => What::Number(number),
+            What::Const(value) => What::Const(value),
+            What::Pos(axis) => What::Pos(axis),
+            What::Op(op, args, params) => What::Op(op, all(args), params),
+            What::Masked(args) => What::Masked(all(args)),
+            What::Fold(Fold { reducer, axis, args, mask, k }) => {
+                let mask = mask.map(LazyTensor::relabelled);
+                What::Fold(Fold { reducer, axis, args: all(args), mask, k })
+            }
+            #[cfg(feature = "text")]
+            What::Call(function, output, args) => What::Call(function, output, all(args)),
+            What::Derivative(Derivative { kind, args, extent }) => {
+                What::Derivative(Derivative { kind, args: all(args), extent })
+            }
+            What::Mistake(error) => What::Mistake(error),
+        };
+        let batch = std::mem::take(&mut self.batch);
+        Node { what, facts: self.facts, rows: self.rows, batch }
     }
 
     fn stand_in(&self) -> StandIn {
@@ -325,6 +366,9 @@ fn make<'a, T: Element>(
     let made = || -> Result<Node<'a, T>, Error> {
         if args.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
             return Err(words::masked(name, at));
+        }
+        if args.iter().any(|arg| *arg.node.extent() != *arg.node.batch) {
+            return Err(words::summed_gradient(name, at));
         }
         let Extent { mut rows, batch } = shared(name, args, at)?;
         let facts =

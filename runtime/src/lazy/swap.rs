@@ -85,7 +85,8 @@ fn other_way<'a, T: Element>(
         #[cfg(feature = "text")]
         What::Call(..) => return None,
         What::Derivative(derivative) => {
-            What::Derivative(Derivative { kind: derivative.kind, args: all(&derivative.args) })
+            let (kind, args) = (derivative.kind, all(&derivative.args));
+            What::Derivative(Derivative { kind, args, extent: derivative.extent.clone() })
         }
         What::Mistake(error) => What::Mistake(error.clone()),
     })

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::panic::Location;
 
-use tilefold_compiler::ir::{self, BuildError, Stratum};
+use tilefold_compiler::ir::{self, BuildError, Formula, Stratum};
 use tilefold_compiler::passes::GradError;
 
 use super::LazyTensor;
@@ -193,18 +193,40 @@ pub(super) fn no_value(index: usize, count: usize) -> Error {
     Error::new(Code::UnknownOutput, message).help("take each value once, counted from 0")
 }
 
-pub(super) fn no_executor(formula: &ir::Formula, storage: ir::Storage) -> Error {
-    let dtype = storage.name();
-    let message = format!("expression: no linked formula computes it in {dtype}");
-    let text = record::source(formula, storage);
-    Error::new(Code::NoExecutor, message).help(format!(
-        "save this as a file in the folder of formulas, and run cargo xtask build-formulas:\n{text}"
-    ))
+pub(super) fn tiers(list: &str) -> Error {
+    let message = format!("TILEFOLD_TIERS is `{list}`, which is no list of tiers");
+    Error::new(Code::NoExecutor, message).help("list some of linked, jit, interpreted, with commas")
 }
 
-pub(super) fn batched(batch: &[usize]) -> Error {
-    Error::new(Code::Batch, format!("the expression is a batch {batch:?} of matrices, not one"))
-        .help("solve for each of them")
+pub(super) fn no_executor(formula: &Formula, storage: ir::Storage) -> Error {
+    let message = "expression: no linked formula computes it, and nothing else may";
+    to_link(Error::new(Code::NoExecutor, message), formula, storage)
+        .help("or allow Tiers::INTERPRETED, or Tiers::JIT")
+}
+
+pub(super) fn not_linked_for_cuda(formula: &Formula, storage: ir::Storage) -> Error {
+    let message = "expression: no linked formula computes it, and only these run on CUDA";
+    to_link(Error::new(Code::NoExecutor, message), formula, storage)
+}
+
+/// Says how a formula comes to be linked.
+fn to_link(error: Error, formula: &Formula, storage: ir::Storage) -> Error {
+    let source = record::source(formula, storage);
+    error
+        .help(format!("save this as a formula file and build it:\n{source}"))
+        .help("or let the program write it, with TILEFOLD_RECORD=formulas/recorded.fold")
+        .help("pass the FORMULAS of the generated crate to `tilefold::register`")
+}
+
+pub(super) fn batched(batch: &[usize], shape: (usize, usize)) -> Error {
+    let message =
+        format!("the expression is a batch {batch:?} of matrices, which {shape:?} is not");
+    Error::new(Code::Batch, message).help("pass the rows for one matrix after the other")
+}
+
+pub(super) fn batched_value(batch: &[usize]) -> Error {
+    let message = format!("expression: the value has batch dimensions {batch:?}");
+    Error::new(Code::Batch, message).help("call eval_nd, or take_nd, which give arrays of any rank")
 }
 
 pub(super) fn seed_shape(a: (usize, usize), seed: (usize, usize)) -> Error {
@@ -244,4 +266,20 @@ pub(super) fn input<T: Element>(
         described(given)
     );
     Error::new(Code::Expression, message).help("pass an array as declared, or change the alias")
+}
+
+pub(super) fn summed_gradient(name: &str, place: Place) -> Error {
+    let message = format!(
+        "{name} at {}: an operand is a gradient that is summed over batch dimensions",
+        at(place)
+    );
+    Error::new(Code::Derivative, message)
+        .help("evaluate it first, and make a LazyTensor of the array")
+}
+
+pub(super) fn right_sides(batch: &[usize], shape: &[usize]) -> Error {
+    let message = format!("matrices of batch {batch:?}, but right sides of shape {shape:?}");
+    Error::new(Code::Batch, message)
+        .help("pass an array of that batch, rows and columns to solve_nd")
+        .help("or of rows and columns, one system after the other, to ConjugateGradients")
 }

@@ -42,6 +42,13 @@ pub(crate) fn failed(name: &str, command: &str, end: &str, output: &str) -> Erro
         .help(OTHERWISE)
 }
 
+pub(crate) fn no_image(name: &str, output: &str) -> Error {
+    let lines: String = output.lines().take(LINES).map(|line| format!("\n    {line}")).collect();
+    Error::new(Code::Compilation, format!("{name}: NVRTC failed; it printed:{lines}"))
+        .help("try another NVRTC: set TILEFOLD_NVRTC to its library")
+        .help("use Policy::Auto or Policy::Cpu to run on the CPU")
+}
+
 pub(crate) fn nothing_written(name: &str) -> Error {
     let message = format!("{name}: the C++ compiler said that it succeeded but wrote nothing");
     Error::new(Code::Compilation, message)
@@ -88,6 +95,10 @@ pub(crate) fn no_level(asked: Option<Level>) -> Error {
 
 pub(crate) fn not_kept(why: &str) -> String {
     format!("compiled for this process alone: {why}")
+}
+
+pub(crate) fn no_cuda_code(why: &str) -> String {
+    format!("compiled without CUDA code: {why}")
 }
 
 pub(crate) fn no_folder() -> String {

@@ -71,9 +71,6 @@ const SHOWN: &[Shown] = &[
     (Op::WeightedSqDist, &[&[0.5, 2.0], &[3.0, -1.0], &[1.0, 1.0]], &[]),
 ];
 
-/// How an example begins.
-pub const FENCE: &str = "```no_run";
-
 /// Operations that are shown on complex numbers, which they are about.
 const OF_COMPLEX: &[Op] = &[Op::Real, Op::Imag, Op::Conj, Op::Angle, Op::AsReal];
 
@@ -84,7 +81,7 @@ const OF_COMPLEX: &[Op] = &[Op::Real, Op::Imag, Op::Conj, Op::Angle, Op::AsReal]
 pub fn lines(method: &Method) -> Result<Vec<String>, String> {
     let (call, args) = shown(method.op);
     let (value, kind) = result(method, &call, &args)?;
-    let mut lines = vec![FENCE.to_string(), "use ndarray::array;".to_string()];
+    let mut lines = vec!["```".to_string(), "use ndarray::array;".to_string()];
     lines.push("use tilefold::{Axis, LazyTensor};".into());
     lines.push(String::new());
     let (mut spelled, mut arrays) = (Vec::new(), Vec::new());

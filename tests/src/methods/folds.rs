@@ -7,7 +7,7 @@ use tilefold_compiler::reduce::{Reducer, Row};
 
 use crate::book::shapes;
 
-use super::example::{FENCE, numbers};
+use super::example::numbers;
 use super::signature::call;
 use super::{HEAD, paragraph};
 
@@ -70,6 +70,11 @@ const WITHOUT: &[(&str, &[Reducer])] = &[(
     "half of a logsumexp that KeOps' strings can ask for",
     &[Reducer::SumShiftExp, Reducer::SumShiftExpWeight],
 )];
+
+/// The names of the methods.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FOLDS.iter().map(|fold| fold.name)
+}
 
 /// The file of reductions.
 ///
@@ -183,7 +188,7 @@ fn example(fold: &Fold) -> Vec<String> {
             Row { index: n as i64, args }
         })
         .collect();
-    let mut lines = vec![FENCE.to_string(), "use ndarray::array;".into()];
+    let mut lines = vec!["```".to_string(), "use ndarray::array;".into()];
     lines.push("use tilefold::{Axis, LazyTensor};".into());
     lines.push(String::new());
     lines.push(format!("let x = array!{values:?};"));

@@ -17,6 +17,7 @@ use tilefold_compiler::ops::Op;
 
 use crate::book::shapes;
 
+pub use folds::names as folds;
 pub use table::{Method, of, without};
 
 /// Where the files lie, from the root of the repository.

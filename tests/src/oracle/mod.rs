@@ -7,7 +7,7 @@
 
 mod complex;
 mod curves;
-mod folds;
+pub mod folds;
 pub mod meaning;
 mod special;
 mod tensors;

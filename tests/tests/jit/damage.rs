@@ -126,6 +126,12 @@ fn a_folder_that_others_can_write() {
     }
     mode(&place.cache(), 0o755);
     assert_eq!(place.get(1).origin, "Cached");
+    // Nor may they put another folder in its place.
+    mode(place.root(), 0o777);
+    let answer = place.get(1);
+    assert!(answer.note.contains("can be written by others (mode 777)"), "{answer:?}");
+    mode(place.root(), 0o1777);
+    assert_eq!(place.get(1).origin, "Cached");
     if is_root() {
         std::os::unix::fs::chown(place.cache(), Some(NOBODY), None).unwrap();
         let answer = place.get(1);

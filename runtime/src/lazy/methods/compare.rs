@@ -19,7 +19,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `minimum`, `Minimum`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -46,7 +46,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `maximum`, `Maximum`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -73,7 +73,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `clamp`, `Clamp`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -102,7 +102,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `ifelse`, `IfElse`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -138,7 +138,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `where`, `Where`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -169,7 +169,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `eq`, `Equal`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -196,7 +196,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `ne`, `NotEqual`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -223,7 +223,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `lt`, `LessThan`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -247,7 +247,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// f is this tensor, g is `other`. Components: n, n → n, component by component; a scalar is
     /// broadcast.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -272,7 +272,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `le`, `LessOrEqual`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -296,7 +296,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// f is this tensor, g is `other`. Components: n, n → n, component by component; a scalar is
     /// broadcast.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -321,7 +321,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `and`, `And`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -347,7 +347,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `or`, `Or`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

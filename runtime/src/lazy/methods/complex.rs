@@ -16,7 +16,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// f is this tensor, g is `imag`. Components: n reals, n reals → n complex; a scalar is
     /// broadcast.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -40,7 +40,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `real`, `re`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -64,7 +64,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `imag`, `im`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -86,7 +86,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n complex → n complex.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -110,7 +110,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `angle`, `arg`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -134,7 +134,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `exp1j`, `cis`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -158,7 +158,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `as_complex`, `view_as_complex`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -183,7 +183,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `as_real`, `view_as_real`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -207,7 +207,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `real2complex`, `Real2Complex`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -232,7 +232,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `imag2complex`, `Imag2Complex`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

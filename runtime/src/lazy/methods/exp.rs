@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `exp`, `Exp`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `exp2`, `Exp2`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `expm1`, `Expm1`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -89,7 +89,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log`, `Log`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -113,7 +113,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log1p`, `Log1p`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -137,7 +137,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log2`, `Log2`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -161,7 +161,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `log10`, `Log10`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -185,7 +185,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `xlogx`, `XLogX`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

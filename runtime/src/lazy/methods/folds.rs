@@ -15,7 +15,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -35,7 +35,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -57,7 +57,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -80,7 +80,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -100,7 +100,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -120,7 +120,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -140,7 +140,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -160,7 +160,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -179,7 +179,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -204,7 +204,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -231,7 +231,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -251,7 +251,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -270,7 +270,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -297,7 +297,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -317,7 +317,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -336,7 +336,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → `k` n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -361,7 +361,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 1 → 1.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -382,7 +382,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// x is this tensor, w is `weight`. Components: 1, n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -415,7 +415,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// x is this tensor, w is `weight`. Components: 1, n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -445,7 +445,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 1 → 1.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -467,7 +467,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 1 → 1.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -488,7 +488,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -508,7 +508,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -528,7 +528,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

@@ -18,7 +18,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `elem`, `Elem`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -42,7 +42,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `extract`, `Extract`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -66,7 +66,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `concat`, `Concat`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -92,7 +92,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `one_hot`, `OneHot`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -115,7 +115,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → as many as `indices` are, each below n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -136,7 +136,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n, component by component.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -157,7 +157,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n `rows` → n `rows`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -179,7 +179,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n, component by component.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -201,7 +201,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → n, component by component.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -223,7 +223,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n, n → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -245,7 +245,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → 1.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -267,7 +267,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n → 1.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

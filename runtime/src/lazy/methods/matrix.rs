@@ -18,7 +18,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `matvecmult`, `MatVecMult`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -43,7 +43,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `vecmatmult`, `VecMatMult`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -68,7 +68,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tensorprod`, `TensorProd`, `outer`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -92,7 +92,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n k, k m → n m.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -125,7 +125,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n n → 1.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -146,7 +146,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: 3, 3 → 3.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -169,7 +169,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n n → 1, where n is at most 4.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -191,7 +191,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// Components: n n → n n, where n is at most 4.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -213,7 +213,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// f is this tensor, g is `rhs`. Components: n n, n → n, where n is at most 4.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -241,7 +241,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tensordot`, `TensorDot`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -277,7 +277,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `kron`, `Kron`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -315,7 +315,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `bspline`, `BSpline`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -339,7 +339,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// g is `temperature`. Components: n `rows`, 1 → n.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -369,7 +369,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `softdtw_sqdist`, `SoftDTW_SqDist`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

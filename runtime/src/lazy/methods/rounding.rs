@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `abs`, `Abs`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sign`, `Sign`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `step`, `Step`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -89,7 +89,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `relu`, `ReLU`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -113,7 +113,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `floor`, `Floor`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -138,7 +138,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `round`, `Round`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -164,7 +164,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `mod`, `Mod`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -193,7 +193,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `trunc`, `Trunc`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -217,7 +217,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `ceil`, `Ceil`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -243,7 +243,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `fmod`, `Fmod`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sigmoid`, `Sigmoid`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `softplus`, `Softplus`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `silu`, `SiLU`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -90,7 +90,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `gelu`, `GELU`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -115,7 +115,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `gelu_tanh`, `GELUTanh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -140,7 +140,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `erf`, `Erf`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -164,7 +164,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `erfc`, `Erfc`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -189,7 +189,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `normcdf`, `NormCdf`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -213,7 +213,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `lgamma`, `LGamma`, `lngamma`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -239,7 +239,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `digamma`, `Digamma`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -265,7 +265,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `polygamma`, `Polygamma`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -289,7 +289,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `trigamma`, `Trigamma`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

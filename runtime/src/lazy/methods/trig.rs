@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sin`, `Sin`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -41,7 +41,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `cos`, `Cos`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -65,7 +65,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tan`, `Tan`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -90,7 +90,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sinc`, `Sinc`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -114,7 +114,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sinxdivx`, `SinXDivX`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -138,7 +138,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `asin`, `Asin`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -162,7 +162,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `acos`, `Acos`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -186,7 +186,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `atan`, `Atan`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -212,7 +212,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `atan2`, `Atan2`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -237,7 +237,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sinh`, `Sinh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -261,7 +261,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `cosh`, `Cosh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -285,7 +285,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `tanh`, `Tanh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -309,7 +309,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `asinh`, `Asinh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -334,7 +334,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `acosh`, `Acosh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -358,7 +358,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `atanh`, `Atanh`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

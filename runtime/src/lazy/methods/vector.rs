@@ -17,7 +17,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sum`, `Sum`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -42,7 +42,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `max_of`, `Max`, `max`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -68,7 +68,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `min_of`, `Min`, `min`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -95,7 +95,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `arg_max_of`, `ArgMax`, `argmax`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -122,7 +122,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `arg_min_of`, `ArgMin`, `argmin`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -148,7 +148,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `dot`, `Scalprod`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -174,7 +174,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sqnorm2`, `SqNorm2`, `sqnorm`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -199,7 +199,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `norm2`, `Norm2`, `norm`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -224,7 +224,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `normalize`, `Normalize`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -248,7 +248,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `sqdist`, `SqDist`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -274,7 +274,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `weightedsqnorm`, `WeightedSqNorm`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///
@@ -300,7 +300,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     ///
     /// In formulas: `weightedsqdist`, `WeightedSqDist`.
     ///
-    /// ```no_run
+    /// ```
     /// use ndarray::array;
     /// use tilefold::{Axis, LazyTensor};
     ///

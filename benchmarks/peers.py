@@ -1,0 +1,205 @@
+"""Runs the cases of `cargo xtask bench` with another library, one command a line of standard input.
+
+In: the name of the library, a folder, a number of threads; then the commands
+`prepare CASE DTYPE ROWS DIM SIGNAL G`, which runs once and writes the first rows of the result to
+FOLDER/NAME.out, and `run`. Out: one line a command, `ok SECONDS` or `no REASON`. Formulas are spelled
+the way the documentation of each library does; a case that it does not have is a `no`.
+"""
+
+import math
+import os
+import sys
+import time
+
+NAME, FOLDER, THREADS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = str(THREADS)
+
+import numpy as np  # noqa: E402  (after the numbers of threads)
+
+SAMPLE = 40
+SQDIST = "SqDist(x,y)"
+
+
+def keops(case, dtype, dim, signal, g):
+    """Genred, as the documentation has it: no options beyond the defaults."""
+    import pykeops
+
+    pykeops.set_verbose(False)
+    from pykeops.numpy import Genred
+
+    r = f"(g*Sqrt({SQDIST}))"
+    s3, s5 = "IntInv(1)*Sqrt(IntCst(3))", "IntInv(1)*Sqrt(IntCst(5))"
+    gauss = f"Exp(-g*{SQDIST})*b"
+    sums = {
+        "gauss_d3": gauss,
+        "gauss_d3_e3": gauss,
+        "gauss_d100": gauss,
+        "gauss_d3_grad": f"Grad({gauss},x,e)",
+        "laplace_d3": f"Exp(-{r})*b",
+        "cauchy_d3": f"b/(IntCst(1)+g*{SQDIST})",
+        "matern32_d3": f"(IntCst(1)+{s3}*{r})*Exp(-{s3}*{r})*b",
+        "matern52_d3": f"(IntCst(1)+{s5}*{r}+IntCst(5)*{r}*{r}*IntInv(3))*Exp(-{s5}*{r})*b",
+    }
+    x, y, b, e = load(dtype, dim, signal)
+    g = np.array([g or 0.0], dtype)
+    points = [f"x=Vi(0,{dim})", f"y=Vj(1,{dim})"]
+    if case in sums:
+        aliases = points + [f"b=Vj(2,{signal})", "g=Pm(3,1)"]
+        arrays = [x, y, b, g]
+        if case.endswith("_grad"):
+            aliases, arrays = aliases + ["e=Vi(4,1)"], arrays + [e]
+        call = Genred(sums[case], aliases, reduction_op="Sum", axis=1)
+    elif case == "lse_d3":
+        call = Genred(f"-g*{SQDIST}", points + ["g=Pm(2,1)"], "LogSumExp", axis=1)
+        arrays = [x, y, g]
+    elif case in ("argmin_d2", "knn10_d3", "knn10_d784"):
+        k = {} if case == "argmin_d2" else {"opt_arg": 10}
+        kind = "ArgMin" if case == "argmin_d2" else "ArgKMin"
+        call = Genred(SQDIST, points, kind, axis=1, **k)
+        arrays = [x, y]
+    elif case == "attention_d64":
+        call = Genred("g*(x|y)", points + [f"b=Vj(2,{signal})", "g=Pm(3,1)"],
+                      "SumSoftMaxWeight", axis=1, formula2="b")
+        arrays = [x, y, b, g]
+    else:
+        return None
+    return lambda: call(*arrays, backend="CPU")
+
+
+def sklearn(case, dtype, dim, signal, g):
+    """Brute force, which is what the others do; trees are another algorithm."""
+    x, y, b, _ = load(dtype, dim, signal)
+    if case == "argmin_d2":
+        from sklearn.metrics import pairwise_distances_argmin
+
+        return lambda: pairwise_distances_argmin(x, y)
+    if case.startswith("knn10"):
+        from sklearn.neighbors import NearestNeighbors
+
+        model = NearestNeighbors(n_neighbors=10, algorithm="brute", n_jobs=THREADS).fit(y)
+        return lambda: model.kneighbors(x, return_distance=False)
+    if case in ("gauss_d3", "gauss_d3_e3", "gauss_d100"):
+        from sklearn.metrics.pairwise import rbf_kernel
+
+        # In slabs of rows: the whole matrix would not be in anybody's cache.
+        return lambda: np.concatenate(
+            [rbf_kernel(x[i:i + 500], y, gamma=g) @ b for i in range(0, len(x), 500)]
+        )
+    return None
+
+
+def faiss(case, dtype, dim, signal, g):
+    """The exact flat index."""
+    import faiss as library
+
+    if dtype != np.float32 or not (case.startswith("knn10") or case == "argmin_d2"):
+        return None
+    library.omp_set_num_threads(THREADS)
+    x, y, _, _ = load(dtype, dim, signal)
+    k = 1 if case == "argmin_d2" else 10
+
+    def run():
+        index = library.IndexFlatL2(dim)
+        index.add(y)
+        return index.search(x, k)[1]
+
+    return run
+
+
+def torch(case, dtype, dim, signal, g):
+    """Eager tensors on the CPU, in slabs of rows."""
+    import torch as library
+
+    library.set_num_threads(THREADS)
+    x, y, b, e = (library.from_numpy(a) for a in load(dtype, dim, signal))
+
+    def direct(rows):
+        return ((rows[:, None, :] - y[None, :, :]) ** 2).sum(2)
+
+    def product(rows):
+        norms = (rows * rows).sum(1)[:, None] + (y * y).sum(1)[None, :]
+        return (norms - 2 * rows @ y.T).clamp_min(0)
+
+    d2 = product if dim > 16 else direct
+    s3, s5 = math.sqrt(3), math.sqrt(5)
+
+    def matern52(rows):
+        r = s5 * g * d2(rows).sqrt()
+        return (1 + r + r * r / 3) * (-r).exp() @ b
+
+    def matern32(rows):
+        r = s3 * g * d2(rows).sqrt()
+        return (1 + r) * (-r).exp() @ b
+
+    slabs = {
+        "gauss_d3": lambda rows: (-g * d2(rows)).exp() @ b,
+        "lse_d3": lambda rows: (-g * d2(rows)).logsumexp(1, keepdim=True),
+        "laplace_d3": lambda rows: (-g * d2(rows).sqrt()).exp() @ b,
+        "cauchy_d3": lambda rows: (1 / (1 + g * d2(rows))) @ b,
+        "matern32_d3": matern32,
+        "matern52_d3": matern52,
+        "argmin_d2": lambda rows: d2(rows).argmin(1),
+        "knn10_d3": lambda rows: d2(rows).topk(10, 1, largest=False).indices,
+        "attention_d64": lambda rows: (g * rows @ y.T).softmax(1) @ b,
+    }
+    slabs["gauss_d3_e3"] = slabs["gauss_d100"] = slabs["gauss_d3"]
+    slabs["knn10_d784"] = slabs["knn10_d3"]
+    slab = slabs.get(case)
+    if slab is None:
+        return None
+
+    def run():
+        with library.no_grad():
+            return library.cat([slab(x[i:i + 500]) for i in range(0, len(x), 500)]).numpy()
+
+    return run
+
+
+def load(dtype, dim, signal):
+    """x, y, b and e as the cases have them."""
+    def read(name, width):
+        flat = np.fromfile(os.path.join(FOLDER, name + ".bin"), "<f8")
+        return flat.reshape(-1, width).astype(dtype) if width else flat.astype(dtype)
+
+    return read("x", dim), read("y", dim), read("b", signal), read("e", 1)
+
+
+def prepare(words):
+    """Makes the call of a case, runs it once, and writes what came out."""
+    case, dtype, _, dim, signal, g = words
+    g = None if g == "-" else float(g)
+    types = {"f32": np.float32, "f64": np.float64}
+    call = globals()[NAME](case, types[dtype], int(dim), int(signal), g)
+    if call is None:
+        return None
+    rows = np.asarray(call())[:SAMPLE]
+    np.ascontiguousarray(rows, dtype="<f8").tofile(os.path.join(FOLDER, NAME + ".out"))
+    return call
+
+
+def clock():
+    """Processor time on one thread, the time of a clock on several."""
+    return time.process_time() if THREADS == 1 else time.perf_counter()
+
+
+def main():
+    # Whatever libraries print goes where people see it, not into the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    call = None
+    for line in sys.stdin:
+        words = line.split()
+        try:
+            if words[0] == "prepare":
+                call = prepare(words[1:])
+                print("ok" if call else "no has no such case", file=answers, flush=True)
+            else:
+                start = clock()
+                call()
+                print("ok", clock() - start, file=answers, flush=True)
+        except Exception as why:  # a peer that fails is a line of the table, not the end
+            print("no", f"{type(why).__name__}: {why}".replace("\n", " "), file=answers, flush=True)
+
+
+main()

@@ -1,0 +1,297 @@
+//! The numbers that programs compute with, and their elementary functions. Goes in: a number.
+//! Comes out: the same as from compiled code but for roundings, and right at zeros, infinities and
+//! NaN. Nothing here branches, so that loops over lanes become vector instructions.
+//!
+//! Exponentials and logarithms are those of `templates/include/tf_math.h`: at most 2 units in the
+//! last place, which the tests below measure.
+
+use std::fmt::Debug;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use crate::host::Real;
+
+/// `f32` or `f64`.
+pub(super) trait Float:
+    Real
+    + Debug
+    + PartialOrd
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    const ZERO: Self;
+    const ONE: Self;
+    const INFINITY: Self;
+    const LARGEST: Self;
+    /// The inverse of the smallest normal number.
+    const MOST_SCALE: f64;
+    /// Whether a total in float64 needs a second word.
+    const IS_DOUBLE: bool;
+
+    fn abs(self) -> Self;
+    fn sqrt(self) -> Self;
+    fn floor(self) -> Self;
+    fn trunc(self) -> Self;
+    fn ceil(self) -> Self;
+    /// `self * b + c`, rounded once where `FMA` says that there is an instruction for it.
+    fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self;
+    fn exp2<const FMA: bool>(self) -> Self;
+    fn exp<const FMA: bool>(self) -> Self;
+    fn log<const FMA: bool>(self) -> Self;
+
+    /// Whether it is NaN.
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        self.partial_cmp(&self).is_none()
+    }
+
+    /// 1 or 0.
+    #[inline(always)]
+    fn truth(condition: bool) -> Self {
+        if condition { Self::ONE } else { Self::ZERO }
+    }
+
+    /// Whether `self` comes before `b` in the order of minima: NaN first.
+    #[inline(always)]
+    fn before(self, b: Self) -> bool {
+        (self < b) | (self.is_nan() & !b.is_nan())
+    }
+
+    /// Whether `self` comes before `b` in the order of maxima: NaN first.
+    #[inline(always)]
+    fn above(self, b: Self) -> bool {
+        (self > b) | (self.is_nan() & !b.is_nan())
+    }
+}
+
+/// `c[0] + c[1] x + c[2] x^2 + ...`
+#[inline(always)]
+fn poly<T: Float, const FMA: bool, const N: usize>(x: T, c: [T; N]) -> T {
+    let mut sum = c[N - 1];
+    let mut k = N - 1;
+    while k > 0 {
+        k -= 1;
+        sum = sum.mul_add::<FMA>(x, c[k]);
+    }
+    sum
+}
+
+/// Both types. `$bits` is as wide; `$digits` are those of the mantissa after the point.
+macro_rules! float {
+    (
+        $t:ident, $bits:ident, $digits:literal, $double:literal,
+        exp2: $exp2:expr, $exp2_range:expr,
+        exp: $exp:expr, $exp_range:expr, $ln2:expr,
+        log: $log:expr, $log_ln2:expr, $root:expr, $tiny:expr, $bias:literal
+    ) => {
+        impl Float for $t {
+            const ZERO: $t = 0.0;
+            const ONE: $t = 1.0;
+            const INFINITY: $t = $t::INFINITY;
+            const LARGEST: $t = $t::MAX;
+            const MOST_SCALE: f64 = 1.0 / ($t::MIN_POSITIVE as f64);
+            const IS_DOUBLE: bool = $double;
+
+            #[inline(always)]
+            fn abs(self) -> $t {
+                $t::abs(self)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> $t {
+                $t::sqrt(self)
+            }
+            #[inline(always)]
+            fn floor(self) -> $t {
+                $t::floor(self)
+            }
+            #[inline(always)]
+            fn trunc(self) -> $t {
+                $t::trunc(self)
+            }
+            #[inline(always)]
+            fn ceil(self) -> $t {
+                $t::ceil(self)
+            }
+            #[inline(always)]
+            fn mul_add<const FMA: bool>(self, b: $t, c: $t) -> $t {
+                if FMA { $t::mul_add(self, b, c) } else { self * b + c }
+            }
+            #[inline(always)]
+            fn exp2<const FMA: bool>(self) -> $t {
+                const ROUNDER: $t = (3_u64 << ($digits - 1)) as $t;
+                let (low, high) = $exp2_range;
+                let x = if self < low { low } else { self };
+                let x = if x > high { high } else { x };
+                let k = x + ROUNDER;
+                let f = x - (k - ROUNDER);
+                scaled::$t::<FMA>(x, k, f * poly::<$t, FMA, _>(f, $exp2))
+            }
+            #[inline(always)]
+            fn exp<const FMA: bool>(self) -> $t {
+                const ROUNDER: $t = (3_u64 << ($digits - 1)) as $t;
+                let (low, high) = $exp_range;
+                let x = if self < low { low } else { self };
+                let x = if x > high { high } else { x };
+                let k = Float::mul_add::<FMA>(x, std::$t::consts::LOG2_E, ROUNDER);
+                let n = k - ROUNDER;
+                // log 2 in two parts, n times the first exact
+                let (first, second): ($t, $t) = $ln2;
+                let f = Float::mul_add::<FMA>(-n, first, x);
+                let f = Float::mul_add::<FMA>(-n, second, f);
+                scaled::$t::<FMA>(x, k, f * poly::<$t, FMA, _>(f, $exp))
+            }
+            #[inline(always)]
+            fn log<const FMA: bool>(self) -> $t {
+                let x = self;
+                // x = 2^e m, m between sqrt(1/2) and sqrt(2)
+                let (scale, less): ($t, $t) = $tiny;
+                let tiny = x < $t::MIN_POSITIVE;
+                let v = (if tiny { x * scale } else { x }).to_bits();
+                let (one, root): ($bits, $t) = ((1.0 as $t).to_bits(), $root);
+                let biased = v.wrapping_add(one).wrapping_sub(root.to_bits()) >> $digits;
+                let m = $t::from_bits(v.wrapping_add(one).wrapping_sub(biased << $digits));
+                let e = biased as i32 as $t - $bias + if tiny { less } else { 0.0 };
+                // log(1 + f) by a series in s = f / (2 + f)
+                let f = m - 1.0;
+                let half = f * f * 0.5;
+                let s = f / (f + 2.0);
+                let z = s * s;
+                let series = s * (half + z * poly::<$t, FMA, _>(z, $log));
+                let (first, second): ($t, $t) = $log_ln2;
+                let low = Float::mul_add::<FMA>(e, second, series);
+                let y = Float::mul_add::<FMA>(e, first, -(half - low - f));
+                let below = if x < 0.0 { $t::NAN } else { x };
+                let edge = if x == 0.0 { -$t::INFINITY } else { below };
+                if (x > 0.0) & (x < $t::INFINITY) { y } else { edge }
+            }
+        }
+    };
+}
+
+/// `2^n (1 + tail)` for the low bits of `k`, which hold the integer n near x: all but a factor
+/// 2^64 or 2^-64 goes into the exponent field, the rest is a product that overflows or underflows
+/// as it should.
+mod scaled {
+    use super::Float;
+
+    /// 2^64
+    const LARGE: f64 = 18_446_744_073_709_551_616.0;
+
+    #[inline(always)]
+    pub fn f32<const FMA: bool>(x: f32, k: f32, tail: f32) -> f32 {
+        let rest = if x < 0.0 { 1.0 / LARGE as f32 } else { LARGE as f32 };
+        let field = k.to_bits() << 23;
+        let bits = field.wrapping_add(2 * 1_f32.to_bits()).wrapping_sub(rest.to_bits());
+        let whole = f32::from_bits(bits);
+        Float::mul_add::<FMA>(whole, tail, whole) * rest
+    }
+
+    #[inline(always)]
+    pub fn f64<const FMA: bool>(x: f64, k: f64, tail: f64) -> f64 {
+        let rest = if x < 0.0 { 1.0 / LARGE } else { LARGE };
+        let field = k.to_bits() << 52;
+        let bits = field.wrapping_add(2 * 1_f64.to_bits()).wrapping_sub(rest.to_bits());
+        let whole = f64::from_bits(bits);
+        Float::mul_add::<FMA>(whole, tail, whole) * rest
+    }
+}
+
+float!(
+    f32, u32, 23, false,
+    exp2: [
+        std::f32::consts::LN_2, 0.240_226_45, 0.055_503_59, 0.009_618_834, 0.001_339_130_2,
+        0.000_152_412_85,
+    ],
+    (-151.0, 129.0),
+    exp: [1.0, 0.499_999_9, 0.166_665_21, 0.041_668_963, 0.008_368_67, 0.001_378_246_5],
+    (-105.0, 89.0),
+    (0.693_115_23, 3.194_618_3e-5),
+    log: [0.666_666_7, 0.399_995_5, 0.285_896_72, 0.225_757_88],
+    (0.693_138_1, 9.058_001e-6),
+    std::f32::consts::FRAC_1_SQRT_2,
+    (16_777_216.0, -24.0),
+    127.0
+);
+
+float!(
+    f64, u64, 52, true,
+    exp2: [
+        std::f64::consts::LN_2, 0.240_226_506_959_101_36, 0.055_504_108_664_822_33,
+        0.009_618_129_107_592_587, 0.001_333_355_814_635_863_4, 0.000_154_035_304_587_545_44,
+        1.525_273_382_889_338_2e-5, 1.321_543_456_316_610_4e-6, 1.017_807_659_831_869_4e-7,
+        7.073_894_180_568_734_5e-9, 4.451_517_988_099_611e-10,
+    ],
+    (-1076.0, 1025.0),
+    exp: [
+        1.0, 0.500_000_000_000_001_1, 0.166_666_666_666_664_24, 0.041_666_666_666_527_05,
+        0.008_333_333_333_487_052, 0.001_388_888_894_431_367_7, 0.000_198_412_695_224_647_95,
+        2.480_149_248_278_168e-5, 2.755_757_229_283_005_3e-6, 2.763_044_448_323_744_4e-7,
+        2.500_448_967_744_857_4e-8,
+    ],
+    (-746.0, 710.0),
+    (0.693_147_180_558_298_7, 1.646_594_958_289_708_2e-12),
+    log: [
+        0.666_666_666_666_667, 0.399_999_999_998_998_27, 0.285_714_286_259_392_16,
+        0.222_222_111_340_871_58, 0.181_828_894_029_385_12, 0.153_317_084_237_107_38,
+        0.146_166_397_714_146_83,
+    ],
+    (0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10),
+    std::f64::consts::FRAC_1_SQRT_2,
+    (9_007_199_254_740_992.0, -53.0),
+    1023.0
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Units of the last of `digits` places between two numbers.
+    fn ulps(found: f64, right: f64, digits: i32, least: f64) -> f64 {
+        let unit = (right.abs().log2().floor() - f64::from(digits)).exp2().max(least);
+        (found - right).abs() / unit
+    }
+
+    fn check<T: Float>(digits: i32, least: f64, points: &[f64]) {
+        type Case<T> = (&'static str, [fn(T) -> T; 2], fn(f64) -> f64);
+        let cases: [Case<T>; 3] = [
+            ("exp", [T::exp::<false>, T::exp::<true>], f64::exp),
+            ("exp2", [T::exp2::<false>, T::exp2::<true>], f64::exp2),
+            ("log", [T::log::<false>, T::log::<true>], f64::ln),
+        ];
+        for (name, bodies, right) in cases {
+            for &x in points {
+                let x = T::from_f64(x);
+                let right = right(x.to_f64());
+                let rounded = T::from_f64(right).to_f64();
+                for body in bodies {
+                    let found = body(x).to_f64();
+                    if !rounded.is_finite() || rounded == 0.0 {
+                        let same = found == rounded || (found.is_nan() && rounded.is_nan());
+                        assert!(same, "{name}({x:?}) = {found}, not {right}");
+                        continue;
+                    }
+                    let off = ulps(found, right, digits, least);
+                    assert!(off <= 2.0, "{name}({x:?}) = {found}, not {right}: {off} ulps");
+                }
+            }
+        }
+    }
+
+    fn points(most: f64) -> Vec<f64> {
+        let many = if cfg!(miri) { 50 } else { 40_000 };
+        let spread = (0..many).map(|k| (f64::from(k) / f64::from(many) * 2.0 - 1.0) * most);
+        let small = (0..many).map(|k| (f64::from(k) * 0.01 - 150.0).exp2());
+        let special = [0.0, -0.0, 1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+        let least = [f64::MIN_POSITIVE, f64::from(f32::MIN_POSITIVE), 1e-40, 1e-310];
+        let far = [most * 2.0, -most * 2.0, 1e30, -1e30, f64::MAX, f64::MIN];
+        spread.chain(small).chain(special).chain(least).chain(far).collect()
+    }
+
+    #[test]
+    fn functions_are_within_two_units() {
+        check::<f32>(23, f64::from(f32::from_bits(1)), &points(160.0));
+        check::<f64>(52, f64::from_bits(1), &points(1100.0));
+    }
+}

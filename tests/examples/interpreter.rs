@@ -1,0 +1,81 @@
+//! How fast the interpreter is: `cargo run --release -p tilefold-tests --example interpreter`.
+//!
+//! For some formulas: what it takes to make the programs, and pairs a second of the interpreter
+//! and of compiled code, in turns on one thread of the same machine.
+
+use std::time::Instant;
+
+use tilefold::{Interpreted, Operand, Options, OutputMut, Policy};
+use tilefold_compiler::front::{self, Spec, Variable};
+use tilefold_compiler::ir::{Axis, Dtype, Formula};
+use tilefold_compiler::passes::vjp;
+use tilefold_tests::native::{Native, best};
+use tilefold_tests::problem::Problem;
+use tilefold_tests::rng::Rng;
+use tilefold_tests::{held, interpreted};
+
+const ROUNDS: usize = 5;
+
+fn formula(text: &str, dim: usize, reduction: &str, k: Option<usize>) -> Formula {
+    let variable = |name: &str, axis, dim| Variable { name: name.into(), axis, dim };
+    let variables = [
+        variable("x", Some(Axis::I), dim),
+        variable("y", Some(Axis::J), dim),
+        variable("b", Some(Axis::J), 1),
+        variable("g", None, 1),
+    ];
+    let spec = Spec { name: reduction, over: Axis::J, k, weight: None };
+    front::keops(text, &variables, &spec).expect("a formula")
+}
+
+fn main() {
+    let gaussian = "Exp(-g * SqDist(x, y)) * b";
+    let gradient = |f: &Formula, wrt: &str| {
+        vjp(f, &f.outputs[0].name, &[wrt.to_string()]).expect("it has a derivative")
+    };
+    let three = formula(gaussian, 3, "Sum", None);
+    let cases = [
+        ("gaussian, D = 3", three.clone()),
+        ("gaussian, D = 50", formula(gaussian, 50, "Sum", None)),
+        ("its gradient by x, D = 3", gradient(&three, "x")),
+        ("cauchy, D = 3", formula("Inv(IntCst(1) + SqDist(x, y)) * b", 3, "Sum", None)),
+        ("logsumexp, D = 3", formula("-g * SqDist(x, y)", 3, "LogSumExp", None)),
+        ("argmin, D = 2", formula("SqDist(x, y) + b", 2, "ArgMin", None)),
+        ("10 nearest, D = 3", formula("SqDist(x, y) + b", 3, "ArgKMin", Some(10))),
+    ];
+    let formulas: Vec<Formula> = cases.iter().map(|(_, f)| f.clone()).collect();
+    let native = Native::build(&formulas, Dtype::ALL, &[best()]);
+    let size = std::env::args().nth(1).map_or(10_000, |n| n.parse().expect("a number of rows"));
+    for (n, (name, f)) in cases.into_iter().enumerate() {
+        let problem = Problem::between(f, size, size, &mut Rng::new(1), 0.0, 1.0);
+        for &dtype in Dtype::ALL {
+            compare(name, n, &native, &problem, dtype);
+        }
+    }
+}
+
+fn compare(name: &str, n: usize, native: &Native, problem: &Problem, dtype: Dtype) {
+    let start = Instant::now();
+    let made = Interpreted::new(&problem.formula, dtype.into()).expect("a short formula");
+    let making = start.elapsed().as_secs_f64() * 1e3;
+    let options = Options::new().threads(1).executor(Policy::Cpu);
+    let kernel = native.kernel(n, dtype);
+    let pairs = (problem.m * problem.n) as f64;
+    let (mut fastest, mut compiled) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..ROUNDS {
+        let (_, report) = interpreted::run_made(&made, problem, dtype, &options).expect("it runs");
+        fastest = fastest.min(report.seconds);
+        let run = |inputs: &[Operand<'_>], outputs: Vec<OutputMut<'_>>| {
+            tilefold::run(kernel, inputs, outputs, Some((problem.m, problem.n)), &options)
+        };
+        let (_, report) = held::call(problem, dtype.into(), run).expect("it runs");
+        compiled = compiled.min(report.seconds);
+    }
+    println!(
+        "{name:26} {}: made in {making:.2} ms; {:.2} of {:.2} Gpairs/s: {:.0} %",
+        dtype.name(),
+        pairs / fastest / 1e9,
+        pairs / compiled / 1e9,
+        100.0 * compiled / fastest
+    );
+}

@@ -1,0 +1,304 @@
+//! `cargo xtask bench`: speed and errors of the cases in benchmarks/, beside other libraries.
+//!
+//! In: which libraries. Out: a table and JSON. Every number comes from a run of this call: our cases
+//! in one process, each other library in one more, taking turns run by run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Serialize;
+use tilefold_build::target_folder;
+
+use crate::{cargo, program, root};
+
+mod process;
+mod table;
+
+use process::Process;
+
+/// Times the cases of benchmarks/, and other libraries beside them
+///
+/// Each case runs several times, the libraries taking turns; the table shows medians, the spread
+/// of ours, ratios, the errors against float64, and the fraction of what a micro-benchmark of this
+/// run reached. On one thread, processor time is taken, so that a busy machine does not count;
+/// on several, the time of a clock.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Other libraries, from PyPI into target/bench-venv: keops, torch, sklearn, faiss
+    #[arg(long, value_delimiter = ',', value_enum)]
+    against: Vec<Peer>,
+    /// Also write the results as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// A quarter of the rows and three runs instead of seven
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// The types to run
+    #[arg(long, value_delimiter = ',', default_value = "f32")]
+    dtype: Vec<String>,
+    /// The instruction level, as `x86-64-v3`
+    #[arg(long, default_value = "best")]
+    level: String,
+    /// Threads of every library
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+}
+
+/// What benchmarks/peers.py says of a case that a library does not have.
+const NO_CASE: &str = "has no such case";
+
+/// A library to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Peer {
+    Keops,
+    Torch,
+    Sklearn,
+    Faiss,
+}
+
+impl Peer {
+    /// Its name here and in benchmarks/peers.py.
+    fn name(self) -> &'static str {
+        match self {
+            Peer::Keops => "keops",
+            Peer::Torch => "torch",
+            Peer::Sklearn => "sklearn",
+            Peer::Faiss => "faiss",
+        }
+    }
+
+    /// Its packages.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Peer::Keops => &["numpy", "pykeops"],
+            Peer::Torch => &["numpy", "torch"],
+            Peer::Sklearn => &["numpy", "scikit-learn"],
+            Peer::Faiss => &["numpy", "faiss-cpu"],
+        }
+    }
+}
+
+/// One line of the table and of the JSON.
+#[derive(Serialize)]
+struct Row {
+    case: String,
+    dtype: String,
+    m: usize,
+    n: usize,
+    threads: usize,
+    /// Median.
+    pairs_per_s: f64,
+    peers: std::collections::BTreeMap<String, f64>,
+    /// Ours, against float64.
+    error: f64,
+    /// Pairs a second that the micro-benchmark allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<f64>,
+    /// Errors of the others.
+    peer_errors: std::collections::BTreeMap<String, f64>,
+    /// Slowest and fastest run of ours, in pairs a second.
+    spread: [f64; 2],
+    level: String,
+}
+
+/// What a case looks like to this command.
+struct Case {
+    name: String,
+    rows: usize,
+    dim: usize,
+    signal: usize,
+    g: String,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> crate::Result {
+    let program = program();
+    let target = target_folder(&program);
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut ours = start_ours(target, &folder, arguments)?;
+    let mut peers = Vec::new();
+    if !arguments.against.is_empty() {
+        let python = environment(target, &arguments.against)?;
+        for peer in &arguments.against {
+            let mut command = Command::new(&python);
+            command.arg(root().join("benchmarks/peers.py")).arg(peer.name());
+            command.arg(&folder).arg(arguments.threads.to_string());
+            peers.push((peer.name(), Process::start(peer.name(), command)?));
+        }
+    }
+    let limits = Limits::measure(&mut ours)?;
+    table::head(&limits, arguments.threads);
+    let mut rows = Vec::new();
+    for case in cases(&mut ours)?.iter().filter(|c| c.name.contains(&arguments.only)) {
+        for dtype in &arguments.dtype {
+            let row = measure(case, dtype, arguments, &mut ours, &mut peers, &limits, &folder)?;
+            table::line(&row);
+            rows.push(row);
+        }
+    }
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&rows).map_err(|e| e.to_string())?;
+        fs::write(path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn start_ours(
+    target: &Path,
+    folder: &Path,
+    arguments: &Arguments,
+) -> std::result::Result<Process, String> {
+    let target = target.display().to_string();
+    let manifest = "benchmarks/Cargo.toml";
+    cargo(&["build", "--release", "--manifest-path", manifest, "--target-dir", &target])?;
+    let mut command = Command::new(Path::new(&target).join("release/tilefold-benchmarks"));
+    command.arg(folder).arg(&arguments.level).arg(arguments.threads.to_string());
+    Process::start("tilefold", command)
+}
+
+/// The Python of a virtual environment that has the packages of the peers.
+fn environment(target: &Path, peers: &[Peer]) -> std::result::Result<PathBuf, String> {
+    let folder = target.join("bench-venv");
+    let python = folder.join("bin/python");
+    let mut steps = Vec::new();
+    if !python.exists() {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv"]).arg(&folder);
+        steps.push(make);
+    }
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    peers.iter().for_each(|peer| _ = install.args(peer.packages()));
+    steps.push(install);
+    for mut step in steps {
+        match step.status() {
+            Ok(status) if status.success() => {}
+            Ok(status) => return Err(format!("{step:?} failed ({status})")),
+            Err(e) => return Err(format!("cannot start {step:?}: {e}")),
+        }
+    }
+    Ok(python)
+}
+
+/// What one core of this machine does at most.
+struct Limits {
+    level: String,
+    /// Multiply-adds a second, in f32 and in f64.
+    multiply_adds: [Option<f64>; 2],
+    /// Bytes read a second.
+    bandwidth: f64,
+}
+
+impl Limits {
+    fn measure(ours: &mut Process) -> std::result::Result<Limits, String> {
+        let answer = ours.ask("limits")?;
+        match &answer.split(' ').collect::<Vec<_>>()[..] {
+            [level, single, double, bandwidth] => Ok(Limits {
+                level: level.to_string(),
+                multiply_adds: [single.parse().ok(), double.parse().ok()],
+                bandwidth: bandwidth.parse().map_err(|_| format!("no number in `{answer}`"))?,
+            }),
+            _ => Err(format!("`{answer}` holds no limits")),
+        }
+    }
+
+    /// Pairs a second: of arithmetic, or of reading every array once, whichever is lower.
+    fn pairs(&self, case: &Case, dtype: &str, rows: usize, work: Option<f64>) -> Option<f64> {
+        let double = dtype == "f64";
+        let arithmetic = self.multiply_adds[usize::from(double)]? / work?;
+        let bytes = (rows * (2 * case.dim + case.signal)) as f64 * if double { 8.0 } else { 4.0 };
+        Some(arithmetic.min((rows * rows) as f64 / bytes * self.bandwidth))
+    }
+}
+
+fn cases(ours: &mut Process) -> std::result::Result<Vec<Case>, String> {
+    let answer = ours.ask("cases")?;
+    let case = |text: &str| {
+        let parts: Vec<&str> = text.split(':').collect();
+        let number = |n: usize| parts[n].parse().map_err(|e| format!("{text}: {e}"));
+        match parts.len() {
+            5 => Ok(Case {
+                name: parts[0].into(),
+                rows: number(1)?,
+                dim: number(2)?,
+                signal: number(3)?,
+                g: parts[4].into(),
+            }),
+            _ => Err(format!("`{text}` is no case")),
+        }
+    };
+    answer.split_whitespace().map(case).collect()
+}
+
+/// Runs one case, our program and the others in turn.
+fn measure(
+    case: &Case,
+    dtype: &str,
+    arguments: &Arguments,
+    ours: &mut Process,
+    peers: &mut [(&'static str, Process)],
+    limits: &Limits,
+    folder: &Path,
+) -> std::result::Result<Row, String> {
+    let rows = if arguments.quick { case.rows / 4 } else { case.rows };
+    let runs = if arguments.quick { 3 } else { 7 };
+    let Case { name, dim, signal, g, .. } = case;
+    let answer = ours.ask(&format!("prepare {name} {dtype} {rows}"))?;
+    let (error, work) = answer.split_once(' ').ok_or(format!("`{answer}` holds no error"))?;
+    let number = |text: &str| text.parse::<f64>().map_err(|e| format!("{text}: {e}"));
+    let mut row = Row {
+        case: name.clone(),
+        dtype: dtype.into(),
+        m: rows,
+        n: rows,
+        threads: arguments.threads,
+        pairs_per_s: 0.0,
+        peers: Default::default(),
+        error: number(error)?,
+        limit: limits
+            .pairs(case, dtype, rows, work.parse().ok())
+            .map(|pairs| pairs * arguments.threads as f64),
+        peer_errors: Default::default(),
+        spread: [0.0; 2],
+        level: limits.level.clone(),
+    };
+    let mut running = Vec::new();
+    for (peer, process) in peers {
+        match process.ask(&format!("prepare {name} {dtype} {rows} {dim} {signal} {g}")) {
+            Ok(_) => {
+                let file = folder.join(format!("{peer}.out"));
+                let error = number(&ours.ask(&format!("check {}", file.display()))?)?;
+                row.peer_errors.insert(peer.to_string(), error);
+                running.push((*peer, process, Vec::new()));
+            }
+            // Not every library computes everything; that is no news.
+            Err(why) if why == NO_CASE => {}
+            Err(why) => table::note(name, peer, &why),
+        }
+    }
+    let pairs = (rows * rows) as f64;
+    let mut own = Vec::new();
+    for _ in 0..runs {
+        own.push(pairs / number(&ours.ask("run")?)?);
+        for (_, process, rates) in &mut running {
+            rates.push(pairs / number(&process.ask("run")?)?);
+        }
+    }
+    row.pairs_per_s = median(&mut own);
+    row.spread = [own[0], own[own.len() - 1]];
+    for (peer, _, mut rates) in running {
+        row.peers.insert(peer.to_string(), median(&mut rates));
+    }
+    Ok(row)
+}
+
+/// The median; leaves the numbers in order.
+fn median(numbers: &mut [f64]) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}

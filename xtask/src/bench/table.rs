@@ -1,0 +1,45 @@
+//! The table that people read. In: rows. Out: lines on standard output. It never computes a rate.
+
+use super::{Limits, Row};
+
+const GIGA: f64 = 1e9;
+
+/// What was measured, on what.
+pub fn head(limits: &Limits, threads: usize) {
+    let peak = |n: Option<f64>| n.map_or("not measured".into(), |n| format!("{:.1} G/s", n / GIGA));
+    let [single, double] = limits.multiply_adds.map(peak);
+    println!("{}, {threads} thread{}", limits.level, if threads == 1 { "" } else { "s" });
+    println!("multiply-adds of one core: f32 {single}, f64 {double}");
+    println!("memory of one core: {:.1} GB/s", limits.bandwidth / GIGA);
+    println!();
+    println!(
+        "{:<15} {:<4} {:>6} {:>9} {:>8} {:>7} {:>9}  others: Mpairs/s (ours to theirs), error",
+        "case", "", "rows", "Mpairs/s", "spread", "limit", "error"
+    );
+}
+
+/// One case. Rates are per core.
+pub fn line(row: &Row) {
+    let mega = |rate: f64| rate / row.threads as f64 / 1e6;
+    let limit = row.limit.map_or("-".into(), |l| format!("{:.0} %", 100.0 * row.pairs_per_s / l));
+    let [slow, fast] = row.spread;
+    let spread = format!("{:.0} %", 100.0 * (fast - slow) / row.pairs_per_s);
+    let peers = row.peers.iter().map(|(name, &rate)| {
+        let (ratio, error) = (row.pairs_per_s / rate, row.peer_errors[name]);
+        format!("  {name} {:.1} ({ratio:.2}x) {error:.1e}", mega(rate))
+    });
+    println!(
+        "{:<15} {:<4} {:>6} {:>9.1} {spread:>8} {limit:>7} {:>9.1e}{}",
+        row.case,
+        row.dtype,
+        row.m,
+        mega(row.pairs_per_s),
+        row.error,
+        peers.collect::<String>()
+    );
+}
+
+/// A library that does not take part in a case.
+pub fn note(case: &str, peer: &str, why: &str) {
+    println!("{case}: {peer} {why}");
+}
