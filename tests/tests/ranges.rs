@@ -96,7 +96,7 @@ const SMOOTH: &[Reducer] = &[
     Reducer::SumShiftExp,
 ];
 
-/// Folds `g (x[i] - y[j])`, squared and bent, over an axis, where `p q` is not 0 if there is a mask.
+/// Folds `c g (x[i] - y[j])^2` over an axis, where `p q` is not 0 if there is a mask.
 fn smooth(reducer: Reducer, axis: Axis, masked: bool) -> Formula {
     let mut f = Formula::new(format!("{reducer:?} over {axis}"));
     let mut add = |name: &str, axis, dim| f.input(name, axis, dim).expect("a small dim");

@@ -12,9 +12,10 @@ use std::fmt;
 
 use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
-use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent};
+use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent, shifted_arg};
 
 mod contract;
+mod stream;
 
 /// Which component of a value: loop variables times their strides, plus a number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +82,10 @@ pub struct Body<'a> {
     place: Place,
     /// Longest value that is written out.
     unroll: usize,
+    /// Sums that are computed already when a pair is.
+    streams: &'a [ExprId],
+    /// Whether columns are those of a panel.
+    is_streaming: bool,
     lines: Vec<String>,
     /// Lines before this one are inside fewer loops.
     depth: usize,
@@ -110,6 +115,8 @@ impl<'a> Body<'a> {
             places,
             place,
             unroll,
+            streams: &[],
+            is_streaming: false,
             lines: Vec::new(),
             depth: 0,
             scopes: vec![Scope::default()],
@@ -194,6 +201,9 @@ impl<'a> Body<'a> {
         }
         if let Some(array) = self.array(id) {
             return self.entry(&array, index);
+        }
+        if let Some(sum) = self.streamed(id) {
+            return sum;
         }
         let value = match f.node(id) {
             Node::Op(op, ..) if is_transparent(*op) => self.moved(id, index),
@@ -468,6 +478,8 @@ impl<'a> Body<'a> {
     /// Writes one operation into a new temporary.
     fn write_op(&mut self, type_: &str, code: &str, values: &[String], params: &[i64]) -> String {
         self.count(cost::of_code(code));
+        let mut values = values.to_vec();
+        self.read_from_memory(code, &mut values);
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
             text = text.replace(&format!("$p{n}"), &param.to_string());
@@ -489,19 +501,6 @@ impl<'a> Body<'a> {
     pub fn count(&mut self, ops: f64) {
         self.ops += ops * self.weight;
     }
-}
-
-/// The argument that a move copies in order, if it does: component c is component s + c for all c,
-/// or the one component of a scalar.
-fn shifted_arg(f: &Formula, dim: usize, op: Op, args: &[ExprId], params: &[i64]) -> Option<ExprId> {
-    let Emit::Move(source) = op.def().emit else { return None };
-    let dims: Vec<usize> = args.iter().map(|&a| f.dim(a)).collect();
-    let (arg, start) = source(&dims, params, 0)?;
-    let in_order = |c: usize| {
-        let offset = if dims[arg] == 1 { 0 } else { start + c };
-        source(&dims, params, c) == Some((arg, offset))
-    };
-    (0..dim).all(in_order).then_some(args[arg])
 }
 
 /// Where the rules of [`Emit::Parts`] write.

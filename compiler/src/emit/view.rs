@@ -6,7 +6,7 @@ use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::reduce::StateKind;
 use crate::schedule::{
     Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reads_top, reduction,
-    state_kind, weight,
+    state_kind, streams, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
@@ -28,6 +28,14 @@ pub struct StageView {
     pub group_wide: usize,
     /// Vectors of rows a group, with 16 vector registers.
     pub group_narrow: usize,
+    /// Sums over components that are computed for a panel of columns at once, on a CPU.
+    pub streams: usize,
+    /// Columns of a panel, with 32 vector registers.
+    pub columns_wide: usize,
+    /// Columns of a panel, with 16 vector registers.
+    pub columns_narrow: usize,
+    /// The macro that makes the entry of a CPU's table: which loop runs.
+    pub entry: &'static str,
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
@@ -54,12 +62,14 @@ pub struct StageView {
     pub states: Vec<StateView>,
     /// Members of those that may refuse a block of columns.
     pub checked: Vec<String>,
-    /// Lines of the five functions.
+    /// Lines of the functions.
     pub launch: Vec<String>,
     /// See `launch`.
     pub row: Vec<String>,
     /// See `launch`.
     pub col: Vec<String>,
+    /// See `launch`; empty where nothing is streamed.
+    pub stream: Vec<String>,
     /// See `launch`.
     pub pair: Vec<String>,
     /// See `launch`.
@@ -73,9 +83,9 @@ pub struct StageView {
 }
 
 impl StageView {
-    /// Lines of the five functions.
+    /// Lines of the functions.
     pub fn lines(&self) -> usize {
-        let bodies = [&self.launch, &self.row, &self.col, &self.pair, &self.finish];
+        let bodies = [&self.launch, &self.row, &self.col, &self.stream, &self.pair, &self.finish];
         bodies.iter().map(|b| b.len()).sum()
     }
 }
@@ -112,7 +122,12 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let col = pack(f, body(Place::Col), &places, |at, v| {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
-    let pair = pair(f, &places, blocks, body(Place::Pair));
+    let streams = match target {
+        Target::Cpu => streams(f, stage, &places),
+        Target::Cuda => Vec::new(),
+    };
+    let stream = body(Place::Pair).stream(&streams);
+    let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
     let watched = lag && pair.lines.iter().any(|line| line.contains("tf_exp2("));
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
@@ -124,6 +139,10 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         rows_narrow: choice.rows_narrow,
         group_wide: choice.group_wide,
         group_narrow: choice.rows_narrow,
+        streams: streams.len(),
+        columns_wide: choice.columns_wide,
+        columns_narrow: choice.columns_narrow,
+        entry: if streams.is_empty() { "TF_CPU_STAGE" } else { "TF_CPU_PANEL_STAGE" },
         tile: choice.tile,
         block: choice.block,
         cols: choice.cols,
@@ -140,7 +159,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         launch: launch.lines,
         row: row.lines,
         col: col.lines,
-        pair_ops: pair.ops,
+        pair_ops: stream.ops + pair.ops,
+        stream: stream.lines,
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),

@@ -18,8 +18,8 @@ pub fn keep_pairs(formula: &Formula) -> Formula {
     })
 }
 
-/// A reduction whose result has rows, as what it folds varies along the other index too, gets a mask
-/// that varies with pairs and is always 1, which no pass knows; others are as they were.
+/// A reduction whose result has rows, as what it folds varies along the other index too, gets a
+/// mask that varies with pairs and is always 1, which no pass knows; others are as they were.
 ///
 /// Derivatives carry masks, so it is to be applied before them. It costs two operations a pair.
 pub fn keep_pairs_of(f: &mut Formula, r: Reduction) -> Reduction {

@@ -5,7 +5,7 @@ use crate::ir::{Accumulation, ExprId, Formula, Node, Stratum};
 use crate::ops::Emit;
 use crate::reduce::StateKind;
 
-use super::{Places, Plan, Stage, accumulators, reduction, weight};
+use super::{Places, Plan, Stage, accumulators, reduction, streams, weight};
 
 /// What the code is emitted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub struct Choice {
     /// Vectors of rows whose code is interleaved, where there are 32 vector registers; with 16, and
     /// on CUDA, all of a block. It divides `rows_wide`.
     pub group_wide: usize,
+    /// Columns that are streamed together where there are 32 vector registers: the panel family. 1
+    /// where a pair is computed alone: the rows family.
+    pub columns_wide: usize,
+    /// The same where there are 16 vector registers.
+    pub columns_narrow: usize,
     /// Columns of a tile, after which accumulators go back to memory.
     pub tile: usize,
     /// Columns that are summed plainly, before the block is added to a compensated sum.
@@ -41,7 +46,9 @@ pub struct Choice {
 /// Chooses the sizes.
 pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
     let held = held_vectors(&plan.formula, stage) + contracted(&plan.formula, stage);
+    let places = Places::new(plan, stage);
     match target {
+        Target::Cpu if !streams(&plan.formula, stage, &places).is_empty() => panel(plan, held),
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
                 0..=3 => (8, 8),
@@ -54,6 +61,8 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 rows_wide,
                 rows_narrow,
                 group_wide: rows_wide.min(4),
+                columns_wide: 1,
+                columns_narrow: 1,
                 tile: 256,
                 block,
                 cols: 0,
@@ -62,7 +71,6 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             }
         }
         Target::Cuda => {
-            let places = Places::new(plan, stage);
             let (row_words, col_words) = (Places::words(&places.row), Places::words(&places.col));
             // A thread has 255 registers; a row takes its words, its accumulators and temporaries.
             // Eight rows share the reads of a column; sorted lists lie in memory, and their rows
@@ -89,6 +97,8 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 rows_wide: rows,
                 rows_narrow: rows,
                 group_wide: rows,
+                columns_wide: 1,
+                columns_narrow: 1,
                 tile,
                 block,
                 cols,
@@ -96,6 +106,25 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 threads: 128,
             }
         }
+    }
+}
+
+/// The panel family: every sum over components is a register for each vector of rows and each
+/// column of a panel, and there are 16 of them, or 8, whose latencies hide each other's. Few rows
+/// and many columns where a row holds much through the fold.
+fn panel(plan: &Plan, held: usize) -> Choice {
+    let (rows_wide, columns_wide) = if held <= 5 { (4, 4) } else { (2, 8) };
+    Choice {
+        rows_wide,
+        rows_narrow: 2,
+        group_wide: rows_wide,
+        columns_wide,
+        columns_narrow: 4,
+        tile: 256,
+        block: block(plan.formula.acc, 256),
+        cols: 0,
+        unroll: 8,
+        threads: 1,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::ir::{Axis, ExprId, call, leaf};
 
-use super::{Place, Places, Plan, Stage, Target, choose};
+use super::{Place, Places, Plan, Stage, Target, choose, streams};
 
 const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
 
@@ -73,6 +73,18 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
         "  cpu: {} vectors of rows a block ({} with 16 registers), tiles of {} columns, sums of {}",
         cpu.rows_wide, cpu.rows_narrow, cpu.tile, cpu.block
     );
+    let places = Places::new(plan, stage);
+    let sums = streams(&plan.formula, stage, &places);
+    if !sums.is_empty() {
+        let sums: Vec<String> = sums.iter().map(ExprId::to_string).collect();
+        let _ = writeln!(
+            out,
+            "  cpu: panels of {} columns ({} with 16 registers) for the sums {}",
+            cpu.columns_wide,
+            cpu.columns_narrow,
+            sums.join(", ")
+        );
+    }
     let _ = writeln!(
         out,
         "  cuda: {} rows a thread, {} threads a block, tiles of {} columns, sums of {}",

@@ -8,6 +8,7 @@
 mod choose;
 mod explain;
 mod places;
+mod streams;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 use crate::ops::Op;
@@ -15,8 +16,9 @@ use crate::ops::Op;
 pub use choose::{Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
 pub use places::{
-    Place, Places, Slot, accumulators, is_transparent, reads_top, state_kind, weight,
+    Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,
 };
+pub use streams::streams;
 
 /// A formula cut into stages.
 #[derive(Clone, Debug)]

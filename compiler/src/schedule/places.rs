@@ -159,6 +159,25 @@ pub fn is_transparent(op: Op) -> bool {
     matches!(op.def().emit, Emit::Move(_))
 }
 
+/// The argument that a move copies in order, if it does: component c is component s + c for all c,
+/// or the one component of a scalar.
+pub fn shifted_arg(
+    f: &Formula,
+    dim: usize,
+    op: Op,
+    args: &[ExprId],
+    params: &[i64],
+) -> Option<ExprId> {
+    let Emit::Move(source) = op.def().emit else { return None };
+    let dims: Vec<usize> = args.iter().map(|&a| f.dim(a)).collect();
+    let (arg, start) = source(&dims, params, 0)?;
+    let in_order = |c: usize| {
+        let offset = if dims[arg] == 1 { 0 } else { start + c };
+        source(&dims, params, c) == Some((arg, offset))
+    };
+    (0..dim).all(in_order).then_some(args[arg])
+}
+
 /// Scalars that a component takes where it is handed over.
 fn scalars(f: &Formula, id: ExprId) -> usize {
     match f.kind(id) {

@@ -204,8 +204,8 @@ impl Job<'_> {
         }
     }
 
-    /// Packs a block's rows and folds what it has of the columns in `range` into a new state. `cols`
-    /// holds packed columns from column `first` on.
+    /// Packs a block's rows and folds what it has of the columns in `range` into a new state.
+    /// `cols` holds packed columns from column `first` on.
     fn fold(
         &self,
         code: &Code,

@@ -5,10 +5,10 @@
 //! for ten. Inside the nest every value is read by an index, so what is neither packed nor an input
 //! is put into an array before.
 
-use crate::emit::body::{Body, Index, number, shifted_arg};
+use crate::emit::body::{Body, Index, number};
 use crate::ir::{ExprId, Node};
 use crate::ops::{Contraction, Emit, Stride};
-use crate::schedule::is_transparent;
+use crate::schedule::{is_transparent, shifted_arg};
 
 /// A contraction of more terms than this many times the longest value that is written out becomes
 /// a nest of loops.

@@ -1,0 +1,67 @@
+//! Sums over components, for a panel of columns at once.
+//!
+//! Columns are innermost, so that a row is loaded once for all of them; a column's operations are
+//! staged over the vectors of rows as everywhere. The sums of a column are added up in the order of
+//! components, as they are where a pair is computed alone: the bits are the same.
+
+use crate::emit::body::{Body, Index, Scope, Text, number};
+use crate::ir::{ExprId, Node};
+use crate::schedule::Place;
+
+impl<'a> Body<'a> {
+    /// Lets this function, the one of pairs, read sums that [`Body::stream`] computed.
+    pub fn reading(mut self, streams: &'a [ExprId]) -> Body<'a> {
+        debug_assert_eq!(self.place, Place::Pair);
+        self.streams = streams;
+        self
+    }
+
+    /// The text that reads a streamed sum, if the value is one.
+    pub(super) fn streamed(&self, id: ExprId) -> Option<String> {
+        let n = self.streams.iter().position(|&s| s == id)?;
+        Some(format!("z[{n}][r]"))
+    }
+
+    /// Writes the function that computes the sums, of `C` columns from `ys` on, into `z`.
+    pub fn stream(mut self, streams: &[ExprId]) -> Text {
+        self.is_streaming = true;
+        let mut ahead = 0;
+        for (n, &id) in streams.iter().enumerate() {
+            let f = &self.plan.formula;
+            let Node::Op(_, args, _) = f.node(id) else { unreachable!("a sum is an operation") };
+            let (arg, dim) = (args[0], f.dim(args[0]));
+            let (zero, before) = (number(0.0), ahead);
+            ahead += dim;
+            self.line(&format!("V z{n}[C][G];"));
+            self.line(&format!("TF_COLUMNS(c) TF_GROUP(r) z{n}[c][r] = {zero};"));
+            let k = self.open(dim);
+            self.line(&format!("TF_AHEAD(ys + C * (COL_WORDS + {before} + k{k}));"));
+            self.line("TF_COLUMNS(c) {");
+            self.depth += 1;
+            self.scopes.push(Scope::default());
+            self.line("const tf_panel_col y = {ys, c * COL_WORDS};");
+            let value = self.component(arg, &Index { loops: vec![(k, 1)], offset: 0 });
+            self.count(1.0);
+            self.per_row(&format!("z{n}[c][r] = z{n}[c][r] + {value};"));
+            self.scopes.pop();
+            self.depth -= 1;
+            self.line("}");
+            self.close(dim);
+            self.line(&format!("TF_COLUMNS(c) TF_GROUP(r) z[c][{n}][r] = z{n}[c][r];"));
+        }
+        self.finish()
+    }
+
+    /// Lets the operand of an instruction that can read a column's scalar from memory do so.
+    pub(super) fn read_from_memory(&self, code: &str, values: &mut [String]) {
+        let order: &[usize] = match code {
+            "$0 + $1" | "$0 * $1" => &[1, 0],
+            "$0 - $1" => &[1],
+            _ => return,
+        };
+        let of_column = |n: &&usize| values[**n].starts_with("y.at(");
+        if let Some(&n) = order.iter().find(of_column).filter(|_| self.is_streaming) {
+            values[n] = values[n].replacen("y.at(", "y.each(", 1);
+        }
+    }
+}
