@@ -17,6 +17,9 @@ fn needs(package: &str, features: &[&str]) -> Vec<String> {
     text.lines().filter_map(|l| l.split_whitespace().next()).map(str::to_string).collect()
 }
 
+/// A package, its features, and lists of what it does not need.
+type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a [&'a str]]);
+
 /// Expressions bring the core of the compiler, strings its parser, compiling at run time its
 /// templates: each only what it needs, and none of them what builds.
 #[test]
@@ -28,7 +31,7 @@ fn a_program_that_ships_brings_what_it_uses() {
     let bare = ["--no-default-features"];
     let jit = ["--features", "jit"];
     let text = ["--features", "text"];
-    let table: [(&str, &[&str], &[&[&str]]); 5] = [
+    let table: [Row<'_>; 5] = [
         ("tilefold", &bare, &[&compiler, &parser, &templates, &tools]),
         ("tilefold", &[], &[&parser, &templates, &tools]),
         // Handlebars has a parser of its own need.
