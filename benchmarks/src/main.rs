@@ -77,7 +77,7 @@ impl Session {
     ///
     /// - `cases`: `ok` and, for each case, `NAME:ROWS:DIM:SIGNAL:G`
     /// - `limits`: `ok LEVEL`, multiply-adds a second in f32 and f64, bytes a second
-    /// - `prepare CASE DTYPE ROWS`: writes the arrays and runs once; `ok ERROR` and the multiply-adds
+    /// - `prepare CASE DTYPE ROWS`: writes the arrays, runs once; `ok ERROR` and the multiply-adds
     ///   of a pair, or `-`
     /// - `run`: `ok SECONDS`
     /// - `check FILE`: `ok ERROR` of the results that another program wrote

@@ -5,7 +5,7 @@ mod fake;
 use ndarray::{Array1, Array2, ArrayView2, s};
 use tilefold::{Call, Code, Complex, Error, Kernel, Operand, Options, OutputMut, Policy, run, sys};
 
-use fake::{I, J, ONE, Spec};
+use fake::{I, J, Spec};
 
 /// The error has the code, and its print has every word.
 #[track_caller]
@@ -354,117 +354,6 @@ fn views_of_other_lifetimes_do() {
     };
     let call = Call::new(fake::dot::<f32>()).arg("x", operand.clone()).arg("y", operand);
     call.arg("gamma", &1.0_f32).run().unwrap();
-}
-
-/// A change of a good descriptor, and words of the error that it must give.
-type Spoil = (fn(&mut Spec), Code, &'static str);
-
-#[test]
-fn every_field_of_a_descriptor_is_checked() {
-    let cases: &[Spoil] = &[
-        (|s| s.kernel.magic = 0, Code::NotAKernel, "it begins with 0x00000000"),
-        (
-            |s| s.kernel.abi_version = 9,
-            Code::AbiVersion,
-            "has ABI version 9, but this runtime has 1",
-        ),
-        (|s| s.kernel.size = 100, Code::Descriptor, "`size` is 100 bytes"),
-        (|s| s.kernel.dtype = 4, Code::Descriptor, "`dtype` is 4"),
-        (|s| s.kernel.name = std::ptr::null(), Code::Descriptor, "`name` is null"),
-        (|s| s.kernel.name = c"".as_ptr(), Code::Descriptor, "`name` is empty"),
-        (|s| s.kernel.name = c"\xff".as_ptr(), Code::Descriptor, "`name` is not UTF-8"),
-        (|s| s.kernel.text = std::ptr::null(), Code::Descriptor, "dot: the descriptor is damaged"),
-        (|s| s.kernel.n_outputs = 0, Code::Descriptor, "`n_outputs` is 0"),
-        (|s| s.kernel.n_stages = 0, Code::Descriptor, "`n_stages` is 0"),
-        (|s| s.kernel.n_temps = u32::MAX, Code::Descriptor, "it has 4294967299 values"),
-        (|s| s.kernel.image_bytes = 3, Code::Descriptor, "`image` does not fit `image_bytes` = 3"),
-        (|s| s.values[1].name = std::ptr::null(), Code::Descriptor, "the name of value 1 is null"),
-        (|s| s.values[1].name = c"x".as_ptr(), Code::Descriptor, "two values are called `x`"),
-        (|s| s.values[0].axis = 3, Code::Descriptor, "`x` has axis 3"),
-        (|s| s.values[0].dim = 0, Code::Descriptor, "`x` has 0 columns"),
-        (|s| s.values[0].kind = 3, Code::Descriptor, "`x` has kind 3"),
-        (|s| s.values[3].kind = 3, Code::Descriptor, "`a` has kind 3"),
-        (|s| s.values[3].kind = sys::TF_COMPLEX, Code::Descriptor, "`a` is complex, but has 1"),
-        (|s| s.stages[0].row_axis = 5, Code::Descriptor, "stage 0: axes 5 and 1"),
-        (|s| s.stages[0].col_axis = I, Code::Descriptor, "its rows are the reduced index"),
-        (|s| s.stages[0].row_axis = ONE, Code::Descriptor, "whose rows have another axis"),
-        (|s| s.stages[0].pair_ops = f64::NAN, Code::Descriptor, "`pair_ops` is NaN"),
-        (|s| s.stages[0].pair_ops = -1.0, Code::Descriptor, "`pair_ops` is -1"),
-        (|s| s.stages[0].n_writes = 0, Code::Descriptor, "`n_writes` is 0"),
-        (|s| s.stages[0].writes = std::ptr::null(), Code::Descriptor, "`writes` is 0x0"),
-        (|s| s.stages[0].writes = &2, Code::Descriptor, "it writes value 2"),
-        (|s| s.stages[0].writes = &4, Code::Descriptor, "outputs are 3..4"),
-        (|s| s.stages.push(s.stages[0]), Code::Descriptor, "stage 1: value 3 is written twice"),
-        (|s| spoil_cpu(s, |c| c.lanes = 0), Code::Descriptor, "level 0: `lanes` is 0"),
-        (|s| spoil_cpu(s, |c| c.lanes = 1 << 20), Code::Descriptor, "`lanes` is 1048576"),
-        (|s| spoil_cpu(s, |c| c.state_bytes = 63), Code::Descriptor, "not a multiple of 64"),
-        (|s| spoil_cpu(s, |c| c.state_bytes = 0), Code::Descriptor, "`state_bytes` is 0"),
-        (|s| spoil_cpu(s, |c| c.params = None), Code::Descriptor, "`params`, `rows` or `finish`"),
-        (|s| spoil_cpu(s, |c| c.merge = None), Code::Descriptor, "or `merge` is null"),
-    ];
-    for (spoil, code, words) in cases {
-        let mut spec = fake::dot_spec::<f32>();
-        spoil(&mut spec);
-        spec.kernel.n_stages = spec.kernel.n_stages.min(1) * spec.stages.len() as u32;
-        // SAFETY: counts and pointers are right, or the check must see that they are not.
-        check(unsafe { Kernel::from_raw(spec.leak()) }.unwrap_err(), *code, &[words]);
-    }
-    let mut spec = fake::dot_spec::<f32>();
-    (spec.kernel.n_temps, spec.kernel.n_outputs) = (1, 1);
-    spec.values.push(sys::tf_value { name: c"t".as_ptr(), axis: I, dim: 1, kind: 0 });
-    // SAFETY: as above.
-    let error = unsafe { Kernel::from_raw(spec.leak()) }.unwrap_err();
-    check(error, Code::Descriptor, &["no stage writes value 4"]);
-}
-
-fn spoil_cpu(spec: &mut Spec, spoil: fn(&mut sys::tf_cpu_stage)) {
-    // SAFETY: the stage's code was leaked by `Spec::stage`.
-    let mut code = unsafe { *spec.stages[0].cpu[0] };
-    spoil(&mut code);
-    spec.stages[0].cpu[0] = Box::leak(Box::new(code));
-}
-
-#[test]
-fn launch_facts_are_checked_where_there_is_an_image() {
-    type Spoil = (fn(&mut sys::tf_cuda_stage), &'static str);
-    let cases: &[Spoil] = &[
-        (|c| c.finish_entry = std::ptr::null(), "`finish_entry` is null"),
-        (|c| c.rows_entry = std::ptr::null(), "`rows_entry` must be there exactly if"),
-        (|c| c.rows_entry = c"".as_ptr(), "`rows_entry` is empty"),
-        (|c| c.threads = 0, "`threads` is 0"),
-        (|c| c.threads = 1025, "`threads` is 1025"),
-        (|c| c.rows_per_block = 0, "`rows_per_block` or `tile_cols` is 0"),
-        (|c| c.tile_cols = 0, "`rows_per_block` or `tile_cols` is 0"),
-    ];
-    for (spoil, words) in cases {
-        let mut spec = fake::dot_spec::<f32>();
-        spoil(&mut spec.stages[0].cuda);
-        // SAFETY: made by `fake`; without an image the launch facts are not read.
-        unsafe { Kernel::from_raw(spec.clone().leak()) }.unwrap();
-        (spec.kernel.image, spec.kernel.image_bytes) = (c"image".as_ptr().cast(), 5);
-        // SAFETY: as above.
-        let error = unsafe { Kernel::from_raw(spec.leak()) }.unwrap_err();
-        check(error, Code::Descriptor, &["dot: ", "stage 0", words]);
-    }
-}
-
-#[test]
-fn other_addresses_are_no_kernels() {
-    let null = std::ptr::null();
-    // SAFETY: null is allowed.
-    check(unsafe { Kernel::from_raw(null) }.unwrap_err(), Code::NotAKernel, &["is null"]);
-    let words = [0_u64; 32];
-    let odd = words.as_ptr().cast::<u8>().wrapping_add(4).cast();
-    // SAFETY: the bytes are readable, and are no descriptor.
-    check(unsafe { Kernel::from_raw(odd) }.unwrap_err(), Code::NotAKernel, &["multiple of 8"]);
-}
-
-#[test]
-fn keys_are_compared() {
-    let kernel = fake::dot::<f32>();
-    kernel.expect_key(&[7; 32]).unwrap();
-    let error = kernel.expect_key(&[8; 32]).unwrap_err();
-    check(error, Code::Key, &[&"07".repeat(32), &"08".repeat(32), "cargo xtask build-formulas"]);
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub const DESCRIPTOR: &[&str] = &["-x", "c", "-std=c11", "-O2", "-fPIC"];
 pub const IMAGE: &[&str] = &["-x", "assembler"];
 
 /// The assembler text that makes `<symbol>_image` and `<symbol>_image_end` of a CUDA image. The
-/// file goes by its bare name: the assembler runs in its folder, so the text is the same everywhere.
+/// file goes by its bare name: the assembler runs in its folder, so that the text is the same on
+/// every machine.
 pub fn image_text(symbol: &str, file: &str) -> String {
     format!(
         "\t.section .rodata\n\t.balign 64\n\

@@ -19,6 +19,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 /// Headers that emitted code includes, by file name.
 pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
+    ("cuda_reduce.cuh", include_str!("../include/cuda_reduce.cuh")),
     ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
     ("half.h", include_str!("../include/half.h")),
     ("kernel.h", include_str!("../include/kernel.h")),

@@ -9,11 +9,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use tilefold::Options;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::passes::vjp;
 use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::interpreted;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::problem::Problem;
 
@@ -184,6 +186,28 @@ fn fits(dtype: Dtype, ulps: f64, signed: bool, expected: f64, found: f64) -> boo
         return found == 0.0 && sign;
     }
     (found - expected).abs() <= ulps * (expected.abs() * epsilon).max(tiny)
+}
+
+#[test]
+fn the_interpreter_agrees_with_the_tables() {
+    let tables = tables();
+    let rows: Vec<(&Call, &[Row])> = tables.iter().map(|(c, rows)| (c, rows.as_slice())).collect();
+    let mut wrong = Vec::new();
+    for calls in rows.chunks(CALLS) {
+        let sheet = Sheet::new(calls.to_vec());
+        for &dtype in Dtype::ALL {
+            for level in native::levels() {
+                let run = |p| interpreted::run(p, dtype, &Options::new().level(level));
+                let [values, slopes] =
+                    [&sheet.values, &sheet.slopes].map(|p| run(p).expect("it runs"));
+                let found = sheet.check(dtype, &values, &slopes);
+                let who = format!("{level} {}", dtype.name());
+                wrong.extend(found.into_iter().map(|what| format!("{who}: {what}")));
+            }
+        }
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "{} results are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
-use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::emulated::Grid;
+use tilefold_tests::machines::Machines;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::problem::Problem;
 
@@ -185,15 +186,13 @@ fn same(expected: f64, found: f64, dtype: Dtype) -> bool {
 }
 
 struct Runners {
-    native: Native,
-    emulated: Emulated,
+    machines: Machines,
     wrong: Vec<String>,
 }
 
 impl Runners {
-    fn new(formulas: &[Formula]) -> Runners {
-        let native = Native::build(formulas, Dtype::ALL, &native::levels());
-        Runners { native, emulated: Emulated::build(formulas, Dtype::ALL), wrong: Vec::new() }
+    fn new(machines: Machines) -> Runners {
+        Runners { machines, wrong: Vec::new() }
     }
 
     /// Every row of one output has to be `expected`, by every executor.
@@ -202,14 +201,9 @@ impl Runners {
         let found = eval::evaluate(formula, *m, *n, inputs).expect("the arrays fit");
         self.compare("eval", problem, Dtype::F64, results, &found);
         for &dtype in Dtype::ALL {
-            for level in native::levels() {
-                let found = self.native.run(at, dtype, level, problem).expect("it runs");
-                self.compare(level.name(), problem, dtype, results, &found);
-            }
-            for splits in [1, 2] {
-                let grid = Grid { splits, seed: 0 };
-                let found = self.emulated.run(at, dtype, problem, grid).expect("it runs");
-                self.compare("cuda", problem, dtype, results, &found);
+            let grids = [1, 2].map(|splits| Grid { splits, seed: 0 });
+            for (who, found) in self.machines.answers(at, dtype, problem, &grids) {
+                self.compare(&who, problem, dtype, results, &found);
             }
         }
     }
@@ -245,12 +239,11 @@ impl Runners {
 
 /// The rows of the table, with and without columns around them that a mask leaves out; and masks
 /// that leave nothing.
-#[test]
-fn results_are_those_of_the_table() {
+fn check_table(make: fn(&[Formula]) -> Machines) {
     let ks = [0, 2, 3];
     let formulas: Vec<Formula> =
         ks.iter().flat_map(|&k| [false, true].map(|masked| formula(k, masked))).collect();
-    let mut runners = Runners::new(&formulas);
+    let mut runners = Runners::new(make(&formulas));
     for (at, k) in ks.into_iter().enumerate() {
         let (plain, masked) = (&formulas[2 * at], &formulas[2 * at + 1]);
         for &(reducer, _, columns, expected) in TABLE.iter().filter(|row| row.1 == k) {
@@ -275,6 +268,16 @@ fn results_are_those_of_the_table() {
         }
     }
     runners.finish();
+}
+
+#[test]
+fn results_are_those_of_the_table() {
+    check_table(Machines::compiled);
+}
+
+#[test]
+fn interpreted_results_are_those_of_the_table() {
+    check_table(Machines::interpreted);
 }
 
 /// Whether the value depends on the numbers of the rows, by itself or through the weights.

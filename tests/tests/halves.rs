@@ -9,6 +9,7 @@ use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Dtype, Formula, Kind, Storage};
 use tilefold_compiler::passes::vjp;
 use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::interpreted;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
@@ -121,6 +122,25 @@ fn kernels_of_halves_are_those_of_float32_rounded_once() {
                     assert!(same(&rounded(storage, formula, &wide), &found), "{}", what("cuda"));
                 }
                 near_the_evaluator(storage, &problem, &best);
+            }
+        }
+    }
+}
+
+#[test]
+fn interpreted_halves_are_float32_rounded_once() {
+    let mut rng = Rng::new(31);
+    for formula in formulas() {
+        for problem in problems(&formula, &mut rng) {
+            for &storage in HALVES {
+                let problem = problem.rounded(storage);
+                let run = |storage: Storage| {
+                    interpreted::run(&problem, storage, &Options::new()).expect("it runs")
+                };
+                let (wide, found) = (run(Storage::F32), run(storage));
+                let expected = rounded(storage, &formula, &wide);
+                assert!(same(&expected, &found), "{} {}", formula.name, storage.name());
+                near_the_evaluator(storage, &problem, &found);
             }
         }
     }

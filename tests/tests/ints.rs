@@ -3,13 +3,14 @@
 //! 64 bits, which float64 arrays cannot hold, against Rust's own integers.
 
 use ndarray::{Array1, Array2};
-use tilefold::{Call, Code, Options, Policy};
+use tilefold::{Call, Code, Interpreted, Operand, Options, OutputMut, Policy};
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind, verify};
 use tilefold_compiler::passes::{optimize, vjp};
 use tilefold_compiler::{emit, front};
 use tilefold_tests::compare;
-use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::emulated::Grid;
+use tilefold_tests::machines::Machines;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
@@ -113,16 +114,14 @@ fn problem(formula: &Formula, m: usize, n: usize, pool: &[f64], rng: &mut Rng) -
 
 struct Runners {
     formulas: Vec<Formula>,
-    native: Native,
-    emulated: Emulated,
+    machines: Machines,
 }
 
 impl Runners {
-    fn new(texts: &[&str]) -> Runners {
+    fn new(texts: &[&str], make: fn(&[Formula]) -> Machines) -> Runners {
         let formulas: Vec<Formula> = texts.iter().map(|text| formula(text)).collect();
-        let native = Native::build(&formulas, Dtype::ALL, &native::levels());
-        let emulated = Emulated::build(&formulas, Dtype::ALL);
-        Runners { formulas, native, emulated }
+        let machines = make(&formulas);
+        Runners { formulas, machines }
     }
 
     /// Every executor gives what the oracle gives, to the bit.
@@ -142,15 +141,10 @@ impl Runners {
                 Dtype::F64 => oracle::Precision::Double,
             };
             let expected = oracle::evaluate_in(precision, f, *m, *n, inputs);
-            for level in native::levels() {
-                let found = self.native.run(at, dtype, level, problem);
-                let who = format!("{level} {}", dtype.name());
-                same(f, &who, &expected, &found.unwrap_or_else(|e| panic!("{e}")));
-            }
             let grid = Grid { splits: 2, seed: 3 };
-            let found = self.emulated.run(at, dtype, problem, grid);
-            let who = format!("cuda {}", dtype.name());
-            same(f, &who, &expected, &found.unwrap_or_else(|e| panic!("{e}")));
+            for (who, found) in self.machines.answers(at, dtype, problem, &[grid]) {
+                same(f, &who, &expected, &found);
+            }
         }
     }
 }
@@ -163,7 +157,16 @@ fn same(f: &Formula, who: &str, expected: &[Matrix], found: &[Matrix]) {
 
 #[test]
 fn integers_are_exact_by_every_executor() {
-    let (runners, mut rng) = (Runners::new(ALL), Rng::new(11));
+    check_exact(Machines::compiled);
+}
+
+#[test]
+fn interpreted_integers_are_exact() {
+    check_exact(Machines::interpreted);
+}
+
+fn check_exact(make: fn(&[Formula]) -> Machines) {
+    let (runners, mut rng) = (Runners::new(ALL, make), Rng::new(11));
     // Sums of three stay exact in the oracle's float64.
     let exact = edges(f64::powi(2.0, 51));
     for at in 0..runners.formulas.len() {
@@ -219,9 +222,6 @@ where
     T: tilefold::Element + PartialOrd + std::fmt::Debug + std::ops::Add<Output = T>,
 {
     let w: Vec<T> = (0..b.len()).map(|j| real(1 << j)).collect();
-    let sum = |keep: &dyn Fn(i128) -> bool| {
-        (0..b.len()).filter(|&j| keep(i128::from(b[j]))).fold(real(0), |t, j| t + w[j])
-    };
     for level in native::levels() {
         let call = Call::new(native.kernel(0, dtype))
             .arg("a", a)
@@ -231,26 +231,61 @@ where
         let mut found = call.run().expect("it runs");
         let next = found.take::<i64>("next").expect("integers");
         let mut of = |name: &str| found.take::<T>(name).expect("reals").column(0).to_owned();
-        let names = ["lt", "eq", "near", "real", "pair", "sum"];
-        let columns: Vec<Array1<T>> = names.iter().map(|name| of(name)).collect();
-        for (i, &small) in a.iter().enumerate() {
-            let a = i128::from(small);
-            let largest = b.iter().map(|&b| real(a - i128::from(b)));
-            let expected = [
-                sum(&|b| a < b),
-                sum(&|b| a == b),
-                sum(&|b| a - b <= b + b),
-                real(a),
-                largest.reduce(|x, y| if x < y { y } else { x }).expect("there are columns"),
-                real(3 * a),
-            ];
-            for ((name, column), expected) in names.iter().zip(&columns).zip(expected) {
-                assert_eq!(column[i], expected, "{name} of {a} at {level}, {}", dtype.name());
-            }
-            // Written as int64 wraps.
-            let wrapped = small.wrapping_add(small).wrapping_sub(1);
-            assert_eq!(next[[i, 0]], wrapped, "next of {a} at {level}");
+        let columns = REALS.map(&mut of);
+        same_64(&format!("{level}"), (a, b), &w, &columns, &next, real);
+    }
+    let made = Interpreted::new(&formula(SIXTY_FOUR), dtype.into()).expect("a short formula");
+    let mut columns = REALS.map(|_| Array1::from_elem(a.len(), real(0)));
+    let mut next = Array2::from_elem((a.len(), 1), 0);
+    let [lt, eq, near, real_, pair, sum] = &mut columns;
+    let outputs: [OutputMut<'_>; 7] = [
+        lt.into(),
+        eq.into(),
+        near.into(),
+        (&mut next).into(),
+        real_.into(),
+        pair.into(),
+        sum.into(),
+    ];
+    let inputs = [Operand::from(a), Operand::from(b), Operand::from(w.as_slice())];
+    made.run(&inputs, outputs, None, &Options::new()).expect("it runs");
+    same_64("the interpreter", (a, b), &w, &columns, &next, real);
+}
+
+/// The outputs of [`SIXTY_FOUR`] that are reals.
+const REALS: [&str; 6] = ["lt", "eq", "near", "real", "pair", "sum"];
+
+/// Compares the outputs of [`SIXTY_FOUR`] with Rust's own integers.
+fn same_64<T>(
+    who: &str,
+    (a, b): (&[i64], &[i64]),
+    w: &[T],
+    columns: &[Array1<T>; 6],
+    next: &Array2<i64>,
+    real: fn(i128) -> T,
+) where
+    T: tilefold::Element + PartialOrd + std::fmt::Debug + std::ops::Add<Output = T>,
+{
+    let sum = |keep: &dyn Fn(i128) -> bool| {
+        (0..b.len()).filter(|&j| keep(i128::from(b[j]))).fold(real(0), |t, j| t + w[j])
+    };
+    for (i, &small) in a.iter().enumerate() {
+        let a = i128::from(small);
+        let largest = b.iter().map(|&b| real(a - i128::from(b)));
+        let expected = [
+            sum(&|b| a < b),
+            sum(&|b| a == b),
+            sum(&|b| a - b <= b + b),
+            real(a),
+            largest.reduce(|x, y| if x < y { y } else { x }).expect("there are columns"),
+            real(3 * a),
+        ];
+        for ((name, column), expected) in REALS.iter().zip(columns).zip(expected) {
+            assert_eq!(column[i], expected, "{name} of {a} by {who}, {}", T::DTYPE);
         }
+        // Written as int64 wraps.
+        let wrapped = small.wrapping_add(small).wrapping_sub(1);
+        assert_eq!(next[[i, 0]], wrapped, "next of {a} by {who}");
     }
 }
 

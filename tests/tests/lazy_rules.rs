@@ -100,7 +100,8 @@ fn the_first_mistake_is_carried_to_the_end_and_names_its_line() {
     assert_eq!(why.code(), Code::Expression);
     // As docs/lazytensor.md shows it.
     let expected = format!(
-        "error[T070]: sub at tests/tests/lazy_rules.rs:{line}:17: dimensions 2 and 3 do not match\n  \
+        "error[T070]: sub at tests/tests/lazy_rules.rs:{line}:17: dimensions 2 and 3 do not match\n\
+         \x20 \
          = help: operand 1 is a value a row of i, R^3, 4 rows of i\n  \
          = help: operand 2 is a value a row of j, R^2, 5 rows of j"
     );

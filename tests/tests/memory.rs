@@ -1,5 +1,5 @@
-//! What an evaluation takes besides its arrays: less than 64 MiB, however many rows there are. Alone
-//! in its process, as it reads the process's peak.
+//! What an evaluation takes besides its arrays: less than 64 MiB, however many rows there are.
+//! Alone in its process, as it reads the process's peak.
 #![cfg(target_os = "linux")]
 
 use std::fs;

@@ -1,14 +1,13 @@
 //! Every operation, on numbers of its domain and at the edges: the oracle against `ir::eval`, code
 //! compiled for every level of this CPU, and emulated CUDA code, in float32 and float64.
 
-use tilefold::Level;
-use tilefold_compiler::ir::Dtype;
 use tilefold_compiler::ir::eval::{self, Matrix};
+use tilefold_compiler::ir::{Dtype, Formula};
 use tilefold_compiler::ops::Op;
 use tilefold_tests::accuracy::{self, Bound, SEVERAL};
 use tilefold_tests::calls::{self, Call, EDGES, MILD_EDGES};
-use tilefold_tests::emulated::{Emulated, Grid};
-use tilefold_tests::native::{self, Native};
+use tilefold_tests::emulated::Grid;
+use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle::meaning;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
@@ -75,19 +74,16 @@ struct Wrong {
 struct Runners {
     form: Form,
     sheets: Vec<Sheet>,
-    native: Native,
-    emulated: Emulated,
+    machines: Machines,
     wrong: Vec<Wrong>,
 }
 
 impl Runners {
-    fn new(form: Form) -> Runners {
+    fn new(form: Form, make: fn(&[Formula]) -> Machines) -> Runners {
         let all: Vec<Call> = Op::ALL.iter().flat_map(|&op| calls::calls(op)).collect();
         let sheets = sheets(&all, form);
-        let formulas: Vec<_> = sheets.iter().map(|s| s.formula.clone()).collect();
-        let native = Native::build(&formulas, Dtype::ALL, &native::levels());
-        let emulated = Emulated::build(&formulas, Dtype::ALL);
-        Runners { form, sheets, native, emulated, wrong: Vec::new() }
+        let formulas: Vec<Formula> = sheets.iter().map(|s| s.formula.clone()).collect();
+        Runners { form, sheets, machines: make(&formulas), wrong: Vec::new() }
     }
 
     /// Compares every executor with the oracle, for those calls of sheet `at` that `which` picks.
@@ -105,13 +101,7 @@ impl Runners {
     }
 
     fn answers(&self, at: usize, dtype: Dtype, problem: &Problem) -> Vec<(String, Vec<Matrix>)> {
-        let on = |level: Level| {
-            let found = self.native.run(at, dtype, level, problem);
-            (format!("{level} {}", dtype.name()), found.unwrap_or_else(|e| panic!("{e}")))
-        };
-        let mut all: Vec<_> = native::levels().into_iter().map(on).collect();
-        let found = self.emulated.run(at, dtype, problem, Grid::default());
-        all.push((format!("cuda {}", dtype.name()), found.unwrap_or_else(|e| panic!("{e}"))));
+        let mut all = self.machines.answers(at, dtype, problem, &[Grid::default()]);
         if dtype == Dtype::F64 {
             let found = eval::evaluate(&problem.formula, problem.m, problem.n, &problem.inputs);
             all.push(("eval".into(), found.expect("the arrays fit")));
@@ -201,8 +191,8 @@ fn takes_mild_edges(call: &Call) -> bool {
 }
 
 /// The kernels are compiled once and run on everything.
-fn check(form: Form) {
-    let mut runners = Runners::new(form);
+fn check(form: Form, make: fn(&[Formula]) -> Machines) {
+    let mut runners = Runners::new(form, make);
     on_domains(&mut runners, 70);
     at_edges(&mut runners, EDGES, |call| takes_every_edge(form, call));
     at_edges(&mut runners, MILD_EDGES, takes_mild_edges);
@@ -213,10 +203,20 @@ fn check(form: Form) {
 
 #[test]
 fn rows_of_numbers() {
-    check(Form::Row);
+    check(Form::Row, Machines::compiled);
 }
 
 #[test]
 fn pairs_of_numbers() {
-    check(Form::Pair);
+    check(Form::Pair, Machines::compiled);
+}
+
+#[test]
+fn interpreted_rows() {
+    check(Form::Row, Machines::interpreted);
+}
+
+#[test]
+fn interpreted_pairs() {
+    check(Form::Pair, Machines::interpreted);
 }

@@ -93,7 +93,8 @@ fn formulas() -> Vec<Formula> {
     all
 }
 
-/// Small integers, weights above 0; with `edges`, a NaN in one row, an infinity in another and in one column.
+/// Small integers, weights above 0; with `edges`, a NaN in one row, an infinity in another and in
+/// one column.
 fn problem(formula: Formula, edges: bool) -> Problem {
     let mut rng = Rng::new(41);
     Problem::new(formula, ROWS, COLS, |input, entry| match (input, entry / 17) {

@@ -5,14 +5,13 @@
 use std::iter::Cycle;
 use std::slice;
 
-use tilefold::Level;
 use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction};
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
-use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::emulated::Grid;
 use tilefold_tests::folds;
-use tilefold_tests::native::{self, Native};
+use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
@@ -29,8 +28,7 @@ fn allowed(dtype: Dtype) -> f64 {
 }
 
 struct Runners {
-    native: Native,
-    emulated: Emulated,
+    machines: Machines,
     /// Every problem is launched in the next way.
     grids: Cycle<slice::Iter<'static, Grid>>,
     wrong: Vec<String>,
@@ -40,10 +38,8 @@ const GRIDS: &[Grid] =
     &[Grid { splits: 1, seed: 0 }, Grid { splits: 3, seed: 5 }, Grid { splits: 64, seed: 0 }];
 
 impl Runners {
-    fn new(formulas: &[Formula]) -> Runners {
-        let native = Native::build(formulas, Dtype::ALL, &native::levels());
-        let emulated = Emulated::build(formulas, Dtype::ALL);
-        Runners { native, emulated, grids: GRIDS.iter().cycle(), wrong: Vec::new() }
+    fn new(machines: Machines) -> Runners {
+        Runners { machines, grids: GRIDS.iter().cycle(), wrong: Vec::new() }
     }
 
     fn check(&mut self, at: usize, what: &str, problem: &Problem) {
@@ -53,29 +49,11 @@ impl Runners {
         self.compare(what, "eval", problem, 1e-13, &expected, &found);
         for &dtype in Dtype::ALL {
             let expected = oracle::evaluate_in(precision(dtype), formula, *m, *n, inputs);
-            for (who, found) in self.answers(at, dtype, problem) {
-                let who = format!("{who} {}", dtype.name());
+            let grid = *self.grids.next().expect("an endless list");
+            for (who, found) in self.machines.answers(at, dtype, problem, &[grid]) {
                 self.compare(what, &who, problem, allowed(dtype), &expected, &found);
             }
         }
-    }
-
-    fn answers(
-        &mut self,
-        at: usize,
-        dtype: Dtype,
-        problem: &Problem,
-    ) -> Vec<(String, Vec<Matrix>)> {
-        let on = |level: Level| {
-            let found = self.native.run(at, dtype, level, problem);
-            (level.name().into(), found.unwrap_or_else(|e| panic!("{e}")))
-        };
-        let mut all: Vec<(String, Vec<Matrix>)> = native::levels().into_iter().map(on).collect();
-        let grid = *self.grids.next().expect("an endless list");
-        let found = self.emulated.run(at, dtype, problem, grid);
-        let found = found.unwrap_or_else(|e| panic!("{}: {e}", problem.formula.name));
-        all.push((format!("cuda with {} splits", grid.splits), found));
-        all
     }
 
     fn compare(
@@ -108,9 +86,12 @@ fn precision(dtype: Dtype) -> oracle::Precision {
     }
 }
 
-fn on_tables(axis: Axis, counts: &[usize]) {
+/// Makes what computes.
+type Make = fn(&[Formula]) -> Machines;
+
+fn on_tables(make: Make, axis: Axis, counts: &[usize]) {
     let formulas = folds::formulas(axis);
-    let (mut runners, mut rng) = (Runners::new(&formulas), Rng::new(3));
+    let (mut runners, mut rng) = (Runners::new(make(&formulas)), Rng::new(3));
     for (at, formula) in formulas.iter().enumerate() {
         let least = formula.ids().filter_map(|id| least_rows(formula, id)).max().unwrap_or(0);
         for &count in counts.iter().filter(|&&count| count >= least) {
@@ -132,12 +113,12 @@ fn least_rows(formula: &Formula, id: tilefold_compiler::ir::ExprId) -> Option<us
 
 #[test]
 fn tables_over_j() {
-    on_tables(Axis::J, COUNTS);
+    on_tables(Machines::compiled, Axis::J, COUNTS);
 }
 
 #[test]
 fn tables_over_i() {
-    on_tables(Axis::I, &[5, 300]);
+    on_tables(Machines::compiled, Axis::I, &[5, 300]);
 }
 
 fn one(reducer: Reducer, k: usize) -> Formula {
@@ -153,9 +134,20 @@ fn one(reducer: Reducer, k: usize) -> Formula {
 }
 
 #[test]
+fn interpreted_tables() {
+    on_tables(Machines::interpreted, Axis::J, &[1, 7, 300]);
+    on_tables(Machines::interpreted, Axis::I, &[5]);
+}
+
+#[test]
 fn more_entries_than_a_tile_has_columns() {
+    many_entries(Machines::compiled);
+    many_entries(Machines::interpreted);
+}
+
+fn many_entries(make: Make) {
     let formulas = [one(Reducer::KMin, 150), one(Reducer::ArgKMin, 150)];
-    let (mut runners, mut rng) = (Runners::new(&formulas), Rng::new(4));
+    let (mut runners, mut rng) = (Runners::new(make(&formulas)), Rng::new(4));
     for (at, formula) in formulas.iter().enumerate() {
         for count in [150, 400] {
             for (what, columns) in folds::tables(count, &mut rng) {
@@ -169,9 +161,14 @@ fn more_entries_than_a_tile_has_columns() {
 
 #[test]
 fn no_columns_give_the_neutral_element_or_an_error() {
+    no_columns(Machines::compiled);
+    no_columns(Machines::interpreted);
+}
+
+fn no_columns(make: Make) {
     let takes_k = |r: &Reducer| if r.def().takes_k { 2 } else { 0 };
     let formulas: Vec<Formula> = Reducer::ALL.iter().map(|r| one(*r, takes_k(r))).collect();
-    let mut runners = Runners::new(&formulas);
+    let mut runners = Runners::new(make(&formulas));
     for (at, (formula, reducer)) in formulas.iter().zip(Reducer::ALL).enumerate() {
         let problem = Problem::new(formula.clone(), 3, 0, |_, _| 1.0);
         if (reducer.def().least_rows)(takes_k(reducer)) == 0 {
@@ -181,7 +178,7 @@ fn no_columns_give_the_neutral_element_or_an_error() {
         let name = reducer.def().name;
         let eval = eval::evaluate(formula, 3, 0, &problem.inputs);
         assert!(matches!(eval, Err(eval::EvalError::Rows(_))), "{name}: {eval:?}");
-        let run = runners.native.run(at, Dtype::F32, native::best(), &problem);
+        let run = runners.machines.run(at, Dtype::F32, &problem);
         let error = run.expect_err(name);
         assert!(error.to_string().contains("at least"), "{name}: {error}");
     }
@@ -190,8 +187,13 @@ fn no_columns_give_the_neutral_element_or_an_error() {
 
 #[test]
 fn no_rows_give_empty_results() {
+    no_rows(Machines::compiled);
+    no_rows(Machines::interpreted);
+}
+
+fn no_rows(make: Make) {
     let formulas = [one(Reducer::Sum, 0), one(Reducer::ArgMin, 0)];
-    let mut runners = Runners::new(&formulas);
+    let mut runners = Runners::new(make(&formulas));
     for (at, formula) in formulas.iter().enumerate() {
         let problem = Problem::new(formula.clone(), 0, 3, |_, _| 1.0);
         runners.check(at, "no rows", &problem);

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: speed and errors of the cases in benchmarks/, beside other libraries.
 //!
-//! In: which libraries. Out: a table and JSON. Every number comes from a run of this call: our cases
-//! in one process, each other library in one more, taking turns run by run.
+//! In: which libraries. Out: a table and JSON. Every number comes from a run of this call: our
+//! cases in one process, each other library in one more, taking turns run by run.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ pub mod declarations;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod fuzz;
 pub mod methods;
 pub mod test;
 pub mod tidy;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use xtask::{
-    bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, methods, test,
+    bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, fuzz, methods,
+    test,
 };
 
 /// Development tasks of tilefold.
@@ -27,6 +28,7 @@ enum Command {
     CudaCheck(cuda_check::Arguments),
     Book(book::Arguments),
     Methods(methods::Arguments),
+    Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::CudaCheck(arguments) => cuda_check::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

@@ -40,6 +40,10 @@ pub struct StageView {
     pub tile: usize,
     /// Columns that are summed plainly.
     pub block: usize,
+    /// Columns that are written out on CUDA.
+    pub cols: usize,
+    /// 1 if powers of two are watched, block by block, for those that are subnormal.
+    pub watched: usize,
     /// Threads of a block on CUDA.
     pub threads: usize,
     /// Scalars a launch.
@@ -56,6 +60,8 @@ pub struct StageView {
     pub state_bytes_f64: usize,
     /// Accumulators.
     pub states: Vec<StateView>,
+    /// Members of those that may refuse a block of columns.
+    pub checked: Vec<String>,
     /// Lines of the functions.
     pub launch: Vec<String>,
     /// See `launch`.
@@ -103,7 +109,10 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let places = Places::new(plan, stage);
     let choice = choose(plan, stage, target);
     let groups = places.accumulators();
-    let states = groups.iter().enumerate().map(|(n, g)| state(f, n, g)).collect();
+    let blocks = Blocks::new(f, &choice, target);
+    let lag = blocks.lag(f, groups);
+    let states: Vec<StateView> =
+        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
     let launch =
         pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
@@ -118,7 +127,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         Target::Cuda => Vec::new(),
     };
     let stream = body(Place::Pair).stream(&streams);
-    let pair = pair(f, &places, body(Place::Pair).reading(&streams));
+    let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
+    let watched = lag && pair.lines.iter().any(|line| line.contains("tf_exp2("));
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
@@ -135,6 +145,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         entry: if streams.is_empty() { "TF_CPU_STAGE" } else { "TF_CPU_PANEL_STAGE" },
         tile: choice.tile,
         block: choice.block,
+        cols: choice.cols,
+        watched: usize::from(watched),
         threads: choice.threads,
         param_words: Places::words(&places.launch),
         row_words: Places::words(&places.row),
@@ -142,6 +154,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         folds: stage.cols.is_some(),
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
+        checked: blocks.refusing(f, groups, watched),
         states,
         launch: launch.lines,
         row: row.lines,
@@ -233,14 +246,70 @@ fn pack(
     body.finish()
 }
 
+/// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks of
+/// columns out and sums are flushed once a block.
+#[derive(Clone, Copy)]
+struct Blocks {
+    any: bool,
+    /// Rows times columns of a block.
+    pairs: usize,
+}
+
+/// Most values of a block that a thread keeps in registers.
+const MAX_KEPT: usize = 64;
+
+/// Most components of an accumulator that are in registers for sure.
+const MAX_UNDONE: usize = 8;
+
+impl Blocks {
+    fn new(f: &Formula, choice: &Choice, target: Target) -> Blocks {
+        let any = target == Target::Cuda && choice.cols > 1 && f.acc == Accumulation::Blocked;
+        Blocks { any, pairs: choice.rows_wide * choice.cols }
+    }
+
+    /// Whether a search of E components keeps its values until the end of a block.
+    fn keep(self, f: &Formula, group: &[ExprId]) -> bool {
+        let r = reduction(f, group[0]);
+        let searches = matches!(
+            state_kind(f, group),
+            StateKind::ArgMin | StateKind::ArgMax | StateKind::KMin | StateKind::KMax
+        );
+        self.any && searches && r.mask.is_none() && self.pairs * f.dim(r.args[0]) <= MAX_KEPT
+    }
+
+    /// Whether shifted sums are compared with their shift once a block. What is refused is done
+    /// again, so that nothing of the stage may be in memory before its end.
+    fn lag(self, f: &Formula, groups: &[Vec<ExprId>]) -> bool {
+        let undone = |group: &Vec<ExprId>| match state_kind(f, group) {
+            StateKind::Sum | StateKind::Min | StateKind::Max | StateKind::ShiftedExp => {
+                let weights = weight(f, group).map_or(0, |w| f.dim(w));
+                weights + f.dim(reduction(f, group[0]).args[0]) <= MAX_UNDONE
+            }
+            _ => self.keep(f, group),
+        };
+        self.any && groups.iter().all(undone)
+    }
+
+    /// The members of the accumulators that may refuse a block.
+    fn refusing(self, f: &Formula, groups: &[Vec<ExprId>], watched: bool) -> Vec<String> {
+        if !self.lag(f, groups) {
+            return Vec::new();
+        }
+        let shifted = |n: &usize| state_kind(f, &groups[*n]) == StateKind::ShiftedExp;
+        let names = (0..groups.len()).filter(shifted).map(|n| format!("a{n}"));
+        names.chain(watched.then(|| "watch".into())).collect()
+    }
+}
+
 /// The C++ type of an accumulator shared by `group`.
-fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
+fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> StateView {
     let r = reduction(f, group[0]);
     let e = f.dim(r.args[0]);
     let weights = weight(f, group).map_or(0, |w| f.dim(w));
     let masked = r.mask.is_some();
     let each = f.acc == Accumulation::Each;
     let top = reads_top(f, group);
+    let kept = blocks.keep(f, group);
     let type_ = match state_kind(f, group) {
         StateKind::Sum => format!("tf_sum<{e}, R, {each}>"),
         StateKind::Mean => format!("tf_mean<{e}, R, {each}>"),
@@ -248,10 +317,15 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
         StateKind::Prod => format!("tf_prod<{e}, R, TILE>"),
         StateKind::Min => format!("tf_extremum<{e}, R, 1>"),
         StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
+        StateKind::ArgMin if kept => format!("tf_arg_block<{e}, R, 1, COLS>"),
+        StateKind::ArgMax if kept => format!("tf_arg_block<{e}, R, -1, COLS>"),
+        StateKind::KMin if kept => format!("tf_k_block<{e}, {}, R, 1, COLS>", r.k),
+        StateKind::KMax if kept => format!("tf_k_block<{e}, {}, R, -1, COLS>", r.k),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
         StateKind::KMax => format!("tf_kmin<{e}, {}, R, -1>", r.k),
+        StateKind::ShiftedExp if lag => format!("tf_exp_block<{weights}, R, {top}, COLS>"),
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
@@ -259,19 +333,21 @@ fn state(f: &Formula, n: usize, group: &[ExprId]) -> StateView {
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
-fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
+fn pair(f: &Formula, places: &Places, blocks: Blocks, mut body: Body<'_>) -> Text {
+    let lag = if blocks.lag(f, places.accumulators()) { ", y.slot" } else { "" };
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
         let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
+        let slot = if blocks.keep(f, group) { ", y.slot" } else { "" };
         match kind {
             StateKind::ShiftedExp => {
-                shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref());
+                shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref(), lag);
             }
             _ => {
                 body.each(r.args[0], |body, index, value| {
                     body.count(1.0);
-                    body.per_row(&add(kind, n, &index, &value, mask.as_deref()));
+                    body.per_row(&add(kind, n, &index, &value, mask.as_deref(), slot));
                 });
                 // These count the rows that take part, once for all components.
                 let state = match kind {
@@ -291,7 +367,14 @@ fn pair(f: &Formula, places: &Places, mut body: Body<'_>) -> Text {
 
 /// One component into one accumulator. Pairs that a mask leaves out contribute the neutral element
 /// where there is one, and are never candidates where row numbers are kept.
-fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>) -> String {
+fn add(
+    kind: StateKind,
+    n: usize,
+    index: &Index,
+    value: &str,
+    mask: Option<&str>,
+    slot: &str,
+) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
         None => value.to_string(),
@@ -307,9 +390,9 @@ fn add(kind: StateKind, n: usize, index: &Index, value: &str, mask: Option<&str>
         StateKind::Min => always(masked(f64::INFINITY)),
         StateKind::Max => always(masked(f64::NEG_INFINITY)),
         StateKind::Var | StateKind::Count => candidate(""),
-        StateKind::ArgMin | StateKind::ArgMax => candidate(", jj"),
+        StateKind::ArgMin | StateKind::ArgMax => candidate(&format!("{slot}, jj")),
         StateKind::KMin | StateKind::KMax => match mask {
-            None => format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}, tile + jj);"),
+            None => format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}{slot}, tile + jj);"),
             Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, tile + jj);"),
         },
         StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
@@ -322,6 +405,7 @@ fn shifted_exp(
     score: ExprId,
     weight: Option<ExprId>,
     mask: Option<&str>,
+    slot: &str,
 ) {
     let score = body.component(score, &Index::at(0));
     let score = match mask {
@@ -331,7 +415,7 @@ fn shifted_exp(
     let terms = body.bind(&score);
     let all = terms.trim_end_matches("[r]");
     body.count(12.0);
-    body.line(&format!("a.a{n}.terms(s.a{n}, g, {all});"));
+    body.line(&format!("a.a{n}.terms(s.a{n}, g, {all}{slot});"));
     let Some(weight) = weight else { return };
     body.each(weight, |body, index, value| {
         body.count(2.0);

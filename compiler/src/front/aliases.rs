@@ -18,7 +18,7 @@ pub fn aliases(list: &[&str]) -> Result<Vec<Variable>> {
         let Some(alias) = read(text) else {
             let message = format!("`{text}` is not a variable");
             return Diagnostic::global(code::VARIABLE, message)
-                .help("write `x = Vi(3)`, `y = Vj(3)`, `g = Pm(1)`, or `x = Vi(0, 3)` with a position")
+                .help("write `x = Vi(3)`, `y = Vj(3)`, `g = Pm(1)`, or `x = Vi(0, 3)`")
                 .fail();
         };
         let at = alias.position.unwrap_or(rank);

@@ -35,6 +35,8 @@ pub struct Choice {
     pub tile: usize,
     /// Columns that are summed plainly, before the block is added to a compensated sum.
     pub block: usize,
+    /// Columns whose pairs are written out, on CUDA; 0 on the CPU, whose loop has one.
+    pub cols: usize,
     /// Values of at most this many components are written out; longer ones are loops.
     pub unroll: usize,
     /// Threads a block, on CUDA.
@@ -63,6 +65,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 columns_narrow: 1,
                 tile: 256,
                 block,
+                cols: 0,
                 unroll: 8,
                 threads: 1,
             }
@@ -70,13 +73,26 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
         Target::Cuda => {
             let (row_words, col_words) = (Places::words(&places.row), Places::words(&places.col));
             // A thread has 255 registers; a row takes its words, its accumulators and temporaries.
-            let rows = match row_words + held + listed(&plan.formula, stage) {
-                0..=6 => 4,
-                7..=16 => 2,
+            // Eight rows share the reads of a column; sorted lists lie in memory, and their rows
+            // wait for each other.
+            let listed = listed(&plan.formula, stage);
+            let rows = match row_words + held {
+                0..=4 if listed == 0 => 8,
+                0..=8 if listed <= 16 => 4,
+                0..=16 if listed <= 16 => 2,
                 _ => 1,
             };
             let tile = shared_tile(col_words);
-            let block = block(plan.formula.acc, tile);
+            // What is written out has to stay in the first-level cache of instructions.
+            let cols = match rows * (row_words + col_words + held) {
+                _ if tile < 8 => 1,
+                0..=96 => 8,
+                _ => 4,
+            };
+            let block = match plan.formula.acc {
+                Accumulation::Blocked if cols > 1 => cols,
+                acc => block(acc, tile),
+            };
             Choice {
                 rows_wide: rows,
                 rows_narrow: rows,
@@ -85,6 +101,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 columns_narrow: 1,
                 tile,
                 block,
+                cols,
                 unroll: 12,
                 threads: 128,
             }
@@ -105,6 +122,7 @@ fn panel(plan: &Plan, held: usize) -> Choice {
         columns_narrow: 4,
         tile: 256,
         block: block(plan.formula.acc, 256),
+        cols: 0,
         unroll: 8,
         threads: 1,
     }

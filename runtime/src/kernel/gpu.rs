@@ -26,8 +26,8 @@ impl Kernel {
         if self.0.image.is_null() {
             return &[];
         }
-        // SAFETY: `from_raw` promises `image_bytes` bytes at `image`, for as long as the kernel is there; the check
-        // refuses lengths over `isize::MAX`.
+        // SAFETY: `from_raw` promises `image_bytes` bytes at `image`, as long as the kernel is
+        // there; the check refuses lengths over `isize::MAX`.
         unsafe { slice::from_raw_parts(self.0.image, self.0.image_bytes as usize) }
     }
 }

@@ -241,6 +241,9 @@ fn first_mistake<T: Element>(
 ) -> Result<(), Error> {
     match of.iter().find_map(|arg| arg.mistake()) {
         Some(error) => Err(error.clone()),
+        None if of.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) => {
+            Err(words::masked(name, at))
+        }
         None if of.iter().any(|arg| *arg.node.extent() != *arg.node.batch) => {
             Err(words::summed_gradient(name, at))
         }

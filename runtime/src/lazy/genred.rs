@@ -143,6 +143,9 @@ impl Genred {
             if let Some(error) = given.mistake() {
                 return Err(error.clone());
             }
+            if matches!(given.node.what, What::Masked(_)) {
+                return Err(words::masked("Genred", at));
+            }
             let found = given.node.facts;
             let fits = (found.dim, found.kind) == (declared.dim, declared.kind)
                 && Stratum::of(declared.axis).holds(found.stratum);

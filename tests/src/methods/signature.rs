@@ -29,7 +29,8 @@ pub fn uses(methods: &[Method]) -> String {
         false => format!("use crate::lazy::LazyTensor;\n{helpers}{apply}"),
     };
     format!(
-        "use std::panic::Location;\n\nuse tilefold_compiler::ops::Op;\n\nuse crate::Element;\n{lazy}"
+        "use std::panic::Location;\n\nuse tilefold_compiler::ops::Op;\n\nuse crate::Element;\n\
+         {lazy}"
     )
 }
 

@@ -115,7 +115,8 @@ pub const FUNCTIONS: &[Row] = rows! {
     "x.clamp(0, 1)", |x, _y| x.clamp(0, 1), |x, _| each(x, |a| a.clamp(0.0, 1.0));
     "(x - y).ifelse(x, y)", |x, y| (x - y).ifelse(x, y), |x, y| both(x, y, f64::max);
     "x.mod(0.5, 0.1)", |x, _y| x.modulo(0.5, 0.1), |x, _| apply("mod", &[x, &[0.5], &[0.1]], &[]);
-    "(x / 3).round(1)", |x, _y| (x / 3).round(1), |x, _| each(x, |a| (a / 3.0 * 10.0).round() / 10.0);
+    "(x / 3).round(1)", |x, _y| (x / 3).round(1),
+        |x, _| each(x, |a| (a / 3.0 * 10.0).round() / 10.0);
     "", |x, y| x.minimum(y), |x, y| both(x, y, f64::min);
     "", |x, y| x.maximum(y), |x, y| both(x, y, f64::max);
     "", |x, y| x.hypot(y), |x, y| both(x, y, f64::hypot);

@@ -1,0 +1,169 @@
+//! The program behind `cargo xtask fuzz`. In: what to do, as xtask passes it. Out: a line a target
+//! with executions a second, and a file for every finding, as small as it gets, with the command
+//! that replays it. It feeds the target in a process of its own, which may die.
+
+mod child;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tilefold_fuzz::{Finding, Limits, Session, TARGETS, Target, driver};
+
+use child::{Current, Ended};
+
+/// A target is given up after so many findings.
+const MOST_FINDINGS: usize = 5;
+/// Tries to make a finding smaller.
+const TRIES: usize = 400;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["run", seconds, seed, keep, targets @ ..] => run(seconds, seed, *keep == "keep", targets),
+        ["worker", target, seconds, seed, current, keep] => {
+            worker(target, seconds, seed, current, *keep == "keep")
+        }
+        ["replay", target, file] => replay(target, Path::new(file)),
+        _ => Err("usage: run SECONDS SEED keep|- [TARGET..] | replay TARGET FILE".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Result<T = ()> = std::result::Result<T, String>;
+
+fn number(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+fn named(name: &str) -> Result<&'static Target> {
+    let names: Vec<&str> = TARGETS.iter().map(|t| t.name).collect();
+    Target::named(name).ok_or_else(|| format!("no target `{name}`; there are {}", names.join(", ")))
+}
+
+fn limits() -> Limits {
+    Limits::new(true)
+}
+
+fn run(seconds: &str, seed: &str, keep: bool, targets: &[&str]) -> Result {
+    let (seconds, seed) = (number(seconds)?, number(seed)?);
+    let targets: Vec<&Target> = match targets {
+        [] => TARGETS.iter().collect(),
+        names => names.iter().map(|name| named(name)).collect::<Result<_>>()?,
+    };
+    let mut findings = 0;
+    for target in targets {
+        findings += one_target(target, seconds, seed, keep)?;
+    }
+    match findings {
+        0 => Ok(()),
+        1 => Err("1 finding".into()),
+        n => Err(format!("{n} findings")),
+    }
+}
+
+/// Runs one target for some seconds; the number of findings.
+fn one_target(target: &'static Target, seconds: u64, seed: u64, keep: bool) -> Result<usize> {
+    let folder = std::env::temp_dir().join(format!("tilefold-fuzz-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let current = folder.join(target.name);
+    let start = Instant::now();
+    let (mut runs, mut signatures, mut findings, mut kinds) = (0, 0, 0, Vec::new());
+    for seed in seed.. {
+        let left = Duration::from_secs(seconds).saturating_sub(start.elapsed());
+        if left.is_zero() || findings == MOST_FINDINGS {
+            break;
+        }
+        let ended = child::work(target, left, seed, &current, keep)?;
+        runs += ended.runs;
+        signatures = signatures.max(ended.signatures);
+        let Some(finding) = ended.finding else { break };
+        let kind: String = finding.what.chars().filter(|c| !c.is_ascii_digit()).take(120).collect();
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+            findings += 1;
+            report(target, seed, finding, &folder)?;
+        }
+    }
+    let time = start.elapsed().as_secs_f64();
+    println!(
+        "{:<10} {runs:>10} inputs in {time:>6.1} s, {:>8.0} a second, {signatures:>5} signatures, \
+         {findings} findings (seed {seed})",
+        target.name,
+        runs as f64 / time
+    );
+    let _ = fs::remove_dir_all(&folder);
+    Ok(findings)
+}
+
+/// Makes a finding small, writes it down and says how to see it again.
+fn report(target: &'static Target, seed: u64, finding: Finding, folder: &Path) -> Result {
+    let input = child::smallest(target, &finding.input, TRIES, &folder.join("smaller"))?;
+    let place = findings_folder();
+    fs::create_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
+    let path = place.join(format!("{}-{}", target.name, child::short_hash(&input)));
+    fs::write(&path, &input).map_err(|e| format!("{}: {e}", path.display()))?;
+    println!("FOUND by {} with seed {seed}: {}", target.name, finding.what.trim());
+    println!("  promise: {}", target.promise);
+    println!("  input:   {} bytes in {}", input.len(), path.display());
+    println!("  replay:  cargo xtask fuzz {} --replay {}", target.name, path.display());
+    Ok(())
+}
+
+/// Beside the profiles of cargo's target folder.
+fn findings_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).unwrap_or(Path::new(".")).join("fuzz-findings")
+}
+
+fn replay(target: &str, file: &Path) -> Result {
+    let target = named(target)?;
+    let input = fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    // Silences panics, whose message is shown below.
+    let _session = Session::new(target, 0, limits());
+    let found = child::on_small_stack(|| driver::once(target, &input, limits()));
+    match found {
+        Ok(_) => {
+            println!("{}: the promise holds: {}", file.display(), target.promise);
+            Ok(())
+        }
+        Err(finding) => Err(format!("{}: {}", file.display(), finding.what)),
+    }
+}
+
+/// Feeds a target until the time is up or something is found.
+fn worker(target: &str, seconds: &str, seed: &str, current: &str, keep: bool) -> Result {
+    let target = named(target)?;
+    let millis = number(seconds)?;
+    let seed = number(seed)?;
+    let mut current = Current::create(Path::new(current))?;
+    let ended = child::on_small_stack(move || -> Result<Ended> {
+        let mut session = Session::new(target, seed, limits());
+        let start = Instant::now();
+        let mut finding = None;
+        while finding.is_none() && start.elapsed() < Duration::from_millis(millis) {
+            for _ in 0..16 {
+                let input = session.next_input();
+                current.write(session.runs, &input)?;
+                finding = session.run(input).err();
+                if finding.is_some() {
+                    break;
+                }
+            }
+        }
+        if keep {
+            child::keep(target, &session.new)?;
+        }
+        Ok(Ended { runs: session.runs, signatures: session.signatures(), finding })
+    })?;
+    child::tell(&ended);
+    Ok(())
+}
