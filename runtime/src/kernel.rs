@@ -156,7 +156,7 @@ impl Kernel {
 
     /// The passes, in the order that they run in.
     pub fn stages(&self) -> impl ExactSizeIterator<Item = Stage<'_>> {
-        // SAFETY: `from_raw` promises `n_stages` stages at `stages`, as long as the kernel is there.
+        // SAFETY: `from_raw` promises `n_stages` stages at `stages`, while the kernel is there.
         let raw = unsafe { slice::from_raw_parts(self.0.stages, self.0.n_stages as usize) };
         raw.iter().map(move |raw| Stage { kernel: self, raw })
     }
