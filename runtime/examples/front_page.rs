@@ -48,7 +48,7 @@ fn check(x: &Array2<f32>, y: &Array2<f32>, a: &Array2<f32>, g: &Array2<f32>) {
 }
 
 fn main() -> Result<(), Error> {
-    run(20_000, 40_000)
+    run(15_000, 30_000)
 }
 
 #[test]

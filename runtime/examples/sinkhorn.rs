@@ -22,7 +22,7 @@ fn soft_minimum(
 }
 
 fn run(n: usize, rounds: usize) -> Result<(), Error> {
-    let epsilon = 0.01;
+    let epsilon = 0.05;
     let mut random = data::Random::new(5);
     // The second cloud is the first one, moved.
     let x = random.cube(n, 2);

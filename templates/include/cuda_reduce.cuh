@@ -122,9 +122,9 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
   }
 };
 
-/* Shifted sums whose shift is compared with the terms once a block. A block is summed with the shift
- * as it is, and refused if it comes to more than 2 a column; then, and where the shift is not set
- * yet, it is done column by column, which raises the shift. */
+/* Shifted sums whose shift is compared with the terms once a block. A block is summed with the
+ * shift as it is, and refused if it comes to more than 2 a column; then, and where the shift is not
+ * set yet, it is done column by column, which raises the shift. */
 template <int E, int R, bool TOP, int B> struct tf_exp_block : tf_shifted_exp<E, R, TOP, false> {
   typedef tf_shifted_exp<E, R, TOP, false> Plain;
   typedef typename Plain::State State;

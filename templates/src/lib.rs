@@ -10,6 +10,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     ("banner", include_str!("../shared/banner.hbs")),
     ("stage", include_str!("../shared/stage.hbs")),
     ("fold", include_str!("../shared/fold.hbs")),
+    ("stream", include_str!("../shared/stream.hbs")),
     ("kernel.cpp", include_str!("../cpu/kernel.cpp.hbs")),
     ("kernel.cu", include_str!("../cuda/kernel.cu.hbs")),
     ("kernel.c", include_str!("../abi/kernel.c.hbs")),

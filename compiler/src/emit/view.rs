@@ -246,8 +246,8 @@ fn pack(
     body.finish()
 }
 
-/// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks of
-/// columns out and sums are flushed once a block.
+/// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks
+/// of columns out and sums are flushed once a block.
 #[derive(Clone, Copy)]
 struct Blocks {
     any: bool,
