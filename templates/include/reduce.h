@@ -446,7 +446,7 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     parts.close(s.total);
   }
   /* exp(a - b) for a <= b, where both may be the neutral -TF_MAX. */
-  TF_FN double scale(T a, T b) { 
+  TF_FN double scale(T a, T b) {
     return a == b ? 1.0 : TF_EXPD(tf_shift_of(a) - tf_shift_of(b));
   }
   TF_FN void merge(State &s, const State &o) {
