@@ -300,3 +300,19 @@ fn a_reduction_is_a_value_again() {
     let mean = nearest.mean(Axis::I).eval().unwrap();
     close(mean.view(), array![[nearest.eval().unwrap().mean().unwrap()]].view());
 }
+
+#[test]
+fn a_gradient_by_what_is_not_there_is_an_error() {
+    let (x, y) = (grid(4, 3), grid(5, 3));
+    let (x_i, y_j): (Lazy, Lazy) = (LazyTensor::i(x.view()), LazyTensor::j(y.view()));
+    let k = x_i.sqdist(&y_j);
+    // The rows of the transposed matrix are those of y.
+    let rows = k.t().sum(Axis::J);
+    let error = rows.vjp(1.0, &x_i).eval().unwrap_err();
+    assert_eq!(error.code(), Code::Derivative);
+    assert!(error.to_string().contains("does not contain the variable"), "{error}");
+    let by_x = rows.vjp(1.0, &x_i.t()).eval().unwrap();
+    close(by_x.view(), k.sum(Axis::J).vjp(1.0, &x_i).eval().unwrap().view());
+    let other = LazyTensor::number(2.0);
+    assert_eq!(rows.jvp(&[(&other, &other)]).eval().unwrap_err().code(), Code::Derivative);
+}

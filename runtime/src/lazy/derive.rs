@@ -2,7 +2,9 @@
 //! expressions, which are differentiated symbolically when they are evaluated and may be
 //! differentiated again. It never differentiates by itself.
 
+use std::collections::HashSet;
 use std::panic::Location;
+use std::sync::Arc;
 
 use tilefold_compiler::ir::{Facts, Stratum};
 
@@ -41,7 +43,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
             let of = [self, &seed, variable];
             first_mistake("vjp", &of, at)?;
             alike("vjp", ("the seed", &seed), ("the value", self), at)?;
-            is_variable("vjp", variable, at)?;
+            is_variable("vjp", (self, variable), at)?;
             let batch = shared("vjp", &of, at)?.batch;
             derivative(DerivativeKind::Vjp, &of, variable.node.facts, variable, batch)
         };
@@ -147,7 +149,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let mut of = vec![self];
         for &(variable, direction) in directions {
             first_mistake(name, &[variable, direction], at)?;
-            is_variable(name, variable, at)?;
+            is_variable(name, (self, variable), at)?;
             alike(name, ("the direction", direction), ("the variable", variable), at)?;
             of.extend([variable, direction]);
         }
@@ -168,7 +170,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let made = || {
             let of: Vec<_> = [Some(self), seed, Some(variable)].into_iter().flatten().collect();
             first_mistake(name, &of, at)?;
-            is_variable(name, variable, at)?;
+            is_variable(name, (self, variable), at)?;
             if let Some(seed) = seed {
                 alike_in_dim(name, ("the seed", seed), ("the value", self), at)?;
             }
@@ -262,15 +264,28 @@ fn finished<T: Element>(
     }
 }
 
+/// Whether a value can be differentiated with respect to a tensor: it is an array or a number, and
+/// the value reads it. A derivative of zero for another array, say that of the matrix before it
+/// was transposed, would be a mistake in silence.
 fn is_variable<T: Element>(
     name: &str,
-    variable: &LazyTensor<'_, T>,
+    (value, variable): (&LazyTensor<'_, T>, &LazyTensor<'_, T>),
     at: &'static Location<'static>,
 ) -> Result<(), Error> {
-    match &variable.node.what {
-        What::Array(_) | What::Number(_) => Ok(()),
-        _ => Err(words::not_a_variable(name, variable, at)),
+    let leaf = &variable.node;
+    if !matches!(leaf.what, What::Array(_) | What::Number(_)) {
+        return Err(words::not_a_variable(name, variable, at));
     }
+    let (mut seen, mut todo) = (HashSet::new(), vec![value]);
+    while let Some(tensor) = todo.pop() {
+        if tensor.node.is_same_leaf(leaf) {
+            return Ok(());
+        }
+        if seen.insert(Arc::as_ptr(&tensor.node)) {
+            todo.extend(tensor.node.args());
+        }
+    }
+    Err(words::not_read(name, variable, at))
 }
 
 /// Whether a seed or a direction is like what it belongs to.

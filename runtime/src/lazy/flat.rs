@@ -126,12 +126,10 @@ impl<'e, 'a, T: Element> Flat<'e, 'a, T> {
 
     /// The node of an array that was met before: one array is one input.
     fn same_array(&self, node: &Node<'a, T>) -> Option<u32> {
-        let What::Array(leaf) = &node.what else { return None };
-        let same = |other: &&Node<'a, T>| match &other.what {
-            What::Array(known) => known.is_same(leaf) && other.facts == node.facts,
-            _ => false,
-        };
-        self.nodes.iter().position(same).map(|n| n as u32)
+        if !matches!(node.what, What::Array(_)) {
+            return None;
+        }
+        self.nodes.iter().position(|other| other.is_same_leaf(node)).map(|n| n as u32)
     }
 
     /// Adds a node to the structure; its operands begin at `first`.

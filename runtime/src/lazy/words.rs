@@ -144,6 +144,20 @@ pub(super) fn not_a_variable<T: Element>(
         .help("differentiate with respect to a LazyTensor that was made from an array or a number")
 }
 
+pub(super) fn not_read<T: Element>(
+    what: &str,
+    variable: &LazyTensor<'_, T>,
+    place: Place,
+) -> Error {
+    let message = format!(
+        "{what} at {}: the value does not contain the variable, {}",
+        at(place),
+        described(variable)
+    );
+    Error::new(Code::Derivative, message)
+        .help("differentiate with respect to an array of the expression; `t` exchanges i and j")
+}
+
 pub(super) fn unlike<T: Element>(
     what: &str,
     (first, left): (&str, &LazyTensor<'_, T>),
