@@ -9,6 +9,7 @@ use tilefold_compiler::ops::Op;
 
 use super::folds::{Folding, Tile};
 use super::ints;
+use super::lanes::{self, Three, column, each, each2, each3};
 use super::math::Float;
 use super::program::{Binary, Code, Eval, Fold, Instr, LANES, Operand, Term, Ternary, Unary};
 
@@ -143,14 +144,10 @@ pub(super) fn run<T: Float, const FMA: bool>(code: &Code<T>, m: &mut Machine<'_,
             }
             Instr::Chain(term, out, terms) => {
                 let (out, _) = split(m.registers, *out, m.stride);
+                let (packs, cols) = (&m.packs, m.cols);
                 match term {
-                    Term::Product => {
-                        chain(out, terms, &m.packs, m.cols, |a, b, sum| a.mul_add::<FMA>(b, sum))
-                    }
-                    Term::Square => chain(out, terms, &m.packs, m.cols, |a, b, sum| {
-                        let total = a + b;
-                        total.mul_add::<FMA>(total, sum)
-                    }),
+                    Term::Product => chain::<T, FMA, lanes::MulAdd>(out, terms, packs, cols),
+                    Term::Square => chain::<T, FMA, lanes::SquareAdd>(out, terms, packs, cols),
                 }
             }
             Instr::Fold(Fold::Exps { acc, out, score }) => {
@@ -180,169 +177,70 @@ pub(super) fn run<T: Float, const FMA: bool>(code: &Code<T>, m: &mut Machine<'_,
     }
 }
 
-/// The lanes of one column of a register.
-#[inline(always)]
-fn column<T: Float>(out: &mut [T], col: usize) -> &mut [T; LANES] {
-    chunk_mut(out, col * LANES)
-}
-
-#[inline(always)]
-fn put<T: Float>(out: &mut [T; LANES], f: impl Fn(usize) -> T) {
-    for at in (0..LANES).step_by(GROUP) {
-        let mut group = [T::ZERO; GROUP];
-        for (l, x) in group.iter_mut().enumerate() {
-            *x = f(at + l);
-        }
-        *chunk_mut(out, at) = group;
-    }
-}
-
-#[inline(always)]
-fn each<T: Float>(out: &mut [T], a: Arg<T>, cols: usize, f: impl Fn(T) -> T) {
-    match a {
-        Arg::Lanes(a, step) => {
-            for c in 0..cols {
-                let x: &[T; LANES] = chunk(a, c * step);
-                put(column(out, c), |l| f(x[l]));
-            }
-        }
-        Arg::Number(a, step) => {
-            for c in 0..cols {
-                column(out, c).fill(f(a[c * step]));
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn each2<T: Float>(out: &mut [T], a: Arg<T>, b: Arg<T>, cols: usize, f: impl Fn(T, T) -> T) {
-    match (a, b) {
-        (Arg::Lanes(a, of_a), Arg::Lanes(b, of_b)) => {
-            for c in 0..cols {
-                let (x, y): (&[T; LANES], &[T; LANES]) = (chunk(a, c * of_a), chunk(b, c * of_b));
-                put(column(out, c), |l| f(x[l], y[l]));
-            }
-        }
-        (Arg::Lanes(a, of_a), Arg::Number(b, of_b)) => {
-            for c in 0..cols {
-                let (x, y): (&[T; LANES], T) = (chunk(a, c * of_a), b[c * of_b]);
-                put(column(out, c), |l| f(x[l], y));
-            }
-        }
-        (Arg::Number(a, of_a), Arg::Lanes(b, of_b)) => {
-            for c in 0..cols {
-                let (x, y): (T, &[T; LANES]) = (a[c * of_a], chunk(b, c * of_b));
-                put(column(out, c), |l| f(x, y[l]));
-            }
-        }
-        (Arg::Number(a, of_a), Arg::Number(b, of_b)) => {
-            for c in 0..cols {
-                column(out, c).fill(f(a[c * of_a], b[c * of_b]));
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn each3<T: Float>(out: &mut [T], [a, b, c]: [Arg<T>; 3], cols: usize, f: impl Fn(T, T, T) -> T) {
-    let [mut x, mut y, mut z] = [[T::ZERO; LANES]; 3];
-    for col in 0..cols {
-        let (x, y) = (a.lanes(col, &mut x), b.lanes(col, &mut y));
-        let z = c.lanes(col, &mut z);
-        put(column(out, col), |l| f(x[l], y[l], z[l]));
-    }
-}
-
 #[inline(always)]
 fn unary<T: Float, const FMA: bool>(op: Unary, out: &mut [T], a: Arg<T>, cols: usize) {
     match op {
-        Unary::Copy => each(out, a, cols, |x| x),
-        Unary::Neg => each(out, a, cols, |x| -x),
-        Unary::Inv => each(out, a, cols, |x| T::ONE / x),
-        Unary::Square => each(out, a, cols, |x| x * x),
-        Unary::Abs => each(out, a, cols, T::abs),
-        Unary::Sign => each(out, a, cols, |x| {
-            let sign = if x < T::ZERO { -T::ONE } else { x * T::ZERO };
-            if x > T::ZERO { T::ONE } else { sign }
-        }),
-        Unary::Step => each(out, a, cols, |x| {
-            let step = if x >= T::ZERO { T::ONE } else { x };
-            if x < T::ZERO { T::ZERO } else { step }
-        }),
-        Unary::Relu => each(out, a, cols, |x| if x < T::ZERO { T::ZERO } else { x }),
-        Unary::Floor => each(out, a, cols, T::floor),
-        Unary::Trunc => each(out, a, cols, T::trunc),
-        Unary::Ceil => each(out, a, cols, T::ceil),
-        Unary::Sqrt => each(out, a, cols, T::sqrt),
-        Unary::Rsqrt => {
-            each(out, a, cols, |x| if x == T::ZERO { T::ZERO } else { T::ONE / x.sqrt() })
-        }
-        Unary::Exp => each(out, a, cols, T::exp::<FMA>),
-        Unary::Exp2 => each(out, a, cols, T::exp2::<FMA>),
-        Unary::Log => each(out, a, cols, T::log::<FMA>),
-        Unary::XLogX => {
-            each(out, a, cols, |x| if x == T::ZERO { T::ZERO } else { x * x.log::<FMA>() })
-        }
+        Unary::Copy => each::<T, FMA, lanes::Copied>(out, a, cols),
+        Unary::Neg => each::<T, FMA, lanes::Neg>(out, a, cols),
+        Unary::Inv => each::<T, FMA, lanes::Inv>(out, a, cols),
+        Unary::Square => each::<T, FMA, lanes::Square>(out, a, cols),
+        Unary::Abs => each::<T, FMA, lanes::Abs>(out, a, cols),
+        Unary::Sign => each::<T, FMA, lanes::Sign>(out, a, cols),
+        Unary::Step => each::<T, FMA, lanes::Step>(out, a, cols),
+        Unary::Relu => each::<T, FMA, lanes::Relu>(out, a, cols),
+        Unary::Floor => each::<T, FMA, lanes::Floor>(out, a, cols),
+        Unary::Trunc => each::<T, FMA, lanes::Trunc>(out, a, cols),
+        Unary::Ceil => each::<T, FMA, lanes::Ceil>(out, a, cols),
+        Unary::Sqrt => each::<T, FMA, lanes::Sqrt>(out, a, cols),
+        Unary::Rsqrt => each::<T, FMA, lanes::Rsqrt>(out, a, cols),
+        Unary::Exp => each::<T, FMA, lanes::Exp>(out, a, cols),
+        Unary::Exp2 => each::<T, FMA, lanes::Exp2>(out, a, cols),
+        Unary::Log => each::<T, FMA, lanes::Log>(out, a, cols),
+        Unary::XLogX => each::<T, FMA, lanes::XLogX>(out, a, cols),
     }
 }
 
 #[inline(always)]
 fn binary<T: Float, const FMA: bool>(op: Binary, out: &mut [T], a: Arg<T>, b: Arg<T>, cols: usize) {
     match op {
-        Binary::Add => each2(out, a, b, cols, |x, y| x + y),
-        Binary::Sub => each2(out, a, b, cols, |x, y| x - y),
-        Binary::Mul => each2(out, a, b, cols, |x, y| x * y),
-        Binary::Div => each2(out, a, b, cols, |x, y| x / y),
-        Binary::Min => each2(out, a, b, cols, |x, y| {
-            let less = if x < y { x } else { y };
-            if x.is_nan() { x } else { less }
-        }),
-        Binary::Max => each2(out, a, b, cols, |x, y| {
-            let more = if x > y { x } else { y };
-            if x.is_nan() { x } else { more }
-        }),
-        Binary::Eq => each2(out, a, b, cols, |x, y| T::truth(x == y)),
-        Binary::Ne => each2(out, a, b, cols, |x, y| T::truth(x != y)),
-        Binary::Lt => each2(out, a, b, cols, |x, y| T::truth(x < y)),
-        Binary::Le => each2(out, a, b, cols, |x, y| T::truth(x <= y)),
-        Binary::And => each2(out, a, b, cols, |x, y| T::truth((x != T::ZERO) & (y != T::ZERO))),
-        Binary::Or => each2(out, a, b, cols, |x, y| T::truth((x != T::ZERO) | (y != T::ZERO))),
-        Binary::OneHot => {
-            let half = T::from_f64(0.5);
-            each2(out, a, b, cols, |x, k| T::truth(k == (x + half).trunc()));
-        }
-        Binary::EqOrNan => each2(out, a, b, cols, |x, y| T::truth((x == y) | x.is_nan())),
-        Binary::ScaledExp2 => each2(out, a, b, cols, |x, y| (x * y).exp2::<FMA>()),
+        Binary::Add => each2::<T, FMA, lanes::Add>(out, a, b, cols),
+        Binary::Sub => each2::<T, FMA, lanes::Sub>(out, a, b, cols),
+        Binary::Mul => each2::<T, FMA, lanes::Mul>(out, a, b, cols),
+        Binary::Div => each2::<T, FMA, lanes::Div>(out, a, b, cols),
+        Binary::Min => each2::<T, FMA, lanes::Min>(out, a, b, cols),
+        Binary::Max => each2::<T, FMA, lanes::Max>(out, a, b, cols),
+        Binary::Eq => each2::<T, FMA, lanes::Eq>(out, a, b, cols),
+        Binary::Ne => each2::<T, FMA, lanes::Ne>(out, a, b, cols),
+        Binary::Lt => each2::<T, FMA, lanes::Lt>(out, a, b, cols),
+        Binary::Le => each2::<T, FMA, lanes::Le>(out, a, b, cols),
+        Binary::And => each2::<T, FMA, lanes::And>(out, a, b, cols),
+        Binary::Or => each2::<T, FMA, lanes::Or>(out, a, b, cols),
+        Binary::OneHot => each2::<T, FMA, lanes::OneHot>(out, a, b, cols),
+        Binary::EqOrNan => each2::<T, FMA, lanes::EqOrNan>(out, a, b, cols),
+        Binary::ScaledExp2 => each2::<T, FMA, lanes::ScaledExp2>(out, a, b, cols),
     }
 }
 
 #[inline(always)]
 fn ternary<T: Float, const FMA: bool>(op: Ternary, out: &mut [T], args: [Arg<T>; 3], cols: usize) {
     match op {
-        Ternary::MulAdd => each3(out, args, cols, |x, y, z| x.mul_add::<FMA>(y, z)),
-        Ternary::SquareAdd => each3(out, args, cols, |x, y, z| {
-            let total = x + y;
-            total.mul_add::<FMA>(total, z)
-        }),
-        Ternary::Where => each3(out, args, cols, |c, x, y| if c != T::ZERO { x } else { y }),
-        Ternary::IfElse => each3(out, args, cols, |c, x, y| if c >= T::ZERO { x } else { y }),
-        Ternary::Clamp => each3(out, args, cols, |x, low, high| {
-            let most = if x > high { high } else { x };
-            if x < low { low } else { most }
-        }),
-        Ternary::Mod => each3(out, args, cols, |x, m, d| x - m * ((x - d) / m).floor()),
+        Ternary::MulAdd => each3::<T, FMA, lanes::MulAdd>(out, args, cols),
+        Ternary::SquareAdd => each3::<T, FMA, lanes::SquareAdd>(out, args, cols),
+        Ternary::Where => each3::<T, FMA, lanes::Where>(out, args, cols),
+        Ternary::IfElse => each3::<T, FMA, lanes::IfElse>(out, args, cols),
+        Ternary::Clamp => each3::<T, FMA, lanes::Clamp>(out, args, cols),
+        Ternary::Mod => each3::<T, FMA, lanes::Mod>(out, args, cols),
     }
 }
 
 /// A sum of terms over packed operands. Terms of a row and a column, the usual ones, are taken
 /// four at a time.
 #[inline(always)]
-fn chain<T: Float>(
+fn chain<T: Float, const FMA: bool, F: Three>(
     out: &mut [T],
     terms: &[[Operand<T>; 2]],
     packs: &Packs<'_, T>,
     cols: usize,
-    term: impl Fn(T, T, T) -> T + Copy,
 ) {
     for c in 0..cols {
         column(out, c).fill(T::ZERO);
@@ -350,11 +248,13 @@ fn chain<T: Float>(
     let mut rest = terms;
     while !rest.is_empty() {
         let done = match rest {
-            [a, b, c, d, ..] if links(&[a, b, c, d]) => link(out, [a, b, c, d], packs, cols, term),
-            [a, b, c] if links(&[a, b, c]) => link(out, [a, b, c], packs, cols, term),
-            [a, b, ..] if links(&[a, b]) => link(out, [a, b], packs, cols, term),
-            [a, ..] if links(&[a]) => link(out, [a], packs, cols, term),
-            [a, ..] => loose(out, a, packs, cols, term),
+            [a, b, c, d, ..] if links(&[a, b, c, d]) => {
+                link::<T, FMA, F, _>(out, [a, b, c, d], packs, cols)
+            }
+            [a, b, c] if links(&[a, b, c]) => link::<T, FMA, F, _>(out, [a, b, c], packs, cols),
+            [a, b, ..] if links(&[a, b]) => link::<T, FMA, F, _>(out, [a, b], packs, cols),
+            [a, ..] if links(&[a]) => link::<T, FMA, F, _>(out, [a], packs, cols),
+            [a, ..] => loose::<T, FMA, F>(out, a, packs, cols),
             [] => 1,
         };
         rest = &rest[done..];
@@ -369,12 +269,11 @@ fn links<T>(terms: &[&[Operand<T>; 2]]) -> bool {
 
 /// Adds N terms of rows and columns; gives N.
 #[inline(always)]
-fn link<T: Float, const N: usize>(
+fn link<T: Float, const FMA: bool, F: Three, const N: usize>(
     out: &mut [T],
     terms: [&[Operand<T>; 2]; N],
     packs: &Packs<'_, T>,
     cols: usize,
-    term: impl Fn(T, T, T) -> T,
 ) -> usize {
     let rows: [&[T; LANES]; N] = terms.map(|term| match term[0] {
         Operand::Row(word) => chunk(packs.rows, word as usize * LANES),
@@ -391,7 +290,7 @@ fn link<T: Float, const N: usize>(
             let mut sum: [T; GROUP] = *chunk(&*out, at);
             for n in 0..N {
                 for (l, sum) in sum.iter_mut().enumerate() {
-                    *sum = term(rows[n][at + l], numbers[n], *sum);
+                    *sum = F::of::<T, FMA>(rows[n][at + l], numbers[n], *sum);
                 }
             }
             *chunk_mut(out, at) = sum;
@@ -402,12 +301,11 @@ fn link<T: Float, const N: usize>(
 
 /// Adds one term of any operands; gives 1.
 #[inline(always)]
-fn loose<T: Float>(
+fn loose<T: Float, const FMA: bool, F: Three>(
     out: &mut [T],
     [a, b]: &[Operand<T>; 2],
     packs: &Packs<'_, T>,
     cols: usize,
-    term: impl Fn(T, T, T) -> T,
 ) -> usize {
     let none = Others { before: &[], after: &[], stride: 0 };
     let (a, b) = (none.arg(packs, a), none.arg(packs, b));
@@ -416,7 +314,7 @@ fn loose<T: Float>(
         let (x, y) = (a.lanes(c, &mut x), b.lanes(c, &mut y));
         let out = column(out, c);
         for l in 0..LANES {
-            out[l] = term(x[l], y[l], out[l]);
+            out[l] = F::of::<T, FMA>(x[l], y[l], out[l]);
         }
     }
     1

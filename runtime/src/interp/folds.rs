@@ -1,10 +1,13 @@
 //! Reductions at work. Goes in: tiles of numbers. Comes out: what they add to the scratch and the
 //! states of accumulators. Inner loops are as in `exec`.
 
+use std::ops::Range;
+
 use tilefold_compiler::ir::Accumulation;
 
 use super::acc::{Acc, flush};
 use super::exec::{Arg, GROUP, Others, Packs, chunk, chunk_mut};
+use super::lanes::{ExpOfGap, both};
 use super::math::Float;
 use super::moments;
 use super::program::{Fold, LANES};
@@ -90,9 +93,9 @@ impl<T: Float> Folding<'_, T> {
                 let rows = [0, 1, 2].map(|n| (n * acc.parts + part) * LANES);
                 let mask = mask.as_ref().map(arg);
                 if acc.is_least() {
-                    arg_extremum(own, rows, arg(x), mask, (past, cols), T::before);
+                    arg_extremum::<T, true>(own, rows, arg(x), mask, (past, cols));
                 } else {
-                    arg_extremum(own, rows, arg(x), mask, (past, cols), T::above);
+                    arg_extremum::<T, false>(own, rows, arg(x), mask, (past, cols));
                 }
             }
             Fold::KExtrema { acc, part, x, mask } => {
@@ -205,14 +208,7 @@ impl<T: Float> Folding<'_, T> {
         }
         for c in 0..cols {
             let q = score.lanes(c, &mut held);
-            let out: &mut [T; LANES] = chunk_mut(out, c * LANES);
-            for l in (0..LANES).step_by(GROUP) {
-                let mut group = [T::ZERO; GROUP];
-                for (n, x) in group.iter_mut().enumerate() {
-                    *x = (q[l + n] - shift[l + n]).exp::<FMA>();
-                }
-                *chunk_mut(out, l) = group;
-            }
+            both::<T, FMA, ExpOfGap>(chunk_mut(out, c * LANES), q, &shift);
         }
         self.sum::<FMA>(at, 0, Arg::Lanes(out, LANES), None, cols);
     }
@@ -240,58 +236,54 @@ impl<T: Float> Folding<'_, T> {
     }
 }
 
-/// Adds terms of some columns to the part of a sum.
+/// Adds terms of some columns to the part of a sum. A group of lanes stays in registers.
 #[inline(always)]
 fn terms<T: Float, const FMA: bool>(
     part: &mut [T; LANES],
     x: Arg<'_, T>,
     by: Option<Arg<'_, T>>,
-    cols: std::ops::Range<usize>,
-) {
-    match (x, by) {
-        (Arg::Lanes(x, step), None) => groups(part, cols, |c, at, sum| {
-            let x: &[T; GROUP] = chunk(x, c * step + at);
-            for l in 0..GROUP {
-                sum[l] = sum[l] + x[l];
-            }
-        }),
-        (Arg::Lanes(x, of_x), Some(Arg::Number(y, of_y)))
-        | (Arg::Number(y, of_y), Some(Arg::Lanes(x, of_x))) => groups(part, cols, |c, at, sum| {
-            let (x, y): (&[T; GROUP], T) = (chunk(x, c * of_x + at), y[c * of_y]);
-            for l in 0..GROUP {
-                sum[l] = x[l].mul_add::<FMA>(y, sum[l]);
-            }
-        }),
-        (Arg::Lanes(x, of_x), Some(Arg::Lanes(y, of_y))) => groups(part, cols, |c, at, sum| {
-            let x: &[T; GROUP] = chunk(x, c * of_x + at);
-            let y: &[T; GROUP] = chunk(y, c * of_y + at);
-            for l in 0..GROUP {
-                sum[l] = x[l].mul_add::<FMA>(y[l], sum[l]);
-            }
-        }),
-        (Arg::Number(x, of_x), by) => groups(part, cols, |c, _, sum| {
-            let by = match by {
-                Some(Arg::Number(y, of_y)) => y[c * of_y],
-                _ => T::ONE,
-            };
-            for sum in sum {
-                *sum = x[c * of_x].mul_add::<FMA>(by, *sum);
-            }
-        }),
-    }
-}
-
-/// Calls `add` for every column and group of lanes; a group stays in registers.
-#[inline(always)]
-fn groups<T: Float>(
-    part: &mut [T; LANES],
-    cols: std::ops::Range<usize>,
-    add: impl Fn(usize, usize, &mut [T; GROUP]),
+    cols: Range<usize>,
 ) {
     for at in (0..LANES).step_by(GROUP) {
         let mut sum: [T; GROUP] = *chunk(&*part, at);
-        for c in cols.clone() {
-            add(c, at, &mut sum);
+        match (x, by) {
+            (Arg::Lanes(x, step), None) => {
+                for c in cols.clone() {
+                    let x: &[T; GROUP] = chunk(x, c * step + at);
+                    for l in 0..GROUP {
+                        sum[l] = sum[l] + x[l];
+                    }
+                }
+            }
+            (Arg::Lanes(x, of_x), Some(Arg::Number(y, of_y)))
+            | (Arg::Number(y, of_y), Some(Arg::Lanes(x, of_x))) => {
+                for c in cols.clone() {
+                    let (x, y): (&[T; GROUP], T) = (chunk(x, c * of_x + at), y[c * of_y]);
+                    for l in 0..GROUP {
+                        sum[l] = x[l].mul_add::<FMA>(y, sum[l]);
+                    }
+                }
+            }
+            (Arg::Lanes(x, of_x), Some(Arg::Lanes(y, of_y))) => {
+                for c in cols.clone() {
+                    let x: &[T; GROUP] = chunk(x, c * of_x + at);
+                    let y: &[T; GROUP] = chunk(y, c * of_y + at);
+                    for l in 0..GROUP {
+                        sum[l] = x[l].mul_add::<FMA>(y[l], sum[l]);
+                    }
+                }
+            }
+            (Arg::Number(x, of_x), by) => {
+                for c in cols.clone() {
+                    let by = match by {
+                        Some(Arg::Number(y, of_y)) => y[c * of_y],
+                        _ => T::ONE,
+                    };
+                    for sum in &mut sum {
+                        *sum = x[c * of_x].mul_add::<FMA>(by, *sum);
+                    }
+                }
+            }
         }
         *chunk_mut(part, at) = sum;
     }
@@ -324,15 +316,20 @@ fn extremum<T: Float>(least: bool, best: &mut [T; LANES], x: Arg<'_, T>, cols: u
     }
 }
 
+/// Whether one value comes before another.
+#[inline(always)]
+fn first<T: Float, const LEAST: bool>(a: T, b: T) -> bool {
+    if LEAST { a.before(b) } else { a.above(b) }
+}
+
 /// `rows` are where the value, its column and whether there is none yet lie in `own`.
 #[inline(always)]
-fn arg_extremum<T: Float>(
+fn arg_extremum<T: Float, const LEAST: bool>(
     own: &mut [T],
     rows: [usize; 3],
     x: Arg<'_, T>,
     mask: Option<Arg<'_, T>>,
     (past, cols): (usize, usize),
-    comes_first: impl Fn(T, T) -> bool,
 ) {
     let [mut best, mut at, mut none]: [[T; LANES]; 3] = rows.map(|row| *chunk(own, row));
     let (mut held, mut other) = ([T::ZERO; LANES], [T::ZERO; LANES]);
@@ -342,7 +339,7 @@ fn arg_extremum<T: Float>(
         match mask {
             None => {
                 for l in 0..LANES {
-                    let first = comes_first(x[l], best[l]);
+                    let first = first::<T, LEAST>(x[l], best[l]);
                     best[l] = if first { x[l] } else { best[l] };
                     at[l] = if first { here } else { at[l] };
                 }
@@ -350,7 +347,7 @@ fn arg_extremum<T: Float>(
             Some(mask) => {
                 let mask = mask.lanes(c, &mut other);
                 for l in 0..LANES {
-                    let first = comes_first(x[l], best[l]) | (none[l] != T::ZERO);
+                    let first = first::<T, LEAST>(x[l], best[l]) | (none[l] != T::ZERO);
                     let first = first & (mask[l] != T::ZERO);
                     best[l] = if first { x[l] } else { best[l] };
                     at[l] = if first { here } else { at[l] };

@@ -23,6 +23,7 @@ pub(super) trait Float:
 {
     const ZERO: Self;
     const ONE: Self;
+    const HALF: Self;
     const INFINITY: Self;
     const LARGEST: Self;
     /// The inverse of the smallest normal number.
@@ -89,6 +90,7 @@ macro_rules! float {
         impl Float for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
+            const HALF: $t = 0.5;
             const INFINITY: $t = $t::INFINITY;
             const LARGEST: $t = $t::MAX;
             const MOST_SCALE: f64 = 1.0 / ($t::MIN_POSITIVE as f64);

@@ -7,8 +7,8 @@
 //! 64 rows times a few columns, which stay in first-level cache. One dispatch works on a whole
 //! tile, with loops that the Rust compiler turned into vector instructions for several levels.
 //!
-//! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`
-//! and `math` run them, `levels` picks the instructions of the processor, `acc`, `folds` and
+//! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`,
+//! `lanes` and `math` run them, `levels` picks the instructions of the processor, `acc`, `folds` and
 //! `moments` are the reductions, and `stage` joins all that to the executor.
 
 mod acc;
@@ -16,6 +16,7 @@ mod codes;
 mod exec;
 mod folds;
 mod ints;
+mod lanes;
 #[allow(unsafe_code)]
 mod levels;
 mod lower;
