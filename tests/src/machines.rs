@@ -1,7 +1,7 @@
 //! The executors that a table of problems is tried on. Goes in: formulas, and whether they are
 //! compiled. Comes out: the answer of each executor to a problem, with its name.
 
-use tilefold::{Error, Interpreted, Options};
+use tilefold::{Error, Interpreted, Level, Options};
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Dtype, Formula};
 
@@ -14,7 +14,8 @@ use crate::problem::Problem;
 pub enum Machines {
     /// Code for every level of this processor, and emulated CUDA code.
     Compiled(Native, Emulated),
-    /// The interpreter, at every level of this processor: programs in float32 and float64.
+    /// The interpreter, at the lowest and the best level of this processor: programs in float32
+    /// and float64.
     Interpreted(Vec<[Interpreted; 2]>),
 }
 
@@ -62,7 +63,12 @@ impl Machines {
     ) -> Vec<(String, Vec<Matrix>)> {
         let name = &problem.formula.name;
         let mut all = Vec::new();
-        for level in native::levels() {
+        let mut levels: Vec<Level> = native::levels();
+        if let Machines::Interpreted(_) = self {
+            levels = [levels[0], native::best()].to_vec();
+            levels.dedup();
+        }
+        for level in levels {
             let (who, found) = match self {
                 Machines::Compiled(native, _) => ("", native.run(n, dtype, level, problem)),
                 Machines::Interpreted(made) => {

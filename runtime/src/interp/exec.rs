@@ -3,7 +3,7 @@
 //! operations that have no instruction.
 //!
 //! Everything is inlined into [`run`], so that `levels` compiles it once for each instruction
-//! level. Inner loops have [`GROUP`] steps, which become a few vector instructions.
+//! level. Sums are kept for [`GROUP`] lanes at a time, in a few vector registers.
 
 use tilefold_compiler::ops::Op;
 
@@ -13,7 +13,7 @@ use super::lanes::{self, Three, column, each, each2, each3};
 use super::math::Float;
 use super::program::{Binary, Code, Eval, Fold, Instr, LANES, Operand, Term, Ternary, Unary};
 
-/// Lanes of an inner loop.
+/// Lanes that a sum keeps in registers.
 pub(super) const GROUP: usize = 16;
 
 /// What programs of rows, columns and launches do with arrays; pairs have none of it.
@@ -242,19 +242,19 @@ fn chain<T: Float, const FMA: bool, F: Three>(
     packs: &Packs<'_, T>,
     cols: usize,
 ) {
-    for c in 0..cols {
-        column(out, c).fill(T::ZERO);
-    }
     let mut rest = terms;
     while !rest.is_empty() {
+        let start = rest.len() == terms.len();
         let done = match rest {
             [a, b, c, d, ..] if links(&[a, b, c, d]) => {
-                link::<T, FMA, F, _>(out, [a, b, c, d], packs, cols)
+                link::<T, FMA, F, _>(out, [a, b, c, d], packs, cols, start)
             }
-            [a, b, c] if links(&[a, b, c]) => link::<T, FMA, F, _>(out, [a, b, c], packs, cols),
-            [a, b, ..] if links(&[a, b]) => link::<T, FMA, F, _>(out, [a, b], packs, cols),
-            [a, ..] if links(&[a]) => link::<T, FMA, F, _>(out, [a], packs, cols),
-            [a, ..] => loose::<T, FMA, F>(out, a, packs, cols),
+            [a, b, c] if links(&[a, b, c]) => {
+                link::<T, FMA, F, _>(out, [a, b, c], packs, cols, start)
+            }
+            [a, b, ..] if links(&[a, b]) => link::<T, FMA, F, _>(out, [a, b], packs, cols, start),
+            [a, ..] if links(&[a]) => link::<T, FMA, F, _>(out, [a], packs, cols, start),
+            [a, ..] => loose::<T, FMA, F>(out, a, packs, cols, start),
             [] => 1,
         };
         rest = &rest[done..];
@@ -267,13 +267,14 @@ fn links<T>(terms: &[&[Operand<T>; 2]]) -> bool {
     terms.iter().all(|term| matches!(term, [Operand::Row(_), Operand::Col(_)]))
 }
 
-/// Adds N terms of rows and columns; gives N.
+/// Adds N terms of rows and columns to what is there, or begins with them; gives N.
 #[inline(always)]
 fn link<T: Float, const FMA: bool, F: Three, const N: usize>(
     out: &mut [T],
     terms: [&[Operand<T>; 2]; N],
     packs: &Packs<'_, T>,
     cols: usize,
+    start: bool,
 ) -> usize {
     let rows: [&[T; LANES]; N] = terms.map(|term| match term[0] {
         Operand::Row(word) => chunk(packs.rows, word as usize * LANES),
@@ -287,7 +288,7 @@ fn link<T: Float, const FMA: bool, F: Three, const N: usize>(
         let numbers = words.map(|word| packs.cols[c * packs.col_words + word]);
         let out = column(out, c);
         for at in (0..LANES).step_by(GROUP) {
-            let mut sum: [T; GROUP] = *chunk(&*out, at);
+            let mut sum: [T; GROUP] = if start { [T::ZERO; GROUP] } else { *chunk(&*out, at) };
             for n in 0..N {
                 for (l, sum) in sum.iter_mut().enumerate() {
                     *sum = F::of::<T, FMA>(rows[n][at + l], numbers[n], *sum);
@@ -306,6 +307,7 @@ fn loose<T: Float, const FMA: bool, F: Three>(
     [a, b]: &[Operand<T>; 2],
     packs: &Packs<'_, T>,
     cols: usize,
+    start: bool,
 ) -> usize {
     let none = Others { before: &[], after: &[], stride: 0 };
     let (a, b) = (none.arg(packs, a), none.arg(packs, b));
@@ -313,6 +315,9 @@ fn loose<T: Float, const FMA: bool, F: Three>(
         let (mut x, mut y) = ([T::ZERO; LANES], [T::ZERO; LANES]);
         let (x, y) = (a.lanes(c, &mut x), b.lanes(c, &mut y));
         let out = column(out, c);
+        if start {
+            out.fill(T::ZERO);
+        }
         for l in 0..LANES {
             out[l] = F::of::<T, FMA>(x[l], y[l], out[l]);
         }

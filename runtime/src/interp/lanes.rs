@@ -3,7 +3,7 @@
 //! is called in several places is compiled by itself, for any processor, with a call of the C
 //! library for each fused product.
 
-use super::exec::{Arg, GROUP, chunk, chunk_mut};
+use super::exec::{Arg, chunk, chunk_mut};
 use super::math::Float;
 use super::program::LANES;
 
@@ -110,12 +110,8 @@ pub(super) fn each<T: Float, const FMA: bool, F: One>(out: &mut [T], a: Arg<T>, 
         Arg::Lanes(a, step) => {
             for c in 0..cols {
                 let (out, x) = (column(out, c), chunk::<T, LANES>(a, c * step));
-                for at in (0..LANES).step_by(GROUP) {
-                    let mut group = [T::ZERO; GROUP];
-                    for l in 0..GROUP {
-                        group[l] = F::of::<T, FMA>(x[at + l]);
-                    }
-                    *chunk_mut(out, at) = group;
+                for l in 0..LANES {
+                    out[l] = F::of::<T, FMA>(x[l]);
                 }
             }
         }
@@ -134,12 +130,8 @@ pub(super) fn both<T: Float, const FMA: bool, F: Two>(
     x: &[T; LANES],
     y: &[T; LANES],
 ) {
-    for at in (0..LANES).step_by(GROUP) {
-        let mut group = [T::ZERO; GROUP];
-        for l in 0..GROUP {
-            group[l] = F::of::<T, FMA>(x[at + l], y[at + l]);
-        }
-        *chunk_mut(out, at) = group;
+    for l in 0..LANES {
+        out[l] = F::of::<T, FMA>(x[l], y[l]);
     }
 }
 
@@ -159,12 +151,18 @@ pub(super) fn each2<T: Float, const FMA: bool, F: Two>(
         }
         (Arg::Lanes(a, of_a), Arg::Number(b, of_b)) => {
             for c in 0..cols {
-                both::<T, FMA, F>(column(out, c), chunk(a, c * of_a), &[b[c * of_b]; LANES]);
+                let (out, x, y) = (column(out, c), chunk::<T, LANES>(a, c * of_a), b[c * of_b]);
+                for l in 0..LANES {
+                    out[l] = F::of::<T, FMA>(x[l], y);
+                }
             }
         }
         (Arg::Number(a, of_a), Arg::Lanes(b, of_b)) => {
             for c in 0..cols {
-                both::<T, FMA, F>(column(out, c), &[a[c * of_a]; LANES], chunk(b, c * of_b));
+                let (out, x, y) = (column(out, c), a[c * of_a], chunk::<T, LANES>(b, c * of_b));
+                for l in 0..LANES {
+                    out[l] = F::of::<T, FMA>(x, y[l]);
+                }
             }
         }
         (Arg::Number(a, of_a), Arg::Number(b, of_b)) => {
@@ -186,12 +184,8 @@ pub(super) fn each3<T: Float, const FMA: bool, F: Three>(
     for col in 0..cols {
         let (x, y, z) = (a.lanes(col, &mut x), b.lanes(col, &mut y), c.lanes(col, &mut z));
         let out = column(out, col);
-        for at in (0..LANES).step_by(GROUP) {
-            let mut group = [T::ZERO; GROUP];
-            for l in 0..GROUP {
-                group[l] = F::of::<T, FMA>(x[at + l], y[at + l], z[at + l]);
-            }
-            *chunk_mut(out, at) = group;
+        for l in 0..LANES {
+            out[l] = F::of::<T, FMA>(x[l], y[l], z[l]);
         }
     }
 }
