@@ -1,4 +1,5 @@
-/* The CPU loop of the `rows` family: vectors of rows against one broadcast column at a time.
+/* The CPU loops: vectors of rows against one broadcast column at a time (the `rows` family), or
+ * against a panel of columns where sums run over many components (the `panel` family).
  *
  * S is a stage: sizes, State, Acc and the functions launch, row, col, pair, finish. This file turns
  * it into the entries of a tf_cpu_stage. Everything is branch-free in the pair loop but for rare
@@ -62,11 +63,64 @@ template <class S> struct tf_cpu_rows {
   }
 };
 
-#define TF_CPU_STAGE(S)                                                                            \
+/* The loop of the `panel` family, for sums over many components: S also has COLUMNS, STREAMS and
+ * `stream`, which computes the sums of a panel of columns before the pairs that read them. The rows
+ * of a block are one group. */
+#define TF_COLUMNS(c) _Pragma("GCC unroll 16") for (int c = 0; c < C; ++c)
+
+/* Words of the next panel, on their way while this one is summed; past the end it does nothing. */
+#define TF_AHEAD(address) __builtin_prefetch(address)
+
+/* A column of a panel. */
+struct tf_panel_col {
+  const T *panel;
+  int start;
+  TF_METHOD V at(int word) const { return tf_splat(panel[start + word]); }
+  /* The same for the last operand of an addition or a product. AVX-512 repeats a scalar in memory
+   * for nothing where an instruction reads it, but a vector that several instructions share takes
+   * one more. So each reads through a pointer of its own, as far as the compiler knows. */
+  TF_METHOD V each(int word) const {
+    const T *own = panel;
+#if TF_LEVEL == 4
+    asm volatile("" : "+r"(own));
+#endif
+    return tf_splat(own[start + word]);
+  }
+};
+
+template <class S> struct tf_cpu_panel : tf_cpu_rows<S> {
+  static void block(const void *p_, const void *x_, const void *y, i64, i64 j0, i64 j1, void *s_) {
+    typename S::State &s = *(typename S::State *)s_;
+    const T *p = (const T *)p_, *x = (const T *)x_;
+    for (i64 tile = j0; tile < j1; tile += S::TILE) {
+      const int n = j1 - tile < S::TILE ? (int)(j1 - tile) : (int)S::TILE;
+      const T *at = (const T *)y + (tile - j0) * S::COL_WORDS;
+      typename S::Acc a;
+      S::open(a, s);
+      for (int jj = 0; jj < n;) {
+        const int stop = n - jj < S::COLUMNS ? n : jj + S::COLUMNS;
+        V z[S::COLUMNS][S::STREAMS][S::G];
+        TF_FENCE();
+        if (stop - jj == S::COLUMNS)
+          S::template stream<S::COLUMNS>(z, p, x, at);
+        else
+          for (int c = 0; c < stop - jj; ++c)
+            S::template stream<1>(z + c, p, x, at + c * S::COL_WORDS);
+        for (int c = 0; jj < stop; ++c, ++jj, at += S::COL_WORDS) {
+          S::pair(a, s, p, x, tf_col{at, 1}, tile, jj, 0, z[c]);
+          if ((jj + 1) % S::BLOCK == 0 || jj + 1 == n) S::flush(a, s);
+        }
+      }
+      S::close(a, s, tile);
+    }
+  }
+};
+
+#define TF_CPU_STAGE(S) TF_CPU_ENTRY(S, tf_cpu_rows<S>)
+#define TF_CPU_PANEL_STAGE(S) TF_CPU_ENTRY(S, tf_cpu_panel<S>)
+#define TF_CPU_ENTRY(S, Loop)                                                                      \
   {                                                                                                \
-    tf_cpu_rows<S>::LANES, S::ROW_WORDS, S::COL_WORDS, S::PARAM_WORDS,                             \
-        (sizeof(S::State) + 63) / 64 * 64, tf_cpu_rows<S>::params, tf_cpu_rows<S>::rows,           \
-        tf_cpu_rows<S>::cols, tf_cpu_rows<S>::init, tf_cpu_rows<S>::block, tf_cpu_rows<S>::merge,  \
-        tf_cpu_rows<S>::finish                                                                     \
+    Loop::LANES, S::ROW_WORDS, S::COL_WORDS, S::PARAM_WORDS, (sizeof(S::State) + 63) / 64 * 64,    \
+        Loop::params, Loop::rows, Loop::cols, Loop::init, Loop::block, Loop::merge, Loop::finish   \
   }
 #endif

@@ -1,5 +1,6 @@
 /* The CUDA loop of the `rows` family: a thread owns R rows, a block shares a tile of packed
- * columns, word by word, and every thread of a warp reads the same column at the same time.
+ * columns, word by word, and every thread of a warp reads the same column at the same time. COLS
+ * columns are written out; what their accumulators find unsound is done again column by column.
  *
  * S is a stage, the same text as on the CPU. Blocks (x, y): x is the block of rows, y the split of
  * the columns. The rows entry leaves one State a thread and split in the workspace; the finish
@@ -8,6 +9,7 @@
 #ifndef TF_CUDA_ROWS_CUH
 #define TF_CUDA_ROWS_CUH
 #include "kernel.h"
+#include "cuda_reduce.cuh"
 
 #define TF_FENCE()
 
@@ -45,19 +47,53 @@ template <class S, int BYTES> struct tf_cuda_rows {
       tf_sync();
       typename S::Acc a;
       S::open(a, s);
-      for (int jj = 0; jj < n;) {
-        const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
-        for (; jj + 4 <= stop; jj += 4) {
-          TF_UNROLL
-          for (int q = 0; q < 4; ++q)
-            S::pair(a, s, p, x, tf_col{tile + jj + q, S::TILE}, at, jj + q, 0);
-        }
-        for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE}, at, jj, 0);
-        S::flush(a, s);
+      int jj = 0;
+      /* Where a block was refused for its powers, the next ones most likely would be. */
+      bool alone = false;
+      TF_NO_UNROLL
+      for (; jj + S::COLS <= n; jj += S::COLS) {
+        if (!(S::WATCHED && alone) && block(a, s, p, x, tile, at, jj)) continue;
+        alone = true;
+        columns(a, s, p, x, tile, at, jj, jj + S::COLS);
+        if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
       }
+      TF_NO_UNROLL
+      for (; jj < n; ++jj) {
+        columns(a, s, p, x, tile, at, jj, jj + 1);
+        if ((int)S::BLOCK <= (int)S::COLS) S::flush(a, s);
+      }
+      if ((int)S::BLOCK > (int)S::COLS) S::flush(a, s);
       S::close(a, s, at);
     }
     *home(workspace, split) = s;
+  }
+
+  /* COLS columns of the tile from jj on; false if they are refused, which leaves all as it was. */
+  TF_FN bool block(typename S::Acc &a, typename S::State &s, const T *p, const T *x, const T *tile,
+                   i64 at, int jj) {
+    const typename S::Acc before = a;
+    TF_UNROLL
+    for (int q = 0; q < S::COLS; ++q) {
+      const tf_col y = {tile + jj, S::TILE, S::COLS > 1 ? q : -1};
+      S::pair(a, s, p, x, y, at, jj + q, 0);
+      if ((int)S::BLOCK < (int)S::COLS) S::flush(a, s);
+    }
+    bool sound = tf_sound<S>(a, 0);
+    /* A warp whose threads part ways would do both. */
+    if (S::WATCHED) sound = tf_all_of_warp(sound);
+    if (!sound) {
+      a = before;
+      return false;
+    }
+    if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+    return true;
+  }
+
+  /* The columns from jj to `stop`, one by one. */
+  TF_FN void columns(typename S::Acc &a, typename S::State &s, const T *p, const T *x,
+                     const T *tile, i64 at, int jj, int stop) {
+    TF_NO_UNROLL
+    for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE, -1}, at, jj, 0);
   }
 
   TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace) {

@@ -61,11 +61,21 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 #define TF_ENTRY_NAME(symbol, S, kind)                                                             \
   TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)
 
-/* One packed column: on the CPU its words are neighbours; in a CUDA tile they lie a tile apart. */
+/* One packed column. On the CPU its words are neighbours. In a CUDA tile they lie a tile apart, and
+ * neighbouring columns are neighbours: `slot` counts the columns of a block that starts at `at_`,
+ * whose words are read 16 bytes at a time; -1 is a column alone. */
 struct tf_col {
   const T *at_;
   int stride;
+#ifdef TF_CUDA_CUH
+  int slot;
+  TF_METHOD V at(int word) const {
+    const T *from = at_ + word * stride;
+    return slot < 0 ? *from : tf_load4(from + slot / TF_VEC4 * TF_VEC4).at[slot % TF_VEC4];
+  }
+#else
   TF_METHOD V at(int word) const { return tf_splat(at_[(i64)word * stride]); }
+#endif
 };
 
 /* Column c of lane rows, as an earlier stage left it; rows past the end repeat the last one. */

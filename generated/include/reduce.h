@@ -60,6 +60,34 @@ TF_FN void tf_widen_scale(double *dst, V c) {
   TF_LANES(l) dst[l] *= (double)tf_lane(c, l);
 }
 
+/* The terms of shifted sums are exp(q - m). A GPU has an instruction for powers of two, so that in
+ * float the term is 2^(q L - M), with L the float next to log2 e and M = m L as a float: one fused
+ * operation. All that refers to m uses M / L, exactly; the error of L is that of a score by a
+ * hundred-millionth of its distance from m. A term that is subnormal beside one that was the
+ * largest when m was set counts as 0. Where m is so large that M may be off by more than a tenth,
+ * as every score is, terms keep to e. */
+#if defined(TF_CUDA_CUH) && !TF_DOUBLE
+#define TF_LOG2E 0x1.715476p+0f
+TF_FN bool tf_is_huge(V m) { return !(tf_abs(m) < 0x1p20f); }
+TF_FN V tf_over(V q, V m) {
+  return tf_is_huge(m) ? (q - m) * TF_LOG2E : fmaf(q, TF_LOG2E, -(m * TF_LOG2E));
+}
+TF_FN V tf_shift_term(V over) { return tf_exp2_normal(over); }
+/* The term at m of a sum that is shifted by `to`. */
+TF_FN V tf_shift_change(V m, V to) {
+  const bool huge = tf_is_huge(m) || tf_is_huge(to);
+  return tf_exp2_normal(huge ? (m - to) * TF_LOG2E : m * TF_LOG2E - to * TF_LOG2E);
+}
+TF_FN double tf_shift_of(T m) {
+  return tf_is_huge(m) ? (double)m : (double)(m * TF_LOG2E) / (double)TF_LOG2E;
+}
+#else
+TF_FN V tf_over(V q, V m) { return q - m; }
+TF_FN V tf_shift_term(V over) { return tf_exp(over); }
+TF_FN V tf_shift_change(V m, V to) { return tf_exp(m - to); }
+TF_FN double tf_shift_of(T m) { return (double)m; }
+#endif
+
 /* N totals in more digits than the terms have: float64 where T is float, and otherwise float64 with
  * the rounding errors beside it (Knuth's TwoSum). An infinite total stays infinite, since its error
  * is not looked at. */
@@ -394,20 +422,20 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
       V &shift = shift_[g + r];
       M higher = d[r] > tf_c(1.0);
       V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift);
-      parts.scale(s.total, g + r, tf_sel(higher, tf_exp(shift - to), tf_c(1.0)));
+      parts.scale(s.total, g + r, tf_sel(higher, tf_shift_change(shift, to), tf_c(1.0)));
       shift = to;
-      d[r] = q[r] - to;
+      d[r] = tf_over(q[r], to);
     }
   }
   /* Replaces the scores q of vectors g on by the terms exp(q - m) and sums them. */
   template <int G> TF_METHOD void terms(State &s, int g, V (&q)[G]) {
     V d[G];
-    TF_GROUP(r) d[r] = q[r] - shift_[g + r];
+    TF_GROUP(r) d[r] = tf_over(q[r], shift_[g + r]);
     if (TOP) TF_GROUP(r) top_[g + r] = tf_sel(q[r] > top_[g + r], q[r], top_[g + r]);
     M higher = d[0] > tf_c(1.0);
     TF_GROUP(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
     if (__builtin_expect(tf_any(higher), 0)) raise(s, g, q, d);
-    TF_GROUP(r) q[r] = tf_exp(d[r]);
+    TF_GROUP(r) q[r] = tf_shift_term(d[r]);
     TF_GROUP(r) parts.add(0, g + r, q[r]);
   }
   TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x); }
@@ -418,7 +446,9 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     parts.close(s.total);
   }
   /* exp(a - b) for a <= b, where both may be the neutral -TF_MAX. */
-  TF_FN double scale(T a, T b) { return a == b ? 1.0 : TF_EXPD((double)a - (double)b); }
+  TF_FN double scale(T a, T b) {
+    return a == b ? 1.0 : TF_EXPD(tf_shift_of(a) - tf_shift_of(b));
+  }
   TF_FN void merge(State &s, const State &o) {
     for (int l = 0; l < R * W; ++l) {
       T m = s.shift[l] < o.shift[l] ? o.shift[l] : s.shift[l];
@@ -436,10 +466,10 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
       int n = r * W + l;
       double plain = s.total[0].value(n);
       double sum = field < 2 ? plain : s.total[1 + e].value(n), out = sum;
-      if (field == 0 || field == 2) out = (double)s.shift[n] + TF_LOGD(sum);
+      if (field == 0 || field == 2) out = tf_shift_of(s.shift[n]) + TF_LOGD(sum);
       if (TOP && (field == 1 || field == 4)) {
         const T top = s.top[n] > (T)TF_MAX ? (T)TF_MAX : s.top[n];
-        out = sum * TF_EXPD((double)s.shift[n] - (double)top);
+        out = sum * TF_EXPD(tf_shift_of(s.shift[n]) - (double)top);
       }
       if (field == 3) out = sum / plain;
       tf_set_lane(v, l, (T)out);

@@ -48,7 +48,8 @@ typedef struct tf_value {
 } tf_value;
 
 /* The CPU code of one stage at one instruction level. Rows are worked on in blocks of `lanes`;
- * packed rows, packed columns and states are private layouts, aligned to 64 bytes. */
+ * packed rows, packed columns and states are private layouts, aligned to 64 bytes; a fold may begin
+ * at any packed column. */
 typedef struct tf_cpu_stage {
   uint32_t lanes;       /* rows a block */
   uint32_t row_words;   /* scalars a row in a packed block (block: row_words * lanes) */

@@ -179,6 +179,35 @@ TF_FN V tf_power_of_two(int n) {
 #endif
 }
 
+/* The bits of a float. */
+#ifdef TF_EMULATED
+TF_FN uint32_t tf_float_bits(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+TF_FN bool tf_all_of_warp(bool b) { return b; }
+#else
+TF_FN uint32_t tf_float_bits(float x) { return __float_as_uint(x); }
+/* Whether it is true in all threads of the warp, all of which have to come here. */
+TF_FN bool tf_all_of_warp(bool b) { return __all_sync(0xffffffffu, b) != 0; }
+#endif
+TF_FN uint32_t tf_float_bits(double) { return 0; }
+
+/* 2^x within 2 units where that is a normal number, and 0 where it is less: one instruction. */
+#if defined(TF_EMULATED) || TF_DOUBLE
+TF_FN V tf_exp2_normal(V x) {
+  const V power = tf_exp2(x);
+  return power < TF_K(0x1p-126f, 0x1p-1022) ? T(0) : power;
+}
+#else
+TF_FN V tf_exp2_normal(V x) {
+  V power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+#endif
+
 /* rsqrt and normcdf are no functions of the C library. */
 #ifdef TF_EMULATED
 TF_FN double tf_normcdf(double x) {

@@ -32,7 +32,7 @@ struct tf_watched {
 
   TF_METHOD V operator()(V x) const {
     if (TF_DOUBLE || slot < 0) return tf_exp2(x);
-    const uint32_t bits = tf_bits(x);
+    const uint32_t bits = tf_float_bits(x);
     watch.most = watch.most < bits ? bits : watch.most;
     return tf_exp2_normal(x);
   }

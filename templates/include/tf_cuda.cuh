@@ -181,18 +181,18 @@ TF_FN V tf_power_of_two(int n) {
 
 /* The bits of a float. */
 #ifdef TF_EMULATED
-TF_FN uint32_t tf_bits(float x) {
+TF_FN uint32_t tf_float_bits(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
   return bits;
 }
 TF_FN bool tf_all_of_warp(bool b) { return b; }
 #else
-TF_FN uint32_t tf_bits(float x) { return __float_as_uint(x); }
+TF_FN uint32_t tf_float_bits(float x) { return __float_as_uint(x); }
 /* Whether it is true in all threads of the warp, all of which have to come here. */
 TF_FN bool tf_all_of_warp(bool b) { return __all_sync(0xffffffffu, b) != 0; }
 #endif
-TF_FN uint32_t tf_bits(double) { return 0; }
+TF_FN uint32_t tf_float_bits(double) { return 0; }
 
 /* 2^x within 2 units where that is a normal number, and 0 where it is less: one instruction. */
 #if defined(TF_EMULATED) || TF_DOUBLE

@@ -73,23 +73,37 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+
+  /* Once a panel of C columns: sums over components, for all rows. */
+  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+    TF_UNUSED(p);
+    const int g = 0;
+    V z0[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      TF_COLUMNS(c) {
+        const tf_panel_col y = {ys, c * COL_WORDS};
+        V t0[G];
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0 + 16);
+        TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r];
+    a.a0.terms(s.a0, g, t1);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t1[G];
-      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 16);
-      TF_GROUP(r) t0[r] = t0[r] + t1[r];
-    }
-    V t2[G];
-    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t0[r];
-    V t3[G];
-    TF_GROUP(r) t3[r] = t2[r];
-    a.a0.terms(s.a0, g, t3);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      TF_GROUP(r) a.a0.add(k1, g + r, t3[r] * y.at(k1));
+      TF_GROUP(r) a.a0.add(k0, g + r, t1[r] * y.at(k0));
     }
   }
 
@@ -125,5 +139,5 @@ struct s0 {
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_815952e91f7eb1121e3d5370dbd084bb)[] = {
-    TF_CPU_STAGE(s0),
+    TF_CPU_PANEL_STAGE(s0),
 };

@@ -23,6 +23,8 @@ struct s0 {
     G = TF_R(1, 1),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 16,

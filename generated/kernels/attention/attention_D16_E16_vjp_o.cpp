@@ -73,23 +73,37 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+
+  /* Once a panel of C columns: sums over components, for all rows. */
+  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+    TF_UNUSED(p);
+    const int g = 0;
+    V z0[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      TF_COLUMNS(c) {
+        const tf_panel_col y = {ys, c * COL_WORDS};
+        V t0[G];
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0 + 16);
+        TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r];
+    a.a0.terms(s.a0, g, t1);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t1[G];
-      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 16);
-      TF_GROUP(r) t0[r] = t0[r] + t1[r];
-    }
-    V t2[G];
-    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t0[r];
-    V t3[G];
-    TF_GROUP(r) t3[r] = t2[r];
-    a.a0.terms(s.a0, g, t3);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      TF_GROUP(r) a.a0.add(k1, g + r, t3[r] * y.at(k1));
+      TF_GROUP(r) a.a0.add(k0, g + r, t1[r] * y.at(k0));
     }
   }
 
@@ -196,37 +210,51 @@ struct s1 {
     a.a0.open(s.a0);
   }
 
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+
+  /* Once a panel of C columns: sums over components, for all rows. */
+  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+    TF_UNUSED(p);
+    const int g = 0;
+    V z0[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      TF_COLUMNS(c) {
+        const tf_panel_col y = {ys, c * COL_WORDS};
+        V t0[G];
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0);
+        TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_c(0.0);
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_c(0.0);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t2[G];
-      TF_GROUP(r) t2[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0);
-      TF_GROUP(r) t1[r] = t1[r] + t2[r];
-    }
+    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = t1[r] - tf_load(x + ((16) * R + g + r) * W);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t1[r];
-    V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] - tf_load(x + ((16) * R + g + r) * W);
-    V t5[G];
-    TF_GROUP(r) t5[r] = tf_exp(t4[r]);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t4[G];
+      TF_GROUP(r) t4[r] = tf_load(x + ((k0 + 17) * R + g + r) * W) * t3[r];
+      V t5[G];
+      TF_GROUP(r) t5[r] = y.at(k0 + 16) + tf_load(x + ((k0 + 33) * R + g + r) * W);
       V t6[G];
-      TF_GROUP(r) t6[r] = tf_load(x + ((k1 + 17) * R + g + r) * W) * t5[r];
-      V t7[G];
-      TF_GROUP(r) t7[r] = y.at(k1 + 16) + tf_load(x + ((k1 + 33) * R + g + r) * W);
-      V t8[G];
-      TF_GROUP(r) t8[r] = t6[r] * t7[r];
-      TF_GROUP(r) t0[r] = t0[r] + t8[r];
+      TF_GROUP(r) t6[r] = t4[r] * t5[r];
+      TF_GROUP(r) t0[r] = t0[r] + t6[r];
     }
-    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t9[G];
-      TF_GROUP(r) t9[r] = t0[r] * y.at(k2);
-      TF_GROUP(r) a.a0.add(k2, g + r, t9[r]);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      V t7[G];
+      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
+      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
     }
   }
 
@@ -340,42 +368,56 @@ struct s2 {
     a.a1.open(s.a1);
   }
 
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+
+  /* Once a panel of C columns: sums over components, for all rows. */
+  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+    TF_UNUSED(p);
+    const int g = 0;
+    V z0[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      TF_COLUMNS(c) {
+        const tf_panel_col y = {ys, c * COL_WORDS};
+        V t0[G];
+        TF_GROUP(r) t0[r] = y.each(k0) * tf_load(x + ((k0) * R + g + r) * W);
+        TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_c(0.0);
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_c(0.0);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t2[G];
-      TF_GROUP(r) t2[r] = y.at(k0) * tf_load(x + ((k0) * R + g + r) * W);
-      TF_GROUP(r) t1[r] = t1[r] + t2[r];
-    }
+    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = t1[r] - y.at(16);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t1[r];
-    V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] - y.at(16);
-    V t5[G];
-    TF_GROUP(r) t5[r] = tf_exp(t4[r]);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t4[G];
+      TF_GROUP(r) t4[r] = y.at(k0 + 17) * t3[r];
+      V t5[G];
+      TF_GROUP(r) t5[r] = tf_load(x + ((k0 + 16) * R + g + r) * W) + y.at(k0 + 33);
       V t6[G];
-      TF_GROUP(r) t6[r] = y.at(k1 + 17) * t5[r];
+      TF_GROUP(r) t6[r] = t4[r] * t5[r];
+      TF_GROUP(r) t0[r] = t0[r] + t6[r];
+    }
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
       V t7[G];
-      TF_GROUP(r) t7[r] = tf_load(x + ((k1 + 16) * R + g + r) * W) + y.at(k1 + 33);
-      V t8[G];
-      TF_GROUP(r) t8[r] = t6[r] * t7[r];
-      TF_GROUP(r) t0[r] = t0[r] + t8[r];
+      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
+      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
     }
     TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t9[G];
-      TF_GROUP(r) t9[r] = t0[r] * y.at(k2);
-      TF_GROUP(r) a.a0.add(k2, g + r, t9[r]);
-    }
-    TF_LOOP for (int k3 = 0; k3 < 16; ++k3) {
-      V t10[G];
-      TF_GROUP(r) t10[r] = y.at(k3 + 17) * t5[r];
-      TF_GROUP(r) a.a1.add(k3, g + r, t10[r]);
+      V t8[G];
+      TF_GROUP(r) t8[r] = y.at(k2 + 17) * t3[r];
+      TF_GROUP(r) a.a1.add(k2, g + r, t8[r]);
     }
   }
 
@@ -417,7 +459,7 @@ struct s2 {
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_3542f630f6173901faa122d8d0896b48)[] = {
-    TF_CPU_STAGE(s0),
-    TF_CPU_STAGE(s1),
-    TF_CPU_STAGE(s2),
+    TF_CPU_PANEL_STAGE(s0),
+    TF_CPU_PANEL_STAGE(s1),
+    TF_CPU_PANEL_STAGE(s2),
 };

@@ -17,10 +17,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -164,10 +166,12 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -316,8 +320,8 @@ struct s1 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 48, 96)
-TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 48, 96)
+TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 96, 192)
+TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0, 96, 192)
 
-TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 64, 128)
-TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 64, 128)
+TF_ROWS_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 128, 256)
+TF_FINISH_ENTRY(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1, 128, 256)

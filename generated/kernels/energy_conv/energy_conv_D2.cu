@@ -17,10 +17,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 2,
@@ -121,5 +123,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_7f8839050ac63f3af5dafd6eb8b728b8, s0, 32, 64)
-TF_FINISH_ENTRY(tf_7f8839050ac63f3af5dafd6eb8b728b8, s0, 32, 64)
+TF_ROWS_ENTRY(tf_7f8839050ac63f3af5dafd6eb8b728b8, s0, 64, 128)
+TF_FINISH_ENTRY(tf_7f8839050ac63f3af5dafd6eb8b728b8, s0, 64, 128)

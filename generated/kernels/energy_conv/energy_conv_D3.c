@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_11fd0b4cc5fd028b64c595af0261e23c", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_11fd0b4cc5fd028b64c595af0261e23c", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 1024,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
 };

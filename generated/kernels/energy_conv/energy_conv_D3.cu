@@ -17,10 +17,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 3,
@@ -130,5 +132,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_11fd0b4cc5fd028b64c595af0261e23c, s0, 32, 64)
-TF_FINISH_ENTRY(tf_11fd0b4cc5fd028b64c595af0261e23c, s0, 32, 64)
+TF_ROWS_ENTRY(tf_11fd0b4cc5fd028b64c595af0261e23c, s0, 64, 128)
+TF_FINISH_ENTRY(tf_11fd0b4cc5fd028b64c595af0261e23c, s0, 64, 128)

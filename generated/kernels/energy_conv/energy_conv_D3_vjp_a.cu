@@ -17,10 +17,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 4,
@@ -152,10 +154,12 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 4,
@@ -293,8 +297,8 @@ struct s1 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s0, 48, 96)
-TF_FINISH_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s0, 48, 96)
+TF_ROWS_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s0, 96, 192)
+TF_FINISH_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s0, 96, 192)
 
-TF_ROWS_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s1, 64, 128)
-TF_FINISH_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s1, 64, 128)
+TF_ROWS_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s1, 128, 256)
+TF_FINISH_ENTRY(tf_57ca124bd3ee94c2d99f21017ddf80ac, s1, 128, 256)

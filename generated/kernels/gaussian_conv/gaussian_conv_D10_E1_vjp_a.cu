@@ -23,6 +23,8 @@ struct s0 {
     G = TF_R(1, 1),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
@@ -293,6 +295,8 @@ struct s1 {
     G = TF_R(1, 1),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
@@ -543,10 +547,12 @@ struct s1 {
  */
 struct s2 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 0,
@@ -634,5 +640,5 @@ TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s0, 88, 176)
 TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s1, 88, 176)
 TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s1, 88, 176)
 
-TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 32, 64)
-TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 32, 64)
+TF_ROWS_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 64, 128)
+TF_FINISH_ENTRY(tf_cc563ffe7ee46ba221751f5834136f2b, s2, 64, 128)

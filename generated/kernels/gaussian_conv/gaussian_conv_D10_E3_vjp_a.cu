@@ -23,6 +23,8 @@ struct s0 {
     G = TF_R(1, 1),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 13,
@@ -295,6 +297,8 @@ struct s1 {
     G = TF_R(1, 1),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 13,
@@ -559,10 +563,12 @@ struct s1 {
  */
 struct s2 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 0,
@@ -649,5 +655,5 @@ TF_FINISH_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s0, 88, 176)
 TF_ROWS_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s1, 104, 208)
 TF_FINISH_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s1, 104, 208)
 
-TF_ROWS_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s2, 32, 64)
-TF_FINISH_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s2, 32, 64)
+TF_ROWS_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s2, 64, 128)
+TF_FINISH_ENTRY(tf_24d4f86a52a0f2740d21ef81485568f5, s2, 64, 128)

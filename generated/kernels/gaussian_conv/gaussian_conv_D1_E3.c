@@ -31,10 +31,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 1024,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(96, 192),
+                .state_bytes = TF_PICK(192, 384),
             },
     },
 };

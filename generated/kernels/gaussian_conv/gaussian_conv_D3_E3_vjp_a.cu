@@ -23,6 +23,8 @@ struct s0 {
     G = TF_R(2, 2),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 6,
@@ -37,6 +39,7 @@ struct s0 {
   struct Acc {
     A0 a0;
     A1 a1;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -89,11 +92,13 @@ struct s0 {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
     a.a1.open(s.a1);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((3) * R + g + r) * W) * y.at(3);
     V t1[G];
@@ -145,6 +150,14 @@ struct s0 {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
     tf_flush(a.a1, s.a1, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -190,6 +203,8 @@ struct s1 {
     G = TF_R(2, 2),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 6,
@@ -204,6 +219,7 @@ struct s1 {
   struct Acc {
     A0 a0;
     A1 a1;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -256,11 +272,13 @@ struct s1 {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
     a.a1.open(s.a1);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(3) * tf_load(x + ((3) * R + g + r) * W);
     V t1[G];
@@ -318,6 +336,14 @@ struct s1 {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
     tf_flush(a.a1, s.a1, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -356,10 +382,12 @@ struct s1 {
  */
 struct s2 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 0,
@@ -446,5 +474,5 @@ TF_FINISH_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s0, 64, 128)
 TF_ROWS_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s1, 96, 192)
 TF_FINISH_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s1, 96, 192)
 
-TF_ROWS_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s2, 32, 64)
-TF_FINISH_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s2, 32, 64)
+TF_ROWS_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s2, 64, 128)
+TF_FINISH_ENTRY(tf_f0b3a763139caf2358133e8321d119d8, s2, 64, 128)

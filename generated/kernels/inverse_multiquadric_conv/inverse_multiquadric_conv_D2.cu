@@ -17,10 +17,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 2,
@@ -125,5 +127,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_b7f4bb196e280d18c884cf0c5040d87d, s0, 32, 64)
-TF_FINISH_ENTRY(tf_b7f4bb196e280d18c884cf0c5040d87d, s0, 32, 64)
+TF_ROWS_ENTRY(tf_b7f4bb196e280d18c884cf0c5040d87d, s0, 64, 128)
+TF_FINISH_ENTRY(tf_b7f4bb196e280d18c884cf0c5040d87d, s0, 64, 128)

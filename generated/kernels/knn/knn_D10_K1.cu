@@ -23,12 +23,14 @@ struct s0 {
     G = TF_R(2, 2),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 10,
     COL_WORDS = 10
   };
-  typedef tf_kmin<1, 1, R> A0;
+  typedef tf_k_block<1, 1, R, 1, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -158,7 +160,7 @@ struct s0 {
     TF_GROUP(r) t27[r] = t26[r] + t17[r];
     V t28[G];
     TF_GROUP(r) t28[r] = t27[r] + t19[r];
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t28[r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t28[r], y.slot, tile + jj);
   }
 
   /* Once a block of columns. */

@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_563e4903d005efefcd273438db75c960", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_563e4903d005efefcd273438db75c960", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 128,
+                .rows_per_block = 256,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(120, 160),
+                .state_bytes = TF_PICK(240, 320),
             },
     },
 };

@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_082af6c3835e476360f5c336aa30896e", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_082af6c3835e476360f5c336aa30896e", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 128,
+                .rows_per_block = 256,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(136, 176),
+                .state_bytes = TF_PICK(264, 352),
             },
     },
 };

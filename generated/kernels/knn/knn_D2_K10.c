@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_e782abc821d75c0815e88ee6ccc1dfbc", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_e782abc821d75c0815e88ee6ccc1dfbc", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 256,
+                .rows_per_block = 512,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(240, 320),
+                .state_bytes = TF_PICK(480, 640),
             },
     },
 };

@@ -19,16 +19,18 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
-  typedef tf_kmin<1, 10, R> A0;
+  typedef tf_k_block<1, 10, R, 1, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -86,7 +88,7 @@ struct s0 {
     TF_GROUP(r) t3[r] = t2[r] * t2[r];
     V t4[G];
     TF_GROUP(r) t4[r] = t1[r] + t3[r];
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t4[r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t4[r], y.slot, tile + jj);
   }
 
   /* Once a block of columns. */
@@ -127,5 +129,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 240, 320)
-TF_FINISH_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 240, 320)
+TF_ROWS_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 480, 640)
+TF_FINISH_ENTRY(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0, 480, 640)

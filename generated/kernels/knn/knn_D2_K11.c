@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_83dd395d452e1a029d98cc96876aefc2", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_83dd395d452e1a029d98cc96876aefc2", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 256,
+                .rows_per_block = 512,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(264, 352),
+                .state_bytes = TF_PICK(528, 704),
             },
     },
 };

@@ -23,12 +23,14 @@ struct s0 {
     G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_kmin<1, 1, R> A0;
+  typedef tf_k_block<1, 1, R, 1, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -95,7 +97,7 @@ struct s0 {
     TF_GROUP(r) t6[r] = t1[r] + t3[r];
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] + t5[r];
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t7[r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t7[r], y.slot, tile + jj);
   }
 
   /* Once a block of columns. */

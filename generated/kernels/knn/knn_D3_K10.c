@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_9dc78ca92ce211a4a5154d628f7d7fe6", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_9dc78ca92ce211a4a5154d628f7d7fe6", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 256,
+                .rows_per_block = 512,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(240, 320),
+                .state_bytes = TF_PICK(480, 640),
             },
     },
 };

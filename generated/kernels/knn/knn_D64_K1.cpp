@@ -15,8 +15,8 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = TF_R(4, 2),
+    G = TF_R(4, 2),
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -70,19 +70,33 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
-    TF_UNUSED(a, s, p, x, y, tile, jj, g);
-    V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+  enum { COLUMNS = TF_R(4, 4), STREAMS = 1 };
+
+  /* Once a panel of C columns: sums over components, for all rows. */
+  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+    TF_UNUSED(p);
+    const int g = 0;
+    V z0[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t1[G];
-      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) + y.at(k0);
-      V t2[G];
-      TF_GROUP(r) t2[r] = t1[r] * t1[r];
-      TF_GROUP(r) t0[r] = t0[r] + t2[r];
+      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      TF_COLUMNS(c) {
+        const tf_panel_col y = {ys, c * COL_WORDS};
+        V t0[G];
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) + y.each(k0);
+        V t1[G];
+        TF_GROUP(r) t1[r] = t0[r] * t0[r];
+        TF_GROUP(r) z0[c][r] = z0[c][r] + t1[r];
+      }
     }
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t0[r], tile + jj);
+    TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+  }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, z[0][r], tile + jj);
   }
 
   /* Once a block of columns. */
@@ -115,5 +129,5 @@ struct s0 {
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_9c2458dff75842b212227f7fe12c0eee)[] = {
-    TF_CPU_STAGE(s0),
+    TF_CPU_PANEL_STAGE(s0),
 };

@@ -22,13 +22,15 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 64,
-    BLOCK = 8,
+    BLOCK = 4,
+    COLS = 4,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 64,
     COL_WORDS = 64
   };
-  typedef tf_kmin<1, 1, R> A0;
+  typedef tf_k_block<1, 1, R, 1, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -86,7 +88,7 @@ struct s0 {
       TF_GROUP(r) t2[r] = t1[r] * t1[r];
       TF_GROUP(r) t0[r] = t0[r] + t2[r];
     }
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t0[r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t0[r], y.slot, tile + jj);
   }
 
   /* Once a block of columns. */

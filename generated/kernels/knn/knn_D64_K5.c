@@ -32,7 +32,6 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 64,
-                .shared_bytes = 0,
                 .state_bytes = TF_PICK(64, 80),
             },
     },

@@ -31,10 +31,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_fe6d77624d67f952987c00efe9ce795f", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_fe6d77624d67f952987c00efe9ce795f", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 1024,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(32, 64),
+                .state_bytes = TF_PICK(64, 128),
             },
     },
 };

@@ -17,10 +17,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
@@ -32,6 +34,7 @@ struct s0 {
   };
   struct Acc {
     A0 a0;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -77,11 +80,13 @@ struct s0 {
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
     V t1[G];
@@ -121,6 +126,14 @@ struct s0 {
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -145,5 +158,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_b13d08d14d66b3eb9be8b672bdbb44ec, s0, 32, 64)
-TF_FINISH_ENTRY(tf_b13d08d14d66b3eb9be8b672bdbb44ec, s0, 32, 64)
+TF_ROWS_ENTRY(tf_b13d08d14d66b3eb9be8b672bdbb44ec, s0, 64, 128)
+TF_FINISH_ENTRY(tf_b13d08d14d66b3eb9be8b672bdbb44ec, s0, 64, 128)

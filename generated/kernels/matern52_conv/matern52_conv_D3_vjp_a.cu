@@ -19,10 +19,12 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -37,6 +39,7 @@ struct s0 {
   struct Acc {
     A0 a0;
     A1 a1;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -85,11 +88,13 @@ struct s0 {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
     a.a1.open(s.a1);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((3) * R + g + r) * W) * y.at(3);
     V t1[G];
@@ -173,6 +178,14 @@ struct s0 {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
     tf_flush(a.a1, s.a1, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -209,10 +222,12 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
@@ -224,6 +239,7 @@ struct s1 {
   };
   struct Acc {
     A0 a0;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -269,11 +285,13 @@ struct s1 {
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
     V t1[G];
@@ -321,6 +339,14 @@ struct s1 {
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -349,10 +375,12 @@ struct s1 {
  */
 struct s2 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 0,
@@ -436,11 +464,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 64, 128)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 64, 128)
+TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 128, 256)
+TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 128, 256)
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 32, 64)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 32, 64)
+TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 64, 128)
+TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 64, 128)
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 32, 64)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 32, 64)
+TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 64, 128)
+TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 64, 128)

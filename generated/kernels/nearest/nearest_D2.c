@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_53dce9b4c72feab1657da3c7f4257c6f", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_53dce9b4c72feab1657da3c7f4257c6f", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 1024,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(96, 128),
             },
     },
 };

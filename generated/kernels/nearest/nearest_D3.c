@@ -30,10 +30,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 1024,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(48, 64),
+                .state_bytes = TF_PICK(96, 128),
             },
     },
 };

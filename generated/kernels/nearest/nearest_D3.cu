@@ -19,16 +19,18 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_arg_extremum<1, R, 1, false> A0;
+  typedef tf_arg_block<1, R, 1, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -95,7 +97,7 @@ struct s0 {
     TF_GROUP(r) t6[r] = t1[r] + t3[r];
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] + t5[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t7[r], jj);
+    TF_GROUP(r) a.a0.add(0, g + r, t7[r], y.slot, jj);
   }
 
   /* Once a block of columns. */
@@ -127,5 +129,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0, 48, 64)
-TF_FINISH_ENTRY(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0, 48, 64)
+TF_ROWS_ENTRY(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0, 96, 128)
+TF_FINISH_ENTRY(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0, 96, 128)

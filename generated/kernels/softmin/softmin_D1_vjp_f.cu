@@ -17,16 +17,18 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 1,
     COL_WORDS = 3
   };
-  typedef tf_shifted_exp<0, R, false, false> A0;
+  typedef tf_exp_block<0, R, false, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -88,13 +90,20 @@ struct s0 {
     TF_GROUP(r) t5[r] = y.at(2) + t4[r];
     V t6[G];
     TF_GROUP(r) t6[r] = t5[r];
-    a.a0.terms(s.a0, g, t6);
+    a.a0.terms(s.a0, g, t6, y.slot);
   }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.a0.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -123,10 +132,12 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
@@ -243,10 +254,12 @@ struct s1 {
  */
 struct s2 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
@@ -357,11 +370,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 56, 104)
-TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 56, 104)
+TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 104, 200)
+TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s0, 104, 200)
 
-TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 32, 64)
-TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 32, 64)
+TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 64, 128)
+TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s1, 64, 128)
 
-TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 32, 64)
-TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 32, 64)
+TF_ROWS_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 64, 128)
+TF_FINISH_ENTRY(tf_bb38c515f780521e09b5559bfc2fb22e, s2, 64, 128)

@@ -17,16 +17,18 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 2,
     COL_WORDS = 4
   };
-  typedef tf_shifted_exp<0, R, false, false> A0;
+  typedef tf_exp_block<0, R, false, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -97,13 +99,20 @@ struct s0 {
     TF_GROUP(r) t8[r] = y.at(3) + t7[r];
     V t9[G];
     TF_GROUP(r) t9[r] = t8[r];
-    a.a0.terms(s.a0, g, t9);
+    a.a0.terms(s.a0, g, t9, y.slot);
   }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.a0.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -136,6 +145,8 @@ struct s1 {
     G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -272,6 +283,8 @@ struct s2 {
     G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -391,8 +404,8 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_0ba65525efc53d2644d347769a3fcb48, s0, 56, 104)
-TF_FINISH_ENTRY(tf_0ba65525efc53d2644d347769a3fcb48, s0, 56, 104)
+TF_ROWS_ENTRY(tf_0ba65525efc53d2644d347769a3fcb48, s0, 104, 200)
+TF_FINISH_ENTRY(tf_0ba65525efc53d2644d347769a3fcb48, s0, 104, 200)
 
 TF_ROWS_ENTRY(tf_0ba65525efc53d2644d347769a3fcb48, s1, 64, 128)
 TF_FINISH_ENTRY(tf_0ba65525efc53d2644d347769a3fcb48, s1, 64, 128)

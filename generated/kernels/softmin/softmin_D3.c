@@ -32,10 +32,9 @@ static const tf_stage stages[] = {
                 .rows_entry = TF_ENTRY("tf_f0530b6a445ba115a72ad39cb5c968c0", "s0_rows"),
                 .finish_entry = TF_ENTRY("tf_f0530b6a445ba115a72ad39cb5c968c0", "s0_finish"),
                 .threads = 128,
-                .rows_per_block = 512,
+                .rows_per_block = 1024,
                 .tile_cols = 128,
-                .shared_bytes = 0,
-                .state_bytes = TF_PICK(56, 104),
+                .state_bytes = TF_PICK(104, 200),
             },
     },
 };

@@ -17,16 +17,18 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 5
   };
-  typedef tf_shifted_exp<0, R, false, false> A0;
+  typedef tf_exp_block<0, R, false, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -109,13 +111,20 @@ struct s0 {
     TF_GROUP(r) t11[r] = y.at(4) + t10[r];
     V t12[G];
     TF_GROUP(r) t12[r] = t11[r];
-    a.a0.terms(s.a0, g, t12);
+    a.a0.terms(s.a0, g, t12, y.slot);
   }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.a0.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -141,5 +150,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_f0530b6a445ba115a72ad39cb5c968c0, s0, 56, 104)
-TF_FINISH_ENTRY(tf_f0530b6a445ba115a72ad39cb5c968c0, s0, 56, 104)
+TF_ROWS_ENTRY(tf_f0530b6a445ba115a72ad39cb5c968c0, s0, 104, 200)
+TF_FINISH_ENTRY(tf_f0530b6a445ba115a72ad39cb5c968c0, s0, 104, 200)

@@ -17,16 +17,18 @@ namespace {
  */
 struct s0 {
   enum {
-    R = TF_R(4, 4),
-    G = TF_R(4, 4),
+    R = TF_R(8, 8),
+    G = TF_R(8, 8),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 3,
     COL_WORDS = 5
   };
-  typedef tf_shifted_exp<0, R, false, false> A0;
+  typedef tf_exp_block<0, R, false, COLS> A0;
   struct State {
     A0::State a0;
   };
@@ -106,13 +108,20 @@ struct s0 {
     TF_GROUP(r) t11[r] = y.at(4) + t10[r];
     V t12[G];
     TF_GROUP(r) t12[r] = t11[r];
-    a.a0.terms(s.a0, g, t12);
+    a.a0.terms(s.a0, g, t12, y.slot);
   }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.a0.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -141,10 +150,12 @@ struct s0 {
  */
 struct s1 {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = TF_R(4, 4),
+    G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 5,
@@ -297,6 +308,8 @@ struct s2 {
     G = TF_R(4, 4),
     TILE = 128,
     BLOCK = 8,
+    COLS = 8,
+    WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 5,
@@ -425,11 +438,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s0, 56, 104)
-TF_FINISH_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s0, 56, 104)
+TF_ROWS_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s0, 104, 200)
+TF_FINISH_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s0, 104, 200)
 
-TF_ROWS_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s1, 48, 96)
-TF_FINISH_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s1, 48, 96)
+TF_ROWS_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s1, 96, 192)
+TF_FINISH_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s1, 96, 192)
 
 TF_ROWS_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s2, 32, 64)
 TF_FINISH_ENTRY(tf_bc6a46b8f6ce6f37749e52527835c369, s2, 32, 64)

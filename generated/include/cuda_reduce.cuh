@@ -1,0 +1,167 @@
+/* Accumulators of CUDA threads that decide once a block of columns what those of reduce.h decide
+ * once a column. States, merges and results are those of reduce.h.
+ *
+ * A block is COLS columns that are written out: `add` keeps their values in registers, at their
+ * slot, and `flush` looks at all of them if any matters. A column alone has slot -1.
+ */
+#ifndef TF_CUDA_REDUCE_CUH
+#define TF_CUDA_REDUCE_CUH
+#include "kernel.h"
+
+namespace {
+
+/* Whether the accumulators of a stage take a block as it was done; those without an opinion do. */
+template <class S>
+TF_FN auto tf_sound(const typename S::Acc &a, int) -> decltype(S::sound(a)) {
+  return S::sound(a);
+}
+template <class S> TF_FN bool tf_sound(const typename S::Acc &, long) { return true; }
+
+/* Powers of two of a block in float. The instruction for them gives 0 where the power is subnormal;
+ * what it saves to take it as it is are three instructions of ten. So the arguments of a block are
+ * watched: those below -126 have the largest bits, but for NaN, of all floats. */
+struct tf_watch {
+  uint32_t most;
+
+  TF_METHOD void clear() { most = 0; }
+  TF_METHOD bool sound() const { return TF_DOUBLE || most <= 0xc2fc0000u; }
+};
+struct tf_watched {
+  tf_watch &watch;
+  int slot;
+
+  TF_METHOD V operator()(V x) const {
+    if (TF_DOUBLE || slot < 0) return tf_exp2(x);
+    const uint32_t bits = tf_float_bits(x);
+    watch.most = watch.most < bits ? bits : watch.most;
+    return tf_exp2_normal(x);
+  }
+};
+
+/* The values of a block. */
+template <int E, int R, int B> struct tf_kept {
+  V value[E][R][B];
+  int count;
+
+  TF_METHOD void keep(int e, int r, V x, int slot) {
+    value[e][r][slot < 0 ? 0 : slot] = x;
+    count = slot < 0 ? 1 : slot + 1;
+  }
+};
+
+/* Smallest (S = 1) or largest (S = -1) value and its row: a block is looked at if its best value is
+ * not behind the best so far. */
+template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R, S, false> {
+  typedef tf_arg_extremum<E, R, S, false> Plain;
+  typedef typename Plain::State State;
+  tf_kept<E, R, B> kept;
+  V least[E][R];
+  int last; /* column of the block's last value, within the tile */
+
+  TF_METHOD void add(int e, int r, V x, int slot, int jj) {
+    least[e][r] = slot <= 0 ? x : S > 0 ? tf_min(least[e][r], x) : tf_max(least[e][r], x);
+    kept.keep(e, r, x, slot);
+    last = jj;
+  }
+  TF_METHOD void flush(State &) {
+    bool any = false;
+    for (int e = 0; e < E; ++e)
+      TF_ROWS(r) any = any || !(S > 0 ? least[e][r] >= this->best[e][r]
+                                      : least[e][r] <= this->best[e][r]);
+    if (__builtin_expect(any, 0)) look();
+  }
+  TF_METHOD void look() {
+    for (int e = 0; e < E; ++e)
+      TF_ROWS(r) {
+        TF_UNROLL
+        for (int q = 0; q < B; ++q)
+          if (q < kept.count) Plain::add(e, r, kept.value[e][r][q], last + 1 - kept.count + q);
+      }
+  }
+};
+
+/* The K smallest (S = 1) or largest (S = -1): a block is looked at if a value of it is not behind a
+ * row's K-th. `limit` is that K-th value, or NaN while the row has fewer: nothing is behind it. */
+template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R, S> {
+  typedef tf_kmin<E, K, R, S> Plain;
+  typedef typename Plain::State State;
+  tf_kept<E, R, B> kept;
+  V limit[E][R];
+  bool any;
+  i64 newest; /* row of the block's last value */
+
+  TF_METHOD void open(const State &s) {
+    Plain::open(s);
+    any = false;
+    for (int e = 0; e < E; ++e) TF_ROWS(r) bound(e, r);
+  }
+  TF_METHOD void bound(int e, int r) {
+    limit[e][r] = this->open_[e][r] != 0 ? (V)TF_NAN : this->last[e][r];
+  }
+  TF_METHOD void add(State &, int e, int r, V x, int slot, i64 j) {
+    any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);
+    kept.keep(e, r, x, slot);
+    newest = j;
+  }
+  TF_METHOD void flush(State &s) {
+    if (__builtin_expect(any, 0)) look(s);
+    any = false;
+  }
+  /* Insertions are rare and long: they are one loop, which reads the values from memory. */
+  TF_METHOD void look(State &s) {
+    for (int e = 0; e < E; ++e)
+      TF_ROWS(r) {
+        V values[B];
+        TF_UNROLL
+        for (int q = 0; q < B; ++q) values[q] = kept.value[e][r][q];
+        TF_NO_UNROLL
+        for (int q = 0; q < kept.count; ++q)
+          Plain::add(s, e, r, values[q], newest + 1 - kept.count + q);
+        bound(e, r);
+      }
+  }
+};
+
+/* Shifted sums whose shift is compared with the terms once a block. A block is summed with the
+ * shift as it is, and refused if it comes to more than 2 a column; then, and where the shift is not
+ * set yet, it is done column by column, which raises the shift. */
+template <int E, int R, bool TOP, int B> struct tf_exp_block : tf_shifted_exp<E, R, TOP, false> {
+  typedef tf_shifted_exp<E, R, TOP, false> Plain;
+  typedef typename Plain::State State;
+  V scale[R]; /* the shift as the terms need it, or NaN: refuse */
+
+  TF_METHOD void open(const State &s) {
+    Plain::open(s);
+    TF_ROWS(r) set_scale(r);
+  }
+  TF_METHOD void set_scale(int r) {
+    const V m = this->shift_[r];
+#if TF_DOUBLE
+    scale[r] = m;
+#else
+    scale[r] = tf_is_huge(m) ? (V)TF_NAN : m * TF_LOG2E;
+#endif
+  }
+  template <int G> TF_METHOD void terms(State &s, int g, V (&q)[G], int slot) {
+    if (slot < 0) {
+      Plain::terms(s, g, q);
+      TF_GROUP(r) set_scale(g + r);
+      return;
+    }
+    if (TOP) TF_GROUP(r) this->top_[g + r] = q[r] > this->top_[g + r] ? q[r] : this->top_[g + r];
+#if TF_DOUBLE
+    TF_GROUP(r) q[r] = tf_exp(q[r] - scale[g + r]);
+#else
+    TF_GROUP(r) q[r] = tf_exp2_normal(fmaf(q[r], TF_LOG2E, -scale[g + r]));
+#endif
+    TF_GROUP(r) this->parts.add(0, g + r, q[r]);
+  }
+  TF_METHOD bool sound() const {
+    bool all = true;
+    TF_ROWS(r) all = all && this->parts.part[0][r] <= T(2 * B);
+    return all;
+  }
+};
+
+} // namespace
+#endif
