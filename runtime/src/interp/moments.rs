@@ -49,9 +49,11 @@ pub(super) fn var<'a, T: Float>(
             }
             sum
         };
-        let sum = sum_of(&|_, x| x);
+        let near = first_of(cols, &values, &taken);
+        let sum = sum_of(&|l, x| x - near[l]);
         let mean: Row = std::array::from_fn(|l| sum[l] / rows[l]);
-        let squares = sum_of(&|l, x| (x - mean[l]) * (x - mean[l]));
+        let squares = sum_of(&|l, x| (x - near[l] - mean[l]) * (x - near[l] - mean[l]));
+        let mean: Row = std::array::from_fn(|l| near[l] + mean[l]);
         for l in 0..LANES {
             join(
                 state,
@@ -64,6 +66,19 @@ pub(super) fn var<'a, T: Float>(
     for (l, rows) in rows.iter().enumerate() {
         state[2 * parts * LANES + l] += rows;
     }
+}
+
+/// The first finite value of each lane that takes part: what is measured from it has lost what all
+/// values have in common.
+fn first_of(cols: usize, values: &dyn Fn(usize) -> Row, taken: &dyn Fn(usize) -> Row) -> Row {
+    let mut first = [0.0; LANES];
+    for c in (0..cols).rev() {
+        let (values, taken) = (values(c), taken(c));
+        for l in (0..LANES).filter(|&l| taken[l] != 0.0 && values[l].is_finite()) {
+            first[l] = values[l];
+        }
+    }
+    first
 }
 
 fn row(state: &[f64], n: usize) -> Row {
