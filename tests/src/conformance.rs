@@ -58,6 +58,8 @@ pub enum Executor {
     Interpreted,
     /// An expression of `Genred` and `LazyTensor`, compiled when it is met.
     Jit,
+    /// An expression of `Genred` and `LazyTensor`, written down, compiled from there and linked.
+    Linked,
 }
 
 /// How a case went.
@@ -96,8 +98,12 @@ pub fn run(cases: &[Case], dtype: Dtype, executor: Executor) -> Vec<Outcome> {
     let tiers = match executor {
         Executor::Interpreted => Some(Tiers::INTERPRETED),
         Executor::Jit => Some(Tiers::JIT),
+        Executor::Linked => Some(Tiers::LINKED),
         Executor::Evaluator | Executor::Compiled | Executor::Emulated => None,
     };
+    if executor == Executor::Linked {
+        lazy_cases::link(cases, dtype);
+    }
     if let Some(tiers) = tiers {
         return match dtype {
             Dtype::F32 => lazy_cases::run(cases, tiers, |x| x as f32),
@@ -258,7 +264,9 @@ impl Machine {
             Executor::Evaluator => Machine::Evaluator,
             Executor::Compiled => Machine::Compiled(Native::build(formulas, &[dtype], &[best()])),
             Executor::Emulated => Machine::Emulated(Emulated::build(formulas, &[dtype])),
-            Executor::Interpreted | Executor::Jit => unreachable!("`run` has done these"),
+            Executor::Interpreted | Executor::Jit | Executor::Linked => {
+                unreachable!("`run` has done these")
+            }
         }
     }
 

@@ -4,12 +4,13 @@
 
 use ndarray::Array2;
 use tilefold::lazy::Reduction;
-use tilefold::{Axis, Element, Genred, LazyTensor, Options, Policy, Tiers, evaluate};
-use tilefold_compiler::ir::Dtype;
+use tilefold::{Axis, Code, Element, Genred, LazyTensor, Options, Policy, Tiers, evaluate, record};
+use tilefold_compiler::front;
 use tilefold_compiler::ir::eval::Matrix;
+use tilefold_compiler::ir::{Dtype, Formula};
 
-use crate::compare;
 use crate::conformance::{Case, CaseVariable, Outcome, columns, matrix, tolerance};
+use crate::{compare, linked};
 
 /// Runs cases on arrays of `T`, to which `round` rounds.
 pub fn run<T: Element + Into<f64>>(
@@ -18,6 +19,28 @@ pub fn run<T: Element + Into<f64>>(
     round: fn(f64) -> T,
 ) -> Vec<Outcome> {
     cases.iter().map(|case| Run::new(case, tiers, round).outcome()).collect()
+}
+
+/// Records the formulas of the cases, compiles the record, and links it.
+///
+/// # Panics
+/// When the record cannot be written, read or compiled.
+pub fn link(cases: &[Case], dtype: Dtype) {
+    let file = std::env::temp_dir().join(format!("tilefold-cases-{}.fold", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    record::to(Some(&file));
+    match dtype {
+        Dtype::F32 => drop(run(cases, Tiers::INTERPRETED, |x| x as f32)),
+        Dtype::F64 => drop(run(cases, Tiers::INTERPRETED, |x| x)),
+    }
+    record::to(None);
+    let text = std::fs::read_to_string(&file).expect("something was recorded");
+    let _ = std::fs::remove_file(&file);
+    let units = front::parse("recorded.fold", &text);
+    let units = units.unwrap_or_else(|why| panic!("{}", why.render("recorded.fold", &text)));
+    let instances = units.into_iter().flat_map(|unit| unit.instances);
+    let formulas: Vec<Formula> = instances.map(|instance| instance.formula).collect();
+    linked::link(&formulas, dtype.into());
 }
 
 struct Run<'c, T> {
@@ -32,6 +55,14 @@ fn array<T>(rows: &[Vec<f64>], round: fn(f64) -> T) -> Array2<T> {
     let cols = rows.first().map_or(0, Vec::len);
     let data = rows.iter().flatten().map(|&x| round(x)).collect();
     Array2::from_shape_vec((rows.len(), cols), data).expect("rows of one length")
+}
+
+/// Whether the formula file that an error shows is one: none has a formula with an index that no
+/// input has.
+fn is_linkable(error: &tilefold::Error) -> bool {
+    let start = "tilefold 1;";
+    let source = error.helps().iter().find_map(|help| help.find(start).map(|at| &help[at..]));
+    source.is_some_and(|source| front::parse("shown.fold", source).is_ok())
 }
 
 impl<'c, T: Element + Into<f64>> Run<'c, T> {
@@ -113,7 +144,13 @@ impl<'c, T: Element + Into<f64>> Run<'c, T> {
     ) -> Result<(), tilefold::Error> {
         let roots: Vec<&LazyTensor<'_, T>> = values.iter().collect();
         let (m, n) = (self.case.m, self.case.n);
-        let mut found = evaluate(&roots).options(self.options).rows(m, n).run()?;
+        let run = |options| evaluate(&roots).options(options).rows(m, n).run();
+        let mut found = match run(self.options) {
+            Err(error) if error.code() == Code::NoExecutor && !is_linkable(&error) => {
+                run(self.options.tiers(Tiers::INTERPRETED))?
+            }
+            found => found?,
+        };
         let dtype = if T::DTYPE == tilefold::Dtype::F64 { Dtype::F64 } else { Dtype::F32 };
         for (index, expected) in expected.iter().enumerate() {
             let (found, allowed): (Vec<f64>, f64) = match found.take::<T>(index) {

@@ -18,6 +18,7 @@ pub mod generate;
 pub mod held;
 pub mod interpreted;
 pub mod lazy_cases;
+pub mod linked;
 pub mod machines;
 pub mod methods;
 pub mod native;

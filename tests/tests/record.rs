@@ -8,7 +8,7 @@ use std::thread;
 
 use ndarray::{Array2, array};
 use tilefold::record::{self, Outcome};
-use tilefold::{Axis, Code, Dtype, Instance, LazyTensor, Options, Policy, Tiers};
+use tilefold::{Axis, Code, LazyTensor, Options, Policy, Tiers};
 use tilefold_build::Config;
 use tilefold_build::manifest;
 use tilefold_compiler::front;
@@ -17,7 +17,7 @@ use tilefold_compiler::ops::Op;
 use tilefold_compiler::passes::{lookup, vjp};
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::generate::{self, Wish};
-use tilefold_tests::native::{self, Native};
+use tilefold_tests::linked::link;
 
 fn parsed(text: &str) -> Vec<Formula> {
     let units = front::parse("recorded.fold", text);
@@ -257,25 +257,6 @@ fn an_expression_is_recorded_and_linked() {
     assert_eq!(keys(shown), keys(&text));
     assert_eq!(errors[0], errors[1]);
 
-    link(&formulas[0]);
+    link(&formulas, Storage::F32);
     assert_eq!(evaluate().unwrap(), array![[4.0 + 8.0]]);
-}
-
-/// What a generated crate does for a formula: its descriptor, its key, and the key that
-/// expressions know.
-fn link(f: &Formula) {
-    let native = Native::build(std::slice::from_ref(f), &[Storage::F32], &[native::best()]);
-    let found = lookup(f);
-    let inputs: &'static [usize] = found.inputs.leak();
-    let key: &'static [u8; 32] = Box::leak(Box::new(*found.key.bytes()));
-    // SAFETY: the descriptor was made by the compiler, and its library stays loaded.
-    let instance =
-        unsafe { Instance::new(&[], Dtype::F32, *ir::key(f).bytes(), native.raw(0, Storage::F32)) };
-    let formula: &'static tilefold::Formula = Box::leak(Box::new(tilefold::Formula {
-        name: "recorded",
-        file: "recorded.fold",
-        generics: &[],
-        instances: Box::leak(Box::new([instance.listed(key, inputs)])),
-    }));
-    tilefold::register(&[Box::leak(Box::new([formula]))]);
 }

@@ -43,6 +43,8 @@ enum ExecutorName {
     Interpreted,
     /// Expressions of `Genred` and `LazyTensor`, compiled one by one as they are met
     Jit,
+    /// Expressions of `Genred` and `LazyTensor`, recorded, compiled from the record and linked
+    Linked,
 }
 
 impl ExecutorName {
@@ -52,6 +54,7 @@ impl ExecutorName {
             ExecutorName::Compiled => (Executor::Compiled, "compiled"),
             ExecutorName::Emulated => (Executor::Emulated, "emulated CUDA"),
             ExecutorName::Interpreted => (Executor::Interpreted, "interpreted expressions"),
+            ExecutorName::Linked => (Executor::Linked, "linked expressions"),
             ExecutorName::Jit => (Executor::Jit, "expressions compiled as they are met"),
         }
     }
