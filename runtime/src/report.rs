@@ -96,7 +96,7 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// Wall time of the whole call.
     pub seconds: f64,
-    /// Why it did not run on CUDA, if the policy would have let it.
+    /// Why a way was not taken that the options would have let: CUDA, or compiled code.
     pub note: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for Report {
             write!(f, " after {:.2} ms for the code", self.prepared * 1e3)?;
         }
         if let Some(note) = &self.note {
-            write!(f, " (not cuda: {note})")?;
+            write!(f, " ({note})")?;
         }
         self.stages.iter().try_for_each(|stage| write!(f, "\n  {stage}"))
     }
@@ -141,11 +141,11 @@ mod tests {
         };
         let stage = "10000 x 10000: 1.00e8 pairs, 12.50 ms, 8.00 Gpairs/s, 96.0 Gop/s";
         assert_eq!(report.to_string(), format!("cpu x86-64-v4, linked: 12.60 ms\n  {stage}"));
-        report.note = Some("no driver".to_owned());
+        report.note = Some("no CUDA driver".to_owned());
         assert!(
             report
                 .to_string()
-                .starts_with("cpu x86-64-v4, linked: 12.60 ms (not cuda: no driver)\n")
+                .starts_with("cpu x86-64-v4, linked: 12.60 ms (no CUDA driver)\n")
         );
         let empty = StageReport::new((0, 5, 0), 1.0, 0.0);
         assert_eq!(empty.to_string(), "0 x 5: 0.00e0 pairs, 0.00 ms");
