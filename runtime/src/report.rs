@@ -143,9 +143,7 @@ mod tests {
         assert_eq!(report.to_string(), format!("cpu x86-64-v4, linked: 12.60 ms\n  {stage}"));
         report.note = Some("no CUDA driver".to_owned());
         assert!(
-            report
-                .to_string()
-                .starts_with("cpu x86-64-v4, linked: 12.60 ms (no CUDA driver)\n")
+            report.to_string().starts_with("cpu x86-64-v4, linked: 12.60 ms (no CUDA driver)\n")
         );
         let empty = StageReport::new((0, 5, 0), 1.0, 0.0);
         assert_eq!(empty.to_string(), "0 x 5: 0.00e0 pairs, 0.00 ms");
