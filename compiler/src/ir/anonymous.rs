@@ -6,7 +6,7 @@
 //! accumulated where nothing is summed are one formula then, node for node: an expression of arrays
 //! finds the formula of a file.
 
-use super::arena::{ExprId, Formula, Input, Node, Output, Reduction};
+use super::arena::{ExprId, Formula, Input, Node, Output};
 use super::print::walk;
 use super::types::Accumulation;
 
@@ -32,18 +32,7 @@ pub fn anonymous(f: &Formula) -> (Formula, Vec<usize>) {
         })
     };
     for id in walk(f) {
-        let mut get = |id: ExprId| known(&mut new, &renamed, id);
-        let node = match f.node(id) {
-            Node::Op(op, args, params) => {
-                Node::Op(*op, args.iter().map(|&a| get(a)).collect(), params.clone())
-            }
-            Node::Reduce(r) => Node::Reduce(Reduction {
-                args: r.args.iter().map(|&a| get(a)).collect(),
-                mask: r.mask.map(&mut get),
-                ..r.clone()
-            }),
-            Node::Input(_) | Node::Const(_) | Node::Pos(_) => continue,
-        };
+        let node = f.node(id).clone().map_args(|arg| known(&mut new, &renamed, arg));
         renamed[id.index()] = Some(new.intern(node, f.facts(id)));
     }
     for (n, output) in f.outputs.iter().enumerate() {

@@ -62,6 +62,19 @@ pub enum Node {
 }
 
 impl Node {
+    /// The same node with other arguments, which are asked for in their order.
+    pub fn map_args(self, mut new: impl FnMut(ExprId) -> ExprId) -> Node {
+        match self {
+            Node::Op(op, args, params) => Node::Op(op, args.into_iter().map(new).collect(), params),
+            Node::Reduce(r) => Node::Reduce(Reduction {
+                args: r.args.into_iter().map(&mut new).collect(),
+                mask: r.mask.map(new),
+                ..r
+            }),
+            leaf @ (Node::Input(_) | Node::Const(_) | Node::Pos(_)) => leaf,
+        }
+    }
+
     /// The nodes this one reads, in order.
     pub fn args(&self) -> impl Iterator<Item = ExprId> + '_ {
         let (args, mask): (&[ExprId], Option<ExprId>) = match self {

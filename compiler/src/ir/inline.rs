@@ -3,7 +3,7 @@
 //! In go a formula, one of its outputs, and a value for each of its inputs; out comes the value of
 //! that output as a node of the other formula. Never an output that is left over.
 
-use super::arena::{ExprId, Formula, Node, Reduction};
+use super::arena::{ExprId, Formula, Node};
 use super::build::BuildError;
 
 /// Adds what the value `root` of `g` needs to `f`, with `inputs` in the place of `g`'s.
@@ -22,19 +22,13 @@ pub fn inline(
     let live = g.reachable([root]);
     let mut made: Vec<Option<ExprId>> = vec![None; g.len()];
     for id in g.ids().filter(|id| live[id.index()]) {
-        let new = |arg: &ExprId| made[arg.index()].expect("arguments come first");
-        let node = match g.node(id) {
-            Node::Input(n) => inputs[*n as usize],
+        let new = |arg: ExprId| made[arg.index()].expect("arguments come first");
+        let node = match g.node(id).clone().map_args(new) {
+            Node::Input(n) => inputs[n as usize],
             Node::Const(c) => f.constant(c.get()),
-            Node::Pos(axis) => f.pos(*axis),
-            Node::Op(op, args, params) => {
-                f.op(*op, &args.iter().map(new).collect::<Vec<_>>(), params)?
-            }
-            Node::Reduce(r) => f.reduce(Reduction {
-                args: r.args.iter().map(new).collect(),
-                mask: r.mask.as_ref().map(new),
-                ..r.clone()
-            })?,
+            Node::Pos(axis) => f.pos(axis),
+            Node::Op(op, args, params) => f.op(op, &args, &params)?,
+            Node::Reduce(r) => f.reduce(r)?,
         };
         made[id.index()] = Some(node);
     }

@@ -1,6 +1,6 @@
 //! Rebuilds a formula bottom-up, one node at a time: what every rewriting pass has in common.
 
-use crate::ir::{ExprId, Formula, Node, Reduction};
+use crate::ir::{ExprId, Formula, Node};
 
 /// Copies what `formula`'s outputs reach into a new formula. `rule` makes the new node for each
 /// old one, given the old id; the node's arguments are already renamed to the new formula.
@@ -16,7 +16,8 @@ pub fn rewrite(
     let live = formula.reachable(formula.outputs.iter().map(|o| o.expr));
     let mut renamed: Vec<Option<ExprId>> = vec![None; formula.len()];
     for id in formula.ids().filter(|id| live[id.index()]) {
-        let node = rename(formula.node(id), &renamed);
+        let new_arg = |arg: ExprId| renamed[arg.index()].expect("arguments come first");
+        let node = formula.node(id).clone().map_args(new_arg);
         renamed[id.index()] = Some(rule(&mut new, id, node));
     }
     for output in &formula.outputs {
@@ -34,18 +35,5 @@ pub fn keep(f: &mut Formula, node: Node) -> ExprId {
         Node::Pos(axis) => f.pos(axis),
         Node::Op(op, args, params) => f.apply(op, &args, &params),
         Node::Reduce(r) => f.fold(r),
-    }
-}
-
-fn rename(node: &Node, renamed: &[Option<ExprId>]) -> Node {
-    let new = |id: &ExprId| renamed[id.index()].expect("arguments come first");
-    match node {
-        Node::Op(op, args, params) => Node::Op(*op, args.iter().map(new).collect(), params.clone()),
-        Node::Reduce(r) => Node::Reduce(Reduction {
-            args: r.args.iter().map(new).collect(),
-            mask: r.mask.as_ref().map(new),
-            ..r.clone()
-        }),
-        leaf => leaf.clone(),
     }
 }

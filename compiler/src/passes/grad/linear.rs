@@ -15,7 +15,7 @@ use crate::reduce::Reducer;
 use super::super::rewrite::keep;
 use super::forward::transpose;
 use super::reverse::Domain;
-use super::scratch::{component, rename};
+use super::scratch::component;
 use super::{GradError, check_size, widen};
 
 /// Most reductions inside one another that a trace goes through.
@@ -28,7 +28,7 @@ pub fn substitute(f: &mut Formula, root: ExprId, variable: ExprId, value: ExprId
     for at in variable.index() + 1..=root.index() {
         let id = ExprId(at as u32);
         if below[id.index()] && f.node(id).args().any(|arg| new.contains_key(&arg)) {
-            let node = rename(f.node(id).clone(), |arg| *new.get(&arg).unwrap_or(&arg));
+            let node = f.node(id).clone().map_args(|arg| *new.get(&arg).unwrap_or(&arg));
             let renamed = keep(f, node);
             new.insert(id, renamed);
         }

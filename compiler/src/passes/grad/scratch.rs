@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ir::{ExprId, Formula, Node, Reduction};
+use crate::ir::{ExprId, Formula, Node};
 use crate::ops::{Emit, Op};
 
 use super::super::rewrite::keep;
@@ -40,7 +40,7 @@ pub fn scratch<E>(
     };
     for (at, node) in made.into_iter().enumerate().filter(|(at, _)| live[*at]) {
         assert!(!is_placeholder(f, &node), "internal: a rule is not linear in its seed");
-        let node = rename(node, |id| new(&renamed, id));
+        let node = node.map_args(|id| new(&renamed, id));
         renamed[at] = Some(tidy(f, node));
     }
     Ok(results.into_iter().map(|r| r.map(|id| new(&renamed, id))).collect())
@@ -57,19 +57,6 @@ pub fn scratch_one<E>(
 ) -> Result<Option<ExprId>, E> {
     let all = scratch(f, |f| work(f).map(|found| vec![found]))?;
     Ok(all.into_iter().flatten().next())
-}
-
-/// A node with other arguments.
-pub fn rename(node: Node, new: impl Fn(ExprId) -> ExprId) -> Node {
-    match node {
-        Node::Op(op, args, params) => Node::Op(op, args.into_iter().map(&new).collect(), params),
-        Node::Reduce(r) => Node::Reduce(Reduction {
-            args: r.args.iter().copied().map(&new).collect(),
-            mask: r.mask.map(&new),
-            ..r
-        }),
-        leaf => leaf,
-    }
 }
 
 /// Adds a node in its shortest form.
