@@ -44,12 +44,22 @@ pub fn run<'o>(
     rows: Option<(usize, usize)>,
     options: &Options,
 ) -> Result<Report, Error> {
-    let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw.clone()).collect();
     let outputs: Vec<OutputMut> = outputs.into_iter().collect();
-    let raw: Vec<RawArray> = outputs.iter().map(|output| output.raw.clone()).collect();
+    execute(kernel, bind(kernel, inputs, &outputs, rows)?, options)
+}
+
+/// Binds arrays given in the order of the inputs and outputs. They stay borrowed by the caller.
+pub(crate) fn bind(
+    kernel: &Kernel,
+    inputs: &[Operand],
+    outputs: &[OutputMut],
+    rows: Option<(usize, usize)>,
+) -> Result<Bound, Error> {
+    let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw.clone()).collect();
+    let outputs: Vec<RawArray> = outputs.iter().map(|output| output.raw.clone()).collect();
     let mut bound = Bound::inputs(kernel, &inputs, rows)?;
-    bound.outputs(kernel, &raw)?;
-    execute(kernel, bound, options)
+    bound.outputs(kernel, &outputs)?;
+    Ok(bound)
 }
 
 /// Runs a bound call on the executor that the policy names.

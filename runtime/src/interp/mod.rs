@@ -37,9 +37,10 @@ use crate::bind::Bound;
 use crate::error::Error;
 use crate::kernel::{Kernel, OwnedKernel};
 use crate::level::Level;
-use crate::operand::{Operand, OutputMut, RawArray};
+use crate::operand::{Operand, OutputMut};
 use crate::options::Options;
 use crate::report::Report;
+use crate::run::bind;
 use crate::{host, words};
 
 /// A formula that runs without being compiled.
@@ -97,12 +98,8 @@ impl Interpreted {
         rows: Option<(usize, usize)>,
         options: &Options,
     ) -> Result<Report, Error> {
-        let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw.clone()).collect();
         let outputs: Vec<OutputMut> = outputs.into_iter().collect();
-        let raw: Vec<RawArray> = outputs.iter().map(|output| output.raw.clone()).collect();
-        let mut bound = Bound::inputs(self.kernel(), &inputs, rows)?;
-        bound.outputs(self.kernel(), &raw)?;
-        self.execute(bound, options)
+        self.execute(bind(self.kernel(), inputs, &outputs, rows)?, options)
     }
 
     /// Runs a bound call. The caller keeps the arrays of `bound` borrowed for the whole call.
