@@ -65,11 +65,9 @@ impl Native {
     ) -> Native {
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
-        let distinct = distinct(&texts);
         let mut sources = Vec::new();
         for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
-            sources.extend(distinct.iter().map(|text| descriptor(text, dtype, &[level])));
-            sources.extend(distinct.chunks(KERNELS_PER_FILE).map(|g| joined(g, dtype, level)));
+            sources.extend(quick_sources(&texts, dtype, level));
         }
         Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
     }
@@ -141,6 +139,14 @@ pub fn run_kernel(
         Storage::F32 => run::<f32>(kernel, how, problem),
         Storage::F64 => run::<f64>(kernel, how, problem),
     }
+}
+
+/// Descriptors and code of every formula, for one level.
+pub(crate) fn quick_sources(texts: &[KernelText], dtype: Storage, level: Level) -> Vec<Source> {
+    let distinct = distinct(texts);
+    let descriptors = distinct.iter().map(|text| descriptor(text, dtype, &[level]));
+    let code = distinct.chunks(KERNELS_PER_FILE).map(|group| joined(group, dtype, level));
+    descriptors.chain(code).collect()
 }
 
 /// The text of every formula.
