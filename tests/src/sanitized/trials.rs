@@ -64,7 +64,8 @@ pub fn shipped(storage: Storage, step: usize) -> Vec<Trial> {
     trials
 }
 
-fn shipped_formulas(storage: Storage) -> Vec<Formula> {
+/// The shipped formulas for arrays of a type, and their derivatives.
+pub fn shipped_formulas(storage: Storage) -> Vec<Formula> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../formulas");
     let entries = fs::read_dir(folder).expect("the shipped formulas");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
