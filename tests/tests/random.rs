@@ -9,7 +9,7 @@
 use tilefold::Options;
 use tilefold_compiler::emit;
 use tilefold_compiler::ir::eval::{self, Matrix};
-use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind, Reduction, verify};
+use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction, verify};
 use tilefold_compiler::passes::vjp;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare::{self, without_ties};

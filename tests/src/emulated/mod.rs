@@ -1,6 +1,7 @@
 //! CUDA code, run on the CPU by the emulation of tests/emulation, launch by launch as the CUDA
 //! executor does it.
 
+mod image;
 mod launch;
 
 use std::ffi::{CStr, c_char, c_void};
@@ -16,6 +17,7 @@ use crate::problem::Problem;
 use crate::table::{Memory, Table};
 use crate::toolchain::{self, Product, Source};
 
+pub use image::with_images;
 pub(crate) use launch::{Launch, launches};
 
 /// Kernels a translation unit: the headers of the emulation take longer than most kernels.
@@ -155,7 +157,7 @@ pub(crate) fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]
         flags.extend([force.clone(), headers.clone()]);
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
-        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_rows.cuh\"\n");
+        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_panel.cuh\"\n");
         for kernel in group {
             text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cu);
         }

@@ -18,7 +18,7 @@ use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Formula, Storage};
 
 use crate::emulated;
-use crate::native::{descriptor, descriptor_of, distinct, include, load, quick_sources, texts};
+use crate::native::{descriptor, descriptor_of, distinct, include, load, quick_code, texts};
 use crate::table::Table;
 use crate::toolchain::{self, Product, Source};
 
@@ -102,7 +102,12 @@ pub fn run(watch: Watch, trials: &[Trial]) -> Result<Vec<Option<Vec<Matrix>>>, S
 /// Kernels, watched, and their descriptors.
 fn sources(watch: Watch, texts: &[KernelText]) -> Vec<Source> {
     let mut sources = match watch.code {
-        Code::Cpu(level) => quick_sources(texts, watch.storage, level),
+        Code::Cpu(level) => {
+            let descriptor = |text: &&KernelText| descriptor(text, watch.storage, &[level]);
+            let descriptors = distinct(texts);
+            let descriptors = descriptors.iter().map(descriptor);
+            descriptors.chain(quick_code(texts, watch.storage, level)).collect()
+        }
         Code::Cuda => emulated::sources(texts, watch.storage, &[]),
     };
     let flags = || watch.sanitizer.flags().iter().map(|&flag| flag.into());

@@ -49,7 +49,7 @@ const STRANGE: &[f64] =
 
 const LAYOUTS: [Layout; 3] = [Layout::Dense, Layout::Spaced, Layout::Reversed];
 
-/// Every `step`th of the shipped formulas for arrays of a type and their derivatives, at every size.
+/// Every `step`th of the shipped formulas for arrays of a type, and their derivatives, everywhere.
 pub fn shipped(storage: Storage, step: usize) -> Vec<Trial> {
     let mut trials = Vec::new();
     for formula in shipped_formulas(storage).into_iter().step_by(step) {
