@@ -47,9 +47,9 @@ impl DeviceLeaf {
 }
 
 impl<'a, T: Element> LazyTensor<'a, T> {
-    /// An array on a CUDA device: as [`i`](LazyTensor::i) and [`j`](LazyTensor::j) with an axis, and
-    /// as [`param`](LazyTensor::param), of one row, without. It holds `T`, complex numbers of it, or
-    /// `i64`. What is made of it is evaluated [`on`](crate::lazy::Evaluation::on) a stream.
+    /// An array on a CUDA device: as [`i`](LazyTensor::i) and [`j`](LazyTensor::j) with an axis,
+    /// and as [`param`](LazyTensor::param), of one row, without. It holds `T`, complex numbers of
+    /// it, or `i64`. What is made of it is evaluated [`on`](crate::lazy::Evaluation::on) a stream.
     ///
     /// ```no_run
     /// use tilefold::cuda::{DeviceArray, cudarc::driver::CudaContext};
@@ -312,8 +312,8 @@ fn bytes_of<T: Element>(number: T) -> [u8; NUMBER] {
     bytes
 }
 
-/// The values of an evaluation on a stream, on its device. The work that makes them may not be done:
-/// what reads them on the same stream, or through cudarc on another one, comes after it.
+/// The values of an evaluation on a stream, on its device. The work that makes them may not be
+/// done: what reads them on the same stream, or through cudarc on another one, comes after it.
 pub struct DeviceValues {
     slots: Vec<Slot>,
     stream: Arc<CudaStream>,
