@@ -27,7 +27,10 @@ fn main() -> ExitCode {
             worker(target, seconds, seed, current, *keep == "keep")
         }
         ["replay", target, file] => replay(target, Path::new(file)),
-        _ => Err("usage: run SECONDS SEED keep|- [TARGET..] | replay TARGET FILE".into()),
+        ["soak", seconds, seed] => soak(seconds, seed),
+        _ => Err("usage: run SECONDS SEED keep|- [TARGET..] | replay TARGET FILE | soak SECONDS \
+                  SEED"
+            .into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,6 +140,25 @@ fn replay(target: &str, file: &Path) -> Result {
         }
         Err(finding) => Err(format!("{}: {}", file.display(), finding.what)),
     }
+}
+
+/// Work of a pass of a long soak.
+const SOAKED: u64 = 60;
+
+fn soak(seconds: &str, seed: &str) -> Result {
+    let time = Duration::from_secs(number(seconds)?);
+    let soaked = tilefold_fuzz::soak::soak(time, number(seed)?, SOAKED)?;
+    println!("{} passes of {} calls", soaked.passes, soaked.calls / soaked.passes);
+    for (when, held) in [("after two passes", soaked.first), ("in the end", soaked.last)] {
+        println!(
+            "{when:<17} {:>9} KiB allocated, {:>9} KiB resident, {} files, {} threads",
+            held.live >> 10,
+            held.resident >> 10,
+            held.handles,
+            held.threads
+        );
+    }
+    Ok(())
 }
 
 /// Feeds a target until the time is up or something is found.
