@@ -42,7 +42,8 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> crate::Result {
-    let target = target_folder(&program());
+    let program = program();
+    let target = target_folder(&program);
     let tool = target.join("tools/bin/cargo-mutants");
     if arguments.install {
         let mut command = Command::new("cargo");
