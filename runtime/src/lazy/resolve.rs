@@ -14,6 +14,7 @@ use tilefold_compiler::ir::{self, Formula};
 use tilefold_compiler::passes;
 
 use super::flat::{Flat, Manner, Unbuilt};
+use super::quick::Quick;
 use super::{registry, words};
 use crate::bind::Bound;
 use crate::element::{Dtype, Element};
@@ -55,7 +56,7 @@ pub(super) struct Known {
 }
 
 /// Expressions by their structure.
-type Table = HashMap<Box<[u8]>, Arc<Known>>;
+type Table = HashMap<Box<[u32]>, Arc<Known>, Quick>;
 
 static KNOWN: RwLock<Option<Table>> = RwLock::new(None);
 
@@ -65,10 +66,7 @@ pub(super) fn forget() {
 }
 
 /// What is known of an expression.
-pub(super) fn known<T: Element>(
-    flat: &Flat<'_, '_, T>,
-    manner: Manner,
-) -> Result<Arc<Known>, Error> {
+pub(super) fn known<T: Element>(flat: &Flat<'_, T>, manner: Manner) -> Result<Arc<Known>, Error> {
     let guard = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = guard.as_ref().and_then(|table| table.get(flat.structure.as_slice())) {
         return Ok(known.clone());
@@ -148,7 +146,7 @@ impl Code<'_> {
 }
 
 impl Known {
-    fn new<T: Element>(flat: &Flat<'_, '_, T>, manner: Manner) -> Result<Known, Error> {
+    fn new<T: Element>(flat: &Flat<'_, T>, manner: Manner) -> Result<Known, Error> {
         let formula = flat.formula(manner).map_err(|why| match why {
             Unbuilt::Misfit(why) => words::unbuilt(&why),
             Unbuilt::Derivative(why) => words::no_derivative(&why),
