@@ -1,6 +1,7 @@
 //! CUDA code, run on the CPU by the emulation of tests/emulation, launch by launch as the CUDA
 //! executor does it.
 
+mod image;
 mod launch;
 mod sanitizer;
 
@@ -19,6 +20,7 @@ use crate::toolchain::{self, Product, Source};
 
 use launch::{Launch, launches};
 
+pub use image::with_images;
 pub use sanitizer::{Sanitizer, sanitize};
 
 /// Kernels a translation unit: the headers of the emulation take longer than most kernels.
@@ -158,7 +160,7 @@ fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<So
         flags.extend([force.clone(), headers.clone()]);
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
-        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_rows.cuh\"\n");
+        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_panel.cuh\"\n");
         for kernel in group {
             text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cu);
         }
