@@ -43,6 +43,7 @@ mod plan;
 
 pub use cudarc;
 
+pub(crate) use self::device::is_there;
 pub use self::device::{DeviceInfo, devices, unavailable};
 pub(crate) use self::host::{Prepared, prepare};
 pub use self::launch::{DeviceArray, DeviceArrayMut};

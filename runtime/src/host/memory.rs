@@ -2,6 +2,7 @@
 //! memory aligned to 64 bytes, or an error. It never aborts when memory is short.
 
 use std::alloc::{self, Layout};
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::{ptr, slice};
@@ -56,7 +57,8 @@ pub(crate) unsafe fn filled_mut(lines: &mut Lines) -> &mut [Line] {
 /// Lines of one's own, not initialised.
 ///
 /// They lie in memory that is aligned to less and a line longer: allocators are slow to give
-/// aligned memory, and small calls take several buffers.
+/// aligned memory, and small calls take several buffers. Those of small calls stay with the thread,
+/// and serve the next call that wants as many lines.
 pub(crate) struct Buffer {
     words: Vec<MaybeUninit<Word>>,
     /// The first word at a multiple of a line.
@@ -70,6 +72,42 @@ pub(crate) struct Buffer {
 struct Word([u8; 16]);
 
 const WORDS: usize = size_of::<Line>() / size_of::<Word>();
+
+/// The longest buffer that a thread keeps, in words: 32 KiB.
+const MOST_KEPT: usize = (32 << 10) / size_of::<Word>();
+
+thread_local! {
+    /// Buffers that nobody uses, the latest first.
+    static KEPT: RefCell<[Vec<MaybeUninit<Word>>; 6]> = const { RefCell::new([const { Vec::new() }; 6]) };
+}
+
+/// A kept buffer of just so many words.
+fn kept(len: usize) -> Option<Vec<MaybeUninit<Word>>> {
+    if len > MOST_KEPT {
+        return None;
+    }
+    let find = |kept: &RefCell<[Vec<_>; 6]>| {
+        let mut kept = kept.borrow_mut();
+        kept.iter_mut().find(|words| words.len() == len).map(std::mem::take)
+    };
+    KEPT.try_with(find).ok().flatten()
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let words = std::mem::take(&mut self.words);
+        if words.is_empty() || words.len() > MOST_KEPT {
+            return;
+        }
+        // While the thread ends nothing is kept.
+        let _ = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            let place = kept.iter().position(Vec::is_empty).unwrap_or(kept.len() - 1);
+            kept[place] = words;
+            kept[..=place].rotate_right(1);
+        });
+    }
+}
 
 impl Deref for Buffer {
     type Target = Lines;
@@ -121,9 +159,15 @@ pub(crate) fn lines(name: &str, bytes: usize, what: &str) -> Result<Buffer, Erro
         return Ok(Buffer { words, first: 0, len });
     }
     let count = len.checked_mul(WORDS).and_then(|count| count.checked_add(WORDS - 1));
-    words.try_reserve_exact(count.ok_or_else(failed)?).map_err(|_| failed())?;
-    // SAFETY: the capacity is at least that, and `MaybeUninit` needs no initialisation.
-    unsafe { words.set_len(len * WORDS + WORDS - 1) };
+    let count = count.ok_or_else(failed)?;
+    match kept(count) {
+        Some(kept) => words = kept,
+        None => {
+            words.try_reserve_exact(count).map_err(|_| failed())?;
+            // SAFETY: the capacity is at least that, and `MaybeUninit` needs no initialisation.
+            unsafe { words.set_len(count) };
+        }
+    }
     let past = words.as_ptr() as usize % size_of::<Line>() / size_of::<Word>();
     Ok(Buffer { words, first: (WORDS - past) % WORDS, len })
 }

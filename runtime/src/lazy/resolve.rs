@@ -2,6 +2,7 @@
 //! out: a kernel, the order of its inputs, and which tier it is of. What was found once is found
 //! at once the next time. It never runs a kernel by itself.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::env;
 #[cfg(feature = "jit")]
@@ -125,7 +126,7 @@ pub(super) struct Code<'k> {
     tier: Tier,
     /// How long it took to have it.
     seconds: f64,
-    note: Option<String>,
+    note: Option<Cow<'static, str>>,
 }
 
 enum Runner<'k> {
@@ -201,7 +202,7 @@ impl Known {
 
     /// Writes the formula down, once, if the program is to.
     fn record(&self) {
-        if !self.recorded.load(Ordering::Relaxed) && record::file().is_some() {
+        if !self.recorded.load(Ordering::Relaxed) && record::is_on() {
             record::missed(&self.formula, self.storage);
             self.recorded.store(true, Ordering::Relaxed);
         }
@@ -225,7 +226,7 @@ impl Known {
             Ok(code) => Ok(code),
             // Without a compiler the interpreter does the work, and the report says why.
             Err(why) if may_interpret => {
-                self.interpreted(true, Some(format!("not compiled: {}", why.message())))
+                self.interpreted(true, Some(format!("not compiled: {}", why.message()).into()))
             }
             Err(why) => Err(why),
         }
@@ -272,11 +273,15 @@ impl Known {
             runner: Runner::Native(ready.kernel),
             tier: Tier::Jit,
             seconds: start.elapsed().as_secs_f64(),
-            note: ready.note,
+            note: ready.note.map(Cow::Owned),
         })
     }
 
-    fn interpreted(&self, allowed: bool, note: Option<String>) -> Result<Code<'_>, Error> {
+    fn interpreted(
+        &self,
+        allowed: bool,
+        note: Option<Cow<'static, str>>,
+    ) -> Result<Code<'_>, Error> {
         if !allowed {
             return Err(words::no_executor(&self.formula, self.storage));
         }
