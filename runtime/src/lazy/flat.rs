@@ -148,16 +148,19 @@ impl<'e, T: Element> Flat<'e, T> {
                         walk.done.push(number);
                         continue;
                     }
-                    let first = walk.todo.len();
-                    walk.todo.push(Step::Leave(node, is_shared));
-                    walk.todo.extend(node.args().rev().map(Step::to));
-                    if walk.todo.len() > first + 1 {
+                    let (args, mask) = node.operands();
+                    if !args.is_empty() || mask.is_some() {
+                        walk.todo.push(Step::Leave(node, is_shared));
+                        mask.into_iter().for_each(|mask| walk.todo.push(Step::to(mask)));
+                        args.iter().rev().for_each(|arg| walk.todo.push(Step::to(arg)));
                         continue;
                     }
-                    walk.todo.truncate(first);
                     (node, is_shared, 0)
                 }
-                Step::Leave(node, is_shared) => (node, is_shared, node.args().count()),
+                Step::Leave(node, is_shared) => {
+                    let (args, mask) = node.operands();
+                    (node, is_shared, args.len() + usize::from(mask.is_some()))
+                }
             };
             let first = walk.done.len() - n_args;
             let number = self.add(node, &walk.done[first..]);

@@ -6,8 +6,10 @@
 //! those of formulas ([`standin`]); a thread remembers their answers, as a program builds the
 //! same few expressions again and again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::mem;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -129,11 +131,17 @@ pub(crate) enum DerivativeKind {
 
 impl<T> Node<T> {
     /// The nodes that this one reads, in order. Whoever calls this keeps the arrays borrowed.
-    pub fn args<'s, 'a: 's>(&'s self) -> impl DoubleEndedIterator<Item = &'s LazyTensor<'a, T>>
+    pub fn args<'s, 'a: 's>(&'s self) -> impl Iterator<Item = &'s LazyTensor<'a, T>>
     where
         T: 'a,
     {
-        let (args, mask): (&[LazyTensor<'a, T>], Option<&LazyTensor<'a, T>>) = match &self.what {
+        let (args, mask): (&[LazyTensor<'a, T>], _) = self.operands();
+        args.iter().chain(mask)
+    }
+
+    /// As [`Node::args`]: all but a mask, and the mask of a fold.
+    pub fn operands(&self) -> (&[LazyTensor<'static, T>], Option<&LazyTensor<'static, T>>) {
+        match &self.what {
             What::Op(_, args, _) | What::Masked(args) => (args, None),
             #[cfg(feature = "text")]
             What::Call(_, _, args) => (args, None),
@@ -142,8 +150,7 @@ impl<T> Node<T> {
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
                 (&[], None)
             }
-        };
-        args.iter().chain(mask)
+        }
     }
 
     /// Whether both are the same number, or read the same array in the same way.
@@ -167,19 +174,19 @@ impl<T> Node<T> {
         matches!(&self.what, What::Derivative(derivative) if derivative.extent != self.batch)
     }
 
-    /// Moves the nodes that this one reads out of it.
-    fn take_args(&mut self, to: &mut Dropped<T>) {
-        let (args, mask) = match &mut self.what {
-            What::Op(_, args, _) | What::Masked(args) => (args, None),
+    /// Moves the nodes that this one reads out of it, if it reads any.
+    fn take_operands(&mut self) -> Option<(Args<T>, Option<LazyTensor<'static, T>>)> {
+        let args = match &mut self.what {
+            What::Op(_, args, _) | What::Masked(args) => args,
             #[cfg(feature = "text")]
-            What::Call(_, _, args) => (args, None),
-            What::Fold(fold) => (&mut fold.args, fold.mask.take()),
-            What::Derivative(derivative) => (&mut derivative.args, None),
+            What::Call(_, _, args) => args,
+            What::Fold(fold) => return Some((mem::take(&mut fold.args), fold.mask.take())),
+            What::Derivative(derivative) => &mut derivative.args,
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
-                return;
+                return None;
             }
         };
-        to.extend(args.drain(..).chain(mask).map(|arg| arg.node));
+        Some((mem::take(args), None))
     }
 
     fn stand_in(&self) -> StandIn {
@@ -190,18 +197,28 @@ impl<T> Node<T> {
     }
 }
 
-/// Nodes that are about to go.
-type Dropped<T> = SmallVec<[Arc<Node<T>>; 8]>;
+/// Nodes are dropped within each other to this depth.
+const MOST_DEEP: u32 = 100;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
 
 /// A long chain of operations must not be dropped by a recursion as long.
 impl<T> Drop for Node<T> {
     fn drop(&mut self) {
-        let mut todo = Dropped::new();
-        self.take_args(&mut todo);
-        while let Some(node) = todo.pop() {
-            if let Some(mut node) = Arc::into_inner(node) {
-                node.take_args(&mut todo);
-            }
+        let Some(operands) = self.take_operands() else { return };
+        let depth = DEPTH.get();
+        if depth < MOST_DEEP {
+            DEPTH.set(depth + 1);
+            drop(operands);
+            DEPTH.set(depth);
+            return;
+        }
+        let mut todo = vec![operands];
+        while let Some((args, mask)) = todo.pop() {
+            let nodes = args.into_iter().chain(mask).filter_map(|arg| Arc::into_inner(arg.node));
+            todo.extend(nodes.filter_map(|mut node| node.take_operands()));
         }
     }
 }
@@ -212,14 +229,33 @@ const MOST_KNOWN: usize = 4096;
 type Facted = Result<Facts, BuildError>;
 
 /// What the facts of a result depend on, where it is small enough to be remembered.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Question {
     what: Asked,
     args: [Option<StandIn>; 3],
     params: [Option<i64>; 2],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// Of what tells most questions apart: this is done for every node.
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, to: &mut H) {
+        to.write_u64(match self.what {
+            Asked::Op(op) => op as u64,
+            Asked::Fold(reducer, axis, _) => 1 << 32 | (reducer as u64) << 8 | axis as u64,
+        });
+        for arg in self.args.iter().flatten() {
+            to.write_u64(match arg {
+                StandIn::Number(number) => number.get().to_bits(),
+                StandIn::Value(of) => {
+                    (of.dim as u64) << 8 | (of.stratum as u64) << 4 | of.kind as u64
+                }
+            });
+        }
+        self.params.iter().flatten().for_each(|&param| to.write_u64(param as u64));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Op(Op),
     /// Whether the last argument is a mask.
