@@ -213,6 +213,25 @@ mod tests {
     }
 
     #[test]
+    fn small_buffers_stay_with_the_thread() {
+        let place = |bytes| lines("f", bytes, "test").unwrap().as_ptr() as usize;
+        let first = place(1000);
+        assert_eq!(place(1000), first);
+        let (a, b) = (lines("f", 1000, "test").unwrap(), lines("f", 1000, "test").unwrap());
+        assert_ne!(a.as_ptr(), b.as_ptr(), "one that is in use is nobody else's");
+        drop((a, b));
+        // Only of the very same length: what lies behind is not the buffer's.
+        assert_eq!(lines("f", 990, "test").unwrap().len(), lines_of(1000));
+        assert_eq!(lines("f", 900, "test").unwrap().len(), lines_of(900));
+        let kept =
+            || KEPT.with_borrow(|kept| kept.iter().filter(|words| !words.is_empty()).count());
+        lines("f", 40 << 10, "test").unwrap();
+        assert_eq!(kept(), 3, "long ones go");
+        (1..100).for_each(|n| drop(lines("f", 64 * n, "test").unwrap()));
+        assert_eq!(kept(), 6);
+    }
+
+    #[test]
     fn zeros_are_zero() {
         for len in [0, 1, 1000] {
             assert_eq!(zeros::<i64>(len), Some(vec![0; len]));

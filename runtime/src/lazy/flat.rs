@@ -32,6 +32,7 @@ pub(super) struct Flat<'e, T> {
 }
 
 /// What a formula reads.
+#[derive(Clone, Copy)]
 pub(super) enum Input<'e, T> {
     /// An array, its node, and the number of that.
     Array(&'e Leaf, &'e Node<T>, u32),
@@ -351,5 +352,64 @@ fn derive<T>(
             operators::adjoint_operator(f, value, variable, seed)
         }
         (kind, _) => unreachable!("`derive` gives {kind:?} its operands"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::evaluate;
+
+    #[test]
+    fn shared_nodes_are_met_once() {
+        // 2^70 ways lead to the array. With few shared nodes, and with more than a search is for.
+        for depth in [3, 16, 17, 70] {
+            let x = array![[1.0_f64]];
+            let mut kept = vec![LazyTensor::i(x.view())];
+            for n in 0..depth {
+                kept.push(&kept[n] * &kept[n]);
+            }
+            let (last, first) = (&kept[depth], &kept[1]);
+            let flat = Flat::new(&[last], Manner::default());
+            assert_eq!((flat.nodes.len(), flat.inputs.len()), (depth + 1, 1));
+            let flat = Flat::new(&[last, first, last], Manner::default());
+            assert_eq!(flat.nodes.len(), depth + 1);
+            assert_eq!(*flat.roots, [depth as u32, 1, depth as u32]);
+            let mut found = evaluate(&[last, first]).run().unwrap();
+            assert_eq!([found.take::<f64>(0), found.take(1)].map(Result::unwrap), [&x, &x]);
+        }
+    }
+
+    #[test]
+    fn structures_differ_where_formulas_do() {
+        let (x, y) = (array![[1.0_f64]], array![[2.0_f64]]);
+        let leaf = || (LazyTensor::i(x.view()), LazyTensor::j(y.view()));
+        let structure = |e: LazyTensor<'_, f64>| Flat::new(&[&e], Manner::default()).structure;
+        let made = |n: usize| {
+            let (x, y) = leaf();
+            structure(match n {
+                0 => x + y,
+                1 => y + x,
+                2 => x - y,
+                3 => x.clone() + x,
+                4 => x + 1,
+                5 => x + 2,
+                6 => x + 2.0,
+                7 => (x + y).sum(crate::Axis::J),
+                8 => (x + y).sum(crate::Axis::I),
+                9 => (x + y).max(crate::Axis::I),
+                10 => LazyTensor::pos(crate::Axis::I) + x,
+                _ => x.powi(3),
+            })
+        };
+        for n in 0..12 {
+            for other in 0..12 {
+                assert_eq!(made(n) == made(other), n == other, "{n} {other}");
+            }
+        }
+        // Not where only numbers or addresses do.
+        assert_eq!(structure(leaf().0 + 2.0), structure(LazyTensor::i(y.view()) + 3.0));
     }
 }

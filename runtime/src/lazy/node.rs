@@ -19,6 +19,8 @@ use tilefold_compiler::ir::{Axis, BuildError, Facts, Kind, Real, Reduction, Stra
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
+#[cfg(feature = "cuda")]
+use super::device::DeviceLeaf;
 #[cfg(feature = "text")]
 use super::genred::Function;
 use super::quick::Quick;
@@ -74,6 +76,9 @@ pub(crate) enum Leaf {
     View(Operand<'static>),
     /// That another library owns; its numbers and its shape when it was met.
     Source(Arc<dyn Source>, ComponentType, Box<[usize]>),
+    /// On a CUDA device.
+    #[cfg(feature = "cuda")]
+    Device(Arc<DeviceLeaf>),
 }
 
 impl Leaf {
@@ -82,6 +87,8 @@ impl Leaf {
         match (self, other) {
             (Leaf::View(a), Leaf::View(b)) => a.is_same(b),
             (Leaf::Source(a, ..), Leaf::Source(b, ..)) => a.is_same(&**b),
+            #[cfg(feature = "cuda")]
+            (Leaf::Device(a), Leaf::Device(b)) => a.is_same(b),
             _ => false,
         }
     }
