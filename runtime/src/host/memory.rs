@@ -60,7 +60,7 @@ pub(crate) unsafe fn filled_mut(lines: &mut Lines) -> &mut [Line] {
 /// aligned memory, and small calls take several buffers. Those of small calls stay with the thread,
 /// and serve the next call that wants as many lines.
 pub(crate) struct Buffer {
-    words: Vec<MaybeUninit<Word>>,
+    words: Words,
     /// The first word at a multiple of a line.
     first: usize,
     len: usize,
@@ -76,19 +76,24 @@ const WORDS: usize = size_of::<Line>() / size_of::<Word>();
 /// The longest buffer that a thread keeps, in words: 32 KiB.
 const MOST_KEPT: usize = (32 << 10) / size_of::<Word>();
 
+/// How many buffers a thread keeps.
+const KEPT_BUFFERS: usize = 6;
+
+type Words = Vec<MaybeUninit<Word>>;
+
 thread_local! {
     /// Buffers that nobody uses, the latest first.
-    static KEPT: RefCell<[Vec<MaybeUninit<Word>>; 6]> = const { RefCell::new([const { Vec::new() }; 6]) };
+    static KEPT: RefCell<[Words; KEPT_BUFFERS]> =
+        const { RefCell::new([const { Vec::new() }; KEPT_BUFFERS]) };
 }
 
 /// A kept buffer of just so many words.
-fn kept(len: usize) -> Option<Vec<MaybeUninit<Word>>> {
+fn kept(len: usize) -> Option<Words> {
     if len > MOST_KEPT {
         return None;
     }
-    let find = |kept: &RefCell<[Vec<_>; 6]>| {
-        let mut kept = kept.borrow_mut();
-        kept.iter_mut().find(|words| words.len() == len).map(std::mem::take)
+    let find = |kept: &RefCell<[Words; KEPT_BUFFERS]>| {
+        kept.borrow_mut().iter_mut().find(|words| words.len() == len).map(std::mem::take)
     };
     KEPT.try_with(find).ok().flatten()
 }
@@ -228,7 +233,7 @@ mod tests {
         lines("f", 40 << 10, "test").unwrap();
         assert_eq!(kept(), 3, "long ones go");
         (1..100).for_each(|n| drop(lines("f", 64 * n, "test").unwrap()));
-        assert_eq!(kept(), 6);
+        assert_eq!(kept(), KEPT_BUFFERS);
     }
 
     #[test]
