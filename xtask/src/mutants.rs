@@ -52,7 +52,8 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     }
     if !tool.exists() {
         return Err(format!(
-            "cargo-mutants {VERSION} is not there\n  = help: `cargo xtask mutants --install` gets it"
+            "cargo-mutants {VERSION} is not there\n  = help: `cargo xtask mutants --install` \
+             gets it"
         ));
     }
     let folder = target.join("mutants");
