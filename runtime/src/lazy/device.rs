@@ -126,10 +126,10 @@ pub struct OnStream<'e, 'a, 's, T> {
 }
 
 /// What an evaluation needs before it can be queued.
-struct Ready<'e, 'a, T> {
+struct Ready<'e, T> {
     /// The sources are read until the work is queued.
     held: Held<'e>,
-    flat: Flat<'e, 'a, T>,
+    flat: Flat<'e, T>,
     kernel: Arc<CudaKernel>,
     /// For each input of the kernel, the input of the expression.
     order: Vec<usize>,
@@ -207,7 +207,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     }
 
     #[track_caller]
-    fn ready(&self) -> Result<Ready<'e, 'a, T>, Error> {
+    fn ready(&self) -> Result<Ready<'e, T>, Error> {
         let Evaluation { roots, options, ranges, manner, .. } = &self.evaluation;
         self.evaluation.check()?;
         if options.is_cancelled() {
@@ -231,7 +231,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     }
 
     /// The arrays by their addresses, checked against each other.
-    fn bound(&self, ready: &Ready<'e, 'a, T>) -> Result<Bound, Error> {
+    fn bound(&self, ready: &Ready<'e, T>) -> Result<Bound, Error> {
         let mut inputs = Vec::with_capacity(ready.order.len());
         for array in ready.arrays()? {
             inputs.push(match array {
@@ -247,7 +247,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
 
     fn queue<W: DevicePtrMut<u8>>(
         &self,
-        ready: &Ready<'e, 'a, T>,
+        ready: &Ready<'e, T>,
         outputs: &mut [DeviceArrayMut<'_>],
         workspace: &mut W,
     ) -> Result<(), Error> {
@@ -281,19 +281,19 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         kernel.queue(order, &inputs, outputs, self.evaluation.rows, rest)
     }
 
-    fn report(&self, ready: &Ready<'e, 'a, T>, start: Instant) -> Report {
+    fn report(&self, ready: &Ready<'e, T>, start: Instant) -> Report {
         Report {
             executor: Executor::Cuda(self.stream.context().ordinal()),
             tier: ready.tier,
             prepared: ready.prepared,
             stages: Vec::new(),
             seconds: start.elapsed().as_secs_f64(),
-            note: Some("queued on a stream, and not waited for".to_owned()),
+            note: Some("queued on a stream, and not waited for".into()),
         }
     }
 }
 
-impl<T: Element> Ready<'_, '_, T> {
+impl<T: Element> Ready<'_, T> {
     /// The arrays in the order of the kernel's inputs; `None` is a number.
     fn arrays(&self) -> Result<Vec<Option<DeviceArray<'_>>>, Error> {
         let array = |&n: &usize| self.held.device(n, &self.flat.inputs[n]);

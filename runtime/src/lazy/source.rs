@@ -98,8 +98,8 @@ impl<'a> SourceView<'a> {
             axis: Option<Axis>,
         ) -> Option<Operand<'a>> {
             match axis {
-                Some(_) => Operand::variable(view),
-                None => Operand::parameter(view),
+                Some(_) => Operand::variable(&view),
+                None => Operand::parameter(&view),
             }
         }
         each!(self, view => made(view, axis), _array => None)
@@ -164,9 +164,9 @@ pub(super) struct Held<'r> {
 }
 
 impl<'r> Held<'r> {
-    pub fn new<T: Element>(inputs: &[Input<'r, '_, T>]) -> Held<'r> {
-        let reading = |(n, input): (usize, &Input<'r, '_, T>)| match *input {
-            Input::Array(Leaf::Source(source, ..), _) => Some((n, source.read())),
+    pub fn new<T: Element>(inputs: &[Input<'r, T>]) -> Held<'r> {
+        let reading = |(n, input): (usize, &Input<'r, T>)| match *input {
+            Input::Array(Leaf::Source(source, ..), ..) => Some((n, source.read())),
             Input::Array(..) | Input::Number(_) => None,
         };
         Held { readings: inputs.iter().enumerate().filter_map(reading).collect() }
@@ -176,11 +176,11 @@ impl<'r> Held<'r> {
     ///
     /// # Errors
     /// If a source is no longer what it was, and if an array lies on a device.
-    pub fn raw<T: Element>(&self, n: usize, input: &Input<'_, '_, T>) -> Result<RawArray, Error> {
+    pub fn raw<T: Element>(&self, n: usize, input: &Input<'_, T>) -> Result<RawArray, Error> {
         match *input {
             Input::Number(number) => Ok(Operand::from(number).raw),
-            Input::Array(Leaf::View(operand), _) => Ok(operand.raw.clone()),
-            Input::Array(Leaf::Source(_, component, shape), node) => {
+            Input::Array(Leaf::View(operand), ..) => Ok(operand.raw.clone()),
+            Input::Array(Leaf::Source(_, component, shape), node, _) => {
                 let axis = axis_of(node.facts.stratum).map(Axis::from);
                 let view = self.view(n, *component, shape, axis)?;
                 #[cfg(feature = "cuda")]
@@ -191,7 +191,7 @@ impl<'r> Held<'r> {
                 operand.ok_or_else(|| words::rank(shape, Location::caller()))
             }
             #[cfg(feature = "cuda")]
-            Input::Array(Leaf::Device(leaf), _) => Err(words::on_a_device(leaf.array())),
+            Input::Array(Leaf::Device(leaf), ..) => Err(words::on_a_device(leaf.array())),
         }
     }
 
@@ -203,19 +203,19 @@ impl<'r> Held<'r> {
     pub fn device<T: Element>(
         &self,
         n: usize,
-        input: &Input<'_, '_, T>,
+        input: &Input<'_, T>,
     ) -> Result<Option<DeviceArray<'_>>, Error> {
         let node = match *input {
             Input::Number(_) => return Ok(None),
-            Input::Array(Leaf::Device(leaf), _) => return Ok(Some(leaf.array().clone())),
-            Input::Array(Leaf::Source(_, component, shape), node) => {
+            Input::Array(Leaf::Device(leaf), ..) => return Ok(Some(leaf.array().clone())),
+            Input::Array(Leaf::Source(_, component, shape), node, _) => {
                 let axis = axis_of(node.facts.stratum).map(Axis::from);
                 match self.view(n, *component, shape, axis)? {
                     SourceView::Device(array) => return Ok(Some(array)),
                     _ => node,
                 }
             }
-            Input::Array(Leaf::View(_), node) => node,
+            Input::Array(Leaf::View(_), node, _) => node,
         };
         Err(words::on_the_host(node.rows, node.facts.dim, &node.batch))
     }
@@ -314,12 +314,13 @@ mod tests {
         let x = Locked::new(0, 3, 2);
         let x_i = LazyTensor::<f64>::source(x.clone(), Some(Axis::I));
         let input = match &x_i.node.what {
-            What::Array(leaf) => Input::Array(leaf, &x_i.node),
+            What::Array(leaf) => Input::Array(leaf, &x_i.node, 0),
             _ => unreachable!("it is an array"),
         };
-        let raw = |input: &Input<'_, '_, f64>| Held::new(&[*input]).raw(0, input);
-        assert!(raw(&input).is_ok());
+        let inputs = [input];
+        let raw = || Held::new(&inputs).raw(0, &inputs[0]);
+        assert!(raw().is_ok());
         *x.1.write().unwrap() = ArrayD::ones(IxDyn(&[2, 3]));
-        assert_eq!(raw(&input).unwrap_err().code(), Code::Rank);
+        assert_eq!(raw().unwrap_err().code(), Code::Rank);
     }
 }
