@@ -85,6 +85,7 @@ impl<'a> SourceView<'a> {
     }
 
     /// The shape. A parameter on a device is a row of a matrix there.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only devices ask"))]
     fn shape(&self, axis: Option<Axis>) -> Box<[usize]> {
         each!(self, view => view.shape().into(), array => match (axis, array.facts()) {
             (None, facts) if facts.rows == 1 => [facts.cols].into(),
