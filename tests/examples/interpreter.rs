@@ -46,6 +46,11 @@ fn main() {
         ("logsumexp, D = 3", formula("-g * SqDist(x, y)", 3, "LogSumExp", None)),
         ("argmin, D = 2", formula("SqDist(x, y) + b", 2, "ArgMin", None)),
         ("10 nearest, D = 3", formula("SqDist(x, y) + b", 3, "ArgKMin", Some(10))),
+        ("sine, D = 3", formula("Sin(SqDist(x, y)) * b", 3, "Sum", None)),
+        ("tanh, D = 3", formula("Tanh(SqDist(x, y)) * b", 3, "Sum", None)),
+        ("log1p, D = 3", formula("Log1p(SqDist(x, y)) * b", 3, "Sum", None)),
+        ("erf, D = 3", formula("Erf(SqDist(x, y)) * b", 3, "Sum", None)),
+        ("power, D = 3", formula("Powf(SqDist(x, y), g) * b", 3, "Sum", None)),
     ];
     let mut arguments = std::env::args().skip(1);
     let size = arguments.next().map_or(10_000, |n| n.parse().expect("a number of rows"));

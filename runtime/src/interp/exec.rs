@@ -7,6 +7,7 @@
 
 use tilefold_compiler::ops::Op;
 
+use super::curves::{Curve, Lanes};
 use super::folds::{Folding, Tile};
 use super::ints;
 use super::lanes::{self, Three, column, each, each2, each3};
@@ -139,6 +140,11 @@ pub(super) fn run<T: Float, I: Isa>(code: &Code<T>, m: &mut Machine<'_, T>) {
                 let args = args.each_ref().map(|arg| others.arg(&m.packs, arg));
                 ternary::<T, I>(*op, out, args, m.cols);
             }
+            Instr::Curve(curve, out, args) => {
+                let (out, others) = split(m.registers, *out, m.stride);
+                let args = args.each_ref().map(|arg| others.arg(&m.packs, arg));
+                drawn::<T, I>(*curve, out, args, m.cols);
+            }
             Instr::Chain(term, out, terms) => {
                 let (out, _) = split(m.registers, *out, m.stride);
                 let (packs, cols) = (&m.packs, m.cols);
@@ -230,6 +236,37 @@ fn ternary<T: Float, I: Isa>(op: Ternary, out: &mut [T], args: [Arg<T>; 3], cols
     }
 }
 
+/// A function of all columns, in float64.
+#[inline(always)]
+fn drawn<T: Float, I: Isa>(curve: Curve, out: &mut [T], args: [Arg<T>; 2], cols: usize) {
+    let mut held = [T::ZERO; LANES];
+    for col in 0..cols {
+        let [mut x, mut y] = [[0.0; LANES]; 2];
+        for (wide, arg) in [&mut x, &mut y].into_iter().zip(args) {
+            let lanes = arg.lanes(col, &mut held);
+            for l in 0..LANES {
+                wide[l] = lanes[l].to_f64();
+            }
+        }
+        let mut found = x;
+        I::curve(curve, &mut found, &y);
+        if curve.most() < f64::INFINITY {
+            far(curve, &x, &mut found);
+        }
+        let out = column(out, col);
+        for l in 0..LANES {
+            out[l] = T::from_f64(found[l]);
+        }
+    }
+}
+
+/// Leaves numbers that a function does not take to the operation's meaning.
+fn far(curve: Curve, x: &Lanes, found: &mut Lanes) {
+    for (found, x) in found.iter_mut().zip(x).filter(|(_, x)| x.abs() > curve.most()) {
+        (curve.op().def().eval)(&[&[*x]], &[], std::slice::from_mut(found));
+    }
+}
+
 /// A sum of terms over packed operands. Terms of a row and a column, the usual ones, are taken
 /// eight at a time.
 #[inline(always)]
@@ -246,10 +283,7 @@ fn chain<T: Float, I: Isa, F: Three>(
             [a, b, c, d, e, f, g, h, ..] if links(&[a, b, c, d, e, f, g, h]) => {
                 link::<T, I, F, _>(out, [a, b, c, d, e, f, g, h], packs, cols, start)
             }
-            [a, b, c, d, ..] if links(&[a, b, c, d]) => {
-                link::<T, I, F, _>(out, [a, b, c, d], packs, cols, start)
-            }
-            [a, b, c] if links(&[a, b, c]) => {
+            [a, b, c, ..] if links(&[a, b, c]) => {
                 link::<T, I, F, _>(out, [a, b, c], packs, cols, start)
             }
             [a, b, ..] if links(&[a, b]) => link::<T, I, F, _>(out, [a, b], packs, cols, start),
@@ -288,8 +322,12 @@ fn link<T: Float, I: Isa, F: Three, const N: usize>(
     for c in (0..even).step_by(2) {
         linked::<T, I, F, N, 2>(out, rows, words, packs, (c, start));
     }
+    // A last one by itself is rare.
     if even < cols {
-        linked::<T, I, F, N, 1>(out, rows, words, packs, (even, start));
+        for n in 0..N {
+            let begins = start && n == 0;
+            linked::<T, I, F, 1, 1>(out, [rows[n]], [words[n]], packs, (even, begins));
+        }
     }
     N
 }
@@ -448,6 +486,7 @@ fn pass<T: Float>(instr: &Instr<T>, m: &mut Machine<'_, T>) {
         Instr::Unary(..)
         | Instr::Binary(..)
         | Instr::Ternary(..)
+        | Instr::Curve(..)
         | Instr::Chain(..)
         | Instr::Eval(_)
         | Instr::Join(..)

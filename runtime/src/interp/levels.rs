@@ -2,6 +2,7 @@
 //! that was compiled for the level. This is the only place of the interpreter that needs `unsafe`:
 //! for functions with instructions that not every processor has.
 
+use super::curves::{self, Curve, Lanes};
 use super::exec::{self, Machine};
 use super::math::{Float, Isa};
 use super::program::Code;
@@ -11,14 +12,12 @@ use crate::level::Level;
 pub(super) struct Plain;
 
 impl Isa for Plain {
-    const FMA: bool = false;
-}
+    // 64-bit ARM always has NEON, which has fused products.
+    const FMA: bool = cfg!(target_arch = "aarch64");
 
-/// With fused products.
-pub(super) struct Fused;
-
-impl Isa for Fused {
-    const FMA: bool = true;
+    fn curve(curve: Curve, x: &mut Lanes, y: &Lanes) {
+        curves::run::<Plain>(curve, x, y);
+    }
 }
 
 /// Runs a program on one tile, at a level that the processor supports; `None` is what every
@@ -35,10 +34,6 @@ pub(super) fn run<T: Float>(level: Option<Level>, code: &Code<T>, m: &mut Machin
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Some(Level::V2) => unsafe { v2(code, m) },
-        // It always has NEON, which has fused products.
-        #[cfg(target_arch = "aarch64")]
-        _ => exec::run::<T, Fused>(code, m),
-        #[cfg(not(target_arch = "aarch64"))]
         _ => exec::run::<T, Plain>(code, m),
     }
 }
@@ -59,21 +54,44 @@ macro_rules! levels {
 #[cfg(target_arch = "x86_64")]
 levels! {
     v2, Plain, "sse4.2,ssse3,popcnt";
-    v3, Fused, "avx2,fma,f16c,bmi1,bmi2,lzcnt,movbe,popcnt";
+    v3, wide::V3, "avx2,fma,f16c,bmi1,bmi2,lzcnt,movbe,popcnt";
     v4, wide::V4, "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt";
 }
 
-/// Exponentials by instructions of AVX-512 that the Rust compiler does not find: those of level 4
-/// in `templates/include/tf_math.h`.
+/// Levels 3 and 4. Exponentials of level 4 take instructions of AVX-512 that the Rust compiler does
+/// not find, as in `templates/include/tf_math.h`.
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use std::arch::x86_64::*;
     use std::mem::transmute;
 
+    use super::super::curves::{self, Curve, Lanes};
     use super::super::math::{GROUP, Isa};
 
-    /// Level 4. Only `super::v4`, and a test that asks for the level first, name it.
+    /// Level 3. Only `super::v3`, and tests that ask for the level first, name it.
+    pub struct V3;
+
+    /// Level 4. Only `super::v4`, and tests that ask for the level first, name it.
     pub struct V4;
+
+    #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+    fn curve_3(curve: Curve, x: &mut Lanes, y: &Lanes) {
+        curves::run::<V3>(curve, x, y);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi1,bmi2")]
+    fn curve_4(curve: Curve, x: &mut Lanes, y: &Lanes) {
+        curves::run::<V4>(curve, x, y);
+    }
+
+    impl Isa for V3 {
+        const FMA: bool = true;
+
+        fn curve(curve: Curve, x: &mut Lanes, y: &Lanes) {
+            // SAFETY: who names this type knows that the processor has the level.
+            unsafe { curve_3(curve, x, y) }
+        }
+    }
 
     /// `2^(n / 32)`.
     const STEPS_F32: [u32; 32] = [
@@ -269,9 +287,14 @@ mod wide {
     impl Isa for V4 {
         const FMA: bool = true;
 
+        fn curve(curve: Curve, x: &mut Lanes, y: &Lanes) {
+            // SAFETY: who names this type knows that the processor has the level.
+            unsafe { curve_4(curve, x, y) }
+        }
+
         #[inline(always)]
         fn exp2_f32(x: Floats) -> Floats {
-            // SAFETY: who names this type knows that the processor has the level.
+            // SAFETY: as above.
             unsafe { exp2_f32(x) }
         }
         #[inline(always)]
@@ -290,6 +313,31 @@ mod wide {
             let [a, b] = halves(x);
             // SAFETY: as above.
             joined(unsafe { [exp_f64(a), exp_f64(b)] })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{curves, math};
+    use super::*;
+
+    fn check<I: Isa>() {
+        math::tests::check_level::<I>();
+        curves::tests::check_level::<I>();
+    }
+
+    #[test]
+    fn functions_of_every_level_are_near_what_they_mean() {
+        check::<Plain>();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if Level::V3.is_supported() {
+                check::<wide::V3>();
+            }
+            if Level::V4.is_supported() {
+                check::<wide::V4>();
+            }
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::curves::{Curve, Lanes};
 use crate::host::Real;
 
 /// Numbers of a group: lanes that a sum keeps in registers, or that one exponential is of.
@@ -18,6 +19,9 @@ pub(super) const GROUP: usize = 16;
 pub(super) trait Isa: Sized {
     /// Whether there are fused products.
     const FMA: bool;
+
+    /// Replaces the first arguments of a function by the results.
+    fn curve(curve: Curve, x: &mut Lanes, y: &Lanes);
 
     #[inline(always)]
     fn exp2_f32(mut x: [f32; GROUP]) -> [f32; GROUP] {
@@ -82,6 +86,12 @@ pub(super) trait Float:
     fn exp2_group<I: Isa>(x: [Self; GROUP]) -> [Self; GROUP];
     fn exp_group<I: Isa>(x: [Self; GROUP]) -> [Self; GROUP];
     fn log<I: Isa>(self) -> Self;
+    /// `2^n e^f` for the integer n nearest to this number, and a small f.
+    fn exp_near<I: Isa>(self, f: Self) -> Self;
+    /// Finite `x > 0` as `2^e m`, m between `sqrt(1/2)` and `sqrt(2)`: m and e.
+    fn split(self) -> (Self, Self);
+    /// `log(1 + f) - f + half` for this f of [`split`](Float::split) less 1, and half its square.
+    fn log_series<I: Isa>(self, half: Self) -> Self;
 
     /// Whether it is NaN.
     #[inline(always)]
@@ -110,7 +120,7 @@ pub(super) trait Float:
 
 /// `c[0] + c[1] x + c[2] x^2 + ...`
 #[inline(always)]
-fn poly<T: Float, I: Isa, const N: usize>(x: T, c: [T; N]) -> T {
+pub(super) fn poly<T: Float, I: Isa, const N: usize>(x: T, c: [T; N]) -> T {
     let mut sum = c[N - 1];
     let mut k = N - 1;
     while k > 0 {
@@ -194,24 +204,34 @@ macro_rules! float {
                 I::$exp_group(x)
             }
             #[inline(always)]
-            fn log<I: Isa>(self) -> $t {
-                let x = self;
-                // x = 2^e m, m between sqrt(1/2) and sqrt(2)
+            fn exp_near<I: Isa>(self, f: $t) -> $t {
+                const ROUNDER: $t = (3_u64 << ($digits - 1)) as $t;
+                scaled::$t::<I>(self, self + ROUNDER, f * poly::<$t, I, _>(f, $exp))
+            }
+            #[inline(always)]
+            fn split(self) -> ($t, $t) {
                 let (scale, less): ($t, $t) = $tiny;
-                let tiny = x < $t::MIN_POSITIVE;
-                let v = (if tiny { x * scale } else { x }).to_bits();
+                let tiny = self < $t::MIN_POSITIVE;
+                let v = (if tiny { self * scale } else { self }).to_bits();
                 let (one, root): ($bits, $t) = ((1.0 as $t).to_bits(), $root);
                 let biased = v.wrapping_add(one).wrapping_sub(root.to_bits()) >> $digits;
                 let m = $t::from_bits(v.wrapping_add(one).wrapping_sub(biased << $digits));
-                let e = biased as i32 as $t - $bias + if tiny { less } else { 0.0 };
-                // log(1 + f) by a series in s = f / (2 + f)
+                (m, biased as i32 as $t - $bias + if tiny { less } else { 0.0 })
+            }
+            #[inline(always)]
+            fn log_series<I: Isa>(self, half: $t) -> $t {
+                let s = self / (self + 2.0);
+                let z = s * s;
+                s * (half + z * poly::<$t, I, _>(z, $log))
+            }
+            #[inline(always)]
+            fn log<I: Isa>(self) -> $t {
+                let x = self;
+                let (m, e) = x.split();
                 let f = m - 1.0;
                 let half = f * f * 0.5;
-                let s = f / (f + 2.0);
-                let z = s * s;
-                let series = s * (half + z * poly::<$t, I, _>(z, $log));
                 let (first, second): ($t, $t) = $log_ln2;
-                let low = Float::mul_add::<I>(e, second, series);
+                let low = Float::mul_add::<I>(e, second, f.log_series::<I>(half));
                 let y = Float::mul_add::<I>(e, first, -(half - low - f));
                 let below = if x < 0.0 { $t::NAN } else { x };
                 let edge = if x == 0.0 { -$t::INFINITY } else { below };
@@ -299,8 +319,7 @@ float!(
 );
 
 #[cfg(test)]
-mod tests {
-    use super::super::levels::{Fused, Plain};
+pub(super) mod tests {
     use super::*;
 
     /// Units of the last of `digits` places between two numbers.
@@ -309,28 +328,28 @@ mod tests {
         (found - right).abs() / unit
     }
 
-    fn check<T: Float>(digits: i32, least: f64, points: &[f64]) {
-        type Case<T> = (&'static str, [fn(T) -> T; 2], fn(f64) -> f64);
+    fn check<T: Float, I: Isa>(digits: i32, least: f64, points: &[f64]) {
+        type Case<T> = (&'static str, fn([T; GROUP]) -> [T; GROUP], fn(f64) -> f64);
         let cases: [Case<T>; 3] = [
-            ("exp", [T::exp::<Plain>, T::exp::<Fused>], f64::exp),
-            ("exp2", [T::exp2::<Plain>, T::exp2::<Fused>], f64::exp2),
-            ("log", [T::log::<Plain>, T::log::<Fused>], f64::ln),
+            ("exp", T::exp_group::<I>, f64::exp),
+            ("exp2", T::exp2_group::<I>, f64::exp2),
+            ("log", |x| x.map(T::log::<I>), f64::ln),
         ];
-        for (name, bodies, right) in cases {
-            for &x in points {
+        for (name, body, right) in cases {
+            for (l, &x) in points.iter().enumerate() {
                 let x = T::from_f64(x);
                 let right = right(x.to_f64());
                 let rounded = T::from_f64(right).to_f64();
-                for body in bodies {
-                    let found = body(x).to_f64();
-                    if !rounded.is_finite() || rounded == 0.0 {
-                        let same = found == rounded || (found.is_nan() && rounded.is_nan());
-                        assert!(same, "{name}({x:?}) = {found}, not {right}");
-                        continue;
-                    }
-                    let off = ulps(found, right, digits, least);
-                    assert!(off <= 2.0, "{name}({x:?}) = {found}, not {right}: {off} ulps");
+                let mut group = [T::ONE; GROUP];
+                group[l % GROUP] = x;
+                let found = body(group)[l % GROUP].to_f64();
+                if !rounded.is_finite() || rounded == 0.0 {
+                    let same = found == rounded || (found.is_nan() && rounded.is_nan());
+                    assert!(same, "{name}({x:?}) = {found}, not {right}");
+                    continue;
                 }
+                let off = ulps(found, right, digits, least);
+                assert!(off <= 2.0, "{name}({x:?}) = {found}, not {right}: {off} ulps");
             }
         }
     }
@@ -345,9 +364,9 @@ mod tests {
         spread.chain(small).chain(special).chain(least).chain(far).collect()
     }
 
-    #[test]
-    fn functions_are_within_two_units() {
-        check::<f32>(23, f64::from(f32::from_bits(1)), &points(160.0));
-        check::<f64>(52, f64::from_bits(1), &points(1100.0));
+    /// Panics where a function of a level is further than 2 units from the right value.
+    pub fn check_level<I: Isa>() {
+        check::<f32, I>(23, f64::from(f32::from_bits(1)), &points(160.0));
+        check::<f64, I>(52, f64::from_bits(1), &points(1100.0));
     }
 }
