@@ -50,8 +50,8 @@ pub(super) trait Two {
     /// The same of all lanes.
     #[inline(always)]
     fn lanes<T: Float, I: Isa>(out: &mut [T; LANES], x: impl Get<T>, y: impl Get<T>) {
-        for l in 0..LANES {
-            out[l] = Self::of::<T, I>(x.get(l), y.get(l));
+        for (l, out) in out.iter_mut().enumerate() {
+            *out = Self::of::<T, I>(x.get(l), y.get(l));
         }
     }
 }
