@@ -3,9 +3,11 @@
 //! takes device memory behind the caller's back in [`CudaKernel::run_on_stream`], and never
 //! waits there.
 //!
-//! How far it was tested: grids, splits, workspace, argument addresses and host copies have
-//! tests that run everywhere. The calls of the driver were written against its documentation and
-//! tried with a stand-in for the driver on a machine without a GPU; no device has run them yet.
+//! How far it was tested: everything here runs in the tests against a driver written for them
+//! (`tests/driver`), which runs the text of the kernels on the CPU, keeps streams apart, and guards
+//! memory. That shows nothing about a device; none has run this yet.
+//!
+//! Arrays and streams may come from several `CudaContext`s of one device: work on them is ordered.
 //!
 //! ```
 //! use std::error::Error;
@@ -38,10 +40,19 @@ mod host;
 mod launch;
 mod module;
 mod plan;
+#[cfg(feature = "lazy")]
+mod values;
 
 pub use cudarc;
 
 pub use self::device::{DeviceInfo, devices, unavailable};
 pub(crate) use self::host::{Prepared, prepare};
+#[cfg(feature = "lazy")]
+pub(crate) use self::launch::Order;
 pub use self::launch::{DeviceArray, DeviceArrayMut};
 pub use self::module::CudaKernel;
+#[cfg(feature = "lazy")]
+pub(crate) use self::{
+    host::take,
+    values::{Slice, copy_in},
+};
