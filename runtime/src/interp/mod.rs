@@ -8,8 +8,8 @@
 //! tile, with loops that the Rust compiler turned into vector instructions for several levels.
 //!
 //! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`,
-//! `lanes`, `math` and `curves` run them, `levels` picks the instructions of the processor, `acc`, `folds`
-//! and `moments` are the reductions, and `stage` joins all that to the executor.
+//! `lanes`, `math` and `curves` run them, `levels` picks the instructions of the processor, `acc`,
+//! `folds` and `moments` are the reductions, and `stage` joins all that to the executor.
 
 mod acc;
 mod codes;
