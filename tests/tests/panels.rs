@@ -138,7 +138,7 @@ fn every_reduction_of_streamed_sums() {
 fn sums_of_many_components_are_streamed_on_a_cpu() {
     for f in formulas() {
         let text = emit::kernel(&f, "f", "a test").expect("short");
-        assert!(text.cpp.contains("TF_CPU_PANEL_STAGE(s0)"), "{}", f.name);
+        assert!(text.cpp.contains("tf_panel_loop<s0>"), "{}", f.name);
         assert!(!text.cu.contains("stream"), "{}", f.name);
     }
     let mut f = Formula::new("short");

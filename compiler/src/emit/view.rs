@@ -34,8 +34,12 @@ pub struct StageView {
     pub columns_wide: usize,
     /// Columns of a panel, with 16 vector registers.
     pub columns_narrow: usize,
-    /// The macro that makes the entry of a CPU's table: which loop runs.
-    pub entry: &'static str,
+    /// Whether the stage is written for any number of rows: CPU code that reduces.
+    pub template: bool,
+    /// The entry of a CPU's table: which loop runs.
+    pub entry: String,
+    /// The entry for few rows, where it is another one.
+    pub few: Option<String>,
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
@@ -100,6 +104,8 @@ pub struct StateView {
     pub alias: String,
     /// The name of the member.
     pub field: String,
+    /// The type of its state.
+    pub member: String,
 }
 
 /// Works out one stage for one target.
@@ -107,12 +113,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let stage = &plan.stages[n];
     let f = &plan.formula;
     let places = Places::new(plan, stage);
-    let choice = choose(plan, stage, target);
+    let mut choice = choose(plan, stage, target);
+    let template = target == Target::Cpu && stage.cols.is_some();
+    let only_row = template && stage.rows.is_none();
+    if only_row {
+        choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, ..choice };
+    }
     let groups = places.accumulators();
     let blocks = Blocks::new(f, &choice, target);
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
-        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag)).collect();
+        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
     let launch =
         pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
@@ -130,9 +141,19 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
     let watched = lag && pair.lines.iter().any(|line| line.contains("tf_exp2("));
     let finish = finish(plan, stage, &places, body(Place::Finish));
+    let run = if streams.is_empty() { "tf_rows_loop" } else { "tf_panel_loop" };
+    let code = |code: &str, s: &str| format!("tf_cpu_entry<{code}<{s}, {run}<{s}>>>");
+    let name = format!("s{n}");
+    let few = (template && !only_row)
+        .then(|| format!("{}(nullptr)", code("tf_cpu_row", &format!("{name}_row"))));
+    let entry = match &few {
+        Some(_) => format!("{}(&{name}_few)", code("tf_cpu_rows", &name)),
+        None if only_row => format!("{}(nullptr)", code("tf_cpu_row", &name)),
+        None => format!("{}(nullptr)", code("tf_cpu_rows", &name)),
+    };
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
-        name: format!("s{n}"),
+        name,
         title: title(stage),
         notes: notes(plan, stage),
         rows_wide: choice.rows_wide,
@@ -142,7 +163,9 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
-        entry: if streams.is_empty() { "TF_CPU_STAGE" } else { "TF_CPU_PANEL_STAGE" },
+        template,
+        entry,
+        few,
         tile: choice.tile,
         block: choice.block,
         cols: choice.cols,
@@ -302,7 +325,14 @@ impl Blocks {
 }
 
 /// The C++ type of an accumulator shared by `group`.
-fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> StateView {
+fn state(
+    f: &Formula,
+    n: usize,
+    group: &[ExprId],
+    blocks: Blocks,
+    lag: bool,
+    template: bool,
+) -> StateView {
     let r = reduction(f, group[0]);
     let e = f.dim(r.args[0]);
     let weights = weight(f, group).map_or(0, |w| f.dim(w));
@@ -329,7 +359,13 @@ fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> 
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
-    StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
+    let of = if template { "typename " } else { "" };
+    StateView {
+        type_,
+        alias: format!("A{n}"),
+        field: format!("a{n}"),
+        member: format!("{of}A{n}::State"),
+    }
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
