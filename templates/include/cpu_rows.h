@@ -157,6 +157,11 @@ template <class S, class Loop> struct tf_cpu_row : tf_cpu_rows<S, Loop> {
     typename S::State lanes, rest;
   };
 
+  /* A step of 0: every lane is row i0, and has its number. */
+  static void rows(const tf_array *v, const void *p, i64 i0, i64 i1, void *x) {
+    S::row(v, (const T *)p, i0, i1, 0, (T *)x);
+  }
+
   static void cols(const tf_array *v, const void *p, i64 j0, i64 j1, void *y) {
     for (i64 j = j0; j < j1; j += W)
       S::col(v, (const T *)p, j, j1, W, (T *)y + (j - j0) * S::COL_WORDS, 1, W);

@@ -2,7 +2,8 @@
  * next. Included after a prelude; real C++ that does not depend on any formula.
  *
  * A block of rows is R vectors of W lanes; lane l of vector r is row i0 + (r * W + l) * step. On
- * the CPU step is 1; on CUDA a thread owns R rows that lie `threads` apart.
+ * the CPU step is 1, or 0 where all lanes are one row; on CUDA a thread owns R rows that lie
+ * `threads` apart.
  */
 #ifndef TF_KERNEL_H
 #define TF_KERNEL_H
@@ -85,20 +86,24 @@ struct tf_col {
 
 /* Column c of lane rows, as an earlier stage left it; rows past the end repeat the last one. */
 TF_ONCE V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+#ifdef TF_CUDA_CUH
+  /* A thread reads several components of a row: where it lies is found once. */
+  const i64 i = i0 + r * step;
+  return ((const T *)a.data + (i < i1 ? i : i1 - 1) * a.row_stride)[c * a.col_stride];
+#else
   const T *base = (const T *)a.data + c * a.col_stride;
-#ifndef TF_CUDA_CUH
   const i64 first = i0 + (i64)r * W;
   if (first + W <= i1) {
     const T *at = base + first * a.row_stride;
     return first + W < i1 ? tf_strided(at, a.row_stride) : tf_gather(at, a.row_stride);
   }
-#endif
   V v = tf_c(0.0);
   TF_LANES(l) {
     i64 i = i0 + (i64)(r * W + l) * step;
     tf_set_lane(v, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
   }
   return v;
+#endif
 }
 
 /* Column c of the only row, as an earlier stage left it. */

@@ -4,6 +4,7 @@
 
 use tilefold::{Level, Options, Policy};
 use tilefold_compiler::emit;
+use tilefold_compiler::front;
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Accumulation, Axis, Dtype, ExprId, Formula, Reduction};
 use tilefold_compiler::ops::Op;
@@ -105,6 +106,29 @@ fn every_reduction_of_few_rows() {
                     check(dtype, &format!("{level} in blocks"), &p, &expected, &both[1]);
                 }
             }
+        }
+    }
+}
+
+/// A row has its own number in every lane, whatever comes after it.
+#[test]
+fn row_numbers_are_those_of_rows_and_columns() {
+    let text = "tilefold 1;
+        formula numbers {
+            x[i], y[j] : R;
+            a[i] = sum[j where pos(j) != pos(i) && pos(j) < 20] y * x;
+            b[i] = sum[j] (pos(j) - 3 * pos(i)) * y;
+        }";
+    let units = front::parse("a test", text).unwrap_or_else(|e| panic!("{}", e.render("", text)));
+    let f = &units[0].instances[0].formula;
+    let native = Native::quick(std::slice::from_ref(f), Dtype::ALL, native::best());
+    for (m, n) in [(1, 40), (7, 5), (20, 333)] {
+        let mut rng = Rng::new(3);
+        let p = Problem::new(f.clone(), m, n, |_, _| rng.below(7) as f64 - 3.0);
+        let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
+        for &dtype in Dtype::ALL {
+            let both = native.run_both(0, dtype, native::best(), &p).expect("it runs");
+            both.iter().for_each(|found| check(dtype, "numbers", &p, &expected, found));
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reads_top, reduction,
-    state_kind, streams, weight,
+    Choice, Panel, Place, Places, Plan, Stage, Sum, Target, accumulators, choose, reads_top,
+    reduction, state_kind, streams, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
@@ -28,15 +28,17 @@ pub struct StageView {
     pub group_wide: usize,
     /// Vectors of rows a group, with 16 vector registers.
     pub group_narrow: usize,
-    /// Sums over components that are computed for a panel of columns at once, on a CPU.
+    /// Sums over components that are computed for a panel of columns at once.
     pub streams: usize,
-    /// Columns of a panel, with 32 vector registers.
+    /// Columns of a panel, with 32 vector registers; on CUDA those of a thread, in f32.
     pub columns_wide: usize,
-    /// Columns of a panel, with 16 vector registers.
+    /// Columns of a panel, with 16 vector registers; on CUDA those of a thread, in f64.
     pub columns_narrow: usize,
+    /// The sums of a panel on CUDA, and most parts of rows, columns and parameters of one.
+    pub panel: Option<PanelView>,
     /// Whether the stage is written for any number of rows: CPU code that reduces.
     pub template: bool,
-    /// The entry of a CPU's table: which loop runs.
+    /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
     pub entry: String,
     /// The entry for few rows, where it is another one.
     pub few: Option<String>,
@@ -72,7 +74,7 @@ pub struct StageView {
     pub row: Vec<String>,
     /// See `launch`.
     pub col: Vec<String>,
-    /// See `launch`; empty where nothing is streamed.
+    /// See `launch`; empty where nothing is streamed, and on CUDA.
     pub stream: Vec<String>,
     /// See `launch`.
     pub pair: Vec<String>,
@@ -94,6 +96,42 @@ impl StageView {
     }
 }
 
+/// The sums of a panel on CUDA.
+#[derive(Serialize)]
+pub struct PanelView {
+    /// Most parts of a row that one of them reads.
+    pub row_parts: usize,
+    /// Most parts of a column.
+    pub col_parts: usize,
+    /// Most parameters.
+    pub launch_parts: usize,
+    /// One by one.
+    pub sums: Vec<SumView>,
+}
+
+/// One sum of a panel.
+#[derive(Serialize)]
+pub struct SumView {
+    /// Its number.
+    pub n: usize,
+    /// Components.
+    pub dim: usize,
+    /// Parts of a row.
+    pub row_parts: usize,
+    /// Parts of a column.
+    pub col_parts: usize,
+    /// Parameters.
+    pub launch_parts: usize,
+    /// Lines of the functions.
+    pub row: Vec<String>,
+    /// See `row`.
+    pub col: Vec<String>,
+    /// See `row`.
+    pub launch: Vec<String>,
+    /// See `row`.
+    pub terms: Vec<String>,
+}
+
 /// One accumulator of a stage.
 #[derive(Serialize)]
 pub struct StateView {
@@ -112,11 +150,11 @@ pub struct StateView {
 pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let stage = &plan.stages[n];
     let f = &plan.formula;
-    let places = Places::new(plan, stage);
+    let panel = if target == Target::Cuda { Panel::new(plan, stage) } else { None };
+    let places = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
     let mut choice = choose(plan, stage, target);
     let template = target == Target::Cpu && stage.cols.is_some();
-    let only_row = template && stage.rows.is_none();
-    if only_row {
+    if template && stage.rows.is_none() {
         choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, ..choice };
     }
     let groups = places.accumulators();
@@ -133,23 +171,22 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let col = pack(f, body(Place::Col), &places, |at, v| {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
-    let streams = match target {
-        Target::Cpu => streams(f, stage, &places),
-        Target::Cuda => Vec::new(),
+    let streams = match (target, &panel) {
+        (Target::Cpu, _) => streams(f, stage, &places),
+        (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
+        (Target::Cuda, None) => Vec::new(),
     };
-    let stream = body(Place::Pair).stream(&streams);
+    let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
+    let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
     let watched = lag && pair.lines.iter().any(|line| line.contains("tf_exp2("));
     let finish = finish(plan, stage, &places, body(Place::Finish));
-    let run = if streams.is_empty() { "tf_rows_loop" } else { "tf_panel_loop" };
-    let code = |code: &str, s: &str| format!("tf_cpu_entry<{code}<{s}, {run}<{s}>>>");
     let name = format!("s{n}");
-    let few = (template && !only_row)
-        .then(|| format!("{}(nullptr)", code("tf_cpu_row", &format!("{name}_row"))));
-    let entry = match &few {
-        Some(_) => format!("{}(&{name}_few)", code("tf_cpu_rows", &name)),
-        None if only_row => format!("{}(nullptr)", code("tf_cpu_row", &name)),
-        None => format!("{}(nullptr)", code("tf_cpu_rows", &name)),
+    let (entry, few) = match (target, streams.is_empty()) {
+        (Target::Cpu, true) => entries(stage, &name, "tf_rows_loop"),
+        (Target::Cpu, false) => entries(stage, &name, "tf_panel_loop"),
+        (Target::Cuda, true) => ("TF_ROWS_ENTRY".into(), None),
+        (Target::Cuda, false) => ("TF_PANEL_ENTRY".into(), None),
     };
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
@@ -163,6 +200,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
+        panel: panel.as_ref().map(|p| panel_view(p, body)),
         template,
         entry,
         few,
@@ -187,6 +225,41 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
+    }
+}
+
+fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
+    let view = |(n, sum): (usize, &'a Sum)| SumView {
+        n,
+        dim: sum.dim,
+        row_parts: sum.operands_of(Place::Row).count(),
+        col_parts: sum.operands_of(Place::Col).count(),
+        launch_parts: sum.operands_of(Place::Launch).count(),
+        row: body(Place::Row).reads(sum).lines,
+        col: body(Place::Col).reads(sum).lines,
+        launch: body(Place::Launch).reads(sum).lines,
+        terms: body(Place::Pair).terms(sum).lines,
+    };
+    PanelView {
+        row_parts: panel.most_operands(Place::Row),
+        col_parts: panel.most_operands(Place::Col),
+        launch_parts: panel.most_operands(Place::Launch),
+        sums: panel.sums.iter().enumerate().map(view).collect(),
+    }
+}
+
+/// The entry of a CPU's table, and that for few rows: a stage that reduces has one, or is it.
+fn entries(stage: &Stage, name: &str, run: &str) -> (String, Option<String>) {
+    let entry = |code: &str, name: &str, few: &str| {
+        format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
+    };
+    match (stage.cols, stage.rows) {
+        (Some(_), Some(_)) => {
+            let few = entry("tf_cpu_row", &format!("{name}_row"), "nullptr");
+            (entry("tf_cpu_rows", name, &format!("&{name}_few")), Some(few))
+        }
+        (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
+        (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),
     }
 }
 

@@ -1,8 +1,8 @@
 //! CUDA code, run on the CPU by the emulation of tests/emulation, launch by launch as the CUDA
 //! executor does it.
 
+mod image;
 mod launch;
-mod sanitizer;
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -17,9 +17,8 @@ use crate::problem::Problem;
 use crate::table::{Memory, Table};
 use crate::toolchain::{self, Product, Source};
 
-use launch::{Launch, launches};
-
-pub use sanitizer::{Sanitizer, sanitize};
+pub use image::with_images;
+pub(crate) use launch::{Launch, launches};
 
 /// Kernels a translation unit: the headers of the emulation take longer than most kernels.
 const KERNELS_PER_FILE: usize = 12;
@@ -146,7 +145,7 @@ fn start(
 
 /// Descriptors and CUDA text for one dtype. Each kernel lies in a namespace of its own, so that
 /// several can share a file.
-fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<Source> {
+pub(crate) fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<Source> {
     let texts = distinct(texts);
     let mut all: Vec<Source> = texts.iter().map(|t| descriptor(t, dtype, &[])).collect();
     let headers = include(&toolchain::headers());
@@ -158,7 +157,7 @@ fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<So
         flags.extend([force.clone(), headers.clone()]);
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
-        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_rows.cuh\"\n");
+        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_panel.cuh\"\n");
         for kernel in group {
             text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cu);
         }
