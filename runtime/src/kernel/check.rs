@@ -192,7 +192,7 @@ fn cpu_code(raw: &sys::tf_cpu_stage, reduces: bool, dtype: Dtype) -> Result<(), 
     if raw.lanes == 0 || raw.lanes > MOST_LANES {
         return Err(format!("`lanes` is {}", raw.lanes));
     }
-    if raw.state_bytes % 64 != 0 {
+    if !raw.state_bytes.is_multiple_of(64) {
         return Err(format!("`state_bytes` is {}, not a multiple of 64", raw.state_bytes));
     }
     if raw.params.is_none() || raw.rows.is_none() || raw.finish.is_none() {
