@@ -1,10 +1,10 @@
 //! What a panel of columns takes: all of it, step after step.
 //!
-//! In: the code of an entry, and the sizes that its text states. Out: the instructions that a thread
-//! spends on one panel, and the pairs that it does meanwhile. The sums are made in a loop over
-//! chunks of components, whose turns follow from the number of components, and are counted with
-//! everything in them; pairs are folded in a loop over blocks of columns, counted along its shortest
-//! way, as in the `rows` family; all else is on the way round the loop over panels.
+//! In: the code of an entry, and the sizes that its text states. Out: the instructions that a
+//! thread spends on one panel, and the pairs that it does meanwhile. The sums are made in a loop
+//! over chunks of components, whose turns follow from the number of components, and are counted
+//! with everything in them; pairs are folded in a loop over blocks of columns, counted along its
+//! shortest way, as in the `rows` family; all else is on the way round the loop over panels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
