@@ -64,6 +64,7 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
       Plain::add(e, r, x, jj);
       least[e][r] = this->best[e][r];
       kept.count = 0;
+      last = jj;
       return;
     }
     least[e][r] = slot == 0 ? x : S > 0 ? tf_min(least[e][r], x) : tf_max(least[e][r], x);
@@ -110,6 +111,7 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
       Plain::add(s, e, r, x, j);
       bound(e, r);
       kept.count = 0;
+      newest = j;
       return;
     }
     any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);
