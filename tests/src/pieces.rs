@@ -41,7 +41,7 @@ pub fn run(
         let code = unsafe { stage.cpu[place].as_ref() }.expect("the kernel has this level");
         let few = match &mut cut {
             // SAFETY: null, or the stage's code for few rows.
-            Cut::Random(rng) if rng.below(2) == 0 => unsafe { code.few.as_ref() },
+            Cut::Random(rng) => unsafe { code.few.as_ref() }.filter(|_| rng.below(2) == 0),
             _ => None,
         };
         let code = few.unwrap_or(code);
