@@ -147,11 +147,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let col = pack(f, body(Place::Col), &places, |at, v| {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
-    let streams = match (target, &panel) {
-        (Target::Cpu, _) => streams(f, stage, &places),
-        (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
-        (Target::Cuda, None) => Vec::new(),
-    };
+    let streams = streamed(plan, stage, &places, target, panel.as_ref());
     let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
@@ -200,6 +196,21 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
+    }
+}
+
+/// The sums that are computed for a panel of columns at once.
+fn streamed(
+    plan: &Plan,
+    stage: &Stage,
+    places: &Places,
+    target: Target,
+    panel: Option<&Panel>,
+) -> Vec<ExprId> {
+    match (target, panel) {
+        (Target::Cpu, _) => streams(&plan.formula, stage, places),
+        (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
+        (Target::Cuda, None) => Vec::new(),
     }
 }
 
