@@ -1,10 +1,10 @@
 /* The states of reductions: neutral element, fold, merge, finished value.
  *
  * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is
- * merged and finished. The accumulator itself lives in registers for one tile of columns: `open`
- * reads what it needs from the state, `add` folds one column into R vectors of rows, `close`
- * hands the tile to the state. Sums also have `flush`, once a block of columns. The same text
- * serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
+ * merged, entry by entry, and finished. The accumulator itself lives in registers for one tile of
+ * columns: `open` reads what it needs from the state, `add` folds one column into R vectors of
+ * rows, `close` hands the tile to the state. Sums also have `flush`, once a block of columns. The
+ * same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
  *
  * Included after a prelude (tf_cpu.h or tf_cuda.cuh). Row numbers are i64; ties go to the lowest
  * row; NaN comes before every number.
@@ -37,6 +37,12 @@
 #define TF_ROLLED
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
+/* See tf_cuda.cuh. */
+#ifndef TF_FAST_DOUBLE
+#define TF_FAST_DOUBLE 0
+#endif
+/* Columns that are added up plainly; what the error of a sum may be follows from it. */
+#define TF_CHAIN 8
 /* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. */
 #if defined(__CUDACC__)
 #define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
@@ -50,6 +56,12 @@
 #define TF_GROUP(r) _Pragma("GCC unroll 16") for (int r = 0; r < G; ++r)
 #endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
+/* All of n entries of a state, which on a GPU are registers. */
+#if defined(__CUDACC__)
+#define TF_ENTRIES(l, n) _Pragma("unroll") for (int l = 0; l < (n); ++l)
+#else
+#define TF_ENTRIES(l, n) for (int l = 0; l < (n); ++l)
+#endif
 
 /* States differ between dtypes and instruction levels though their names do not, and all are linked
  * into one library: no function of this file may be shared between files. */
@@ -98,9 +110,9 @@ template <int N> struct tf_totals {
 #endif
 
   TF_METHOD void clear() {
-    for (int l = 0; l < N; ++l) high[l] = 0.0;
+    TF_ENTRIES(l, N) high[l] = 0.0;
 #if TF_DOUBLE
-    for (int l = 0; l < N; ++l) low[l] = 0.0;
+    TF_ENTRIES(l, N) low[l] = 0.0;
 #endif
   }
   /* Adds x to the W totals from `at` on. */
@@ -119,13 +131,13 @@ template <int N> struct tf_totals {
     tf_widen_scale(&low[at], c);
 #endif
   }
-  /* Total l becomes a times itself plus b times that of `o`. */
-  TF_METHOD void merge(const tf_totals &o, int l, double a, double b) {
-    const double x = high[l] * a, y = o.high[l] * b;
+  /* Total l becomes a times itself plus b times total m of `o`. */
+  TF_METHOD void merge(int l, const tf_totals &o, int m, double a, double b) {
+    const double x = high[l] * a, y = o.high[m] * b;
     high[l] = x + y;
 #if TF_DOUBLE
     const double back = high[l] - x;
-    low[l] = low[l] * a + o.low[l] * b + ((x - (high[l] - back)) + (y - back));
+    low[l] = low[l] * a + o.low[m] * b + ((x - (high[l] - back)) + (y - back));
 #endif
   }
   TF_METHOD double value(int l) const {
@@ -139,16 +151,21 @@ template <int N> struct tf_totals {
 
 /* How a tile of columns is summed.
  *
- * Terms are added up in T over a block of columns. `flush`, once a block, adds the block to a sum
- * whose rounding error is kept beside it (Dekker's Fast2Sum), `close` both to the totals. With B
- * columns a block the error of a sum is at most B + 1 units of T's rounding (2^-24 or 2^-53) times
- * the sum of magnitudes, however many columns there are: B - 1 of the block, one where a block
- * exceeds what came before it, so that Fast2Sum may round, and one of the result. EACH: blocks of
- * one column go into the totals directly, and only the result is rounded. */
-template <int E, int R, bool EACH> struct tf_parts {
+ * Terms are added up in T over a chain of B columns. `flush`, once a block of C chains, adds each
+ * chain to a sum whose rounding error is kept beside it (Dekker's Fast2Sum), and `close` both to
+ * the totals. With B columns a chain the error of a sum is at most B + 1 units of T's rounding
+ * (2^-24 or 2^-53) times the sum of magnitudes, however many columns there are: B - 1 of the chain,
+ * one where a chain exceeds what came before it, so that Fast2Sum may round, and one of the result.
+ *
+ * Where float64 additions are cheap, or EACH asks for it (blocks of one column), blocks go into the
+ * totals directly. The error is then B - 1 units of the chain, one where two chains are added up
+ * before, and one of the result. */
+template <int E, int R, bool EACH, int C = 1> struct tf_parts {
+  enum { DIRECT = EACH || (TF_FAST_DOUBLE && !TF_DOUBLE) };
+  static_assert(C <= 2, "the bound of the error counts at most one more addition");
   typedef tf_totals<R * W> Totals[E];
-  V part[E][R];
-  V high[EACH ? 1 : E][R], low[EACH ? 1 : E][R];
+  V part[C][E][R];
+  V high[DIRECT ? 1 : E][R], low[DIRECT ? 1 : E][R];
 
   TF_FN void init(Totals &t) {
     TF_COMPONENTS(e) t[e].clear();
@@ -156,28 +173,44 @@ template <int E, int R, bool EACH> struct tf_parts {
   TF_METHOD void open() {
     TF_COMPONENTS(e)
       TF_ROWS(r) {
-        part[e][r] = tf_c(0.0);
-        if (!EACH) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
+        clear(e, r);
+        if (!DIRECT) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
       }
   }
-  TF_METHOD void add(int e, int r, V x) { part[e][r] = part[e][r] + x; }
+  TF_METHOD void clear(int e, int r) {
+    part[0][e][r] = tf_c(0.0);
+    if (C > 1) part[C - 1][e][r] = tf_c(0.0);
+  }
+  /* `slot` counts the columns of a block that is written out; -1 is a column alone. */
+  TF_METHOD void add(int e, int r, V x, int slot) {
+    V &to = part[C > 1 && slot >= TF_CHAIN ? C - 1 : 0][e][r];
+    to = to + x;
+  }
+  /* What a block of columns comes to. */
+  TF_METHOD V block(int e, int r) const {
+    return C > 1 ? part[0][e][r] + part[C - 1][e][r] : part[0][e][r];
+  }
+  TF_METHOD void join(int e, int r, V x) {
+    const V sum = high[e][r] + x;
+    low[e][r] = low[e][r] + (x - (sum - high[e][r]));
+    high[e][r] = sum;
+  }
   TF_METHOD void flush(Totals &t) {
     TF_COMPONENTS(e)
       TF_ROWS(r) {
-        if (EACH) {
-          t[e].add(r * W, part[e][r]);
+        if (DIRECT) {
+          t[e].add(r * W, block(e, r));
         } else {
-          const V sum = high[e][r] + part[e][r];
-          low[e][r] = low[e][r] + (part[e][r] - (sum - high[e][r]));
-          high[e][r] = sum;
+          join(e, r, part[0][e][r]);
+          if (C > 1) join(e, r, part[C - 1][e][r]);
         }
-        part[e][r] = tf_c(0.0);
+        clear(e, r);
       }
   }
   TF_METHOD void close(Totals &t) {
-    if (EACH) return;
     TF_COMPONENTS(e)
       TF_ROWS(r) {
+        if (DIRECT) continue;
         const V sum = high[e][r], error = low[e][r];
         t[e].add(r * W, sum);
         t[e].add(r * W, tf_sel(sum - sum == tf_c(0.0), error, tf_c(0.0)));
@@ -186,16 +219,17 @@ template <int E, int R, bool EACH> struct tf_parts {
   /* Multiplies all sums of vector r by c. */
   TF_METHOD void scale(Totals &t, int r, V c) {
     TF_COMPONENTS(e) {
-      part[e][r] = part[e][r] * c;
-      if (!EACH) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
+      part[0][e][r] = part[0][e][r] * c;
+      if (C > 1) part[C - 1][e][r] = part[C - 1][e][r] * c;
+      if (!DIRECT) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
       t[e].scale(r * W, c);
     }
   }
 };
 
 /* Sums, component by component. */
-template <int E, int R, bool EACH> struct tf_sum {
-  typedef tf_parts<E, R, EACH> Parts;
+template <int E, int R, bool EACH, int C = 1> struct tf_sum {
+  typedef tf_parts<E, R, EACH, C> Parts;
   struct State {
     typename Parts::Totals total;
   };
@@ -203,12 +237,11 @@ template <int E, int R, bool EACH> struct tf_sum {
 
   TF_FN void init(State &s) { Parts::init(s.total); }
   TF_METHOD void open(const State &) { parts.open(); }
-  TF_METHOD void add(int e, int r, V x) { parts.add(e, r, x); }
+  TF_METHOD void add(int e, int r, V x, int slot = 0) { parts.add(e, r, x, slot); }
   TF_METHOD void flush(State &s) { parts.flush(s.total); }
   TF_METHOD void close(State &s, i64) { parts.close(s.total); }
-  TF_FN void merge(State &s, const State &o) {
-    for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) s.total[e].merge(o.total[e], l, 1.0, 1.0);
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_COMPONENTS(e) s.total[e].merge(l, o.total[e], m, 1.0, 1.0);
   }
   TF_FN V value(const State &s, int, int e, int r) {
     V v = tf_c(0.0);
@@ -217,6 +250,15 @@ template <int E, int R, bool EACH> struct tf_sum {
   }
   TF_FN double total(const State &s, int e, int lane) { return s.total[e].value(lane); }
 };
+
+/* Whether a comes before b: NaN first, then the smaller (S = 1) or larger (S = -1). */
+template <int S> TF_FN bool tf_first(T a, T b) {
+  return (S > 0 ? a < b : a > b) || (a != a && b == b);
+}
+/* The same of values that rows i and j have: ties go to the lower row. */
+template <int S> TF_FN bool tf_before(T a, i64 i, T b, i64 j) {
+  return tf_first<S>(a, b) || (i < j && !tf_first<S>(b, a));
+}
 
 /* Smallest (S = 1) or largest (S = -1) value; NaN if any value is NaN. */
 template <int E, int R, int S> struct tf_extremum {
@@ -237,20 +279,14 @@ template <int E, int R, int S> struct tf_extremum {
   TF_METHOD void close(State &s, i64) {
     for (int e = 0; e < E; ++e) TF_ROWS(r) tf_store(&s.best[e][r * W], best[e][r]);
   }
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
     for (int e = 0; e < E; ++e)
-      TF_ROWS(r) {
-        T *to = &s.best[e][r * W];
-        tf_store(to, pick(tf_load(to), tf_load(&o.best[e][r * W])));
-      }
+      if (tf_first<S>(o.best[e][m], s.best[e][l])) s.best[e][l] = o.best[e][m];
   }
   TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
 };
 
-/* Whether a comes before b: NaN first, then the smaller (S = 1) or larger (S = -1). */
-template <int S> TF_FN bool tf_first(T a, T b) {
-  return (S > 0 ? a < b : a > b) || (a != a && b == b);
-}
+/* tf_first, lane by lane. */
 template <int S> TF_FN M tf_firsts(V a, V b) {
   return tf_or_m(S > 0 ? a < b : a > b, tf_and_m(a != a, b == b));
 }
@@ -305,15 +341,17 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
         }
       }
   }
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    for (int e = 0; e < E; ++e) {
+      const T x = o.best[e][m];
+      const i64 j = o.at[e][m];
+      if (j >= 0 && (s.at[e][l] < 0 || tf_before<S>(x, j, s.best[e][l], s.at[e][l])))
+        s.best[e][l] = x, s.at[e][l] = j;
+    }
+  }
+  TF_FN void spread(State &s, int l) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) {
-        bool empty = s.at[e][l] < 0;
-        if (o.at[e][l] >= 0 && (empty || tf_first<S>(o.best[e][l], s.best[e][l]))) {
-          s.best[e][l] = o.best[e][l];
-          s.at[e][l] = o.at[e][l];
-        }
-      }
+      if (s.at[e][l] >= 0) s.at[e][l] = s.at[e][l] * W + l;
   }
   TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
   TF_FN i64 index(const State &s, int e, int lane) { return s.at[e][lane]; }
@@ -344,14 +382,13 @@ template <int E, int K, int R, int S = 1> struct tf_kmin {
   TF_METHOD void open(const State &s) {
     for (int e = 0; e < E; ++e) TF_ROWS(r) load(s, e, r);
   }
-  /* Ties stay behind the entries that are there, which have lower rows. */
   TF_RARE void insert(State &s, int e, int lane, T x, i64 j) {
     int k = K - 1;
     TF_ROLLED
     for (; k > 0; --k) {
       T before = s.best[e][k - 1][lane];
       i64 row = s.at[e][k - 1][lane];
-      if (row >= 0 && !tf_first<S>(x, before)) break;
+      if (row >= 0 && !tf_before<S>(x, j, before, row)) break;
       s.best[e][k][lane] = before;
       s.at[e][k][lane] = row;
     }
@@ -372,17 +409,20 @@ template <int E, int K, int R, int S = 1> struct tf_kmin {
     if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
   }
   TF_METHOD void close(State &, i64) {}
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l)
-        TF_ROLLED
-        for (int k = 0; k < K; ++k) {
-          i64 j = o.at[e][k][l];
-          T x = o.best[e][k][l];
-          bool full = s.at[e][K - 1][l] >= 0;
-          if (j < 0 || (full && !tf_first<S>(x, s.best[e][K - 1][l]))) break;
-          insert(s, e, l, x, j);
-        }
+      TF_ROLLED
+      for (int k = 0; k < K; ++k) {
+        const T x = o.best[e][k][m];
+        const i64 j = o.at[e][k][m], last = s.at[e][K - 1][l];
+        if (j < 0 || (last >= 0 && !tf_before<S>(x, j, s.best[e][K - 1][l], last))) break;
+        insert(s, e, l, x, j);
+      }
+  }
+  TF_FN void spread(State &s, int l) {
+    for (int e = 0; e < E; ++e)
+      for (int k = 0; k < K; ++k)
+        if (s.at[e][k][l] >= 0) s.at[e][k][l] = s.at[e][k][l] * W + l;
   }
   /* Component e * dim + c of the result is entry e of component c. */
   TF_FN V value(const State &s, int, int n, int r) { return tf_load(&s.best[n % E][n / E][r * W]); }
@@ -406,8 +446,8 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   Parts parts;
 
   TF_FN void init(State &s) {
-    for (int l = 0; l < R * W; ++l) s.shift[l] = (T)-TF_MAX;
-    for (int l = 0; l < (TOP ? R * W : 1); ++l) s.top[l] = (T)-TF_MAX;
+    TF_ENTRIES(l, R * W) s.shift[l] = (T)-TF_MAX;
+    TF_ENTRIES(l, TOP ? R * W : 1) s.top[l] = (T)-TF_MAX;
     Parts::init(s.total);
   }
   TF_METHOD void open(const State &s) {
@@ -436,9 +476,9 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     TF_GROUP(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
     if (__builtin_expect(tf_any(higher), 0)) raise(s, g, q, d);
     TF_GROUP(r) q[r] = tf_shift_term(d[r]);
-    TF_GROUP(r) parts.add(0, g + r, q[r]);
+    TF_GROUP(r) parts.add(0, g + r, q[r], 0);
   }
-  TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x); }
+  TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x, 0); }
   TF_METHOD void flush(State &s) { parts.flush(s.total); }
   TF_METHOD void close(State &s, i64) {
     TF_ROWS(r) tf_store(&s.shift[r * W], shift_[r]);
@@ -449,14 +489,12 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   TF_FN double scale(T a, T b) {
     return a == b ? 1.0 : TF_EXPD(tf_shift_of(a) - tf_shift_of(b));
   }
-  TF_FN void merge(State &s, const State &o) {
-    for (int l = 0; l < R * W; ++l) {
-      T m = s.shift[l] < o.shift[l] ? o.shift[l] : s.shift[l];
-      const double a = scale(s.shift[l], m), b = scale(o.shift[l], m);
-      for (int e = 0; e <= E; ++e) s.total[e].merge(o.total[e], l, a, b);
-      s.shift[l] = m;
-      if (TOP && s.top[l] < o.top[l]) s.top[l] = o.top[l];
-    }
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    const T shift = s.shift[l] < o.shift[m] ? o.shift[m] : s.shift[l];
+    const double a = scale(s.shift[l], shift), b = scale(o.shift[m], shift);
+    for (int e = 0; e <= E; ++e) s.total[e].merge(l, o.total[e], m, a, b);
+    s.shift[l] = shift;
+    if (TOP && s.top[l] < o.top[m]) s.top[l] = o.top[m];
   }
   /* Field 0: log of the plain sum; 1: the plain sum; 2: log of the sum of weight e; 3: the mean of
    * weight e; 4: the sum of weight e. */
@@ -484,6 +522,13 @@ TF_FN auto tf_flush(A &a, typename A::State &s, int) -> decltype(a.flush(s)) {
   return a.flush(s);
 }
 template <class A> TF_FN void tf_flush(A &, typename A::State &, long) {}
+
+/* Lane l, whose columns were l, l + W, ... and were counted 0, 1, ..., numbers them as they are. */
+template <class A>
+TF_FN auto tf_spread(typename A::State &s, int l, int) -> decltype(A::spread(s, l)) {
+  return A::spread(s, l);
+}
+template <class A> TF_FN void tf_spread(typename A::State &, int, long) {}
 
 } // namespace
 #include "statistics.h"

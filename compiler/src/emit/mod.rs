@@ -8,8 +8,10 @@
 mod artifact;
 pub mod body;
 mod desc;
+mod entries;
 #[cfg(feature = "text")]
 mod names;
+mod panel;
 #[cfg(feature = "text")]
 mod rust;
 pub mod view;

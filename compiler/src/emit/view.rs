@@ -6,11 +6,13 @@ use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::passes::widths;
 use crate::reduce::StateKind;
 use crate::schedule::{
-    CHAIN, Choice, Panel, Place, Places, Plan, Stage, Sum, Target, accumulators, choose, reads_top,
-    reduction, state_kind, streams, weight,
+    CHAIN, Choice, Panel, Place, Places, Plan, Stage, Target, Wide, accumulators, choose,
+    reads_top, reduction, state_kind, streams, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
+use super::entries::{entries, written_out};
+use super::panel::{PanelView, panel_view};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -37,8 +39,14 @@ pub struct StageView {
     pub columns_narrow: usize,
     /// The sums of a panel on CUDA, and most parts of rows, columns and parameters of one.
     pub panel: Option<PanelView>,
-    /// The macro that makes the entry: which loop runs.
-    pub entry: &'static str,
+    /// The type of what a row leaves in the workspace.
+    pub home: &'static str,
+    /// Whether the stage is written for any number of rows: CPU code that reduces.
+    pub template: bool,
+    /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
+    pub entry: String,
+    /// The entry for few rows, where it is another one.
+    pub few: Option<String>,
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
@@ -95,52 +103,22 @@ impl StageView {
     }
 }
 
-/// The sums of a panel on CUDA.
-#[derive(Serialize)]
-pub struct PanelView {
-    /// Most parts of a row that one of them reads.
-    pub row_parts: usize,
-    /// Most parts of a column.
-    pub col_parts: usize,
-    /// Most parameters.
-    pub launch_parts: usize,
-    /// One by one.
-    pub sums: Vec<SumView>,
-}
-
-/// One sum of a panel.
-#[derive(Serialize)]
-pub struct SumView {
-    /// Its number.
-    pub n: usize,
-    /// Components.
-    pub dim: usize,
-    /// Parts of a row.
-    pub row_parts: usize,
-    /// Parts of a column.
-    pub col_parts: usize,
-    /// Parameters.
-    pub launch_parts: usize,
-    /// Lines of the functions.
-    pub row: Vec<String>,
-    /// See `row`.
-    pub col: Vec<String>,
-    /// See `row`.
-    pub launch: Vec<String>,
-    /// See `row`.
-    pub terms: Vec<String>,
-}
-
 /// One accumulator of a stage.
 #[derive(Serialize)]
 pub struct StateView {
     /// Its C++ type.
     #[serde(rename = "type")]
     pub type_: String,
+    /// The type of what a thread of a CUDA panel holds of it, where that is not the same.
+    pub held: Option<String>,
+    /// The name of the type of what a thread holds.
+    pub thread: String,
     /// The name of the type in the stage.
     pub alias: String,
     /// The name of the member.
     pub field: String,
+    /// The type of its state.
+    pub member: String,
 }
 
 /// Works out one stage for one target.
@@ -149,12 +127,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let f = &plan.formula;
     let panel = if target == Target::Cuda { Panel::new(plan, stage) } else { None };
     let places = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
-    let choice = choose(plan, stage, target);
+    let mut choice = choose(plan, stage, target);
+    let template = target == Target::Cpu && stage.cols.is_some();
+    if template && stage.rows.is_none() {
+        choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, ..choice };
+    }
     let groups = places.accumulators();
-    let blocks = Blocks::new(f, &choice, target);
+    let wide = panel.as_ref().and_then(|p| p.wide.as_ref());
+    let blocks = Blocks::new(f, &choice, target, wide);
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
-        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag)).collect();
+        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
     let launch =
         pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
@@ -176,9 +159,11 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let flushed = target == Target::Cuda && f.relaxed && powers;
     let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
+    let name = format!("s{n}");
+    let (entry, few) = entries(stage, &name, target, !streams.is_empty());
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
-        name: format!("s{n}"),
+        name,
         title: title(stage),
         notes: notes(plan, stage),
         rows_wide: choice.rows_wide,
@@ -188,21 +173,14 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
-        entry: match (target, streams.is_empty()) {
-            (Target::Cpu, true) => "TF_CPU_STAGE",
-            (Target::Cpu, false) => "TF_CPU_PANEL_STAGE",
-            (Target::Cuda, true) => "TF_ROWS_ENTRY",
-            (Target::Cuda, false) => "TF_PANEL_ENTRY",
-        },
+        home: if wide.is_some() { "Home" } else { "State" },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
+        template,
+        entry,
+        few,
         tile: choice.tile,
         block: if choice.block == choice.cols { "COLS".into() } else { choice.block.to_string() },
-        cols: match choice.cols {
-            0 => String::new(),
-            // Two chains of float64 sums would take all registers.
-            CHAIN.. if blocks.chains > 1 => format!("TF_K({}, {CHAIN})", choice.cols),
-            cols => cols.to_string(),
-        },
+        cols: written_out(choice.cols, blocks.chains),
         watched: usize::from(watched),
         flushed,
         threads: choice.threads,
@@ -222,26 +200,6 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
-    }
-}
-
-fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
-    let view = |(n, sum): (usize, &'a Sum)| SumView {
-        n,
-        dim: sum.dim,
-        row_parts: sum.operands_of(Place::Row).count(),
-        col_parts: sum.operands_of(Place::Col).count(),
-        launch_parts: sum.operands_of(Place::Launch).count(),
-        row: body(Place::Row).reads(sum).lines,
-        col: body(Place::Col).reads(sum).lines,
-        launch: body(Place::Launch).reads(sum).lines,
-        terms: body(Place::Pair).terms(sum).lines,
-    };
-    PanelView {
-        row_parts: panel.most_operands(Place::Row),
-        col_parts: panel.most_operands(Place::Col),
-        launch_parts: panel.most_operands(Place::Launch),
-        sums: panel.sums.iter().enumerate().map(view).collect(),
     }
 }
 
@@ -327,8 +285,10 @@ fn pack(
 /// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks
 /// of columns out and sums are flushed once a block.
 #[derive(Clone, Copy)]
-struct Blocks {
+struct Blocks<'a> {
     any: bool,
+    /// The accumulator whose sums a panel adds up by itself.
+    wide: Option<&'a Wide>,
     /// Rows times columns of a block.
     pairs: usize,
     /// Chains of additions that a block's sums have, and that join at its end.
@@ -343,11 +303,12 @@ const MAX_KEPT: usize = 64;
 /// Most components of an accumulator that are in registers for sure.
 const MAX_UNDONE: usize = 8;
 
-impl Blocks {
-    fn new(f: &Formula, choice: &Choice, target: Target) -> Blocks {
+impl<'a> Blocks<'a> {
+    fn new(f: &Formula, choice: &Choice, target: Target, wide: Option<&'a Wide>) -> Blocks<'a> {
         let any = target == Target::Cuda && choice.cols > 1 && f.acc == Accumulation::Blocked;
         let chains = if any { choice.cols.div_ceil(CHAIN) } else { 1 };
-        Blocks { any, pairs: choice.rows_wide * choice.cols, chains, short: choice.unroll }
+        let pairs = choice.rows_wide * choice.cols;
+        Blocks { any, wide, pairs, chains, short: choice.unroll }
     }
 
     /// Whether a search of E components keeps its values until the end of a block.
@@ -363,14 +324,16 @@ impl Blocks {
     /// Whether shifted sums are compared with their shift once a block. What is refused is done
     /// again, so that nothing of the stage may be in memory before its end.
     fn lag(self, f: &Formula, groups: &[Vec<ExprId>]) -> bool {
-        let undone = |group: &Vec<ExprId>| match state_kind(f, group) {
+        let wide = self.wide.map(|w| w.group);
+        let undone = |(n, group): (usize, &Vec<ExprId>)| match state_kind(f, group) {
+            _ if wide == Some(n) => true,
             StateKind::Sum | StateKind::Min | StateKind::Max | StateKind::ShiftedExp => {
                 let weights = weight(f, group).map_or(0, |w| f.dim(w));
                 weights + f.dim(reduction(f, group[0]).args[0]) <= MAX_UNDONE
             }
             _ => self.keep(f, group),
         };
-        self.any && groups.iter().all(undone)
+        self.any && groups.iter().enumerate().all(undone)
     }
 
     /// The members of the accumulators that may refuse a block.
@@ -385,7 +348,14 @@ impl Blocks {
 }
 
 /// The C++ type of an accumulator shared by `group`.
-fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> StateView {
+fn state(
+    f: &Formula,
+    n: usize,
+    group: &[ExprId],
+    blocks: Blocks<'_>,
+    lag: bool,
+    template: bool,
+) -> StateView {
     let r = reduction(f, group[0]);
     let e = f.dim(r.args[0]);
     let weights = weight(f, group).map_or(0, |w| f.dim(w));
@@ -415,11 +385,27 @@ fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> 
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
-    StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
+    let held = blocks.wide.filter(|wide| wide.group == n).map(|_| match state_kind(f, group) {
+        StateKind::ShiftedExp if lag => {
+            format!("tf_wide_exp<tf_exp_block<0, R, {top}, COLS>, COLS, true>")
+        }
+        StateKind::ShiftedExp => {
+            format!("tf_wide_exp<tf_shifted_exp<0, R, {top}, {each}>, COLS, false>")
+        }
+        _ => "tf_wide_sum<COLS>".into(),
+    });
+    let type_ = match (&held, state_kind(f, group)) {
+        (Some(_), StateKind::ShiftedExp) => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
+        _ => type_,
+    };
+    let thread = if held.is_some() { format!("H{n}") } else { format!("A{n}") };
+    let of = if template { "typename " } else { "" };
+    let member = format!("{of}{thread}::State");
+    StateView { type_, held, thread, alias: format!("A{n}"), field: format!("a{n}"), member }
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
-fn pair(f: &Formula, places: &Places, blocks: Blocks, mut body: Body<'_>) -> Text {
+fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) -> Text {
     let lag = if blocks.lag(f, places.accumulators()) { ", y.slot" } else { "" };
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
@@ -427,6 +413,16 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks, mut body: Body<'_>) -> Tex
         let kind = state_kind(f, group);
         let chained = blocks.chains > 1 && kind == StateKind::Sum;
         let slot = if chained || blocks.keep(f, group) { ", y.slot" } else { "" };
+        let wide = blocks.wide.filter(|wide| wide.group == n);
+        if let Some(wide) = wide {
+            let number = match wide.number {
+                Some(number) => body.component(number, &Index::at(0)),
+                None => shifted_exp(&mut body, n, r.args[0], None, None, lag),
+            };
+            body.count(2.0 * wide.by.dim as f64);
+            body.per_row(&format!("a.a{n}.keep({number}, y.slot);"));
+            continue;
+        }
         match kind {
             StateKind::ShiftedExp => {
                 let weight = weight(f, group);
@@ -434,7 +430,9 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks, mut body: Body<'_>) -> Tex
                 let fits = |d: &ExprId| f.relaxed && !plain && f.dim(*d) <= blocks.short;
                 match widths::distance(f, r.args[0]).filter(fits) {
                     Some(difference) => shifted_distance(&mut body, n, difference, weight),
-                    None => shifted_exp(&mut body, n, r.args[0], weight, mask.as_deref(), lag),
+                    None => {
+                        shifted_exp(&mut body, n, r.args[0], weight, mask.as_deref(), lag);
+                    }
                 }
             }
             _ => {
@@ -499,7 +497,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
     slot: &str,
-) {
+) -> String {
     let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
@@ -510,6 +508,7 @@ fn shifted_exp(
     body.count(12.0);
     body.line(&format!("a.a{n}.terms(s.a{n}, g, {all}{slot});"));
     weighted(body, n, &terms, weight, mask);
+    terms
 }
 
 /// As `shifted_exp`, of a score that is minus a squared distance: its squares are added up from the

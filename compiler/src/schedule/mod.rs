@@ -10,6 +10,7 @@ mod explain;
 mod panel;
 mod places;
 mod streams;
+mod wide;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 use crate::ops::Op;
@@ -21,6 +22,7 @@ pub use places::{
     Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,
 };
 pub use streams::streams;
+pub use wide::Wide;
 
 /// A formula cut into stages.
 #[derive(Clone, Debug)]

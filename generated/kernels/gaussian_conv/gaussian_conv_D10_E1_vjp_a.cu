@@ -22,16 +22,16 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
     COL_WORDS = 11
   };
-  typedef tf_sum<1, R, false> A0;
-  typedef tf_sum<10, R, false> A1;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
+  typedef tf_sum<10, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -98,12 +98,6 @@ struct s0 {
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -111,7 +105,8 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -179,39 +174,39 @@ struct s0 {
     TF_GROUP(r) t31[r] = t30[r] * t28[r];
     V t32[G];
     TF_GROUP(r) t32[r] = y.at(10) * t31[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r], y.slot);
     V t33[G];
     TF_GROUP(r) t33[r] = y.at(10) * t30[r];
     V t34[G];
     TF_GROUP(r) t34[r] = t33[r] * t0[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t34[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t34[r], y.slot);
     V t35[G];
     TF_GROUP(r) t35[r] = t33[r] * t2[r];
-    TF_GROUP(r) a.a1.add(1, g + r, t35[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t35[r], y.slot);
     V t36[G];
     TF_GROUP(r) t36[r] = t33[r] * t4[r];
-    TF_GROUP(r) a.a1.add(2, g + r, t36[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t36[r], y.slot);
     V t37[G];
     TF_GROUP(r) t37[r] = t33[r] * t6[r];
-    TF_GROUP(r) a.a1.add(3, g + r, t37[r]);
+    TF_GROUP(r) a.a1.add(3, g + r, t37[r], y.slot);
     V t38[G];
     TF_GROUP(r) t38[r] = t33[r] * t8[r];
-    TF_GROUP(r) a.a1.add(4, g + r, t38[r]);
+    TF_GROUP(r) a.a1.add(4, g + r, t38[r], y.slot);
     V t39[G];
     TF_GROUP(r) t39[r] = t33[r] * t10[r];
-    TF_GROUP(r) a.a1.add(5, g + r, t39[r]);
+    TF_GROUP(r) a.a1.add(5, g + r, t39[r], y.slot);
     V t40[G];
     TF_GROUP(r) t40[r] = t33[r] * t12[r];
-    TF_GROUP(r) a.a1.add(6, g + r, t40[r]);
+    TF_GROUP(r) a.a1.add(6, g + r, t40[r], y.slot);
     V t41[G];
     TF_GROUP(r) t41[r] = t33[r] * t14[r];
-    TF_GROUP(r) a.a1.add(7, g + r, t41[r]);
+    TF_GROUP(r) a.a1.add(7, g + r, t41[r], y.slot);
     V t42[G];
     TF_GROUP(r) t42[r] = t33[r] * t16[r];
-    TF_GROUP(r) a.a1.add(8, g + r, t42[r]);
+    TF_GROUP(r) a.a1.add(8, g + r, t42[r], y.slot);
     V t43[G];
     TF_GROUP(r) t43[r] = t33[r] * t18[r];
-    TF_GROUP(r) a.a1.add(9, g + r, t43[r]);
+    TF_GROUP(r) a.a1.add(9, g + r, t43[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -227,10 +222,17 @@ struct s0 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
   }
 
   /* Once a row, after the fold. */
@@ -294,16 +296,16 @@ struct s1 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
     COL_WORDS = 11
   };
-  typedef tf_sum<10, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<10, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -370,12 +372,6 @@ struct s1 {
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -383,7 +379,8 @@ struct s1 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -451,35 +448,35 @@ struct s1 {
     TF_GROUP(r) t31[r] = y.at(10) * t30[r];
     V t32[G];
     TF_GROUP(r) t32[r] = t31[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r], y.slot);
     V t33[G];
     TF_GROUP(r) t33[r] = t31[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t33[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t33[r], y.slot);
     V t34[G];
     TF_GROUP(r) t34[r] = t31[r] * t4[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t34[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t34[r], y.slot);
     V t35[G];
     TF_GROUP(r) t35[r] = t31[r] * t6[r];
-    TF_GROUP(r) a.a0.add(3, g + r, t35[r]);
+    TF_GROUP(r) a.a0.add(3, g + r, t35[r], y.slot);
     V t36[G];
     TF_GROUP(r) t36[r] = t31[r] * t8[r];
-    TF_GROUP(r) a.a0.add(4, g + r, t36[r]);
+    TF_GROUP(r) a.a0.add(4, g + r, t36[r], y.slot);
     V t37[G];
     TF_GROUP(r) t37[r] = t31[r] * t10[r];
-    TF_GROUP(r) a.a0.add(5, g + r, t37[r]);
+    TF_GROUP(r) a.a0.add(5, g + r, t37[r], y.slot);
     V t38[G];
     TF_GROUP(r) t38[r] = t31[r] * t12[r];
-    TF_GROUP(r) a.a0.add(6, g + r, t38[r]);
+    TF_GROUP(r) a.a0.add(6, g + r, t38[r], y.slot);
     V t39[G];
     TF_GROUP(r) t39[r] = t31[r] * t14[r];
-    TF_GROUP(r) a.a0.add(7, g + r, t39[r]);
+    TF_GROUP(r) a.a0.add(7, g + r, t39[r], y.slot);
     V t40[G];
     TF_GROUP(r) t40[r] = t31[r] * t16[r];
-    TF_GROUP(r) a.a0.add(8, g + r, t40[r]);
+    TF_GROUP(r) a.a0.add(8, g + r, t40[r], y.slot);
     V t41[G];
     TF_GROUP(r) t41[r] = t31[r] * t18[r];
-    TF_GROUP(r) a.a0.add(9, g + r, t41[r]);
-    TF_GROUP(r) a.a1.add(0, g + r, t31[r]);
+    TF_GROUP(r) a.a0.add(9, g + r, t41[r], y.slot);
+    TF_GROUP(r) a.a1.add(0, g + r, t31[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -495,10 +492,17 @@ struct s1 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
   }
 
   /* Once a row, after the fold. */
@@ -550,8 +554,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -589,18 +593,14 @@ struct s2 {
     tf_pack(y + (0) * word_stride, lane_stride, n, t0);
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
   }
@@ -616,9 +616,15 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */

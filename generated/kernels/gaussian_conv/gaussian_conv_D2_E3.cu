@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 2,
     COL_WORDS = 5
   };
-  typedef tf_sum<3, R, false> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -69,11 +69,6 @@ struct s0 {
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -81,7 +76,8 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
@@ -100,13 +96,13 @@ struct s0 {
     TF_GROUP(r) t6[r] = tf_exp2(t5[r]);
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] * y.at(2);
-    TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t7[r], y.slot);
     V t8[G];
     TF_GROUP(r) t8[r] = t6[r] * y.at(3);
-    TF_GROUP(r) a.a0.add(1, g + r, t8[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t8[r], y.slot);
     V t9[G];
     TF_GROUP(r) t9[r] = t6[r] * y.at(4);
-    TF_GROUP(r) a.a0.add(2, g + r, t9[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t9[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -128,9 +124,15 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */

@@ -22,8 +22,8 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -79,12 +79,6 @@ struct s0 {
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -93,7 +87,8 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
@@ -154,10 +149,17 @@ struct s0 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
   }
 
   /* Once a row, after the fold. */
@@ -187,16 +189,16 @@ struct s1 {
     R = TF_R(2, 2),
     G = TF_R(2, 2),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 5,
     COL_WORDS = 5
   };
-  typedef tf_sum<2, R, false> A0;
-  typedef tf_sum<3, R, false> A1;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -244,12 +246,6 @@ struct s1 {
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[4], 2, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -258,7 +254,8 @@ struct s1 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
@@ -289,19 +286,19 @@ struct s1 {
     TF_GROUP(r) t12[r] = t4[r] * t11[r];
     V t13[G];
     TF_GROUP(r) t13[r] = t12[r] * t5[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t13[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t13[r], y.slot);
     V t14[G];
     TF_GROUP(r) t14[r] = t12[r] * t7[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t14[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t14[r], y.slot);
     V t15[G];
     TF_GROUP(r) t15[r] = t11[r] * y.at(2);
-    TF_GROUP(r) a.a1.add(0, g + r, t15[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t15[r], y.slot);
     V t16[G];
     TF_GROUP(r) t16[r] = t11[r] * y.at(3);
-    TF_GROUP(r) a.a1.add(1, g + r, t16[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t16[r], y.slot);
     V t17[G];
     TF_GROUP(r) t17[r] = t11[r] * y.at(4);
-    TF_GROUP(r) a.a1.add(2, g + r, t17[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t17[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -325,10 +322,17 @@ struct s1 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
   }
 
   /* Once a row, after the fold. */
@@ -356,8 +360,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -394,18 +398,14 @@ struct s2 {
     tf_pack(y + (0) * word_stride, lane_stride, n, tf_read_temp(v[5], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
   }
@@ -421,9 +421,15 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */

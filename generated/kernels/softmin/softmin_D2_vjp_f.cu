@@ -12,16 +12,16 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v14 = logsumexp of [v13]
- * value 6 = v14
+ * v15 = logsumexp of [v14]
+ * value 6 = v15
  */
 struct s0 {
   enum {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -39,7 +39,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -66,18 +67,14 @@ struct s0 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -94,7 +91,7 @@ struct s0 {
     V t6[G];
     TF_GROUP(r) t6[r] = y.at(2) - t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_GROUP(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[G];
     TF_GROUP(r) t8[r] = y.at(3) + t7[r];
     V t9[G];
@@ -120,9 +117,15 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -136,23 +139,23 @@ struct s0 {
 };
 
 /* rows i, folded over j
- * v23 = sum of [v22]
- * value 7 = v28
+ * v24 = sum of [v23]
+ * value 7 = v29
  */
 struct s1 {
   enum {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<2, R, false> A0;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -163,10 +166,11 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    V t1 = -t0;
-    p[1] = tf_lane(t1, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    V t2 = -t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -197,18 +201,14 @@ struct s1 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -225,7 +225,7 @@ struct s1 {
     V t6[G];
     TF_GROUP(r) t6[r] = y.at(2) - t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_GROUP(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[G];
     TF_GROUP(r) t8[r] = y.at(3) + t7[r];
     V t9[G];
@@ -234,10 +234,10 @@ struct s1 {
     TF_GROUP(r) t10[r] = tf_exp(t9[r]);
     V t11[G];
     TF_GROUP(r) t11[r] = t10[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r], y.slot);
     V t12[G];
     TF_GROUP(r) t12[r] = t10[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t12[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -251,9 +251,15 @@ struct s1 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -274,23 +280,23 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v30 = sum of [v29]
- * value 8 = v32
+ * v31 = sum of [v30]
+ * value 8 = v33
  */
 struct s2 {
   enum {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -301,9 +307,10 @@ struct s2 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -334,18 +341,14 @@ struct s2 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -362,7 +365,7 @@ struct s2 {
     V t6[G];
     TF_GROUP(r) t6[r] = tf_load(x + ((2) * R + g + r) * W) - t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_GROUP(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[G];
     TF_GROUP(r) t8[r] = tf_load(x + ((3) * R + g + r) * W) + t7[r];
     V t9[G];
@@ -371,7 +374,7 @@ struct s2 {
     TF_GROUP(r) t10[r] = tf_exp(t9[r]);
     V t11[G];
     TF_GROUP(r) t11[r] = y.at(3) * t10[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -385,9 +388,15 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */

@@ -1,10 +1,12 @@
 //! What a panel of columns takes: all of it, step after step.
 //!
 //! In: the code of an entry, and the sizes that its text states. Out: the instructions that a
-//! thread spends on one panel, and the pairs that it does meanwhile. The sums are made in a loop
-//! over chunks of components, whose turns follow from the number of components, and are counted
-//! with everything in them; pairs are folded in a loop over blocks of columns, counted along its
-//! shortest way, as in the `rows` family; all else is on the way round the loop over panels.
+//! thread spends on one panel, and the pairs that it does meanwhile. Sums are made in a loop over
+//! chunks of components, whose turns follow from the number of components; wide accumulators in a
+//! loop over chunks of outputs, with one over blocks of columns inside: all of these are counted
+//! with everything in them. Pairs are folded in a loop over blocks of columns, counted along its
+//! shortest way through the block with most work. All else is on the way round the loop over
+//! panels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +16,9 @@ use super::sass::Instruction;
 /// Sizes that cuda_panel.cuh fixes: rows of a thread while sums are made, and threads across.
 const GROUP: usize = 8;
 const ACROSS: usize = 8;
+
+/// Columns of a block of outputs (cuda_wide.cuh).
+const BLOCK: usize = 8;
 
 /// Components of long accumulators that a turn of their loops takes (reduce.h).
 const ACCUMULATED: usize = 2;
@@ -27,6 +32,10 @@ pub struct Sizes {
     pub cols: usize,
     /// Packed scalars a column.
     pub col_words: usize,
+    /// Outputs of a wide accumulator, and parts of columns that they are made of.
+    pub outputs: usize,
+    /// See `outputs`.
+    pub output_parts: usize,
     /// Components and parts of rows, of columns and of parameters, sum by sum.
     pub sums: Vec<[usize; 4]>,
 }
@@ -69,10 +78,16 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize) -> Option<Turn> {
             total.add(&whole[&head], turns);
         }
     }
+    if sizes.outputs > 0 {
+        let (turn, head) = outputs(&graph, sizes, word, outer)?;
+        total.add(&turn, 1);
+        known.insert(head);
+    }
+    let inner = |head: &usize| known.iter().any(|k| graph.loops[k].contains(head));
     let fold = graph
         .loops
         .iter()
-        .filter(|&(head, _)| *head != outer && !known.contains(head))
+        .filter(|&(head, _)| *head != outer && !inner(head))
         .filter(|&(head, _)| whole[head].shared_bytes() > 0)
         .filter_map(|(&head, _)| Some((head, folded(&graph, sizes, word, head)?)))
         .max_by_key(|(_, turn)| turn.work())?;
@@ -84,13 +99,39 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize) -> Option<Turn> {
     Some(total)
 }
 
-/// One turn of a loop that folds columns: its shortest way, which enters no other loop unless it
-/// has to. A loop over components that lies on the way takes as many turns as it needs to read a
-/// column's words, or one for every two accumulators.
+/// All that is done for the outputs of a wide accumulator, and the head of the loop over them.
+fn outputs(graph: &Graph<'_>, sizes: &Sizes, word: usize, outer: usize) -> Option<(Turn, usize)> {
+    let each = if word == 8 { 2 } else { 4 };
+    let read = BLOCK * (GROUP + each * sizes.output_parts) * word;
+    let inside = |head: usize| graph.loops[&outer].contains(&head) && head != outer;
+    let work = |head: usize| graph.count(&graph.loops[&head]);
+    let block = graph.loops.keys().copied().find(|&head| {
+        inside(head) && work(head).shared_bytes() == read && work(head).work() > BLOCK * GROUP
+    })?;
+    let around = |head: &usize| inside(*head) && *head != block;
+    let chunk = graph
+        .loops
+        .keys()
+        .copied()
+        .filter(|head| around(head) && graph.loops[head].contains(&block))
+        .min_by_key(|&head| work(head).issued)?;
+    let nested = |b: &usize| {
+        let mut loops = graph.loops.iter();
+        loops.any(|(&h, body)| h != chunk && graph.loops[&chunk].contains(&h) && body.contains(b))
+    };
+    let mut turn = graph.count(graph.loops[&chunk].iter().filter(|b| !nested(b)));
+    turn.add(&work(block), sizes.pairs() / BLOCK);
+    let mut total = Turn::default();
+    total.add(&turn, sizes.outputs.div_ceil(each * ACROSS));
+    Some((total, chunk))
+}
+
+/// One turn of a loop that folds columns: its shortest way through the block with most work, which
+/// enters no other loop unless it has to. A loop over components that lies on the way takes as many
+/// turns as it needs to read a column's words, or one for every two accumulators.
 fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<Turn> {
-    let plain = graph.turn(head);
-    if plain.is_some() {
-        return plain;
+    if let Some(plain) = graph.turn_through_most(head) {
+        return Some(plain);
     }
     let way = graph.way(head)?;
     let mut total = graph.count(&way);

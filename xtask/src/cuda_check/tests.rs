@@ -105,7 +105,7 @@ fn a_panel_is_counted_whole() {
         ("EXIT", 1),
     ];
     let sums = vec![[20, 1, 1, 0]];
-    let sizes = panel::Sizes { columns: 1, cols: 4, col_words: 0, sums };
+    let sizes = panel::Sizes { columns: 1, cols: 4, sums, ..Default::default() };
     let found = panel::turn(&code(&lines), &sizes, 4).unwrap();
     assert_eq!(sizes.pairs(), 8);
     assert_eq!(found.issued, 2 * 102 + 4 * 13 + 2 * 9 + 6);

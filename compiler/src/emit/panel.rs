@@ -1,0 +1,98 @@
+//! What templates see of the panels of a CUDA stage: its streamed sums and its wide accumulator.
+
+use serde::Serialize;
+
+use crate::schedule::{Panel, Place, Sum, Wide};
+
+use super::body::Body;
+
+/// The sums of a panel on CUDA.
+#[derive(Serialize)]
+pub struct PanelView {
+    /// Most parts of a row that one of them reads.
+    pub row_parts: usize,
+    /// Most parts of a column.
+    pub col_parts: usize,
+    /// Most parameters.
+    pub launch_parts: usize,
+    /// One by one.
+    pub sums: Vec<SumView>,
+    /// The wide accumulator.
+    pub wide: Option<WideView>,
+}
+
+/// A wide accumulator of a panel on CUDA.
+#[derive(Serialize)]
+pub struct WideView {
+    /// Its member.
+    pub field: String,
+    /// Outputs.
+    pub dim: usize,
+    /// Sums of its state that come before those of the outputs.
+    pub first: usize,
+    /// Parts of a row.
+    pub row_parts: usize,
+    /// Parts of a column.
+    pub col_parts: usize,
+    /// Lines of the functions.
+    pub row: Vec<String>,
+    /// See `row`.
+    pub col: Vec<String>,
+    /// See `row`.
+    pub terms: Vec<String>,
+}
+
+/// One sum of a panel.
+#[derive(Serialize)]
+pub struct SumView {
+    /// Its number.
+    pub n: usize,
+    /// Components.
+    pub dim: usize,
+    /// Parts of a row.
+    pub row_parts: usize,
+    /// Parts of a column.
+    pub col_parts: usize,
+    /// Parameters.
+    pub launch_parts: usize,
+    /// Lines of the functions.
+    pub row: Vec<String>,
+    /// See `row`.
+    pub col: Vec<String>,
+    /// See `row`.
+    pub launch: Vec<String>,
+    /// See `row`.
+    pub terms: Vec<String>,
+}
+
+/// Works out what templates see; `body` starts a function of a place.
+pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
+    let wide = |wide: &'a Wide| WideView {
+        field: format!("a{}", wide.group),
+        dim: wide.by.dim,
+        first: usize::from(wide.number.is_none()),
+        row_parts: wide.by.operands_of(Place::Row).count(),
+        col_parts: wide.by.operands_of(Place::Col).count(),
+        row: body(Place::Row).reads(&wide.by).lines,
+        col: body(Place::Col).reads(&wide.by).lines,
+        terms: body(Place::Pair).outputs(wide).lines,
+    };
+    let view = |(n, sum): (usize, &'a Sum)| SumView {
+        n,
+        dim: sum.dim,
+        row_parts: sum.operands_of(Place::Row).count(),
+        col_parts: sum.operands_of(Place::Col).count(),
+        launch_parts: sum.operands_of(Place::Launch).count(),
+        row: body(Place::Row).reads(sum).lines,
+        col: body(Place::Col).reads(sum).lines,
+        launch: body(Place::Launch).reads(sum).lines,
+        terms: body(Place::Pair).terms(sum).lines,
+    };
+    PanelView {
+        row_parts: panel.most_operands(Place::Row),
+        col_parts: panel.most_operands(Place::Col),
+        launch_parts: panel.most_operands(Place::Launch),
+        sums: panel.sums.iter().enumerate().map(view).collect(),
+        wide: panel.wide.as_ref().map(wide),
+    }
+}
