@@ -120,8 +120,7 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
     if (slot < 0) {
       Plain::add(s, e, r, x, j);
       bound(e, r);
-      kept.count = 0;
-      newest = j;
+      any = false; /* as it is: no value of a block waits */
       return;
     }
     any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);

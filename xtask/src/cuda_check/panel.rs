@@ -128,8 +128,8 @@ fn outputs(graph: &Graph<'_>, sizes: &Sizes, word: usize, outer: usize) -> Optio
 }
 
 /// One turn of a loop that folds columns: its shortest way through the block that reads most sums,
-/// which enters no other loop unless it has to. A loop over components that lies on the way takes as
-/// many turns as it needs to read a column's words, or one for every two accumulators.
+/// which enters no other loop unless it has to. A loop over components that lies on the way takes
+/// as many turns as it needs to read a column's words, or one for every two accumulators.
 fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<Turn> {
     if let Some(plain) = graph.turn_through_most(head) {
         return Some(plain);
