@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(first.growth(first), None);
         let fewer = Held { handles: 4, threads: 1, ..first };
         assert_eq!(fewer.growth(first), None);
-        let grown = Held { live: (1 << 20) + LIVE + 1, handles: 6, ..first };
+        let grown = Held { live: (1 << 20) + LIVE + 3 * KEPT + 1, handles: 6, ..first };
         let why = grown.growth(first).expect("it has grown");
         assert!(why.contains("allocated bytes") && why.contains("open files grew from 5 to 6"));
         let resident = Held { resident: 1 << 26, threads: 4, ..first };
