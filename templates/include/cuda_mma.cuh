@@ -1,0 +1,393 @@
+/* The sums of a panel from tensor cores: a provider of cuda_panel.cuh for one sum that is an inner
+ * product or a squared distance of many components, in float.
+ *
+ * Floats are split into two halves each (tf_mma.cuh). What is centred on the mean of the block's
+ * rows gives squared distances as |x|^2 + |y|^2 - 2 x y. Halves of the rows are made once a block and
+ * lie in the workspace; those of the columns are made panel by panel. A panel whose sums might be
+ * less exact than promised is done again by tf_panel_sums, so it never is.
+ *
+ * The promise, in units u = 2^-24, for D components and S = ceil(D / 16):
+ *   an inner product is within D u of the exact one, times the sum of its terms' magnitudes. That
+ *     is the bound of adding D terms up in float. Tensor cores are within 45 + S, see
+ *     tf_mma_split, where halves keep all digits: no component but 0 may be less than 2^-13 of
+ *     what is scaled to less than 2^14. D is at least 64, hence no less than 45 + S.
+ *   a squared distance is within 2 (D + 2) u of the exact one, relatively, where adding up squares
+ *     of differences is within (D + 2) u. By tensor cores it is off by at most
+ *       2 (45 + S) |x||y|, from the product, which is at most (45 + S) (|x|^2 + |y|^2),
+ *       and times |x|^2 + |y|^2: S + 4 from the norms, 4 from centring, 3 from adding up, and 1 if
+ *       each norm counts at least as much as its halves may lose: 4 D (scale LOW)^-2.
+ *     With the sum 2 S + 57 that promise holds if the distance found is at least
+ *       (2 S + 57) (1 / (2 (D + 2)) + u) (|x|^2 + |y|^2)
+ *     so every pair is compared with that: it is no close neighbour far from the centre.
+ * NaN, infinities and what has no half make sums NaN, which no comparison lets pass.
+ */
+#ifndef TF_CUDA_MMA_CUH
+#define TF_CUDA_MMA_CUH
+#include "cuda_panel.cuh"
+
+#if !TF_DOUBLE
+#include "tf_mma.cuh"
+
+/* Four registers of halves, which one instruction moves. */
+struct alignas(16) tf_words4 {
+  uint32_t at[4];
+};
+/* Of a row or column: its squared norm, and what a squared distance has to be at least for it; of
+ * an inner product 0, or NaN where halves do not keep all digits. */
+struct alignas(8) tf_norm {
+  float square, least;
+};
+
+/* Sizes, and where what lies. Warp w has rows 32 w to 32 w + 32, lanes have what tf_mma gives. */
+template <class S> struct tf_mma_panel {
+  typedef tf_panel<S> P;
+  typedef typename S::Sum0 Sum;
+  enum {
+    STEPS = (Sum::DIM + 15) / 16,
+    /* Tiles of 16 rows of a block, and of a warp; tiles of 8 columns. */
+    TILES = P::ROWS / 16,
+    OWN_TILES = 2,
+    COL_TILES = P::COLS / 8,
+    PAIRS_OF_K = 8,
+    ROWS_EACH = P::ROWS * PAIRS_OF_K / S::THREADS,
+    COLS_EACH = P::COLS * PAIRS_OF_K / S::THREADS,
+    LOW = Sum::IS_DISTANCE ? 1 : 2048,
+    /* Words of the workspace a block: halves of rows, their norms, the centre. */
+    HALVES = STEPS * TILES * 2 * 32 * 4,
+    BYTES = 4 * (HALVES + 2 * P::ROWS + 16 * STEPS),
+    /* Words of shared memory: two steps of columns; what threads found, and norms. */
+    STEP = COL_TILES * 32 * 4,
+    FOUND = 2 * STEP,
+    NORMS = FOUND + 2 * PAIRS_OF_K * P::ROWS,
+    WORDS = NORMS + 2 * P::ROWS
+  };
+  static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
+  static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
+
+  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. */
+  TF_FN int word_of_row(int row, int pair) {
+    return (row % 8 * 4 + pair % 4) * 4 + row % 16 / 8 + pair / 4 * 2;
+  }
+  /* Which column is column n of tile t, so that lanes write sums to different banks. */
+  TF_FN int col(int t, int n) {
+    return t / P::RUN * 8 * P::RUN + n * P::RUN + t % P::RUN;
+  }
+  /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. */
+  TF_FN int word_of_col(int col, int pair) {
+    const int within = col % (8 * P::RUN);
+    const int t = col / (8 * P::RUN) * P::RUN + within % P::RUN, n = within / P::RUN;
+    return t * 128 + (n * 4 + pair % 4) * 4 + pair / 4;
+  }
+};
+
+/* What makes sums of the panels of one block. */
+template <class S> struct tf_mma_sums : tf_panel_sums<S> {
+  typedef tf_panel_sums<S> Direct;
+  typedef tf_panel<S> P;
+  typedef tf_mma_panel<S> Q;
+  typedef typename S::Sum0 Sum;
+  enum {
+    WORDS = (int)Q::WORDS < (int)Direct::WORDS ? (int)Direct::WORDS : (int)Q::WORDS,
+    IS_DISTANCE = Sum::IS_DISTANCE
+  };
+
+  uint32_t *halves;
+  tf_norm *norms;
+  float *centre;
+  float row_scale, col_scale;
+  /* Whether the rows have halves; panels that are not tried after one that was refused. */
+  bool usable;
+  int waiting, pause;
+
+  TF_FN int pair_of_k() { return tf_thread() % Q::PAIRS_OF_K; }
+  TF_FN int first() { return tf_thread() / Q::PAIRS_OF_K; }
+  TF_FN int nth(int m) { return first() + m * (S::THREADS / Q::PAIRS_OF_K); }
+  TF_FN int component(int step, int h) { return step * 16 + 2 * pair_of_k() + h; }
+
+  /* Components k of a row and of a column; past the last one it is 0. */
+  TF_METHOD float row_at(int row, int k) const {
+    T x;
+    Sum::row(this->v, this->p, this->row0 + row, this->rows_end, k < Sum::DIM ? k : 0, &x);
+    return x;
+  }
+  TF_METHOD float col_at(int col, int k) const {
+    T y;
+    Sum::col(this->v, this->p, this->col0 + col, this->cols_end, k < Sum::DIM ? k : 0, &y);
+    return y;
+  }
+  TF_METHOD float centred(float x, int k) const {
+    if (Sum::DIM % 16 != 0 && k >= Sum::DIM) return 0.0f;
+    return IS_DISTANCE ? x - centre[k] : x;
+  }
+
+  /* ---- Norms ---- */
+
+  /* What one thread sees of a row or column: the squares of its two components of each step, and
+   * the least magnitude but 0. */
+  struct Seen {
+    float square[2], least;
+    TF_METHOD void clear() { square[0] = square[1] = 0.0f, least = (float)TF_INF; }
+    TF_METHOD void see(float x, int h) {
+      square[h] = tf_fma(x, x, square[h]);
+      const float size = tf_abs(x);
+      if (!IS_DISTANCE && size > 0.0f && size < least) least = size;
+    }
+  };
+  /* Leaves it for the thread that has the whole; `all` are so many rows or columns. */
+  TF_METHOD void leave(const Seen &seen, int at, int all) const {
+    float *const found = this->shared + Q::FOUND + pair_of_k() * all + at;
+    found[0] = seen.square[0] + seen.square[1];
+    if (!IS_DISTANCE) found[Q::PAIRS_OF_K * all] = seen.least;
+  }
+  /* The squared norm of row or column `at`, and its least magnitude but 0. */
+  TF_METHOD tf_norm gather(int at, int all) const {
+    const float *found = this->shared + Q::FOUND + at;
+    float sum[Q::PAIRS_OF_K];
+    TF_UNROLL
+    for (int n = 0; n < Q::PAIRS_OF_K; ++n) sum[n] = found[n * all];
+    tf_norm norm;
+    norm.square = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    norm.least = (float)TF_INF;
+    if (!IS_DISTANCE)
+      for (int n = 0; n < Q::PAIRS_OF_K; ++n)
+        norm.least = tf_min(norm.least, found[(Q::PAIRS_OF_K + n) * all]);
+    return norm;
+  }
+  TF_METHOD tf_norm *shared_norms() const { return (tf_norm *)(this->shared + Q::NORMS); }
+
+  /* The power of two that brings the largest of n norms into [2^13, 2^14); 0 where squares may have
+   * been too large or too small, or NaN. */
+  TF_METHOD float scale_of(int n) const {
+    float most = 0.0f;
+    for (int k = 0; k < n; ++k) most = tf_max(most, shared_norms()[k].square);
+    if (!(most > 0x1p-60f && most < 0x1p100f)) return 0.0f;
+    /* Half of it, rounded down. */
+    return tf_power_of_two(13 - (tf_exponent(most) + 64) / 2 + 32);
+  }
+
+  /* Makes `least` what sums are compared with. */
+  TF_FN tf_norm judged(tf_norm norm, float scale) {
+    const float u = 0x1p-24f, nan = (float)TF_NAN;
+    if (!IS_DISTANCE) {
+      norm.least = norm.least * scale >= 0x1p-13f ? 0.0f : nan;
+    } else {
+      const float off = 2 * Q::STEPS + 57, allowed = 2 * (Sum::DIM + 2);
+      const float floor = 2.0f / (scale * Q::LOW);
+      const float counts = tf_max(norm.square, floor * floor * Sum::DIM);
+      /* The last factor is for the roundings of this line and of the norms. */
+      norm.least = counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : nan;
+    }
+    return norm;
+  }
+
+  /* ---- Rows: once a block ---- */
+
+  TF_METHOD void begin(void *scratch) {
+    halves = (uint32_t *)scratch;
+    norms = (tf_norm *)(halves + Q::HALVES);
+    centre = (float *)(norms + P::ROWS);
+    if (IS_DISTANCE) find_centre();
+    tf_sync();
+    see_rows();
+    tf_sync();
+    const int row = tf_thread();
+    const tf_norm norm = gather(row, P::ROWS);
+    shared_norms()[row] = norm;
+    tf_sync();
+    row_scale = col_scale = scale_of(P::ROWS);
+    usable = row_scale != 0.0f;
+    waiting = pause = 0;
+    if (!IS_DISTANCE)
+      for (int n = 0; n < P::ROWS; ++n)
+        usable = usable && shared_norms()[n].least * row_scale >= 0x1p-13f;
+    if (usable) {
+      norms[row] = judged(norm, row_scale);
+      split_rows();
+    }
+    tf_sync();
+  }
+
+  TF_METHOD void find_centre() const {
+    for (int k = tf_thread(); k < 16 * Q::STEPS; k += S::THREADS) {
+      float sum = 0.0f;
+      TF_NO_UNROLL
+      for (int row = 0; row < P::ROWS; ++row) sum += row_at(row, k);
+      centre[k] = sum * (1.0f / P::ROWS);
+    }
+  }
+
+  TF_METHOD void see_rows() const {
+    TF_NO_UNROLL
+    for (int m = 0; m < Q::ROWS_EACH; ++m) {
+      Seen seen;
+      seen.clear();
+      TF_NO_UNROLL
+      for (int step = 0; step < Q::STEPS; ++step)
+        for (int h = 0; h < 2; ++h) {
+          const int k = component(step, h);
+          seen.see(centred(row_at(nth(m), k), k), h);
+        }
+      leave(seen, nth(m), P::ROWS);
+    }
+  }
+
+  TF_METHOD void split_rows() const {
+    TF_NO_UNROLL
+    for (int step = 0; step < Q::STEPS; ++step)
+      TF_NO_UNROLL
+      for (int m = 0; m < Q::ROWS_EACH; ++m) {
+        float x[2];
+        for (int h = 0; h < 2; ++h) {
+          const int k = component(step, h);
+          x[h] = centred(row_at(nth(m), k), k) * row_scale;
+        }
+        const tf_halves split = tf_split<Q::LOW>(x[0], x[1]);
+        uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), pair_of_k());
+        to[0] = split.high;
+        to[128] = split.low;
+      }
+  }
+
+  /* A tile of A: the registers of all lanes, one after the other. */
+  TF_METHOD uint32_t *halves_of(int step, int tile, int low) const {
+    return halves + ((step * Q::TILES + tile) * 2 + low) * 128;
+  }
+
+  /* ---- Columns: once a panel ---- */
+
+  typedef float Ahead[Q::COLS_EACH][2];
+  typedef float Totals[Q::OWN_TILES][Q::COL_TILES][4];
+
+  TF_METHOD void fetch(Ahead &to, int step) const {
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m)
+      TF_UNROLL
+      for (int h = 0; h < 2; ++h) to[m][h] = col_at(nth(m), component(step, h));
+  }
+
+  TF_METHOD void put(const Ahead &from, Seen (&seen)[Q::COLS_EACH], int step) const {
+    uint32_t *const buffer = (uint32_t *)this->shared + step % 2 * Q::STEP;
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m) {
+      float y[2];
+      TF_UNROLL
+      for (int h = 0; h < 2; ++h) {
+        y[h] = centred(from[m][h], component(step, h));
+        seen[m].see(y[h], h);
+      }
+      const tf_halves split = tf_split<Q::LOW>(y[0] * col_scale, y[1] * col_scale);
+      uint32_t *const to = buffer + Q::word_of_col(nth(m), pair_of_k());
+      to[0] = split.high;
+      to[2] = split.low;
+    }
+  }
+
+  TF_METHOD void multiply(Totals &totals, int step) const {
+    const int warp = tf_thread() / 32, lane = tf_thread() % 32;
+    tf_words4 a[Q::OWN_TILES][2];
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int low = 0; low < 2; ++low)
+        a[m][low] = ((const tf_words4 *)halves_of(step, warp * Q::OWN_TILES + m, low))[lane];
+    const tf_words4 *buffer = (const tf_words4 *)(this->shared + step % 2 * Q::STEP) + lane;
+    TF_UNROLL
+    for (int n = 0; n < Q::COL_TILES; ++n) {
+      const tf_words4 b = buffer[n * 32];
+      const uint32_t high[2] = {b.at[0], b.at[1]}, low[2] = {b.at[2], b.at[3]};
+      TF_UNROLL
+      for (int m = 0; m < Q::OWN_TILES; ++m)
+        tf_mma_split<Q::LOW>(totals[m][n], a[m][0].at, a[m][1].at, high, low);
+    }
+  }
+
+  /* Makes totals of products into sums; whether all are as exact as promised. */
+  TF_METHOD bool finish(Totals &totals) const {
+    const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4, t = tf_thread() % 4;
+    const float unscale = 1.0f / row_scale * (1.0f / col_scale);
+    bool sound = true;
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        const tf_norm x = norms[(warp * Q::OWN_TILES + m) * 16 + i * 8 + g];
+        TF_UNROLL
+        for (int n = 0; n < Q::COL_TILES; ++n)
+          TF_UNROLL
+          for (int q = 0; q < 2; ++q) {
+            const tf_norm y = shared_norms()[Q::col(n, 2 * t + q)];
+            float &z = totals[m][n][2 * i + q];
+            if (IS_DISTANCE) {
+              z = tf_fma(z, -2 * unscale, x.square + y.square);
+              sound = sound && z >= x.least + y.least;
+            } else {
+              sound = sound && z - z == y.least;
+              z *= unscale;
+            }
+          }
+      }
+    return sound;
+  }
+
+  TF_METHOD void store(const Totals &sums) const {
+    const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4, t = tf_thread() % 4;
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int n = 0; n < Q::COL_TILES; ++n)
+        TF_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int row = (warp * Q::OWN_TILES + m) * 16 + i / 2 * 8 + g;
+          this->shared[P::home(0, row, Q::col(n, 2 * t + i % 2))] = sums[m][n][i];
+        }
+  }
+
+  /* False: the panel is refused, and nothing of it is kept but a better scale. */
+  TF_METHOD bool try_panel() {
+    Totals totals = {};
+    Seen seen[Q::COLS_EACH];
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m) seen[m].clear();
+    Ahead ahead;
+    fetch(ahead, 0);
+    tf_sync();
+    TF_NO_UNROLL
+    for (int step = 0; step < Q::STEPS; ++step) {
+      put(ahead, seen, step);
+      tf_sync();
+      if (step + 1 < Q::STEPS) fetch(ahead, step + 1);
+      multiply(totals, step);
+    }
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m) leave(seen[m], nth(m), P::COLS);
+    tf_sync();
+    if (tf_thread() < P::COLS)
+      shared_norms()[tf_thread()] = judged(gather(tf_thread(), P::COLS), col_scale);
+    tf_sync();
+    if (tf_any_of_block(!finish(totals))) {
+      const float better = scale_of(P::COLS);
+      if (better != 0.0f) col_scale = better;
+      return false;
+    }
+    store(totals);
+    return true;
+  }
+
+  /* As of tf_panel_sums. Where a panel is refused, the next ones most likely would be: twice as many
+   * are left to floats each time, up to 16. */
+  TF_METHOD void operator()() {
+    if (usable && waiting == 0) {
+      if (try_panel()) {
+        pause = 0;
+        return;
+      }
+      waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
+    } else if (usable) {
+      --waiting;
+    }
+    Direct::operator()();
+  }
+};
+
+#endif
+#endif
