@@ -11,6 +11,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     ("stage", include_str!("../shared/stage.hbs")),
     ("fold", include_str!("../shared/fold.hbs")),
     ("stream", include_str!("../shared/stream.hbs")),
+    ("panel", include_str!("../shared/panel.hbs")),
     ("kernel.cpp", include_str!("../cpu/kernel.cpp.hbs")),
     ("kernel.cu", include_str!("../cuda/kernel.cu.hbs")),
     ("kernel.c", include_str!("../abi/kernel.c.hbs")),
@@ -21,6 +22,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 /// Headers that emitted code includes, by file name.
 pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
+    ("cuda_panel.cuh", include_str!("../include/cuda_panel.cuh")),
     ("cuda_reduce.cuh", include_str!("../include/cuda_reduce.cuh")),
     ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
     ("half.h", include_str!("../include/half.h")),

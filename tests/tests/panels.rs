@@ -8,6 +8,7 @@ use tilefold_compiler::ir::{Accumulation, Axis, Dtype, ExprId, Formula, Reductio
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
+use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
@@ -95,9 +96,9 @@ fn formulas() -> Vec<Formula> {
 
 /// Small integers, weights above 0; with `edges`, a NaN in one row, an infinity in another and in
 /// one column.
-fn problem(formula: Formula, edges: bool) -> Problem {
+fn problem(formula: Formula, rows: usize, cols: usize, edges: bool) -> Problem {
     let mut rng = Rng::new(41);
-    Problem::new(formula, ROWS, COLS, |input, entry| match (input, entry / 17) {
+    Problem::new(formula, rows, cols, |input, entry| match (input, entry / 17) {
         (0, 5) if edges && entry % 17 == 16 => f64::NAN,
         (0, 6) if edges && entry % 17 == 0 => f64::INFINITY,
         (1, 262) if edges && entry % 17 == 2 => f64::INFINITY,
@@ -123,7 +124,7 @@ fn every_reduction_of_streamed_sums() {
         let native = Native::quick(&formulas, Dtype::ALL, level);
         for (n, f) in formulas.iter().enumerate() {
             for edges in [false, true] {
-                let p = problem(f.clone(), edges);
+                let p = problem(f.clone(), ROWS, COLS, edges);
                 let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
                 for &dtype in Dtype::ALL {
                     let found = native.run(n, dtype, level, &p).expect("it runs");
@@ -134,12 +135,30 @@ fn every_reduction_of_streamed_sums() {
     }
 }
 
+/// Columns end inside a panel of CUDA code, rows inside its second block.
 #[test]
-fn sums_of_many_components_are_streamed_on_a_cpu() {
+fn every_reduction_of_the_sums_of_cuda_panels() {
+    let formulas = formulas();
+    let emulated = Emulated::build(&formulas, Dtype::ALL);
+    for (n, f) in formulas.iter().enumerate() {
+        for (edges, rows, cols) in [(false, 131, 64 * 5 + 3), (true, ROWS, COLS)] {
+            let p = problem(f.clone(), rows, cols, edges);
+            let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
+            for (&dtype, splits) in Dtype::ALL.iter().zip([1, 2]) {
+                let found = emulated.run(n, dtype, &p, Grid { splits, seed: n as u64 });
+                let found = found.unwrap_or_else(|e| panic!("{}: {e}", f.name));
+                check(dtype, "emulated CUDA", &p, &expected, &found);
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_of_many_components_are_streamed() {
     for f in formulas() {
         let text = emit::kernel(&f, "f", "a test").expect("short");
         assert!(text.cpp.contains("TF_CPU_PANEL_STAGE(s0)"), "{}", f.name);
-        assert!(!text.cu.contains("stream"), "{}", f.name);
+        assert!(text.cu.contains("TF_PANEL_ENTRY("), "{}", f.name);
     }
     let mut f = Formula::new("short");
     let x = f.input("x", Some(Axis::I), 15).expect("short");
@@ -147,5 +166,6 @@ fn sums_of_many_components_are_streamed_on_a_cpu() {
     let distance = op(&mut f, Op::SqDist, &[x, y], &[]);
     let sum = f.sum_over(Axis::J, distance);
     f.output("out", Some(Axis::I), sum).expect("a row of i");
-    assert!(!emit::kernel(&f, "f", "a test").expect("short").cpp.contains("STREAMS"));
+    let text = emit::kernel(&f, "f", "a test").expect("short");
+    assert!(!text.cpp.contains("STREAMS") && !text.cu.contains("STREAMS"));
 }

@@ -12,9 +12,10 @@ use std::fmt;
 
 use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
-use crate::schedule::{Place, Places, Plan, Slot, Stage, is_transparent, shifted_arg};
+use crate::schedule::{Operand, Place, Places, Plan, Slot, Stage, is_transparent, shifted_arg};
 
 mod contract;
+mod panel;
 mod stream;
 
 /// Which component of a value: loop variables times their strides, plus a number.
@@ -86,6 +87,8 @@ pub struct Body<'a> {
     streams: &'a [ExprId],
     /// Whether columns are those of a panel.
     is_streaming: bool,
+    /// What the sums of a CUDA panel read, where this is the function that adds them up.
+    operands: &'a [Operand],
     lines: Vec<String>,
     /// Lines before this one are inside fewer loops.
     depth: usize,
@@ -117,6 +120,7 @@ impl<'a> Body<'a> {
             unroll,
             streams: &[],
             is_streaming: false,
+            operands: &[],
             lines: Vec::new(),
             depth: 0,
             scopes: vec![Scope::default()],
@@ -302,6 +306,7 @@ impl<'a> Body<'a> {
         let r = if self.is_staged() { "g + r" } else { "r" };
         match place {
             Place::Const => self.constant(id),
+            _ if !self.operands.is_empty() => self.operand(id, index),
             Place::Launch if self.place != Place::Launch => {
                 self.handed(id, index, &self.places.launch[&id], |at| format!("tf_splat(p[{at}])"))
             }

@@ -170,6 +170,7 @@ struct FileView<'a> {
     banner: Banner<'a>,
     symbol: &'a str,
     n_values: usize,
+    panels: bool,
     stages: Vec<StageView>,
 }
 
@@ -180,7 +181,8 @@ impl<'a> FileView<'a> {
         plan: &Plan,
         stages: Vec<StageView>,
     ) -> FileView<'a> {
-        FileView { banner: *banner, symbol, n_values: plan.values.len(), stages }
+        let panels = stages.iter().any(|s| s.panel.is_some());
+        FileView { banner: *banner, symbol, n_values: plan.values.len(), panels, stages }
     }
 }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Place, Places, Plan, Stage, Target, accumulators, choose, reads_top, reduction,
-    state_kind, streams, weight,
+    Choice, Panel, Place, Places, Plan, Stage, Sum, Target, accumulators, choose, reads_top,
+    reduction, state_kind, streams, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
@@ -28,13 +28,15 @@ pub struct StageView {
     pub group_wide: usize,
     /// Vectors of rows a group, with 16 vector registers.
     pub group_narrow: usize,
-    /// Sums over components that are computed for a panel of columns at once, on a CPU.
+    /// Sums over components that are computed for a panel of columns at once.
     pub streams: usize,
-    /// Columns of a panel, with 32 vector registers.
+    /// Columns of a panel, with 32 vector registers; on CUDA those of a thread, in f32.
     pub columns_wide: usize,
-    /// Columns of a panel, with 16 vector registers.
+    /// Columns of a panel, with 16 vector registers; on CUDA those of a thread, in f64.
     pub columns_narrow: usize,
-    /// The macro that makes the entry of a CPU's table: which loop runs.
+    /// The sums of a panel on CUDA, and most parts of rows, columns and parameters of one.
+    pub panel: Option<PanelView>,
+    /// The macro that makes the entry: which loop runs.
     pub entry: &'static str,
     /// Columns of a tile.
     pub tile: usize,
@@ -68,7 +70,7 @@ pub struct StageView {
     pub row: Vec<String>,
     /// See `launch`.
     pub col: Vec<String>,
-    /// See `launch`; empty where nothing is streamed.
+    /// See `launch`; empty where nothing is streamed, and on CUDA.
     pub stream: Vec<String>,
     /// See `launch`.
     pub pair: Vec<String>,
@@ -90,6 +92,42 @@ impl StageView {
     }
 }
 
+/// The sums of a panel on CUDA.
+#[derive(Serialize)]
+pub struct PanelView {
+    /// Most parts of a row that one of them reads.
+    pub row_parts: usize,
+    /// Most parts of a column.
+    pub col_parts: usize,
+    /// Most parameters.
+    pub launch_parts: usize,
+    /// One by one.
+    pub sums: Vec<SumView>,
+}
+
+/// One sum of a panel.
+#[derive(Serialize)]
+pub struct SumView {
+    /// Its number.
+    pub n: usize,
+    /// Components.
+    pub dim: usize,
+    /// Parts of a row.
+    pub row_parts: usize,
+    /// Parts of a column.
+    pub col_parts: usize,
+    /// Parameters.
+    pub launch_parts: usize,
+    /// Lines of the functions.
+    pub row: Vec<String>,
+    /// See `row`.
+    pub col: Vec<String>,
+    /// See `row`.
+    pub launch: Vec<String>,
+    /// See `row`.
+    pub terms: Vec<String>,
+}
+
 /// One accumulator of a stage.
 #[derive(Serialize)]
 pub struct StateView {
@@ -106,7 +144,8 @@ pub struct StateView {
 pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let stage = &plan.stages[n];
     let f = &plan.formula;
-    let places = Places::new(plan, stage);
+    let panel = if target == Target::Cuda { Panel::new(plan, stage) } else { None };
+    let places = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
     let choice = choose(plan, stage, target);
     let groups = places.accumulators();
     let blocks = Blocks::new(f, &choice, target);
@@ -122,11 +161,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let col = pack(f, body(Place::Col), &places, |at, v| {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
-    let streams = match target {
-        Target::Cpu => streams(f, stage, &places),
-        Target::Cuda => Vec::new(),
+    let streams = match (target, &panel) {
+        (Target::Cpu, _) => streams(f, stage, &places),
+        (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
+        (Target::Cuda, None) => Vec::new(),
     };
-    let stream = body(Place::Pair).stream(&streams);
+    let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
+    let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
     let watched = lag && pair.lines.iter().any(|line| line.contains("tf_exp2("));
     let finish = finish(plan, stage, &places, body(Place::Finish));
@@ -142,7 +183,13 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
-        entry: if streams.is_empty() { "TF_CPU_STAGE" } else { "TF_CPU_PANEL_STAGE" },
+        entry: match (target, streams.is_empty()) {
+            (Target::Cpu, true) => "TF_CPU_STAGE",
+            (Target::Cpu, false) => "TF_CPU_PANEL_STAGE",
+            (Target::Cuda, true) => "TF_ROWS_ENTRY",
+            (Target::Cuda, false) => "TF_PANEL_ENTRY",
+        },
+        panel: panel.as_ref().map(|p| panel_view(p, body)),
         tile: choice.tile,
         block: choice.block,
         cols: choice.cols,
@@ -164,6 +211,26 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
+    }
+}
+
+fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
+    let view = |(n, sum): (usize, &'a Sum)| SumView {
+        n,
+        dim: sum.dim,
+        row_parts: sum.operands_of(Place::Row).count(),
+        col_parts: sum.operands_of(Place::Col).count(),
+        launch_parts: sum.operands_of(Place::Launch).count(),
+        row: body(Place::Row).reads(sum).lines,
+        col: body(Place::Col).reads(sum).lines,
+        launch: body(Place::Launch).reads(sum).lines,
+        terms: body(Place::Pair).terms(sum).lines,
+    };
+    PanelView {
+        row_parts: panel.most_operands(Place::Row),
+        col_parts: panel.most_operands(Place::Col),
+        launch_parts: panel.most_operands(Place::Launch),
+        sums: panel.sums.iter().enumerate().map(view).collect(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::ir::{Accumulation, ExprId, Formula, Node, Stratum};
 use crate::ops::Emit;
 use crate::reduce::StateKind;
 
+use super::panel::{self, Panel};
 use super::{Places, Plan, Stage, accumulators, reduction, streams, weight};
 
 /// What the code is emitted for.
@@ -27,9 +28,9 @@ pub struct Choice {
     /// on CUDA, all of a block. It divides `rows_wide`.
     pub group_wide: usize,
     /// Columns that are streamed together where there are 32 vector registers: the panel family. 1
-    /// where a pair is computed alone: the rows family.
+    /// where a pair is computed alone: the rows family. On CUDA those of one thread, in f32.
     pub columns_wide: usize,
-    /// The same where there are 16 vector registers.
+    /// The same where there are 16 vector registers; on CUDA in f64.
     pub columns_narrow: usize,
     /// Columns of a tile, after which accumulators go back to memory.
     pub tile: usize,
@@ -71,6 +72,9 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             }
         }
         Target::Cuda => {
+            if let Some(panel) = Panel::new(plan, stage) {
+                return cuda_panel(plan, held, &panel);
+            }
             let (row_words, col_words) = (Places::words(&places.row), Places::words(&places.col));
             // A thread has 255 registers; a row takes its words, its accumulators and temporaries.
             // Eight rows share the reads of a column; sorted lists lie in memory, and their rows
@@ -89,10 +93,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 0..=96 => 8,
                 _ => 4,
             };
-            let block = match plan.formula.acc {
-                Accumulation::Blocked if cols > 1 => cols,
-                acc => block(acc, tile),
-            };
+            let block = cuda_block(plan.formula.acc, cols, tile);
             Choice {
                 rows_wide: rows,
                 rows_narrow: rows,
@@ -109,9 +110,34 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
     }
 }
 
-/// The panel family: every sum over components is a register for each vector of rows and each
-/// column of a panel, and there are 16 of them, or 8, whose latencies hide each other's. Few rows
-/// and many columns where a row holds much through the fold.
+/// The panel family of CUDA: a thread folds one row, whose sums it reads from shared memory.
+fn cuda_panel(plan: &Plan, held: usize, panel: &Panel) -> Choice {
+    let cols = if held + Places::words(&panel.places.col) <= 32 { 8 } else { 4 };
+    Choice {
+        rows_wide: 1,
+        rows_narrow: 1,
+        group_wide: 1,
+        columns_wide: panel.columns_f32,
+        columns_narrow: panel.columns_f64,
+        tile: panel.tile(),
+        block: cuda_block(plan.formula.acc, cols, panel.tile()),
+        cols,
+        unroll: 12,
+        threads: panel::ROWS,
+    }
+}
+
+/// Columns of a block on CUDA: those that are written out, where there are several.
+fn cuda_block(acc: Accumulation, cols: usize, tile: usize) -> usize {
+    match acc {
+        Accumulation::Blocked if cols > 1 => cols,
+        acc => block(acc, tile),
+    }
+}
+
+/// The panel family of CPUs: every sum over components is a register for each vector of rows and
+/// each column of a panel, and there are 16 of them, or 8, whose latencies hide each other's. Few
+/// rows and many columns where a row holds much through the fold.
 fn panel(plan: &Plan, held: usize) -> Choice {
     let (rows_wide, columns_wide) = if held <= 5 { (4, 4) } else { (2, 8) };
     Choice {

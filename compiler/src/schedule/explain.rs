@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::ir::{Axis, ExprId, call, leaf};
 
-use super::{Place, Places, Plan, Stage, Target, choose, streams};
+use super::{Panel, Place, Places, Plan, Stage, Target, choose, streams};
 
 const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
 
@@ -90,4 +90,14 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
         "  cuda: {} rows a thread, {} threads a block, tiles of {} columns, sums of {}",
         cuda.rows_wide, cuda.threads, cuda.tile, cuda.block
     );
+    if let Some(panel) = Panel::new(plan, stage) {
+        let sums: Vec<String> = panel.sums.iter().map(|s| s.id.to_string()).collect();
+        let _ = writeln!(
+            out,
+            "  cuda: panels of 8 rows and {} columns a thread ({} in f64) for the sums {}",
+            panel.columns_f32,
+            panel.columns_f64,
+            sums.join(", ")
+        );
+    }
 }

@@ -7,6 +7,7 @@
 
 mod choose;
 mod explain;
+mod panel;
 mod places;
 mod streams;
 
@@ -15,6 +16,7 @@ use crate::ops::Op;
 
 pub use choose::{Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
+pub use panel::{Operand, Panel, Sum};
 pub use places::{
     Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,
 };

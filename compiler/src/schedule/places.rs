@@ -54,6 +54,12 @@ pub struct Places {
 impl Places {
     /// Works out the places of one stage of a plan.
     pub fn new(plan: &Plan, stage: &Stage) -> Places {
+        Places::beside(plan, stage, &[])
+    }
+
+    /// The same where some sums of pairs read rows and columns by themselves: what only they read
+    /// is not handed over.
+    pub fn beside(plan: &Plan, stage: &Stage, sums: &[ExprId]) -> Places {
         let mut places = Places {
             places: assign(plan, stage),
             accumulators: accumulators(&plan.formula, stage),
@@ -61,7 +67,7 @@ impl Places {
             row: BTreeMap::new(),
             col: BTreeMap::new(),
         };
-        places.hand_over(plan, stage);
+        places.hand_over(plan, stage, sums);
         places
     }
 
@@ -102,17 +108,18 @@ impl Places {
     }
 
     /// Gives slots to every value that is read in a dearer place than its own.
-    fn hand_over(&mut self, plan: &Plan, stage: &Stage) {
+    fn hand_over(&mut self, plan: &Plan, stage: &Stage, sums: &[ExprId]) {
         let f = &plan.formula;
+        let inside = inside(f, stage, sums);
         // What is folded is read by the pair, even where it does not vary with the pair; what is
         // written is read by the finish.
         let folded = stage.reductions.iter().flat_map(|&r| f.node(r).args());
         let written = stage.writes.iter().map(|&(_, id)| id);
         for id in folded.collect::<Vec<_>>() {
-            self.read(f, id, Place::Pair);
+            self.read(f, id, Place::Pair, false);
         }
         for id in written.collect::<Vec<_>>() {
-            self.read(f, id, Place::Finish);
+            self.read(f, id, Place::Finish, false);
         }
         for id in f.ids() {
             let Some(place) = self.places[id.index()] else { continue };
@@ -123,15 +130,16 @@ impl Places {
                 && !is_transparent(*op)
             {
                 for &arg in args {
-                    self.read(f, arg, place);
+                    self.read(f, arg, place, inside[id.index()] && place == Place::Pair);
                 }
             }
         }
     }
 
     /// Notes that `id` is read in `reader`. Moves of components are looked through, so that what
-    /// they move is handed over once and by its own name.
-    fn read(&mut self, f: &Formula, id: ExprId, reader: Place) {
+    /// they move is handed over once and by its own name. A reader that is `inside` a sum gets
+    /// nothing but parameters.
+    fn read(&mut self, f: &Formula, id: ExprId, reader: Place, inside: bool) {
         let mut todo = vec![id];
         while let Some(id) = todo.pop() {
             if let Node::Op(op, args, _) = f.node(id)
@@ -143,6 +151,7 @@ impl Places {
             let place = self.of(id);
             let table = match place {
                 _ if place == reader => continue,
+                Place::Row | Place::Col if inside => continue,
                 Place::Launch => &mut self.launch,
                 Place::Row => &mut self.row,
                 Place::Col => &mut self.col,
@@ -152,6 +161,23 @@ impl Places {
             table.entry(id).or_insert(Slot { base, words: f.dim(id) * scalars(f, id) });
         }
     }
+}
+
+/// What only `sums` read, and they themselves.
+fn inside(f: &Formula, stage: &Stage, sums: &[ExprId]) -> Vec<bool> {
+    let mut inside = vec![true; f.len()];
+    let mut todo: Vec<ExprId> = stage.writes.iter().map(|&(_, id)| id).collect();
+    todo.extend(stage.reductions.iter().flat_map(|&r| f.node(r).args()));
+    while let Some(id) = todo.pop() {
+        let summed = sums.contains(&id);
+        if summed || !std::mem::replace(&mut inside[id.index()], false) {
+            continue;
+        }
+        if !stage.known.iter().any(|&(k, _)| k == id) {
+            todo.extend(f.node(id).args());
+        }
+    }
+    inside
 }
 
 /// Whether an operation only moves components: reading its result is reading its argument.

@@ -1,8 +1,8 @@
 //! Which values of pairs are summed over components a few columns at a time.
 //!
-//! In: the places of a stage. Out: the sums that the `panel` family of the CPU computes for a panel
-//! of columns before anything else of a pair: each row that is loaded serves all columns of the
-//! panel, and each column all rows. It never says how many columns; that is a choice of sizes.
+//! In: the places of a stage. Out: the sums that the `panel` families compute for a panel of
+//! columns before anything else of a pair: each row that is loaded serves all columns of the panel,
+//! and each column all rows. It never says how many columns; that is a choice of sizes.
 
 use crate::ir::{ExprId, Formula, Kind, Node};
 use crate::ops::{Emit, Op};
@@ -33,7 +33,7 @@ fn moves(f: &Formula, id: ExprId) -> bool {
     matches!(f.node(id), Node::Op(op, ..) if is_transparent(*op))
 }
 
-fn is_of_pair(places: &Places, id: ExprId) -> bool {
+pub(super) fn is_of_pair(places: &Places, id: ExprId) -> bool {
     places.has(id) && places.of(id) == Place::Pair
 }
 
