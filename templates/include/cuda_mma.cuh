@@ -42,25 +42,19 @@ struct alignas(8) tf_norm {
 template <class S> struct tf_mma_panel {
   typedef tf_panel<S> P;
   typedef typename S::Sum0 Sum;
-  enum {
-    STEPS = (Sum::DIM + 15) / 16,
-    /* Tiles of 16 rows of a block, and of a warp; tiles of 8 columns. */
-    TILES = P::ROWS / 16,
-    OWN_TILES = 2,
-    COL_TILES = P::COLS / 8,
-    PAIRS_OF_K = 8,
-    ROWS_EACH = P::ROWS * PAIRS_OF_K / S::THREADS,
-    COLS_EACH = P::COLS * PAIRS_OF_K / S::THREADS,
-    LOW = Sum::IS_DISTANCE ? 1 : 2048,
-    /* Words of the workspace a block: halves of rows, their norms, the centre. */
-    HALVES = STEPS * TILES * 2 * 32 * 4,
-    BYTES = 4 * (HALVES + 2 * P::ROWS + 16 * STEPS),
-    /* Words of shared memory: two steps of columns; what threads found, and norms. */
-    STEP = COL_TILES * 32 * 4,
-    FOUND = 2 * STEP,
-    NORMS = FOUND + 2 * PAIRS_OF_K * P::ROWS,
-    WORDS = NORMS + 2 * P::ROWS
-  };
+  static constexpr int DIM = Sum::DIM, STEPS = (DIM + 15) / 16;
+  /* Tiles of 16 rows of a block, and of a warp; tiles of 8 columns. */
+  static constexpr int TILES = P::ROWS / 16, OWN_TILES = 2, COL_TILES = P::COLS / 8;
+  static constexpr int PAIRS_OF_K = 8;
+  static constexpr int ROWS_EACH = P::ROWS * PAIRS_OF_K / S::THREADS;
+  static constexpr int COLS_EACH = P::COLS * PAIRS_OF_K / S::THREADS;
+  static constexpr int LOW = Sum::IS_DISTANCE ? 1 : 2048;
+  /* Words of the workspace a block: halves of rows, their norms, the centre. */
+  static constexpr int HALVES = STEPS * TILES * 2 * 128;
+  static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 16 * STEPS);
+  /* Words of shared memory: two steps of columns; what threads found, and norms. */
+  static constexpr int STEP = COL_TILES * 128, FOUND = 2 * STEP;
+  static constexpr int NORMS = FOUND + 2 * PAIRS_OF_K * P::ROWS, WORDS = NORMS + 2 * P::ROWS;
   static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
   static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
 
@@ -86,10 +80,8 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   typedef tf_panel<S> P;
   typedef tf_mma_panel<S> Q;
   typedef typename S::Sum0 Sum;
-  enum {
-    WORDS = (int)Q::WORDS < (int)Direct::WORDS ? (int)Direct::WORDS : (int)Q::WORDS,
-    IS_DISTANCE = Sum::IS_DISTANCE
-  };
+  static constexpr int WORDS = Q::WORDS < Direct::WORDS ? Direct::WORDS : Q::WORDS;
+  static constexpr bool IS_DISTANCE = Sum::IS_DISTANCE;
 
   uint32_t *halves;
   tf_norm *norms;
@@ -98,6 +90,8 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   /* Whether the rows have halves; panels that are not tried after one that was refused. */
   bool usable;
   int waiting, pause;
+
+  TF_METHOD explicit tf_mma_sums(const Direct &direct) : Direct(direct) {}
 
   TF_FN int pair_of_k() { return tf_thread() % Q::PAIRS_OF_K; }
   TF_FN int first() { return tf_thread() / Q::PAIRS_OF_K; }
@@ -113,7 +107,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   TF_METHOD float col_at(int col, int k) const {
     T y;
     Sum::col(this->v, this->p, this->col0 + col, this->cols_end, k < Sum::DIM ? k : 0, &y);
-    return y;
+    return Sum::IS_NEGATED ? -y : y;
   }
   TF_METHOD float centred(float x, int k) const {
     if (Sum::DIM % 16 != 0 && k >= Sum::DIM) return 0.0f;
@@ -128,7 +122,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     float square[2], least;
     TF_METHOD void clear() { square[0] = square[1] = 0.0f, least = (float)TF_INF; }
     TF_METHOD void see(float x, int h) {
-      square[h] = tf_fma(x, x, square[h]);
+      square[h] = fmaf(x, x, square[h]);
       const float size = tf_abs(x);
       if (!IS_DISTANCE && size > 0.0f && size < least) least = size;
     }
@@ -171,9 +165,9 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     if (!IS_DISTANCE) {
       norm.least = norm.least * scale >= 0x1p-13f ? 0.0f : nan;
     } else {
-      const float off = 2 * Q::STEPS + 57, allowed = 2 * (Sum::DIM + 2);
+      const float off = 2 * Q::STEPS + 57, allowed = 2 * (Q::DIM + 2);
       const float floor = 2.0f / (scale * Q::LOW);
-      const float counts = tf_max(norm.square, floor * floor * Sum::DIM);
+      const float counts = tf_max(norm.square, floor * floor * Q::DIM);
       /* The last factor is for the roundings of this line and of the norms. */
       norm.least = counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : nan;
     }
@@ -183,7 +177,8 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   /* ---- Rows: once a block ---- */
 
   TF_METHOD void begin(void *scratch) {
-    halves = (uint32_t *)scratch;
+    const i64 block = (i64)tf_block_y() * tf_grid_x() + tf_block_x();
+    halves = (uint32_t *)((char *)scratch + block * Q::BYTES);
     norms = (tf_norm *)(halves + Q::HALVES);
     centre = (float *)(norms + P::ROWS);
     if (IS_DISTANCE) find_centre();
@@ -318,7 +313,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
             const tf_norm y = shared_norms()[Q::col(n, 2 * t + q)];
             float &z = totals[m][n][2 * i + q];
             if (IS_DISTANCE) {
-              z = tf_fma(z, -2 * unscale, x.square + y.square);
+              z = fmaf(z, -2 * unscale, x.square + y.square);
               sound = sound && z >= x.least + y.least;
             } else {
               sound = sound && z - z == y.least;
@@ -342,7 +337,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
         }
   }
 
-  /* False: the panel is refused, and nothing of it is kept but a better scale. */
+  /* False: the panel is refused. */
   TF_METHOD bool try_panel() {
     Totals totals = {};
     Seen seen[Q::COLS_EACH];
@@ -365,23 +360,29 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       shared_norms()[tf_thread()] = judged(gather(tf_thread(), P::COLS), col_scale);
     tf_sync();
     if (tf_any_of_block(!finish(totals))) {
-      const float better = scale_of(P::COLS);
-      if (better != 0.0f) col_scale = better;
+      refused();
       return false;
     }
     store(totals);
     return true;
   }
 
-  /* As of tf_panel_sums. Where a panel is refused, the next ones most likely would be: twice as many
-   * are left to floats each time, up to 16. */
+  /* Where a panel is refused, the next ones most likely would be: twice as many are left to floats
+   * each time, up to 16. But it may have been for columns of another size than those before. */
+  TF_METHOD void refused() {
+    const float better = scale_of(P::COLS), change = better / col_scale;
+    if (better != 0.0f) col_scale = better;
+    const bool new_size = change >= 16.0f || (change > 0.0f && change <= 0x1p-4f);
+    if (!new_size) waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
+  }
+
+  /* As of tf_panel_sums. */
   TF_METHOD void operator()() {
     if (usable && waiting == 0) {
       if (try_panel()) {
         pause = 0;
         return;
       }
-      waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
     } else if (usable) {
       --waiting;
     }
@@ -389,5 +390,14 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   }
 };
 
+#endif
+
+/* `scratch`: bytes a thread that the descriptor promises beyond the states, in float. */
+#if TF_DOUBLE
+#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch) TF_PANEL_ENTRY(symbol, S, f32, f64)
+#else
+#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch)                                                 \
+  static_assert(tf_mma_panel<S>::BYTES <= (scratch) * S::THREADS, "room in the workspace");         \
+  TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_mma_sums<S>)
 #endif
 #endif

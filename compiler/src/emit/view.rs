@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Panel, Place, Places, Plan, Stage, Sum, Target, accumulators, choose, reads_top,
+    Choice, Form, Panel, Place, Places, Plan, Stage, Sum, Target, accumulators, choose, reads_top,
     reduction, state_kind, streams, weight,
 };
 
@@ -60,6 +60,8 @@ pub struct StageView {
     pub state_bytes_f32: usize,
     /// See `state_bytes_f32`.
     pub state_bytes_f64: usize,
+    /// Bytes of the workspace of one thread that tensor cores need in f32, beside the states.
+    pub tensor_bytes: usize,
     /// Accumulators.
     pub states: Vec<StateView>,
     /// Members of those that may refuse a block of columns.
@@ -95,6 +97,12 @@ impl StageView {
 /// The sums of a panel on CUDA.
 #[derive(Serialize)]
 pub struct PanelView {
+    /// Whether tensor cores compute the sum in f32.
+    pub on_tensor_cores: bool,
+    /// 1 if they compute squared distances, 0 if inner products.
+    pub is_distance: usize,
+    /// 1 if the distances are those from what columns are with the other sign.
+    pub is_negated: usize,
     /// Most parts of a row that one of them reads.
     pub row_parts: usize,
     /// Most parts of a column.
@@ -166,6 +174,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
         (Target::Cuda, None) => Vec::new(),
     };
+    let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
@@ -187,6 +196,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
             (Target::Cpu, true) => "TF_CPU_STAGE",
             (Target::Cpu, false) => "TF_CPU_PANEL_STAGE",
             (Target::Cuda, true) => "TF_ROWS_ENTRY",
+            (Target::Cuda, false) if tensor_bytes > 0 => "TF_MMA_ENTRY",
             (Target::Cuda, false) => "TF_PANEL_ENTRY",
         },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
@@ -199,6 +209,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         row_words: Places::words(&places.row),
         col_words: Places::words(&places.col),
         folds: stage.cols.is_some(),
+        tensor_bytes,
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         checked: blocks.refusing(f, groups, watched),
@@ -227,6 +238,9 @@ fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelVi
         terms: body(Place::Pair).terms(sum).lines,
     };
     PanelView {
+        on_tensor_cores: panel.on_tensor_cores.is_some(),
+        is_distance: usize::from(!matches!(panel.on_tensor_cores, Some(Form::InnerProduct) | None)),
+        is_negated: usize::from(panel.on_tensor_cores == Some(Form::SquaredSum)),
         row_parts: panel.most_operands(Place::Row),
         col_parts: panel.most_operands(Place::Col),
         launch_parts: panel.most_operands(Place::Launch),
@@ -239,9 +253,15 @@ pub fn cuda_choice(plan: &Plan, n: usize) -> Choice {
     choose(plan, &plan.stages[n], Target::Cuda)
 }
 
+/// Bytes of the workspace of one thread, in f32 and in f64.
+pub fn workspace_bytes(plan: &Plan, n: usize) -> (usize, usize) {
+    let tensor_bytes = Panel::new(plan, &plan.stages[n]).map_or(0, |p| p.tensor_bytes());
+    (state_bytes(plan, n, 4) + tensor_bytes, state_bytes(plan, n, 8))
+}
+
 /// Bytes that hold the states of one CUDA thread, for scalars of `t` bytes: each array of a state
 /// rounded up to 8 bytes. The emitted code asserts that it is enough.
-pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
+fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     let stage = &plan.stages[n];
     let f = &plan.formula;
     let rows = cuda_choice(plan, n).rows_wide;

@@ -3,13 +3,12 @@
 //! In: a sum of [`super::streams`]. Out: whether it is an inner product or a squared distance of a
 //! value of rows and one of columns, both packed component by component, and of which. Any other sum
 //! (of magnitudes, of three factors that vary with pairs, of rows alone) is no contraction. It never
-//! says whether tensor cores are worth it, or exact enough: the first is a choice of sizes, the
-//! second is found out on the device, tile by tile.
+//! says whether tensor cores are exact enough: that is found out on the device, panel by panel.
 
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::Op;
 
-use super::{Place, Places};
+use super::{Place, Places, Sum};
 
 /// What is summed over components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +17,8 @@ pub enum Form {
     InnerProduct,
     /// `(x_k - y_k)^2`.
     SquaredDistance,
+    /// `(x_k + y_k)^2`: the squared distance of `x` and `-y`, as passes write it.
+    SquaredSum,
 }
 
 /// A sum over the components of a value of rows and a value of columns.
@@ -29,6 +30,31 @@ pub struct Contraction {
     pub row: ExprId,
     /// The value that varies with columns.
     pub col: ExprId,
+}
+
+/// Components from which tensor cores compute a sum. From here on an inner product is within the
+/// bound of a sum in float even where each rounding of tensor cores is the worst one: see
+/// cuda_mma.cuh.
+const LEAST: usize = 64;
+
+/// Columns of a panel that a thread sums at least, so that a panel has room for its halves.
+const LEAST_COLUMNS: usize = 4;
+
+/// What tensor cores compute of a panel: its one sum, if that is a long contraction of what is read
+/// as it is.
+pub fn on_tensor_cores(f: &Formula, places: &Places, sums: &[Sum], columns: usize) -> Option<Form> {
+    let [sum] = sums else { return None };
+    let one = |place| sum.operands_of(place).count() == 1;
+    let fits = sum.dim >= LEAST && columns >= LEAST_COLUMNS;
+    let alone = sum.operands.len() == 2 && one(Place::Row) && one(Place::Col);
+    contraction(f, places, sum.id).map(|c| c.form).filter(|_| fits && alone)
+}
+
+/// Bytes of the workspace a thread for the halves of its row, its norm and its part of the centre,
+/// where a sum has `dim` components: `tf_mma_panel::BYTES`.
+pub fn tensor_bytes(dim: usize) -> usize {
+    let steps = dim.div_ceil(16);
+    (64 * steps + 8 + steps.div_ceil(2)).next_multiple_of(8)
 }
 
 /// The contraction that a streamed sum is, if it is one.
@@ -56,6 +82,7 @@ pub fn contraction(f: &Formula, places: &Places, sum: ExprId) -> Option<Contract
 fn gap(f: &Formula, id: ExprId) -> Option<(Form, ExprId, ExprId)> {
     match f.node(id) {
         Node::Op(Op::Sub, args, _) => Some((Form::SquaredDistance, args[0], args[1])),
+        Node::Op(Op::Add, args, _) => Some((Form::SquaredSum, args[0], args[1])),
         _ => None,
     }
 }
