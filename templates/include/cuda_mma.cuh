@@ -38,6 +38,11 @@ struct alignas(8) tf_norm {
   float square, least;
 };
 
+/* A power of two, and its reciprocal. */
+struct tf_scale {
+  float by, back;
+};
+
 /* Sizes, and where what lies. Warp w has rows 32 w to 32 w + 32, lanes have what tf_mma gives. */
 template <class S> struct tf_mma_panel {
   typedef tf_panel<S> P;
@@ -66,7 +71,8 @@ template <class S> struct tf_mma_panel {
   TF_FN int col(int t, int n) {
     return t / P::RUN * 8 * P::RUN + n * P::RUN + t % P::RUN;
   }
-  /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. */
+  /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. Bits
+   * of the column go each to its own place. */
   TF_FN int word_of_col(int col, int pair) {
     const int within = col % (8 * P::RUN);
     const int t = col / (8 * P::RUN) * P::RUN + within % P::RUN, n = within / P::RUN;
@@ -86,7 +92,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   uint32_t *halves;
   tf_norm *norms;
   float *centre;
-  float row_scale, col_scale;
+  tf_scale row_scale, col_scale;
   /* Whether the rows have halves; panels that are not tried after one that was refused. */
   bool usable;
   int waiting, pause;
@@ -98,20 +104,32 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   TF_FN int nth(int m) { return first() + m * (S::THREADS / Q::PAIRS_OF_K); }
   TF_FN int component(int step, int h) { return step * 16 + 2 * pair_of_k() + h; }
 
-  /* Components k of a row and of a column; past the last one it is 0. */
+  /* Component k of a row and of a column; past the last one some other. */
+  TF_FN int known(int k) { return Q::DIM % 16 == 0 || k < Q::DIM ? k : Q::DIM - 1; }
   TF_METHOD float row_at(int row, int k) const {
     T x;
-    Sum::row(this->v, this->p, this->row0 + row, this->rows_end, k < Sum::DIM ? k : 0, &x);
+    Sum::row(this->v, this->p, this->row0 + row, this->rows_end, known(k), &x);
     return x;
   }
   TF_METHOD float col_at(int col, int k) const {
     T y;
-    Sum::col(this->v, this->p, this->col0 + col, this->cols_end, k < Sum::DIM ? k : 0, &y);
+    Sum::col(this->v, this->p, this->col0 + col, this->cols_end, known(k), &y);
     return Sum::IS_NEGATED ? -y : y;
   }
-  TF_METHOD float centred(float x, int k) const {
-    if (Sum::DIM % 16 != 0 && k >= Sum::DIM) return 0.0f;
-    return IS_DISTANCE ? x - centre[k] : x;
+  /* Takes this thread's components of a step from the centre, and scales them: one rounding. */
+  struct Map {
+    float scale[2], shift[2];
+    TF_METHOD float operator()(float x, int h) const { return fmaf(x, scale[h], shift[h]); }
+  };
+  TF_METHOD Map map(int step, float scale) const {
+    Map map;
+    TF_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const int k = component(step, h);
+      map.scale[h] = Q::DIM % 16 == 0 || k < Q::DIM ? scale : 0.0f;
+      map.shift[h] = IS_DISTANCE ? -centre[k] * map.scale[h] : 0.0f;
+    }
+    return map;
   }
 
   /* ---- Norms ---- */
@@ -149,27 +167,29 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   }
   TF_METHOD tf_norm *shared_norms() const { return (tf_norm *)(this->shared + Q::NORMS); }
 
-  /* The power of two that brings the largest of n norms into [2^13, 2^14); 0 where squares may have
-   * been too large or too small, or NaN. */
-  TF_METHOD float scale_of(int n) const {
+  /* The power of two that brings the largest of n norms into [2^13, 2^14); by is 0 where squares may
+   * have been too large or too small, or NaN. */
+  TF_METHOD tf_scale scale_of(int n) const {
     float most = 0.0f;
     for (int k = 0; k < n; ++k) most = tf_max(most, shared_norms()[k].square);
-    if (!(most > 0x1p-60f && most < 0x1p100f)) return 0.0f;
-    /* Half of it, rounded down. */
-    return tf_power_of_two(13 - (tf_exponent(most) + 64) / 2 + 32);
+    if (!(most > 0x1p-60f && most < 0x1p100f)) return tf_scale{0.0f, 0.0f};
+    /* Half of the exponent, rounded down. */
+    const int e = 13 - ((tf_exponent(most) + 64) / 2 - 32);
+    return tf_scale{tf_power_of_two(e), tf_power_of_two(-e)};
   }
 
-  /* Makes `least` what sums are compared with. */
-  TF_FN tf_norm judged(tf_norm norm, float scale) {
+  /* Makes `least`, of what was scaled, what sums are compared with. The norm was not scaled. */
+  TF_FN tf_norm judged(tf_norm norm, tf_scale scale) {
     const float u = 0x1p-24f, nan = (float)TF_NAN;
     if (!IS_DISTANCE) {
-      norm.least = norm.least * scale >= 0x1p-13f ? 0.0f : nan;
+      norm.least = norm.least >= 0x1p-13f ? 0.0f : nan;
     } else {
       const float off = 2 * Q::STEPS + 57, allowed = 2 * (Q::DIM + 2);
-      const float floor = 2.0f / (scale * Q::LOW);
+      const float floor = scale.back * (2.0f / Q::LOW);
       const float counts = tf_max(norm.square, floor * floor * Q::DIM);
       /* The last factor is for the roundings of this line and of the norms. */
-      norm.least = counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : nan;
+      norm.least =
+          counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : nan;
     }
     return norm;
   }
@@ -181,24 +201,21 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     halves = (uint32_t *)((char *)scratch + block * Q::BYTES);
     norms = (tf_norm *)(halves + Q::HALVES);
     centre = (float *)(norms + P::ROWS);
+    waiting = pause = 0;
+    usable = this->col0 < this->cols_end;
+    if (!usable) return;
     if (IS_DISTANCE) find_centre();
     tf_sync();
-    see_rows();
-    tf_sync();
-    const int row = tf_thread();
-    const tf_norm norm = gather(row, P::ROWS);
-    shared_norms()[row] = norm;
-    tf_sync();
-    row_scale = col_scale = scale_of(P::ROWS);
-    usable = row_scale != 0.0f;
-    waiting = pause = 0;
-    if (!IS_DISTANCE)
-      for (int n = 0; n < P::ROWS; ++n)
-        usable = usable && shared_norms()[n].least * row_scale >= 0x1p-13f;
-    if (usable) {
-      norms[row] = judged(norm, row_scale);
-      split_rows();
-    }
+    see<true>();
+    col_scale = scale_of(P::COLS);
+    see<false>();
+    row_scale = scale_of(P::ROWS);
+    tf_norm norm = shared_norms()[tf_thread()];
+    norm.least *= row_scale.by;
+    norms[tf_thread()] = norm = judged(norm, row_scale);
+    usable = row_scale.by != 0.0f && col_scale.by != 0.0f;
+    if (tf_any_of_block(!usable || norm.least != norm.least)) usable = false;
+    if (usable) split_rows();
     tf_sync();
   }
 
@@ -211,19 +228,27 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     }
   }
 
-  TF_METHOD void see_rows() const {
+  /* Leaves the norms of all rows, or of the columns of the first panel. */
+  template <bool COLUMNS> TF_METHOD void see() const {
+    const int all = COLUMNS ? P::COLS : P::ROWS;
+    tf_sync();
     TF_NO_UNROLL
-    for (int m = 0; m < Q::ROWS_EACH; ++m) {
+    for (int m = 0; m < (COLUMNS ? Q::COLS_EACH : Q::ROWS_EACH); ++m) {
       Seen seen;
       seen.clear();
       TF_NO_UNROLL
-      for (int step = 0; step < Q::STEPS; ++step)
+      for (int step = 0; step < Q::STEPS; ++step) {
+        const Map each = map(step, 1.0f);
         for (int h = 0; h < 2; ++h) {
           const int k = component(step, h);
-          seen.see(centred(row_at(nth(m), k), k), h);
+          seen.see(each(COLUMNS ? col_at(nth(m), k) : row_at(nth(m), k), h), h);
         }
-      leave(seen, nth(m), P::ROWS);
+      }
+      leave(seen, nth(m), all);
     }
+    tf_sync();
+    if (tf_thread() < all) shared_norms()[tf_thread()] = gather(tf_thread(), all);
+    tf_sync();
   }
 
   TF_METHOD void split_rows() const {
@@ -231,11 +256,9 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     for (int step = 0; step < Q::STEPS; ++step)
       TF_NO_UNROLL
       for (int m = 0; m < Q::ROWS_EACH; ++m) {
+        const Map each = map(step, row_scale.by);
         float x[2];
-        for (int h = 0; h < 2; ++h) {
-          const int k = component(step, h);
-          x[h] = centred(row_at(nth(m), k), k) * row_scale;
-        }
+        for (int h = 0; h < 2; ++h) x[h] = each(row_at(nth(m), component(step, h)), h);
         const tf_halves split = tf_split<Q::LOW>(x[0], x[1]);
         uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), pair_of_k());
         to[0] = split.high;
@@ -261,17 +284,19 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   }
 
   TF_METHOD void put(const Ahead &from, Seen (&seen)[Q::COLS_EACH], int step) const {
-    uint32_t *const buffer = (uint32_t *)this->shared + step % 2 * Q::STEP;
+    uint32_t *const buffer = (uint32_t *)this->shared + step % 2 * Q::STEP +
+                             Q::word_of_col(first(), pair_of_k());
+    const Map each = map(step, col_scale.by);
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) {
       float y[2];
       TF_UNROLL
       for (int h = 0; h < 2; ++h) {
-        y[h] = centred(from[m][h], component(step, h));
+        y[h] = each(from[m][h], h);
         seen[m].see(y[h], h);
       }
-      const tf_halves split = tf_split<Q::LOW>(y[0] * col_scale, y[1] * col_scale);
-      uint32_t *const to = buffer + Q::word_of_col(nth(m), pair_of_k());
+      const tf_halves split = tf_split<Q::LOW>(y[0], y[1]);
+      uint32_t *const to = buffer + Q::word_of_col(m * (S::THREADS / Q::PAIRS_OF_K), 0);
       to[0] = split.high;
       to[2] = split.low;
     }
@@ -299,7 +324,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   /* Makes totals of products into sums; whether all are as exact as promised. */
   TF_METHOD bool finish(Totals &totals) const {
     const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4, t = tf_thread() % 4;
-    const float unscale = 1.0f / row_scale * (1.0f / col_scale);
+    const float back = row_scale.back * col_scale.back;
     bool sound = true;
     TF_UNROLL
     for (int m = 0; m < Q::OWN_TILES; ++m)
@@ -313,11 +338,11 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
             const tf_norm y = shared_norms()[Q::col(n, 2 * t + q)];
             float &z = totals[m][n][2 * i + q];
             if (IS_DISTANCE) {
-              z = fmaf(z, -2 * unscale, x.square + y.square);
+              z = fmaf(z, -2 * back, x.square + y.square);
               sound = sound && z >= x.least + y.least;
             } else {
               sound = sound && z - z == y.least;
-              z *= unscale;
+              z *= back;
             }
           }
       }
@@ -356,8 +381,11 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) leave(seen[m], nth(m), P::COLS);
     tf_sync();
-    if (tf_thread() < P::COLS)
-      shared_norms()[tf_thread()] = judged(gather(tf_thread(), P::COLS), col_scale);
+    if (tf_thread() < P::COLS) {
+      tf_norm norm = gather(tf_thread(), P::COLS);
+      norm.square *= col_scale.back * col_scale.back;
+      shared_norms()[tf_thread()] = judged(norm, col_scale);
+    }
     tf_sync();
     if (tf_any_of_block(!finish(totals))) {
       refused();
@@ -370,9 +398,10 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   /* Where a panel is refused, the next ones most likely would be: twice as many are left to floats
    * each time, up to 16. But it may have been for columns of another size than those before. */
   TF_METHOD void refused() {
-    const float better = scale_of(P::COLS), change = better / col_scale;
-    if (better != 0.0f) col_scale = better;
+    const tf_scale better = scale_of(P::COLS);
+    const float change = better.by * col_scale.back;
     const bool new_size = change >= 16.0f || (change > 0.0f && change <= 0x1p-4f);
+    if (better.by != 0.0f) col_scale = better;
     if (!new_size) waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
   }
 

@@ -62,10 +62,12 @@ inline float cut_sum(float c, const double *terms) {
   }
   if (!std::isfinite(plain)) return static_cast<float>(plain);
   if (largest == 0.0) return 0.0f;
-  const double unit = std::ldexp(1.0, std::ilogb(largest) - 23);
-  double units = std::trunc(static_cast<double>(c) / unit);
-  for (int k = 0; k < TF_EMULATE_MMA_TERMS; ++k) units += std::trunc(terms[k] / unit);
-  return cut_to_float(units * unit);
+  const int last = std::ilogb(largest) - 23;
+  const double unit = std::ldexp(1.0, last), units_of_one = std::ldexp(1.0, -last);
+  std::int64_t units = static_cast<std::int64_t>(static_cast<double>(c) * units_of_one);
+  for (int k = 0; k < TF_EMULATE_MMA_TERMS; ++k)
+    units += static_cast<std::int64_t>(terms[k] * units_of_one);
+  return cut_to_float(static_cast<double>(units) * unit);
 }
 
 /* ---- mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 ---- */
@@ -89,10 +91,16 @@ TF_EMULATE_UNWATCHED inline void mma(float (&d)[4], const std::uint32_t (&a)[4],
   for (int w = 0; w < 2; ++w) unpack_halves(b[w], own.values + 8 + 2 * w);
   const int lane = block->current % WARP;
   const Shown *const warp = show_warp(own, place);
+  /* This lane's two rows of A and columns of B. */
+  double rows[2][16], cols[2][16];
+  for (int k = 0; k < 16; ++k)
+    for (int h = 0; h < 2; ++h) {
+      rows[h][k] = entry_a(warp, lane / 4 + 8 * h, k);
+      cols[h][k] = entry_b(warp, k, lane % 4 * 2 + h);
+    }
   for (int n = 0; n < 4; ++n) {
-    const int row = lane / 4 + n / 2 * 8, col = lane % 4 * 2 + n % 2;
     double terms[16];
-    for (int k = 0; k < 16; ++k) terms[k] = entry_a(warp, row, k) * entry_b(warp, k, col);
+    for (int k = 0; k < 16; ++k) terms[k] = rows[n / 2][k] * cols[n % 2][k];
     float sum = c[n];
     for (int k = 0; k < 16; k += TF_EMULATE_MMA_TERMS) sum = cut_sum(sum, terms + k);
     d[n] = sum;

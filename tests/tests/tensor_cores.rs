@@ -8,8 +8,8 @@ use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
-/// A whole block, and one of 22.
-const ROWS: usize = 128 + 22;
+/// A whole block, and one of 6.
+const ROWS: usize = 128 + 6;
 /// Two panels of 64 and one of 6, or five panels of 32.
 const COLS: usize = 128 + 6;
 
@@ -103,21 +103,22 @@ impl Fixture {
         differ
     }
 
-    /// Runs every formula of a score; `expect` says of which panels tensor cores make the sums.
+    /// Runs every formula of a score; `expect` says of which panels, by first column and width, tensor
+    /// cores make the sums.
     fn check(
         &self,
         what: &str,
         score: Op,
-        expect: impl Fn(usize) -> bool,
+        expect: Expect,
         draw: &mut dyn FnMut(bool, usize, usize) -> f64,
     ) {
         for n in (0..FORMULAS.len()).filter(|&n| FORMULAS[n].0 == score) {
-            let differ = self.run(n, draw);
-            // Some panels have no column that is looked at.
             let (_, dim, columns) = FORMULAS[n];
-            for (panel, &differs) in differ.iter().enumerate() {
-                let is_seen = columns.iter().any(|j| j / width(columns) == panel);
-                let wrong = is_seen && differs != expect(panel);
+            let width = width(columns);
+            for (panel, &differs) in self.run(n, draw).iter().enumerate() {
+                // Some panels have no column that is looked at.
+                let is_seen = columns.iter().any(|j| j / width == panel);
+                let wrong = is_seen && differs != expect(panel * width, width);
                 assert!(!wrong, "{what}, {} of {dim}, panel {panel}: {differs}", score.def().name);
             }
         }
@@ -126,43 +127,84 @@ impl Fixture {
 
 /// Opposite signs of the means, so that no pair of a row and a column is close.
 fn apart(rng: &mut Rng, is_row: bool) -> f64 {
-    rng.normal() + if is_row { 0.4 } else { -0.4 }
+    rng.normal() + if is_row { 0.8 } else { -0.8 }
 }
+
+type Expect = fn(usize, usize) -> bool;
+const ALWAYS: Expect = |_, _| true;
+const NEVER: Expect = |_, _| false;
 
 #[test]
 fn distances_keep_their_promise() {
     let fixture = fixture();
+    let check = |what, expect: Expect, draw: &mut dyn FnMut(bool, usize, usize) -> f64| {
+        fixture.check(what, Op::SqDist, expect, draw);
+    };
     let rng = &mut Rng::new(11);
-    let (always, never) = (|_| true, |_| false);
-    fixture.check("normal", Op::SqDist, always, &mut |x, _, _| apart(rng, x));
-    fixture.check("far away", Op::SqDist, always, &mut |x, _, _| 1000.0 + apart(rng, x));
+    check("normal", ALWAYS, &mut |x, _, _| apart(rng, x));
+    check("far from the origin", ALWAYS, &mut |x, _, _| 1000.0 + apart(rng, x));
     for scale in [1e-8, 1e12] {
-        fixture.check("scaled", Op::SqDist, always, &mut |x, _, _| scale * apart(rng, x));
+        check("scaled", ALWAYS, &mut |x, _, _| scale * apart(rng, x));
     }
-    // Columns that are farther than rows are from each other need another scale, which the first
-    // panel tells.
-    let far = |x: bool, r: f64| if x { r } else { 1e5 + r };
-    fixture.check("far columns", Op::SqDist, |n| n > 0, &mut |x, _, _| far(x, rng.normal()));
+    check("far columns", ALWAYS, &mut |x, _, _| rng.normal() + if x { 0.0 } else { 1e9 });
+    // From column 64 on they are so far that their halves would be infinite; that panel tells.
+    let far = |x: bool, row: usize, r: f64| if !x && row >= 64 { 1e6 + r } else { r };
+    check("farther columns", |first, _| first != 64, &mut |x, row, _| far(x, row, apart(rng, x)));
+    // Columns that have fewer bits in their halves than the rows, from small ones to the centre.
+    let near = |x: bool, row: usize, r: f64| {
+        if x { 9.0 + r } else { 9.0 + r * 0.1f64.powi(row as i32 % 9) }
+    };
+    check("columns at the centre", NEVER, &mut |x, row, _| near(x, row, 1.0));
+    check("columns near the centre", ALWAYS, &mut |x, row, _| near(x, row, rng.normal()));
 
-    // Two clusters: the differences are small, and their sizes are not.
-    let cluster = |row: usize, r: f64| if row.is_multiple_of(2) { 1000.0 + r } else { -1000.0 + r };
-    fixture.check("clusters", Op::SqDist, never, &mut |_, row, _| cluster(row, rng.normal()));
-    // One close pair in a panel is enough, and the next one is not tried.
-    let mut twin = Vec::new();
+    // Two clusters: differences are small, norms are not.
+    let cluster = |row: usize, r: f64| if row.is_multiple_of(2) { 1000.0 + r } else { r - 1000.0 };
+    check("clusters", NEVER, &mut |_, row, _| cluster(row, rng.normal()));
+    check("nothing", NEVER, &mut |_, _, _| 0.0);
+    check("one point", NEVER, &mut |_, _, k| 0.1 * k as f64);
+    for scale in [1e-30, 1e-15, 1e16] {
+        check("extreme", NEVER, &mut |x, _, _| scale * apart(rng, x));
+    }
+    // A row that is a column: one pair refuses its panel, and the next panel is not tried.
+    let mut twin = vec![0.0; 512];
     let mut close = |x: bool, row: usize, k: usize| {
         let value = apart(rng, x);
         if x && row == 3 {
-            twin.resize(k, 0.0);
-            twin.push(value);
+            twin[k] = value;
         }
         if !x && row == 5 { twin[k] } else { value }
     };
-    for n in (0..FORMULAS.len()).filter(|&n| FORMULAS[n].0 == Op::SqDist) {
-        let _ = fixture.run(n, &mut close);
-    }
-    fixture.check("nothing", Op::SqDist, never, &mut |_, _, _| 0.0);
-    fixture.check("one point", Op::SqDist, never, &mut |_, _, k| 0.1 * k as f64);
-    for scale in [1e-21, 1e-15, 1e16] {
-        fixture.check("extreme", Op::SqDist, never, &mut |x, _, _| scale * apart(rng, x));
+    check("a twin", |first, width| first >= 2 * width, &mut close);
+}
+
+#[test]
+fn inner_products_keep_their_promise() {
+    let fixture = fixture();
+    let check = |what, expect: Expect, draw: &mut dyn FnMut(bool, usize, usize) -> f64| {
+        fixture.check(what, Op::Dot, expect, draw);
+    };
+    let rng = &mut Rng::new(12);
+    check("normal", ALWAYS, &mut |_, _, _| rng.normal());
+    check("far from the origin", ALWAYS, &mut |_, _, _| 1000.0 + rng.normal());
+    check("of two sizes", ALWAYS, &mut |x, _, _| if x { 1e-7 } else { 1e9 } * rng.normal());
+    // Zeros are no small numbers, and neither are numbers that are nearly as small as can be.
+    check("sparse", ALWAYS, &mut |_, _, k| if k % 3 == 0 { 0.0 } else { rng.normal() });
+    let wide = |x: bool, k: usize, r: f64| (1.5 + r) * if x == (k % 2 == 0) { 1e-3 } else { 1e3 };
+    check("of wide range", ALWAYS, &mut |x, _, k| wide(x, k, rng.unit()));
+    // Products of about 1, whose factors no two halves have.
+    let wider = |x: bool, k: usize, r: f64| (1.5 + r) * if x == (k % 2 == 0) { 1e-6 } else { 1e6 };
+    check("of wider range", NEVER, &mut |x, _, k| wider(x, k, rng.unit()));
+    // Only columns from 64 on; it is for their panel to be refused, and the next one.
+    let late = |x: bool, row: usize, k: usize| !x && row == 64 && k == 7;
+    check(
+        "a small number",
+        |first, width| first < 64 || first >= 64 + 2 * width,
+        &mut |x, row, k| {
+            if late(x, row, k) { 1e-7 } else { rng.normal() }
+        },
+    );
+    check("nothing", NEVER, &mut |_, _, _| 0.0);
+    for scale in [1e-15, 1e16] {
+        check("extreme", NEVER, &mut |_, _, _| scale * rng.normal());
     }
 }
