@@ -30,10 +30,11 @@ template <class S> struct tf_panel {
   TF_FN int col(int h) { return (h * ACROSS + across()) * RUN; }
 
   /* Where a sum lies among those of a panel: column after column, rows next to each other but for
-   * runs that change places, so that threads across write to different banks. */
-  TF_FN int home(int stream, int row, int col) {
-    const int run = row / TF_VEC4 ^ col / RUN % ACROSS;
-    return (stream * COLS + col) * ROWS + run * TF_VEC4 + row % TF_VEC4;
+   * runs that change places, so that threads across write to different banks. The column is number
+   * `slot` of those from `col` on, which begins a run. */
+  TF_FN int home(int stream, int row, int col, int slot) {
+    const int run = row / TF_VEC4 ^ (col / RUN + slot / RUN) % ACROSS;
+    return (stream * COLS + slot) * ROWS + col * ROWS + run * TF_VEC4 + row % TF_VEC4;
   }
 };
 
@@ -178,7 +179,7 @@ template <class S> struct tf_panel_sums {
         for (int g = 0; g < P::GROUP / TF_VEC4; ++g) {
           TfVec4 run;
           for (int r = 0; r < TF_VEC4; ++r) run.at[r] = z[n][c][g * TF_VEC4 + r];
-          tf_store4(shared + P::home(n, P::row(g), P::col(c / P::RUN) + c % P::RUN), run);
+          tf_store4(shared + P::home(n, P::row(g), P::col(c / P::RUN), c % P::RUN), run);
         }
   }
 };
@@ -189,10 +190,12 @@ template <class S> struct tf_panel_pairs {
   const T *p, *x, *cols, *sums;
   i64 at;
   TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
+    const int first = slot < 0 ? jj / P::RUN * P::RUN : jj - slot;
     V z[S::STREAMS][1];
     TF_UNROLL
-    for (int n = 0; n < S::STREAMS; ++n) z[n][0] = sums[P::home(n, tf_thread(), jj)];
-    const tf_col y = {cols + (slot < 0 ? jj : jj - slot), P::COLS, slot};
+    for (int n = 0; n < S::STREAMS; ++n)
+      z[n][0] = sums[P::home(n, tf_thread(), first, slot < 0 ? jj % P::RUN : slot)];
+    const tf_col y = {cols + (slot < 0 ? jj : first), P::COLS, slot};
     S::pair(a, s, p, x, y, at, jj, 0, z);
   }
 };

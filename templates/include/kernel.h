@@ -80,6 +80,11 @@ struct tf_col {
 
 /* Column c of lane rows, as an earlier stage left it; rows past the end repeat the last one. */
 TF_FN V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+#ifdef TF_CUDA_CUH
+  /* A thread reads several components of a row: where it lies is found once. */
+  const i64 i = i0 + r * step;
+  return ((const T *)a.data + (i < i1 ? i : i1 - 1) * a.row_stride)[c * a.col_stride];
+#else
   const T *base = (const T *)a.data + c * a.col_stride;
   V v = tf_c(0.0);
   TF_LANES(l) {
@@ -87,6 +92,7 @@ TF_FN V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) 
     tf_set_lane(v, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
   }
   return v;
+#endif
 }
 
 /* Column c of the only row, as an earlier stage left it. */

@@ -11,6 +11,7 @@ pub mod calls;
 pub mod compare;
 pub mod conformance;
 pub mod derivatives;
+pub mod driver;
 pub mod emulated;
 pub mod finite;
 pub mod folds;

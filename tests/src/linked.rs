@@ -10,7 +10,11 @@ use crate::native::{Native, best};
 /// Compiles formulas for arrays of a type, and registers what a generated crate would have of
 /// them: descriptor, key, and the key that expressions know.
 pub fn link(formulas: &[Formula], storage: Storage) {
-    let native = Native::quick(formulas, &[storage], best());
+    register(&Native::quick(formulas, &[storage], best()), formulas, storage);
+}
+
+/// Registers formulas that were compiled.
+pub fn register(native: &Native, formulas: &[Formula], storage: Storage) {
     let dtype = match storage {
         Storage::F16 => Dtype::F16,
         Storage::BF16 => Dtype::BF16,

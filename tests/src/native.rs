@@ -63,12 +63,29 @@ impl Native {
         dtypes: &[S],
         level: Level,
     ) -> Native {
+        Native::with_images(formulas, dtypes, level, |_, _| None)
+    }
+
+    /// As [`Native::quick`], with the CUDA image that `image` has for a kernel: its bytes.
+    pub(crate) fn with_images<S: Copy + Into<Storage>>(
+        formulas: &[Formula],
+        dtypes: &[S],
+        level: Level,
+        image: impl Fn(&KernelText, Storage) -> Option<Vec<u8>>,
+    ) -> Native {
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
         let distinct = distinct(&texts);
         let mut sources = Vec::new();
         for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
-            sources.extend(distinct.iter().map(|text| descriptor(text, dtype, &[level])));
+            for text in &distinct {
+                let mut made = descriptor(text, dtype, &[level]);
+                if let Some(bytes) = image(text, dtype) {
+                    made.flags.push(format!("-DTF_HAS_IMAGE={}", bytes.len()));
+                    sources.push(image_of(text, dtype, &bytes));
+                }
+                sources.push(made);
+            }
             sources.extend(distinct.chunks(KERNELS_PER_FILE).map(|g| joined(g, dtype, level)));
         }
         Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
@@ -181,6 +198,14 @@ pub(crate) fn descriptor(text: &KernelText, dtype: Storage, levels: &[Level]) ->
     flags.extend(flags::dtype(dtype.name()).descriptor.iter().map(|s| s.to_string()));
     flags.extend(levels.iter().map(|l| flags::level(l.name()).descriptor.to_string()));
     Source { name: text.symbol.clone(), language: "c", text: text.desc.clone(), flags }
+}
+
+/// The image that a descriptor names.
+fn image_of(text: &KernelText, dtype: Storage, bytes: &[u8]) -> Source {
+    let bytes: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    let name = format!("{}_{}_image", text.symbol, dtype.name());
+    let text = format!("const unsigned char {name}[] = {{{}}};\n", bytes.join(","));
+    Source { name, language: "c", text, flags: vec!["-fPIC".into()] }
 }
 
 /// Kernels a file of [`Native::quick`].

@@ -138,7 +138,8 @@ fn folder() -> PathBuf {
     folder
 }
 
-fn hash(what: &impl Hash) -> u64 {
+/// The hash that names what was made.
+pub(crate) fn hash(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()

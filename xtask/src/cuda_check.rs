@@ -3,6 +3,7 @@
 mod budget;
 mod hot;
 mod kernels;
+mod panel;
 mod sass;
 #[cfg(test)]
 mod tests;

@@ -27,9 +27,13 @@ pub struct DeviceInfo {
 /// The oldest driver that works: CUDA 11.4, as `cuDriverGetVersion` counts.
 const OLDEST: c_int = 11_040;
 
-/// Where drivers install themselves.
+/// Where drivers install themselves, in cudarc's order: what is asked here is what it will use.
 const LIBRARIES: &[&str] =
-    if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] };
+    if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so", "libcuda.so.1"] };
+
+/// The toolkit has a library of the driver's name, to link with where there is none.
+const STUB: &str = "the driver that was found is the toolkit's stub: take its folder out of \
+                    LD_LIBRARY_PATH";
 
 /// Every function that this crate needs, directly or through cudarc.
 const FUNCTIONS: &[&str] = &[
@@ -120,7 +124,7 @@ fn probe() -> Result<Library, String> {
     let library = LIBRARIES
         .iter()
         .find_map(open)
-        .ok_or_else(|| format!("there is no NVIDIA driver ({} not found)", LIBRARIES[0]))?;
+        .ok_or_else(|| format!("there is no NVIDIA driver ({} not found)", LIBRARIES.join(", ")))?;
     let version = driver_version(&library)?;
     if version < OLDEST {
         let (major, minor) = (version / 1000, version % 1000 / 10);
@@ -143,6 +147,7 @@ fn driver_version(library: &Library) -> Result<c_int, String> {
     // SAFETY: 0 is the only flag.
     match unsafe { init(0) } {
         0 => (),
+        34 => return Err(STUB.to_owned()),
         100 => return Err("the driver is there, but it finds no device".to_owned()),
         code => return Err(format!("the driver does not start (cuInit gives {code})")),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DevicePtr, DevicePtrMut};
-use cudarc::driver::{SyncOnDrop, result};
+use cudarc::driver::{DriverError, SyncOnDrop, result};
 
 use super::module::{CudaKernel, LoadedStage};
 use super::plan::{ALIGN, Arguments, Plan, StageGrid, extent};
@@ -42,13 +42,13 @@ enum MemoryMut<'a> {
 /// A `DevicePtr<T>` whose type is forgotten.
 trait Source {
     fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>);
-    fn context(&self) -> &Arc<CudaContext>;
+    fn owner(&self) -> &Arc<CudaStream>;
 }
 
 /// A `DevicePtrMut<T>` whose type is forgotten.
 trait Target {
     fn pointer<'s>(&'s mut self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>);
-    fn context(&self) -> &Arc<CudaContext>;
+    fn owner(&self) -> &Arc<CudaStream>;
 }
 
 struct Typed<'a, D, T>(&'a D, std::marker::PhantomData<T>);
@@ -59,8 +59,8 @@ impl<T, D: DevicePtr<T>> Source for Typed<'_, D, T> {
     fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>) {
         self.0.device_ptr(stream)
     }
-    fn context(&self) -> &Arc<CudaContext> {
-        self.0.stream().context()
+    fn owner(&self) -> &Arc<CudaStream> {
+        self.0.stream()
     }
 }
 
@@ -68,8 +68,8 @@ impl<T, D: DevicePtrMut<T>> Target for TypedMut<'_, D, T> {
     fn pointer<'s>(&'s mut self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>) {
         self.0.device_ptr_mut(stream)
     }
-    fn context(&self) -> &Arc<CudaContext> {
-        self.0.stream().context()
+    fn owner(&self) -> &Arc<CudaStream> {
+        self.0.stream()
     }
 }
 
@@ -169,22 +169,22 @@ impl CudaKernel {
         let name = self.kernel.name();
         self.same_context(stream.context(), "the stream")?;
         self.same_context(workspace.stream().context(), "the workspace")?;
-        // Dropping a guard tells cudarc that the stream uses the slice up to that point.
-        let mut guards = Vec::with_capacity(inputs.len() + outputs.len() + 1);
+        let mut order = Order::new(name, stream);
         let mut placed = Vec::with_capacity(inputs.len());
         for input in inputs {
-            placed.push(self.place(input, stream, &mut guards)?);
+            placed.push(self.place(input, &mut order)?);
         }
         let mut bound = Bound::inputs(self.kernel, &placed, rows)?;
         placed.clear();
         for output in outputs {
-            placed.push(self.place_mut(output, stream, &mut guards)?);
+            placed.push(self.place_mut(output, &mut order)?);
         }
         bound.outputs(self.kernel, &placed)?;
         let plan = self.plan(bound.sizes)?;
         let bytes = workspace.len();
+        order.behind(workspace.stream())?;
         let (address, guard) = workspace.device_ptr_mut(stream);
-        guards.push(guard);
+        order.guards.push(guard);
         if bytes < plan.bytes {
             let why = format!("the workspace has {bytes} bytes, but needs {}", plan.bytes);
             return Err(words::device_argument(name, why, "ask workspace_bytes for the size"));
@@ -196,21 +196,24 @@ impl CudaKernel {
         for (index, data) in plan.temp_addresses(address) {
             bound.place_temp(index, data);
         }
-        self.steps(&plan).try_for_each(|step| self.launch(stream, &step, &bound, &plan, address))
+        let launch = |step| self.launch(stream, &step, &bound, &plan, address);
+        let result = self.steps(&plan).try_for_each(launch);
+        // What was launched reads and writes the arrays even where a later launch failed.
+        result.and(order.before_owners())
     }
 
     fn place<'s>(
         &self,
         input: &'s DeviceArray<'_>,
-        stream: &'s CudaStream,
-        guards: &mut Vec<SyncOnDrop<'s>>,
+        order: &mut Order<'s>,
     ) -> Result<RawArray, Error> {
         let address = match &input.memory {
             Memory::Raw(address) => *address,
             Memory::Slice(slice) => {
-                self.same_context(slice.context(), "an argument")?;
-                let (address, guard) = slice.pointer(stream);
-                guards.push(guard);
+                self.same_context(slice.owner().context(), "an argument")?;
+                order.behind(slice.owner())?;
+                let (address, guard) = slice.pointer(order.stream);
+                order.guards.push(guard);
                 address
             }
         };
@@ -220,15 +223,15 @@ impl CudaKernel {
     fn place_mut<'s>(
         &self,
         output: &'s mut DeviceArrayMut<'_>,
-        stream: &'s CudaStream,
-        guards: &mut Vec<SyncOnDrop<'s>>,
+        order: &mut Order<'s>,
     ) -> Result<RawArray, Error> {
         let address = match &mut output.memory {
             MemoryMut::Raw(address) => *address,
             MemoryMut::Slice(slice) => {
-                self.same_context(slice.context(), "an output")?;
-                let (address, guard) = slice.pointer(stream);
-                guards.push(guard);
+                self.same_context(slice.owner().context(), "an output")?;
+                order.behind(slice.owner())?;
+                let (address, guard) = slice.pointer(order.stream);
+                order.guards.push(guard);
                 address
             }
         };
@@ -301,6 +304,44 @@ impl CudaKernel {
             )
         }
         .map_err(|why| words::driver(self.kernel.name(), "a launch", why.0))
+    }
+}
+
+/// What orders a run and other work on its arrays.
+///
+/// cudarc orders streams of one `CudaContext`, by events: dropping a guard tells it that the stream
+/// uses the slice up to that point. It does not see that two of them may be one context of the
+/// driver, as those of two libraries are, so work on such arrays is ordered here.
+struct Order<'s> {
+    name: &'s str,
+    stream: &'s CudaStream,
+    guards: Vec<SyncOnDrop<'s>>,
+    owners: Vec<Arc<CudaStream>>,
+}
+
+impl<'s> Order<'s> {
+    fn new(name: &'s str, stream: &'s CudaStream) -> Order<'s> {
+        Order { name, stream, guards: Vec::with_capacity(8), owners: Vec::new() }
+    }
+
+    /// Lets the run begin when the stream that owns an array is done.
+    fn behind(&mut self, owner: &Arc<CudaStream>) -> Result<(), Error> {
+        let is_known = self.owners.iter().any(|known| Arc::ptr_eq(known, owner));
+        if Arc::ptr_eq(owner.context(), self.stream.context()) || is_known {
+            return Ok(());
+        }
+        self.owners.push(owner.clone());
+        self.stream.join(owner).map_err(|why| self.failed(why))
+    }
+
+    /// Lets the streams that own arrays go on when the run is done.
+    fn before_owners(&self) -> Result<(), Error> {
+        let mut owners = self.owners.iter();
+        owners.try_for_each(|owner| owner.join(self.stream)).map_err(|why| self.failed(why))
+    }
+
+    fn failed(&self, why: DriverError) -> Error {
+        words::driver(self.name, "ordering two streams", why.0)
     }
 }
 

@@ -3,9 +3,11 @@
 //! takes device memory behind the caller's back in [`CudaKernel::run_on_stream`], and never
 //! waits there.
 //!
-//! How far it was tested: grids, splits, workspace, argument addresses and host copies have
-//! tests that run everywhere. The calls of the driver were written against its documentation and
-//! tried with a stand-in for the driver on a machine without a GPU; no device has run them yet.
+//! How far it was tested: everything here runs in the tests against a driver written for them
+//! (`tests/driver`), which runs the text of the kernels on the CPU, keeps streams apart, and guards
+//! memory. That shows nothing about a device; none has run this yet.
+//!
+//! Arrays and streams may come from several `CudaContext`s of one device: work on them is ordered.
 //!
 //! ```
 //! use std::error::Error;

@@ -68,7 +68,13 @@ impl CudaKernel {
             return Err(words::no_image(kernel));
         }
         let failed = |doing| move |why: DriverError| words::driver(kernel.name(), doing, why.0);
-        let device = || context.name().unwrap_or_else(|_| "this device".to_owned());
+        let device = || {
+            let name = context.name().unwrap_or_else(|_| "this device".to_owned());
+            let compute = context.compute_capability();
+            let compute = compute.map(|(major, minor)| format!("{major}.{minor}"));
+            let compute = compute.unwrap_or_else(|_| "unknown".to_owned());
+            format!("{name} (compute capability {compute})")
+        };
         let module = context.load_module(Ptx::from_binary(kernel.image().to_vec()));
         let module = module.map_err(|why| match why.0 {
             CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU

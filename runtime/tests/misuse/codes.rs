@@ -10,14 +10,10 @@ use crate::{calls, descriptors, others};
 
 /// Codes that need more than a bad call: a driver that fails, threads that do not start.
 const ELSEWHERE: &[(Code, &str, &str)] = &[
-    (Code::NoDevice, "runtime/tests/driver.rs", "auto_takes_the_device_where_it_can"),
-    (Code::NoImage, "runtime/tests/driver.rs", "auto_takes_the_device_where_it_can"),
-    (Code::Device, "runtime/tests/driver.rs", "every_failure_of_the_driver_is_an_error"),
-    (
-        Code::DeviceArgument,
-        "runtime/tests/driver.rs",
-        "a_stream_is_never_waited_for_and_nothing_is_allocated",
-    ),
+    (Code::NoDevice, "tests/tests/devices/typed.rs", "auto_takes_the_device_where_it_can"),
+    (Code::NoImage, "tests/tests/devices/typed.rs", "auto_takes_the_device_where_it_can"),
+    (Code::Device, "tests/tests/devices/faults.rs", "every_failure_of_the_driver_is_an_error"),
+    (Code::DeviceArgument, "tests/tests/devices/streams.rs", "bad_arguments"),
     (Code::Threads, "runtime/src/host/pool.rs", "a_failed_start_is_an_error"),
     (Code::NoCompiler, "tests/tests/jit/damage.rs", "no_compiler"),
     (Code::Compilation, "tests/tests/jit/damage.rs", "compilers_that_fail"),

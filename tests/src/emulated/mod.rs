@@ -1,6 +1,7 @@
 //! CUDA code, run on the CPU by the emulation of tests/emulation, launch by launch as the CUDA
 //! executor does it.
 
+mod image;
 mod launch;
 mod sanitizer;
 
@@ -19,6 +20,7 @@ use crate::toolchain::{self, Product, Source};
 
 use launch::{Launch, launches};
 
+pub use image::with_images;
 pub use sanitizer::{Sanitizer, sanitize};
 
 /// Kernels a translation unit: the headers of the emulation take longer than most kernels.

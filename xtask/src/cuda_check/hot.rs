@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::sass::Instruction;
 
 /// A range of instructions that runs from its first to its last.
-struct Block {
+pub(super) struct Block {
     /// Indices of instructions.
-    code: std::ops::Range<usize>,
+    pub(super) code: std::ops::Range<usize>,
     next: Vec<usize>,
 }
 
@@ -43,35 +43,79 @@ impl Turn {
         self.shared[0] * 4 + self.shared[1] * 8 + self.shared[2] * 16
     }
 
-    fn work(&self) -> usize {
+    /// Arithmetic of all kinds.
+    pub fn work(&self) -> usize {
         self.fma + self.mufu + self.fp64 + self.alu
+    }
+
+    /// Adds another one, some times.
+    pub fn add(&mut self, other: &Turn, times: usize) {
+        self.issued += other.issued * times;
+        self.fma += other.fma * times;
+        self.alu += other.alu * times;
+        self.mufu += other.mufu * times;
+        self.conversions += other.conversions * times;
+        self.fp64 += other.fp64 * times;
+        self.local += other.local * times;
+        let reads = self.shared.iter_mut().zip(other.shared);
+        reads.for_each(|(mine, theirs)| *mine += theirs * times);
     }
 }
 
 /// One turn of the loop with most work in it, of those that read the tile of columns; `None` where
 /// there is none.
 pub fn turn(code: &[Instruction]) -> Option<Turn> {
-    let blocks = blocks(code);
-    let loops = loops(&blocks);
-    let turns = loops.iter().filter_map(|(&head, body)| {
+    let graph = Graph::new(code);
+    let turns = graph.loops.keys().filter_map(|&head| graph.turn(head));
+    turns.filter(|turn| turn.shared_bytes() > 0).max_by_key(Turn::work)
+}
+
+/// The blocks of an entry and its loops.
+pub(super) struct Graph<'a> {
+    code: &'a [Instruction],
+    pub(super) blocks: Vec<Block>,
+    /// By their heads; all blocks of the loop.
+    pub(super) loops: BTreeMap<usize, BTreeSet<usize>>,
+}
+
+impl<'a> Graph<'a> {
+    pub(super) fn new(code: &'a [Instruction]) -> Graph<'a> {
+        let blocks = blocks(code);
+        let loops = loops(&blocks);
+        Graph { code, blocks, loops }
+    }
+
+    /// The shortest way round a loop that enters no other loop.
+    pub(super) fn turn(&self, head: usize) -> Option<Turn> {
+        let body = &self.loops[&head];
         let inner = |b: &usize| {
-            loops.iter().any(|(&h, other)| h != head && body.contains(&h) && other.contains(b))
+            let mut others = self.loops.iter().filter(|&(&h, _)| h != head && body.contains(&h));
+            others.any(|(_, other)| other.contains(b))
         };
         let open: BTreeSet<usize> = body.iter().copied().filter(|b| !inner(b)).collect();
-        let way = shortest(&blocks, head, &open)?;
-        Some(count(way.iter().flat_map(|&b| &code[blocks[b].code.clone()])))
-    });
-    turns.filter(|turn| turn.shared_bytes() > 0).max_by_key(Turn::work)
+        Some(self.count(&shortest(&self.blocks, head, &open)?))
+    }
+
+    /// The shortest way round a loop; it may pass through others.
+    pub(super) fn way(&self, head: usize) -> Option<Vec<usize>> {
+        shortest(&self.blocks, head, &self.loops[&head])
+    }
+
+    /// What some blocks take.
+    pub(super) fn count<'b>(&self, of: impl IntoIterator<Item = &'b usize>) -> Turn {
+        let code = of.into_iter().flat_map(|&b| &self.code[self.blocks[b].code.clone()]);
+        count(code)
+    }
 }
 
 fn blocks(code: &[Instruction]) -> Vec<Block> {
     let index = |at: u64| code.iter().position(|i| i.at == at);
     let mut starts = BTreeSet::from([0]);
     for (n, i) in code.iter().enumerate() {
-        if i.name() == "BRA" {
+        if i.jumps() {
             starts.extend(i.target().and_then(index));
         }
-        if i.name() == "BRA" || !i.falls_through() {
+        if i.jumps() || !i.falls_through() {
             starts.insert(n + 1);
         }
     }
@@ -80,7 +124,7 @@ fn blocks(code: &[Instruction]) -> Vec<Block> {
     let ends = starts.iter().skip(1).copied().chain([code.len()]);
     let range = |(&start, end): (&usize, usize)| {
         let last = &code[end - 1];
-        let jump = (last.name() == "BRA").then(|| last.target().and_then(index)).flatten();
+        let jump = last.jumps().then(|| last.target().and_then(index)).flatten();
         let next = jump.into_iter().chain(last.falls_through().then_some(end));
         Block { code: start..end, next: next.filter_map(block_of).collect() }
     };

@@ -18,6 +18,7 @@ use tilefold_templates::HEADERS;
 use tilefold_tests::toolchain::parallel;
 
 use super::hot::{Turn, turn};
+use super::panel;
 use super::sass::{self, Entry};
 
 /// One CUDA text and dtype.
@@ -128,13 +129,13 @@ fn one(tools: &Tools, kernel: &Kernel, folder: &Path) -> Result<Vec<Measured>, S
     toolchain::nvcc_fatbin(&tools.cuda, &source, &image, &[folder], flags, limit)
         .map_err(|e| e.to_string())?;
     let entries = sass::read(&listing(tools, &image)?).map_err(|e| format!("{stem}: {e}"))?;
-    let stages = stages(&kernel.text)?;
+    let stages = stages(&kernel.text, kernel.dtype)?;
     let prefix = format!("{}_{}_", kernel.symbol, kernel.dtype.name());
     let mut found = Vec::new();
     for entry in entries {
         let name = entry.symbol.strip_prefix(&prefix).and_then(|s| s.strip_suffix("_rows"));
         let Some((stage, sizes)) = name.and_then(|n| stages.get_key_value(n)) else { continue };
-        found.extend(measured(kernel, stage, sizes, &entry));
+        found.extend(measured(kernel, stage, sizes, &entry)?);
     }
     match found.is_empty() {
         true => Err(format!("{stem}: no loop over columns was found in its machine code")),
@@ -166,12 +167,15 @@ fn listing(tools: &Tools, image: &Path) -> Result<String, String> {
 struct Sizes {
     rows: f64,
     col_words: f64,
+    /// Where the stage sums components for panels of columns.
+    panel: Option<panel::Sizes>,
 }
 
 /// The stages of a CUDA text by name.
-fn stages(text: &str) -> Result<BTreeMap<String, Sizes>, String> {
+fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
     let mut found: BTreeMap<String, Sizes> = BTreeMap::new();
     let mut name = String::new();
+    let mut cols = 0;
     for line in text.lines() {
         if let Some(stage) = line.strip_prefix("struct s").and_then(|l| l.strip_suffix(" {")) {
             name = format!("s{stage}");
@@ -182,10 +186,33 @@ fn stages(text: &str) -> Result<BTreeMap<String, Sizes>, String> {
             digits.parse::<f64>().ok()
         };
         if let Some(rows) = number("R = TF_R(") {
-            found.insert(name.clone(), Sizes { rows, col_words: 0.0 });
+            found.insert(name.clone(), Sizes { rows, col_words: 0.0, panel: None });
         }
-        if let (Some(words), Some(sizes)) = (number("COL_WORDS = "), found.get_mut(&name)) {
+        if let Some(count) = number("COLS = ") {
+            cols = count as usize;
+        }
+        let Some(sizes) = found.get_mut(&name) else { continue };
+        if let Some(words) = number("COL_WORDS = ") {
             sizes.col_words = words;
+        }
+        if let Some(columns) = line.trim_start().strip_prefix("COLUMNS = TF_K(") {
+            let of: Vec<usize> = columns
+                .split(|c: char| !c.is_ascii_digit())
+                .filter_map(|digits| digits.parse().ok())
+                .collect();
+            let columns = of.get(usize::from(dtype == Dtype::F64)).copied().unwrap_or(0);
+            let col_words = sizes.col_words as usize;
+            sizes.panel = Some(panel::Sizes { columns, cols, col_words, sums: Vec::new() });
+        }
+        let Some(panel) = &mut sizes.panel else { continue };
+        if let Some(dim) = number("DIM = ") {
+            panel.sums.push([dim as usize, 0, 0, 0]);
+        }
+        let Some(sum) = panel.sums.last_mut() else { continue };
+        for (n, parts) in ["ROW_PARTS = ", "COL_PARTS = ", "LAUNCH_PARTS = "].iter().enumerate() {
+            if let Some(count) = number(parts) {
+                sum[n + 1] = count as usize;
+            }
         }
     }
     match found.is_empty() {
@@ -197,12 +224,30 @@ fn stages(text: &str) -> Result<BTreeMap<String, Sizes>, String> {
 /// The pairs of a turn follow from the words that it reads of the tile: a column has `col_words`
 /// of them, and each is read once for all rows of a thread. So a loop over components counts for
 /// the part of a pair that it does.
-fn measured(kernel: &Kernel, stage: &str, sizes: &Sizes, entry: &Entry) -> Option<Measured> {
-    let turn = turn(&entry.code)?;
-    let word = if kernel.dtype == Dtype::F64 { 8.0 } else { 4.0 };
-    let columns = turn.shared_bytes() as f64 / word / sizes.col_words;
+///
+/// A stage with panels is counted whole: see [`panel`].
+fn measured(
+    kernel: &Kernel,
+    stage: &str,
+    sizes: &Sizes,
+    entry: &Entry,
+) -> Result<Option<Measured>, String> {
+    let word = if kernel.dtype == Dtype::F64 { 8 } else { 4 };
+    let (turn, columns) = match &sizes.panel {
+        Some(panel) => {
+            let turn = panel::turn(&entry.code, panel, word).ok_or_else(|| {
+                format!("{}: the loops of a panel are not in its machine code", entry.symbol)
+            })?;
+            (turn, panel.pairs() as f64)
+        }
+        None => {
+            let Some(turn) = turn(&entry.code) else { return Ok(None) };
+            let columns = turn.shared_bytes() as f64 / word as f64 / sizes.col_words;
+            (turn, columns)
+        }
+    };
     let local = entry.code.iter().filter(|i| matches!(i.name(), "LDL" | "STL")).count();
-    (columns > 0.0 && columns.is_finite()).then(|| Measured {
+    Ok((columns > 0.0 && columns.is_finite()).then(|| Measured {
         kernel: kernel.name.clone(),
         dtype: kernel.dtype.name(),
         stage: stage.into(),
@@ -212,7 +257,7 @@ fn measured(kernel: &Kernel, stage: &str, sizes: &Sizes, entry: &Entry) -> Optio
         local,
         pairs: columns * sizes.rows,
         turn,
-    })
+    }))
 }
 
 impl Measured {

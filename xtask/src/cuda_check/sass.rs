@@ -28,6 +28,12 @@ impl Instruction {
         u64::from_str_radix(last.strip_prefix("0x")?, 16).ok()
     }
 
+    /// Whether control may go on to its target. For sm_80 far branches are conditional calls, from
+    /// which nothing returns.
+    pub fn jumps(&self) -> bool {
+        self.name() == "BRA" || (self.name() == "CALL" && self.guarded)
+    }
+
     /// Whether control may go on to the next instruction.
     pub fn falls_through(&self) -> bool {
         let conditional = self.guarded || self.operands.contains(',');

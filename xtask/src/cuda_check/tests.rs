@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::hot::{Turn, turn};
 use super::kernels::Measured;
-use super::{budget, sass};
+use super::{budget, panel, sass};
 
 const LOOP: &str = include_str!("listings/loop.sass");
 
@@ -55,6 +55,64 @@ fn the_hot_turn_is_a_whole_one() {
     assert_eq!((found.issued, found.alu, found.local), (13, 3, 1));
     let straight = LOOP.replace("BRA", "NOP");
     assert_eq!(turn(&sass::read(&straight).unwrap()[0].code), None);
+}
+
+/// Instructions one after the other; `loop N` ends a loop over the last N.
+fn code(lines: &[(&str, usize)]) -> Vec<sass::Instruction> {
+    let mut code: Vec<sass::Instruction> = Vec::new();
+    for &(op, times) in lines {
+        let at = |n: usize| 16 * n as u64;
+        let here = code.len();
+        let (op, times, operands) = match op.strip_prefix("loop ") {
+            Some(size) => {
+                let back = here - size.parse::<usize>().unwrap();
+                ("BRA", 1, format!("0x{:x}", at(back)))
+            }
+            None => (op, times, String::new()),
+        };
+        let guarded = op == "BRA";
+        let one = |n| sass::Instruction {
+            at: at(here + n),
+            guarded,
+            op: op.into(),
+            operands: operands.clone(),
+        };
+        code.extend((0..times).map(one));
+    }
+    code
+}
+
+/// Sums of 20 components for 8 rows and one column a thread: two turns over 8 components, and four
+/// over one; eight pairs of a panel in two turns of four; the rest once.
+#[test]
+fn a_panel_is_counted_whole() {
+    let lines = [
+        ("MOV", 3),
+        ("LDS.128", 16),
+        ("LDS", 8),
+        ("FFMA", 72),
+        ("LDG", 5),
+        ("loop 101", 1),
+        ("LDS.128", 2),
+        ("LDS", 1),
+        ("FFMA", 9),
+        ("loop 12", 1),
+        ("LDS", 4),
+        ("MUFU", 4),
+        ("loop 8", 1),
+        ("STS", 2),
+        ("loop 129", 1),
+        ("EXIT", 1),
+    ];
+    let sums = vec![[20, 1, 1, 0]];
+    let sizes = panel::Sizes { columns: 1, cols: 4, col_words: 0, sums };
+    let found = panel::turn(&code(&lines), &sizes, 4).unwrap();
+    assert_eq!(sizes.pairs(), 8);
+    assert_eq!(found.issued, 2 * 102 + 4 * 13 + 2 * 9 + 6);
+    assert_eq!((found.fma, found.mufu), (2 * 72 + 4 * 9, 2 * 4));
+    assert_eq!(found.shared, [2 * 8 + 4 + 2 * 4, 0, 2 * 16 + 4 * 2]);
+    let other = panel::Sizes { sums: vec![[20, 2, 1, 0]], ..sizes };
+    assert_eq!(panel::turn(&code(&lines), &other, 4), None);
 }
 
 fn measured(issued: usize, wide: usize) -> Measured {

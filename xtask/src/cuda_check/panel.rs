@@ -1,0 +1,106 @@
+//! What a panel of columns takes: all of it, step after step.
+//!
+//! In: the code of an entry, and the sizes that its text states. Out: the instructions that a thread
+//! spends on one panel, and the pairs that it does meanwhile. The sums are made in a loop over
+//! chunks of components, whose turns follow from the number of components, and are counted with
+//! everything in them; pairs are folded in a loop over blocks of columns, counted along its shortest
+//! way, as in the `rows` family; all else is on the way round the loop over panels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::hot::{Graph, Turn};
+use super::sass::Instruction;
+
+/// Sizes that cuda_panel.cuh fixes: rows of a thread while sums are made, and threads across.
+const GROUP: usize = 8;
+const ACROSS: usize = 8;
+
+/// Components of long accumulators that a turn of their loops takes (reduce.h).
+const ACCUMULATED: usize = 2;
+
+/// What the text of a stage says of its panels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sizes {
+    /// Columns a thread.
+    pub columns: usize,
+    /// Columns that are folded in a turn.
+    pub cols: usize,
+    /// Packed scalars a column.
+    pub col_words: usize,
+    /// Components and parts of rows, of columns and of parameters, sum by sum.
+    pub sums: Vec<[usize; 4]>,
+}
+
+impl Sizes {
+    /// Columns of a panel: the pairs of a thread.
+    pub fn pairs(&self) -> usize {
+        self.columns * ACROSS
+    }
+
+    /// Bytes of shared memory that a component of a sum is read in.
+    fn component_bytes(&self, [_, rows, cols, parameters]: [usize; 4], word: usize) -> usize {
+        (rows * GROUP + cols * self.columns + parameters) * word
+    }
+}
+
+/// What one panel takes; `None` if the loops are not those of cuda_panel.cuh.
+pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize) -> Option<Turn> {
+    let graph = Graph::new(code);
+    let depth = if word == 8 { 4 } else { 8 };
+    let whole: BTreeMap<usize, Turn> =
+        graph.loops.iter().map(|(&head, body)| (head, graph.count(body))).collect();
+    // The loop over panels is the one with most in it.
+    let (&outer, _) = whole.iter().max_by_key(|(_, turn)| turn.issued)?;
+    let mut known: BTreeSet<usize> = BTreeSet::new();
+    let mut total = Turn::default();
+    for &sum in &sizes.sums {
+        let bytes = sizes.component_bytes(sum, word);
+        let [dim, ..] = sum;
+        for (turns, read) in [(dim / depth, bytes * depth), (dim % depth, bytes)] {
+            if turns == 0 {
+                continue;
+            }
+            let of_sum = |head: &usize| {
+                let turn = &whole[head];
+                turn.shared_bytes() == read && turn.work() >= read / word && !known.contains(head)
+            };
+            let head = *graph.loops.keys().find(|head| of_sum(head))?;
+            known.insert(head);
+            total.add(&whole[&head], turns);
+        }
+    }
+    let fold = graph
+        .loops
+        .iter()
+        .filter(|&(head, _)| *head != outer && !known.contains(head))
+        .filter(|&(head, _)| whole[head].shared_bytes() > 0)
+        .filter_map(|(&head, _)| Some((head, folded(&graph, sizes, word, head)?)))
+        .max_by_key(|(_, turn)| turn.work())?;
+    total.add(&fold.1, sizes.pairs() / sizes.cols);
+    known.insert(fold.0);
+    let rest = graph.way(outer)?;
+    let counted = |b: &usize| known.iter().any(|head| graph.loops[head].contains(b));
+    total.add(&graph.count(rest.iter().filter(|&b| !counted(b))), 1);
+    Some(total)
+}
+
+/// One turn of a loop that folds columns: its shortest way, which enters no other loop unless it
+/// has to. A loop over components that lies on the way takes as many turns as it needs to read a
+/// column's words, or one for every two accumulators.
+fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<Turn> {
+    let plain = graph.turn(head);
+    if plain.is_some() {
+        return plain;
+    }
+    let way = graph.way(head)?;
+    let mut total = graph.count(&way);
+    for &inner in graph.loops.keys().filter(|&&h| h != head && way.contains(&h)) {
+        let Some(turn) = graph.turn(inner) else { continue };
+        let turns = match turn.shared_bytes() {
+            0 => sizes.col_words.div_ceil(ACCUMULATED),
+            read => (sizes.col_words * word).div_ceil(read),
+        };
+        total.add(&turn, turns.saturating_sub(1));
+    }
+    Some(total)
+}
