@@ -67,10 +67,8 @@ template <class S> struct tf_mma_panel {
   TF_FN int word_of_row(int row, int pair) {
     return (row % 8 * 4 + pair % 4) * 4 + row % 16 / 8 + pair / 4 * 2;
   }
-  /* Which column is column n of tile t, so that lanes write sums to different banks. */
-  TF_FN int col(int t, int n) {
-    return t / P::RUN * 8 * P::RUN + n * P::RUN + t % P::RUN;
-  }
+  /* Column n of tile t is number t % RUN of this run, so that lanes write sums to different banks. */
+  TF_FN int run(int t, int n) { return t / P::RUN * 8 * P::RUN + n * P::RUN; }
   /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. Bits
    * of the column go each to its own place. */
   TF_FN int word_of_col(int col, int pair) {
@@ -335,7 +333,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
         for (int n = 0; n < Q::COL_TILES; ++n)
           TF_UNROLL
           for (int q = 0; q < 2; ++q) {
-            const tf_norm y = shared_norms()[Q::col(n, 2 * t + q)];
+            const tf_norm y = shared_norms()[Q::run(n, 2 * t + q) + n % P::RUN];
             float &z = totals[m][n][2 * i + q];
             if (IS_DISTANCE) {
               z = fmaf(z, -2 * back, x.square + y.square);
@@ -358,7 +356,8 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
         TF_UNROLL
         for (int i = 0; i < 4; ++i) {
           const int row = (warp * Q::OWN_TILES + m) * 16 + i / 2 * 8 + g;
-          this->shared[P::home(0, row, Q::col(n, 2 * t + i % 2))] = sums[m][n][i];
+          const int run = Q::run(n, 2 * t + i % 2);
+          this->shared[P::home(0, row, run, n % P::RUN)] = sums[m][n][i];
         }
   }
 

@@ -74,7 +74,7 @@ fn fixture() -> Fixture {
 
 impl Fixture {
     /// Runs a formula on what `draw` gives for rows (true) and columns, by row and component. Checks
-    /// the promise, and says for each panel whether any sum is not that of floats.
+    /// the promise, and says for each panel of the first block whether any sum is not that of floats.
     fn run(&self, n: usize, draw: &mut dyn FnMut(bool, usize, usize) -> f64) -> Vec<bool> {
         let (score, dim, columns) = FORMULAS[n];
         let p = Problem::new(self.formulas[n].clone(), ROWS, COLS, |input, entry| match input {
@@ -98,7 +98,8 @@ impl Fixture {
             let allowed = promise as f64 * 2f64.powi(-24) * size + dim as f64 * 2f64.powi(-149);
             let off = (found - exact).abs();
             assert!(off <= allowed, "{} of {dim}: {found}, not {exact}", score.def().name);
-            differ[j / width(columns)] |= !floats(score, x, y).contains(&found);
+            let is_first = i < 128;
+            differ[j / width(columns)] |= is_first && !floats(score, x, y).contains(&found);
         }
         differ
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::hot::{Turn, turn};
 use super::kernels::Measured;
-use super::{budget, panel, sass};
+use super::panel::{self, Way};
+use super::{budget, sass};
 
 const LOOP: &str = include_str!("listings/loop.sass");
 
@@ -105,14 +106,14 @@ fn a_panel_is_counted_whole() {
         ("EXIT", 1),
     ];
     let sums = vec![[20, 1, 1, 0]];
-    let sizes = panel::Sizes { columns: 1, cols: 4, col_words: 0, sums };
-    let found = panel::turn(&code(&lines), &sizes, 4).unwrap();
+    let sizes = panel::Sizes { columns: 1, cols: 4, sums, ..Default::default() };
+    let found = panel::turn(&code(&lines), &sizes, 4, Way::Floats).unwrap();
     assert_eq!(sizes.pairs(), 8);
     assert_eq!(found.issued, 2 * 102 + 4 * 13 + 2 * 9 + 6);
     assert_eq!((found.fma, found.mufu), (2 * 72 + 4 * 9, 2 * 4));
     assert_eq!(found.shared, [2 * 8 + 4 + 2 * 4, 0, 2 * 16 + 4 * 2]);
     let other = panel::Sizes { sums: vec![[20, 2, 1, 0]], ..sizes };
-    assert_eq!(panel::turn(&code(&lines), &other, 4), None);
+    assert_eq!(panel::turn(&code(&lines), &other, 4, Way::Floats), None);
 }
 
 fn measured(issued: usize, wide: usize) -> Measured {
