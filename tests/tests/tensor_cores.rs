@@ -2,9 +2,13 @@
 //! distance of two blocks of rows and some panels of columns keeps the promise of cuda_mma.cuh, and
 //! panels for which tensor cores could not are the sums of floats, bit by bit.
 
-use tilefold_compiler::ir::{Axis, Dtype, Formula};
+use tilefold_compiler::emit;
+use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction, Storage};
 use tilefold_compiler::ops::Op;
-use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_compiler::reduce::Reducer;
+use tilefold_tests::compare;
+use tilefold_tests::emulated::{Emulated, Grid, Sanitizer, sanitize};
+use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 
@@ -207,5 +211,161 @@ fn inner_products_keep_their_promise() {
     check("nothing", NEVER, &mut |_, _, _| 0.0);
     for scale in [1e-15, 1e16] {
         check("extreme", NEVER, &mut |_, _, _| scale * rng.normal());
+    }
+}
+
+/// Integers whose sums floats and halves hold exactly, rows and columns apart; with `edges`, a NaN in
+/// a row of the second block, and an infinity in a column of the second panel.
+fn integers(formula: Formula, rows: usize, cols: usize, edges: bool) -> Problem {
+    let mut rng = Rng::new(41);
+    Problem::new(formula, rows, cols, |input, entry| match (input, entry / 64) {
+        (0, 130) if edges && entry % 64 == 16 => f64::NAN,
+        (1, 70) if edges && entry % 64 == 2 => f64::INFINITY,
+        (0, _) => 1.0 + rng.below(4) as f64,
+        (1, _) => -2.0 - rng.below(3) as f64,
+        _ => 1.0 + rng.below(4) as f64,
+    })
+}
+
+fn reduced(score: Op, reducer: Reducer, masked: bool) -> Formula {
+    let def = reducer.def();
+    let mut f = Formula::new(format!("{} of {}", def.name, score.def().name));
+    let x = f.input("x", Some(Axis::I), 64).expect("short");
+    let y = f.input("y", Some(Axis::J), 64).expect("short");
+    let b = f.input("b", Some(Axis::J), 3).expect("short");
+    let value = f.op(score, &[x, y], &[]).expect("it fits");
+    let value = f.scale(1.0 / 1024.0, value);
+    let mask = masked.then(|| {
+        let first = f.apply(Op::Elem, &[x], &[0]);
+        let second = f.apply(Op::Elem, &[y], &[0]);
+        let sum = f.add(first, second);
+        let zero = f.constant(0.0);
+        f.apply(Op::Lt, &[sum, zero], &[])
+    });
+    let args = if def.arity == 2 { vec![value, b] } else { vec![value] };
+    let k = if def.takes_k { 5 } else { 0 };
+    let fold = f.reduce(Reduction { reducer, axis: Axis::J, args, mask, k }).expect("it fits");
+    f.output("out", Some(Axis::I), fold).expect("a row of i");
+    f
+}
+
+/// Runs a formula on integers; the result has to be the oracle's.
+fn check_integers(built: &Emulated, n: usize, dtype: Storage, p: &Problem, splits: usize) {
+    let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
+    let name = &p.formula.name;
+    let found = built.run(n, dtype, p, Grid { splits, seed: n as u64 });
+    let found = found.unwrap_or_else(|e| panic!("{name}, {dtype:?}: {e}"));
+    let allowed = match dtype {
+        Storage::F16 => 1e-3,
+        Storage::F64 => 1e-14,
+        _ => 1e-5,
+    };
+    let wrong = compare::worst(&p.formula, &expected, &found).filter(|gap| gap.off > allowed);
+    let wrong = wrong.map_or(String::new(), |gap| format!("{name}, {dtype:?}: {gap}"));
+    assert_eq!(wrong, "");
+}
+
+/// Every reduction of such sums, on tensor cores unless it searches for row numbers, which are those
+/// of the sums that floats make.
+#[test]
+fn every_reduction_of_sums_on_tensor_cores() {
+    let score = |n: usize| [Op::Dot, Op::SqDist][n % 2];
+    let one = |(n, &reducer): (usize, &Reducer)| reduced(score(n), reducer, n % 3 == 0);
+    let formulas: Vec<Formula> = Reducer::ALL.iter().enumerate().map(one).collect();
+    let searches = ["argmin", "argmax", "argkmin", "argkmax", "kmin", "kmax"];
+    for (f, reducer) in formulas.iter().zip(Reducer::ALL) {
+        let text = emit::kernel(f, "f", "a test").expect("short").cu;
+        let is_search = searches.contains(&reducer.def().name);
+        assert_eq!(!text.contains("TF_MMA_ENTRY("), is_search, "{}", f.name);
+    }
+    let built = Emulated::build(&formulas, &[Storage::F32]);
+    for (n, f) in formulas.iter().enumerate() {
+        check_integers(&built, n, Storage::F32, &integers(f.clone(), 131, 71, false), 2);
+        check_integers(&built, n, Storage::F32, &integers(f.clone(), 132, 71, true), 1);
+    }
+}
+
+#[test]
+fn every_dtype_and_small_problems() {
+    let formulas = [Op::Dot, Op::SqDist].map(|score| reduced(score, Reducer::Sum, false));
+    let dtypes = [Storage::F32, Storage::F64, Storage::F16, Storage::BF16];
+    let built = Emulated::build(&formulas, &dtypes);
+    for (n, f) in formulas.iter().enumerate() {
+        for &dtype in &dtypes[..3] {
+            for (rows, cols, splits) in [(129, 200, 3), (1, 1, 1), (3, 65, 2), (130, 2, 1)] {
+                check_integers(&built, n, dtype, &integers(f.clone(), rows, cols, false), splits);
+            }
+        }
+        // Nothing to fold, and nobody to fold it.
+        for (rows, cols) in [(5, 0), (0, 5)] {
+            check_integers(&built, n, Storage::F32, &integers(f.clone(), rows, cols, false), 1);
+        }
+    }
+}
+
+/// Two blocks of rows, two splits; one panel for tensor cores, one that they refuse.
+#[test]
+fn sanitizers_are_silent() {
+    let formulas = [Op::Dot, Op::SqDist].map(|score| reduced(score, Reducer::Sum, false));
+    let problems = formulas.map(|f| integers(f, 132, 64 * 3 + 7, true));
+    for sanitizer in [Sanitizer::Memory, Sanitizer::Races] {
+        sanitize(sanitizer, Storage::F32, &problems, Grid { splits: 2, seed: 3 });
+    }
+}
+
+/// What is a contraction of rows and columns, and what is not.
+#[test]
+fn only_long_contractions_are_on_tensor_cores() {
+    type Score = fn(&mut Formula, ExprId, ExprId, ExprId) -> ExprId;
+    let scores: &[(&str, bool, Score)] = &[
+        ("inner product", true, |f, x, y, _| f.apply(Op::Dot, &[y, x], &[])),
+        ("squared distance", true, |f, x, y, _| f.apply(Op::SqDist, &[y, x], &[])),
+        ("square of a sum", true, |f, x, y, _| {
+            let sum = f.add(x, y);
+            f.apply(Op::SqNorm2, &[sum], &[])
+        }),
+        ("weighted rows", true, |f, x, y, p| {
+            let weighted = f.mul(p, x);
+            f.apply(Op::Dot, &[weighted, y], &[])
+        }),
+        ("slices", true, |f, x, y, _| {
+            let [x, y] = [x, y].map(|side| f.apply(Op::Extract, &[side], &[2, 64]));
+            f.apply(Op::SqDist, &[x, y], &[])
+        }),
+        ("short slices", false, |f, x, y, _| {
+            let [x, y] = [x, y].map(|side| f.apply(Op::Extract, &[side], &[2, 63]));
+            f.apply(Op::SqDist, &[x, y], &[])
+        }),
+        ("magnitudes", false, |f, x, y, _| {
+            let gap = f.sub(x, y);
+            let gap = f.apply(Op::Abs, &[gap], &[]);
+            f.apply(Op::Sum, &[gap], &[])
+        }),
+        ("weighted squares", false, |f, x, y, p| {
+            let gap = f.sub(x, y);
+            let square = f.square(gap);
+            f.apply(Op::Dot, &[p, square], &[])
+        }),
+        ("two sums", false, |f, x, y, _| {
+            let product = f.apply(Op::Dot, &[x, y], &[]);
+            let distance = f.apply(Op::SqDist, &[x, y], &[]);
+            f.mul(product, distance)
+        }),
+        ("a scalar and a vector", false, |f, x, y, _| {
+            let first = f.apply(Op::Elem, &[x], &[0]);
+            f.apply(Op::SqDist, &[first, y], &[])
+        }),
+    ];
+    for &(name, expected, score) in scores {
+        let mut f = Formula::new(name);
+        let x = f.input("x", Some(Axis::I), 66).expect("short");
+        let y = f.input("y", Some(Axis::J), 66).expect("short");
+        let p = f.input("p", None, 66).expect("short");
+        let value = score(&mut f, x, y, p);
+        let value = f.apply(Op::Exp, &[value], &[]);
+        let sum = f.sum_over(Axis::J, value);
+        f.output("out", Some(Axis::I), sum).expect("a row of i");
+        let text = emit::kernel(&f, "f", "a test").expect("short").cu;
+        assert_eq!(text.contains("TF_MMA_ENTRY("), expected, "{name}");
     }
 }

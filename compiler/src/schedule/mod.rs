@@ -17,7 +17,7 @@ use crate::ops::Op;
 
 pub use choose::{Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
-pub use mma::{Contraction, Form, contraction, tensor_bytes};
+pub use mma::Form;
 pub use panel::{Operand, Panel, Sum};
 pub use places::{
     Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,
