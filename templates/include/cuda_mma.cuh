@@ -50,20 +50,21 @@ template <class S> struct tf_mma_panel {
   static constexpr int DIM = Sum::DIM, STEPS = (DIM + 15) / 16;
   /* Tiles of 16 rows of a block, and of a warp; tiles of 8 columns. */
   static constexpr int TILES = P::ROWS / 16, OWN_TILES = 2, COL_TILES = P::COLS / 8;
-  static constexpr int PAIRS_OF_K = 8;
-  static constexpr int ROWS_EACH = P::ROWS * PAIRS_OF_K / S::THREADS;
-  static constexpr int COLS_EACH = P::COLS * PAIRS_OF_K / S::THREADS;
+  /* A thread splits four neighbouring components of a step at a time, of every 32nd row. */
+  static constexpr int QUADS = 4, APART = S::THREADS / QUADS;
+  static constexpr int ROWS_EACH = P::ROWS / APART, COLS_EACH = P::COLS / APART;
   static constexpr int LOW = Sum::IS_DISTANCE ? 1 : 2048;
   /* Words of the workspace a block: halves of rows, their norms, the centre. */
   static constexpr int HALVES = STEPS * TILES * 2 * 128;
   static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 16 * STEPS);
   /* Words of shared memory: two steps of columns; what threads found, and norms. */
   static constexpr int STEP = COL_TILES * 128, FOUND = 2 * STEP;
-  static constexpr int NORMS = FOUND + 2 * PAIRS_OF_K * P::ROWS, WORDS = NORMS + 2 * P::ROWS;
+  static constexpr int NORMS = FOUND + 2 * QUADS * P::ROWS, WORDS = NORMS + 2 * P::ROWS;
   static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
   static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
 
-  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. */
+  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. Those of an odd
+   * pair are 4 words further than those of the one before, here and below. */
   TF_FN int word_of_row(int row, int pair) {
     return (row % 8 * 4 + pair % 4) * 4 + row % 16 / 8 + pair / 4 * 2;
   }
@@ -97,10 +98,10 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
   TF_METHOD explicit tf_mma_sums(const Direct &direct) : Direct(direct) {}
 
-  TF_FN int pair_of_k() { return tf_thread() % Q::PAIRS_OF_K; }
-  TF_FN int first() { return tf_thread() / Q::PAIRS_OF_K; }
-  TF_FN int nth(int m) { return first() + m * (S::THREADS / Q::PAIRS_OF_K); }
-  TF_FN int component(int step, int h) { return step * 16 + 2 * pair_of_k() + h; }
+  TF_FN int quad() { return tf_thread() % Q::QUADS; }
+  TF_FN int first() { return tf_thread() / Q::QUADS; }
+  TF_FN int nth(int m) { return first() + m * Q::APART; }
+  TF_FN int component(int step, int h) { return step * 16 + 4 * quad() + h; }
 
   /* Component k of a row and of a column; past the last one some other. */
   TF_FN int known(int k) { return Q::DIM % 16 == 0 || k < Q::DIM ? k : Q::DIM - 1; }
@@ -116,27 +117,31 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   }
   /* Takes this thread's components of a step from the centre, and scales them: one rounding. */
   struct Map {
-    float scale[2], shift[2];
+    float scale[4], shift[4];
     TF_METHOD float operator()(float x, int h) const { return fmaf(x, scale[h], shift[h]); }
   };
   TF_METHOD Map map(int step, float scale) const {
     Map map;
+    TfVec4 from = {};
+    if (IS_DISTANCE) from = tf_load4(centre + component(step, 0));
     TF_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      const int k = component(step, h);
-      map.scale[h] = Q::DIM % 16 == 0 || k < Q::DIM ? scale : 0.0f;
-      map.shift[h] = IS_DISTANCE ? -centre[k] * map.scale[h] : 0.0f;
+    for (int h = 0; h < 4; ++h) {
+      map.scale[h] = Q::DIM % 16 == 0 || component(step, h) < Q::DIM ? scale : 0.0f;
+      map.shift[h] = -from.at[h] * map.scale[h];
     }
     return map;
   }
 
   /* ---- Norms ---- */
 
-  /* What one thread sees of a row or column: the squares of its two components of each step, and
+  /* What one thread sees of a row or column: the squares of its four components of each step, and
    * the least magnitude but 0. */
   struct Seen {
-    float square[2], least;
-    TF_METHOD void clear() { square[0] = square[1] = 0.0f, least = (float)TF_INF; }
+    float square[4], least;
+    TF_METHOD void clear() {
+      for (int h = 0; h < 4; ++h) square[h] = 0.0f;
+      least = (float)TF_INF;
+    }
     TF_METHOD void see(float x, int h) {
       square[h] = fmaf(x, x, square[h]);
       const float size = tf_abs(x);
@@ -145,22 +150,18 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   };
   /* Leaves it for the thread that has the whole; `all` are so many rows or columns. */
   TF_METHOD void leave(const Seen &seen, int at, int all) const {
-    float *const found = this->shared + Q::FOUND + pair_of_k() * all + at;
-    found[0] = seen.square[0] + seen.square[1];
-    if (!IS_DISTANCE) found[Q::PAIRS_OF_K * all] = seen.least;
+    float *const found = this->shared + Q::FOUND + quad() * all + at;
+    found[0] = (seen.square[0] + seen.square[1]) + (seen.square[2] + seen.square[3]);
+    if (!IS_DISTANCE) found[Q::QUADS * all] = seen.least;
   }
   /* The squared norm of row or column `at`, and its least magnitude but 0. */
   TF_METHOD tf_norm gather(int at, int all) const {
     const float *found = this->shared + Q::FOUND + at;
-    float sum[Q::PAIRS_OF_K];
-    TF_UNROLL
-    for (int n = 0; n < Q::PAIRS_OF_K; ++n) sum[n] = found[n * all];
     tf_norm norm;
-    norm.square = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+    norm.square = (found[0] + found[all]) + (found[2 * all] + found[3 * all]);
     norm.least = (float)TF_INF;
     if (!IS_DISTANCE)
-      for (int n = 0; n < Q::PAIRS_OF_K; ++n)
-        norm.least = tf_min(norm.least, found[(Q::PAIRS_OF_K + n) * all]);
+      for (int n = Q::QUADS; n < 2 * Q::QUADS; ++n) norm.least = tf_min(norm.least, found[n * all]);
     return norm;
   }
   TF_METHOD tf_norm *shared_norms() const { return (tf_norm *)(this->shared + Q::NORMS); }
@@ -237,7 +238,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       TF_NO_UNROLL
       for (int step = 0; step < Q::STEPS; ++step) {
         const Map each = map(step, 1.0f);
-        for (int h = 0; h < 2; ++h) {
+        for (int h = 0; h < 4; ++h) {
           const int k = component(step, h);
           seen.see(each(COLUMNS ? col_at(nth(m), k) : row_at(nth(m), k), h), h);
         }
@@ -255,12 +256,14 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       TF_NO_UNROLL
       for (int m = 0; m < Q::ROWS_EACH; ++m) {
         const Map each = map(step, row_scale.by);
-        float x[2];
-        for (int h = 0; h < 2; ++h) x[h] = each(row_at(nth(m), component(step, h)), h);
-        const tf_halves split = tf_split<Q::LOW>(x[0], x[1]);
-        uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), pair_of_k());
-        to[0] = split.high;
-        to[128] = split.low;
+        uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), 2 * quad());
+        float x[4];
+        for (int h = 0; h < 4; ++h) x[h] = each(row_at(nth(m), component(step, h)), h);
+        for (int e = 0; e < 2; ++e) {
+          const tf_halves split = tf_split<Q::LOW>(x[2 * e], x[2 * e + 1]);
+          to[4 * e] = split.high;
+          to[4 * e + 128] = split.low;
+        }
       }
   }
 
@@ -271,32 +274,35 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
   /* ---- Columns: once a panel ---- */
 
-  typedef float Ahead[Q::COLS_EACH][2];
+  typedef float Ahead[Q::COLS_EACH][4];
   typedef float Totals[Q::OWN_TILES][Q::COL_TILES][4];
 
   TF_METHOD void fetch(Ahead &to, int step) const {
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m)
       TF_UNROLL
-      for (int h = 0; h < 2; ++h) to[m][h] = col_at(nth(m), component(step, h));
+      for (int h = 0; h < 4; ++h) to[m][h] = col_at(nth(m), component(step, h));
   }
 
   TF_METHOD void put(const Ahead &from, Seen (&seen)[Q::COLS_EACH], int step) const {
     uint32_t *const buffer = (uint32_t *)this->shared + step % 2 * Q::STEP +
-                             Q::word_of_col(first(), pair_of_k());
+                             Q::word_of_col(first(), 2 * quad());
     const Map each = map(step, col_scale.by);
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) {
-      float y[2];
+      uint32_t *const to = buffer + Q::word_of_col(m * Q::APART, 0);
+      float y[4];
       TF_UNROLL
-      for (int h = 0; h < 2; ++h) {
+      for (int h = 0; h < 4; ++h) {
         y[h] = each(from[m][h], h);
         seen[m].see(y[h], h);
       }
-      const tf_halves split = tf_split<Q::LOW>(y[0], y[1]);
-      uint32_t *const to = buffer + Q::word_of_col(m * (S::THREADS / Q::PAIRS_OF_K), 0);
-      to[0] = split.high;
-      to[2] = split.low;
+      TF_UNROLL
+      for (int e = 0; e < 2; ++e) {
+        const tf_halves split = tf_split<Q::LOW>(y[2 * e], y[2 * e + 1]);
+        to[4 * e] = split.high;
+        to[4 * e + 2] = split.low;
+      }
     }
   }
 

@@ -194,10 +194,12 @@ fn inner_products_keep_their_promise() {
     check("of two sizes", ALWAYS, &mut |x, _, _| if x { 1e-7 } else { 1e9 } * rng.normal());
     // Zeros are no small numbers, and neither are numbers that are nearly as small as can be.
     check("sparse", ALWAYS, &mut |_, _, k| if k % 3 == 0 { 0.0 } else { rng.normal() });
-    let wide = |x: bool, k: usize, r: f64| (1.5 + r) * if x == (k % 2 == 0) { 1e-3 } else { 1e3 };
+    let wide =
+        |x: bool, k: usize, r: f64| (1.5 + r) * if x == k.is_multiple_of(2) { 1e-3 } else { 1e3 };
     check("of wide range", ALWAYS, &mut |x, _, k| wide(x, k, rng.unit()));
     // Products of about 1, whose factors no two halves have.
-    let wider = |x: bool, k: usize, r: f64| (1.5 + r) * if x == (k % 2 == 0) { 1e-6 } else { 1e6 };
+    let wider =
+        |x: bool, k: usize, r: f64| (1.5 + r) * if x == k.is_multiple_of(2) { 1e-6 } else { 1e6 };
     check("of wider range", NEVER, &mut |x, _, k| wider(x, k, rng.unit()));
     // Only columns from 64 on; it is for their panel to be refused, and the next one.
     let late = |x: bool, row: usize, k: usize| !x && row == 64 && k == 7;
