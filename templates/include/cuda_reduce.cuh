@@ -2,7 +2,8 @@
  * once a column. States, merges and results are those of reduce.h.
  *
  * A block is COLS columns that are written out: `add` keeps their values in registers, at their
- * slot, and `flush` looks at all of them if any matters. A column alone has slot -1.
+ * slot, and `flush` looks at all of them if any matters. A column alone has slot -1: it is folded
+ * at once.
  */
 #ifndef TF_CUDA_REDUCE_CUH
 #define TF_CUDA_REDUCE_CUH
@@ -44,8 +45,8 @@ template <int E, int R, int B> struct tf_kept {
   int count;
 
   TF_METHOD void keep(int e, int r, V x, int slot) {
-    value[e][r][slot < 0 ? 0 : slot] = x;
-    count = slot < 0 ? 1 : slot + 1;
+    value[e][r][slot] = x;
+    count = slot + 1;
   }
 };
 
@@ -59,7 +60,13 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
   int last; /* column of the block's last value, within the tile */
 
   TF_METHOD void add(int e, int r, V x, int slot, int jj) {
-    least[e][r] = slot <= 0 ? x : S > 0 ? tf_min(least[e][r], x) : tf_max(least[e][r], x);
+    if (slot < 0) {
+      Plain::add(e, r, x, jj);
+      least[e][r] = this->best[e][r];
+      kept.count = 0;
+      return;
+    }
+    least[e][r] = slot == 0 ? x : S > 0 ? tf_min(least[e][r], x) : tf_max(least[e][r], x);
     kept.keep(e, r, x, slot);
     last = jj;
   }
@@ -98,7 +105,13 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
   TF_METHOD void bound(int e, int r) {
     limit[e][r] = this->open_[e][r] != 0 ? (V)TF_NAN : this->last[e][r];
   }
-  TF_METHOD void add(State &, int e, int r, V x, int slot, i64 j) {
+  TF_METHOD void add(State &s, int e, int r, V x, int slot, i64 j) {
+    if (slot < 0) {
+      Plain::add(s, e, r, x, j);
+      bound(e, r);
+      kept.count = 0;
+      return;
+    }
     any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);
     kept.keep(e, r, x, slot);
     newest = j;

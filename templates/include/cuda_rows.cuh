@@ -22,7 +22,20 @@ template <class S> struct tf_rows_pairs {
     const tf_col y = {tile + (slot < 0 ? jj : jj - slot), S::TILE, slot};
     S::pair(a, s, p, x, y, at, jj, 0);
   }
+  /* After some columns from jj on. */
+  TF_METHOD void done(typename S::Acc &, int, int) const {}
 };
+
+template <class Pointer> struct tf_pointed;
+template <class Pointed> struct tf_pointed<Pointed *> { typedef Pointed Type; };
+
+/* What a row leaves in the workspace: its state, or what the stage calls its home. */
+template <class S> TF_FN typename S::Home *tf_home(void *at, int) {
+  return (typename S::Home *)at;
+}
+template <class S> TF_FN typename S::State *tf_home(void *at, long) {
+  return (typename S::State *)at;
+}
 
 /* Folds n columns of a tile by `pairs`, COLS at a time. */
 template <class S, class Pairs> struct tf_cuda_fold {
@@ -63,6 +76,7 @@ template <class S, class Pairs> struct tf_cuda_fold {
       a = before;
       return false;
     }
+    pairs.done(a, jj, S::COLS);
     if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
     return true;
   }
@@ -70,12 +84,16 @@ template <class S, class Pairs> struct tf_cuda_fold {
   /* The columns from jj to `stop`, one by one. */
   TF_FN void columns(Acc &a, State &s, const Pairs &pairs, int jj, int stop) {
     TF_NO_UNROLL
-    for (; jj < stop; ++jj) pairs(a, s, jj, -1);
+    for (; jj < stop; ++jj) {
+      pairs(a, s, jj, -1);
+      pairs.done(a, jj, 1);
+    }
   }
 };
 
 template <class S, int BYTES> struct tf_cuda_rows {
-  static_assert(sizeof(typename S::State) <= BYTES, "the descriptor promises enough workspace");
+  typedef decltype(tf_home<S>(nullptr, 0)) Home;
+  static_assert(sizeof(*Home()) <= BYTES, "the descriptor promises enough workspace");
   static_assert(S::G == S::R, "the rows of a thread are one group");
   enum {
     PARAMS = S::PARAM_WORDS > 0 ? S::PARAM_WORDS : 1,
@@ -84,9 +102,9 @@ template <class S, int BYTES> struct tf_cuda_rows {
   };
 
   /* This thread's state of one split in the workspace. */
-  TF_FN typename S::State *home(void *workspace, i64 split) {
+  TF_FN Home home(void *workspace, i64 split) {
     i64 n = (split * tf_grid_x() + tf_block_x()) * S::THREADS + tf_thread();
-    return (typename S::State *)((char *)workspace + n * BYTES);
+    return tf_home<S>((char *)workspace + n * BYTES, 0);
   }
   TF_FN i64 first_row() { return (i64)tf_block_x() * S::THREADS * S::R + tf_thread(); }
 
@@ -119,7 +137,7 @@ template <class S, int BYTES> struct tf_cuda_rows {
     T p[PARAMS], x[ROWS];
     S::launch(v, p);
     S::row(v, p, first_row(), n_rows, S::THREADS, x);
-    typename S::State s;
+    typename tf_pointed<Home>::Type s;
     S::init(s);
     for (int split = 0; split < splits; ++split)
       S::merge(s, *home(workspace, split));

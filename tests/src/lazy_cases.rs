@@ -4,10 +4,10 @@
 
 use ndarray::Array2;
 use tilefold::lazy::Reduction;
-use tilefold::{Axis, Code, Element, Genred, LazyTensor, Options, Policy, Tiers, evaluate, record};
+use tilefold::{Axis, Code, Element, Genred, LazyTensor, Options, Policy, Tiers, evaluate};
 use tilefold_compiler::front;
+use tilefold_compiler::ir::Dtype;
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Dtype, Formula};
 
 use crate::conformance::{Case, CaseVariable, Outcome, columns, matrix, tolerance};
 use crate::{compare, linked};
@@ -26,20 +26,10 @@ pub fn run<T: Element + Into<f64>>(
 /// # Panics
 /// When the record cannot be written, read or compiled.
 pub fn link(cases: &[Case], dtype: Dtype) {
-    let file = std::env::temp_dir().join(format!("tilefold-cases-{}.fold", std::process::id()));
-    let _ = std::fs::remove_file(&file);
-    record::to(Some(&file));
-    match dtype {
+    let formulas = linked::recorded(|| match dtype {
         Dtype::F32 => drop(run(cases, Tiers::INTERPRETED, |x| x as f32)),
         Dtype::F64 => drop(run(cases, Tiers::INTERPRETED, |x| x)),
-    }
-    record::to(None);
-    let text = std::fs::read_to_string(&file).expect("something was recorded");
-    let _ = std::fs::remove_file(&file);
-    let units = front::parse("recorded.fold", &text);
-    let units = units.unwrap_or_else(|why| panic!("{}", why.render("recorded.fold", &text)));
-    let instances = units.into_iter().flat_map(|unit| unit.instances);
-    let formulas: Vec<Formula> = instances.map(|instance| instance.formula).collect();
+    });
     linked::link(&formulas, dtype.into());
 }
 

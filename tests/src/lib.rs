@@ -27,6 +27,7 @@ pub mod oracle;
 pub mod pieces;
 pub mod problem;
 pub mod rng;
+pub mod sanitized;
 pub mod sheet;
 mod table;
 pub mod toolchain;

@@ -1,7 +1,8 @@
 //! Formulas linked while a program runs. Goes in: formulas of files. Comes out: kernels that
 //! expressions find, as those of a generated crate. It never looks at what they compute.
 
-use tilefold::{Dtype, Instance};
+use tilefold::{Dtype, Instance, record};
+use tilefold_compiler::front;
 use tilefold_compiler::ir::{self, Formula, Storage};
 use tilefold_compiler::passes::lookup;
 
@@ -11,6 +12,24 @@ use crate::native::{Native, best};
 /// them: descriptor, key, and the key that expressions know.
 pub fn link(formulas: &[Formula], storage: Storage) {
     register(&Native::quick(formulas, &[storage], best()), formulas, storage);
+}
+
+/// The formulas that expressions are, as the record has them of what `run` evaluates.
+///
+/// # Panics
+/// When the record cannot be written or read.
+pub fn recorded(run: impl FnOnce()) -> Vec<Formula> {
+    let file = std::env::temp_dir().join(format!("tilefold-linked-{}.fold", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    record::to(Some(&file));
+    run();
+    record::to(None);
+    let text = std::fs::read_to_string(&file).expect("something was recorded");
+    let _ = std::fs::remove_file(&file);
+    let units = front::parse("recorded.fold", &text);
+    let units = units.unwrap_or_else(|why| panic!("{}", why.render("recorded.fold", &text)));
+    let instances = units.into_iter().flat_map(|unit| unit.instances);
+    instances.map(|instance| instance.formula).collect()
 }
 
 /// Registers formulas that were compiled.

@@ -75,10 +75,9 @@ impl Native {
     ) -> Native {
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
-        let distinct = distinct(&texts);
         let mut sources = Vec::new();
         for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
-            for text in &distinct {
+            for text in distinct(&texts) {
                 let mut made = descriptor(text, dtype, &[level]);
                 if let Some(bytes) = image(text, dtype) {
                     made.flags.push(format!("-DTF_HAS_IMAGE={}", bytes.len()));
@@ -86,7 +85,7 @@ impl Native {
                 }
                 sources.push(made);
             }
-            sources.extend(distinct.chunks(KERNELS_PER_FILE).map(|g| joined(g, dtype, level)));
+            sources.extend(quick_code(&texts, dtype, level));
         }
         Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
     }
@@ -158,6 +157,11 @@ pub fn run_kernel(
         Storage::F32 => run::<f32>(kernel, how, problem),
         Storage::F64 => run::<f64>(kernel, how, problem),
     }
+}
+
+/// The code of every formula for one level, several a file.
+pub(crate) fn quick_code(texts: &[KernelText], dtype: Storage, level: Level) -> Vec<Source> {
+    distinct(texts).chunks(KERNELS_PER_FILE).map(|group| joined(group, dtype, level)).collect()
 }
 
 /// The text of every formula.

@@ -14,6 +14,8 @@ pub struct Value {
     pub rows: usize,
     /// Columns.
     pub cols: usize,
+    /// Whether two columns are a complex number.
+    pub pairs: bool,
     /// The numbers.
     pub data: Numbers,
 }
@@ -51,6 +53,38 @@ impl Numbers {
             Numbers::F32(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             Numbers::F64(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             Numbers::Index(v) => v.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+        }
+    }
+
+    /// Puts bytes, as the machine stores them, in the place of all numbers.
+    ///
+    /// # Panics
+    /// When they are too few.
+    fn fill(&mut self, bytes: &[u8]) {
+        let part = |n: usize, word: usize| &bytes[n * word..(n + 1) * word];
+        macro_rules! fill {
+            ($numbers:expr, $scalar:ty) => {
+                for (n, number) in $numbers.iter_mut().enumerate() {
+                    let bytes = part(n, size_of::<$scalar>());
+                    *number = <$scalar>::from_ne_bytes(bytes.try_into().expect("its size"));
+                }
+            };
+        }
+        match self {
+            Numbers::F16(v) => fill!(v, f16),
+            Numbers::BF16(v) => fill!(v, bf16),
+            Numbers::F32(v) => fill!(v, f32),
+            Numbers::F64(v) => fill!(v, f64),
+            Numbers::Index(v) => fill!(v, i64),
+        }
+    }
+
+    /// Bytes of a number.
+    pub fn word(&self) -> usize {
+        match self {
+            Numbers::F16(_) | Numbers::BF16(_) => 2,
+            Numbers::F32(_) => 4,
+            Numbers::F64(_) | Numbers::Index(_) => 8,
         }
     }
 
@@ -100,7 +134,7 @@ impl Table {
                 }
                 None => numbers(dtype, vec![f64::NAN; rows * cols]),
             };
-            Value { rows, cols, data }
+            Value { rows, cols, pairs: raw.kind == sys::TF_COMPLEX, data }
         };
         let values = raw.iter().enumerate().map(value).collect();
         Table { values, sizes, outputs: kernel.n_outputs as usize }
@@ -120,6 +154,22 @@ impl Table {
             col_stride: 1,
         };
         self.values.iter_mut().map(array).collect()
+    }
+
+    /// How many values are outputs.
+    pub fn n_outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Takes the outputs from bytes that another process wrote, and leaves the rest of them.
+    pub fn read_outputs(&mut self, bytes: &mut &[u8]) {
+        let first = self.values.len() - self.outputs;
+        for value in &mut self.values[first..] {
+            let own = value.rows * value.cols * value.data.word();
+            let (this, rest) = bytes.split_at(own);
+            value.data.fill(this);
+            *bytes = rest;
+        }
     }
 
     /// The outputs, as float64.

@@ -9,10 +9,10 @@
 use tilefold::Options;
 use tilefold_compiler::emit;
 use tilefold_compiler::ir::eval::{self, Matrix};
-use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind, Reduction, verify};
+use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction, verify};
 use tilefold_compiler::passes::vjp;
 use tilefold_compiler::reduce::Reducer;
-use tilefold_tests::compare;
+use tilefold_tests::compare::{self, without_ties};
 use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::finite;
 use tilefold_tests::generate::{self, Wish};
@@ -75,27 +75,6 @@ fn oracle(p: &Problem) -> Vec<Matrix> {
 
 fn evaluate(p: &Problem) -> Vec<Matrix> {
     eval::evaluate(&p.formula, p.m, p.n, &p.inputs).expect("the arrays fit")
-}
-
-/// Where values tie but for their last bits, the row that comes first hangs on roundings. `found`
-/// with such row numbers replaced: those that the oracle gives up when inputs move a little.
-fn without_ties(p: &Problem, expected: &[Matrix], mut found: Vec<Matrix>) -> Vec<Matrix> {
-    let mut rng = Rng::new(8);
-    for _ in 0..24 {
-        let mut moved = p.clone();
-        let numbers = moved.inputs.iter_mut().flat_map(|m| &mut m.data);
-        numbers.for_each(|x| *x *= 1.0 + rng.between(-1.0, 1.0) * 1e-12);
-        for (n, other) in oracle(&moved).iter().enumerate() {
-            if p.formula.kind(p.formula.outputs[n].expr) == Kind::Int {
-                for (at, row) in other.data.iter().enumerate() {
-                    if *row != expected[n].data[at] {
-                        found[n].data[at] = expected[n].data[at];
-                    }
-                }
-            }
-        }
-    }
-    found
 }
 
 fn problems(numbers: std::ops::Range<u64>, wish: Wish) -> Vec<Problem> {

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod explain;
 pub mod fuzz;
 pub mod methods;
+pub mod sanitize;
 pub mod test;
 pub mod tidy;
 

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use xtask::{
     bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, fuzz, methods,
-    test,
+    sanitize, test,
 };
 
 /// Development tasks of tilefold.
@@ -29,6 +29,7 @@ enum Command {
     Book(book::Arguments),
     Methods(methods::Arguments),
     Fuzz(fuzz::Arguments),
+    Sanitize(sanitize::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Sanitize(arguments) => sanitize::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

@@ -89,6 +89,8 @@ pub struct Body<'a> {
     is_streaming: bool,
     /// What the sums of a CUDA panel read, where this is the function that adds them up.
     operands: &'a [Operand],
+    /// Whether it adds up the outputs of a wide accumulator.
+    is_wide: bool,
     lines: Vec<String>,
     /// Lines before this one are inside fewer loops.
     depth: usize,
@@ -121,6 +123,7 @@ impl<'a> Body<'a> {
             streams: &[],
             is_streaming: false,
             operands: &[],
+            is_wide: false,
             lines: Vec::new(),
             depth: 0,
             scopes: vec![Scope::default()],

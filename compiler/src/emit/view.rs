@@ -5,11 +5,16 @@ use serde::Serialize;
 use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Form, Panel, Place, Places, Plan, Stage, Sum, Target, accumulators, choose, reads_top,
+    Choice, Panel, Place, Places, Plan, Stage, Target, Wide, accumulators, choose, reads_top,
     reduction, state_kind, streams, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
+
+mod panel;
+
+use panel::panel_view;
+pub use panel::{PanelView, SumView, WideView};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -36,6 +41,8 @@ pub struct StageView {
     pub columns_narrow: usize,
     /// The sums of a panel on CUDA, and most parts of rows, columns and parameters of one.
     pub panel: Option<PanelView>,
+    /// The type of what a row leaves in the workspace.
+    pub home: &'static str,
     /// The macro that makes the entry: which loop runs.
     pub entry: &'static str,
     /// Columns of a tile.
@@ -94,54 +101,16 @@ impl StageView {
     }
 }
 
-/// The sums of a panel on CUDA.
-#[derive(Serialize)]
-pub struct PanelView {
-    /// Whether tensor cores compute the sum in f32.
-    pub on_tensor_cores: bool,
-    /// 1 if they compute squared distances, 0 if inner products.
-    pub is_distance: usize,
-    /// 1 if the distances are those from what columns are with the other sign.
-    pub is_negated: usize,
-    /// Most parts of a row that one of them reads.
-    pub row_parts: usize,
-    /// Most parts of a column.
-    pub col_parts: usize,
-    /// Most parameters.
-    pub launch_parts: usize,
-    /// One by one.
-    pub sums: Vec<SumView>,
-}
-
-/// One sum of a panel.
-#[derive(Serialize)]
-pub struct SumView {
-    /// Its number.
-    pub n: usize,
-    /// Components.
-    pub dim: usize,
-    /// Parts of a row.
-    pub row_parts: usize,
-    /// Parts of a column.
-    pub col_parts: usize,
-    /// Parameters.
-    pub launch_parts: usize,
-    /// Lines of the functions.
-    pub row: Vec<String>,
-    /// See `row`.
-    pub col: Vec<String>,
-    /// See `row`.
-    pub launch: Vec<String>,
-    /// See `row`.
-    pub terms: Vec<String>,
-}
-
 /// One accumulator of a stage.
 #[derive(Serialize)]
 pub struct StateView {
     /// Its C++ type.
     #[serde(rename = "type")]
     pub type_: String,
+    /// The type of what a thread of a CUDA panel holds of it, where that is not the same.
+    pub held: Option<String>,
+    /// The name of the type of what a thread holds.
+    pub thread: String,
     /// The name of the type in the stage.
     pub alias: String,
     /// The name of the member.
@@ -156,7 +125,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let places = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
     let choice = choose(plan, stage, target);
     let groups = places.accumulators();
-    let blocks = Blocks::new(f, &choice, target);
+    let wide = panel.as_ref().and_then(|p| p.wide.as_ref());
+    let blocks = Blocks::new(f, &choice, target, wide);
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
         groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag)).collect();
@@ -199,6 +169,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
             (Target::Cuda, false) if tensor_bytes > 0 => "TF_MMA_ENTRY",
             (Target::Cuda, false) => "TF_PANEL_ENTRY",
         },
+        home: if wide.is_some() { "Home" } else { "State" },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
         tile: choice.tile,
         block: choice.block,
@@ -222,29 +193,6 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
-    }
-}
-
-fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
-    let view = |(n, sum): (usize, &'a Sum)| SumView {
-        n,
-        dim: sum.dim,
-        row_parts: sum.operands_of(Place::Row).count(),
-        col_parts: sum.operands_of(Place::Col).count(),
-        launch_parts: sum.operands_of(Place::Launch).count(),
-        row: body(Place::Row).reads(sum).lines,
-        col: body(Place::Col).reads(sum).lines,
-        launch: body(Place::Launch).reads(sum).lines,
-        terms: body(Place::Pair).terms(sum).lines,
-    };
-    PanelView {
-        on_tensor_cores: panel.on_tensor_cores.is_some(),
-        is_distance: usize::from(!matches!(panel.on_tensor_cores, Some(Form::InnerProduct) | None)),
-        is_negated: usize::from(panel.on_tensor_cores == Some(Form::SquaredSum)),
-        row_parts: panel.most_operands(Place::Row),
-        col_parts: panel.most_operands(Place::Col),
-        launch_parts: panel.most_operands(Place::Launch),
-        sums: panel.sums.iter().enumerate().map(view).collect(),
     }
 }
 
@@ -336,8 +284,10 @@ fn pack(
 /// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks
 /// of columns out and sums are flushed once a block.
 #[derive(Clone, Copy)]
-struct Blocks {
+struct Blocks<'a> {
     any: bool,
+    /// The accumulator whose sums a panel adds up by itself.
+    wide: Option<&'a Wide>,
     /// Rows times columns of a block.
     pairs: usize,
 }
@@ -348,10 +298,10 @@ const MAX_KEPT: usize = 64;
 /// Most components of an accumulator that are in registers for sure.
 const MAX_UNDONE: usize = 8;
 
-impl Blocks {
-    fn new(f: &Formula, choice: &Choice, target: Target) -> Blocks {
+impl<'a> Blocks<'a> {
+    fn new(f: &Formula, choice: &Choice, target: Target, wide: Option<&'a Wide>) -> Blocks<'a> {
         let any = target == Target::Cuda && choice.cols > 1 && f.acc == Accumulation::Blocked;
-        Blocks { any, pairs: choice.rows_wide * choice.cols }
+        Blocks { any, wide, pairs: choice.rows_wide * choice.cols }
     }
 
     /// Whether a search of E components keeps its values until the end of a block.
@@ -367,14 +317,16 @@ impl Blocks {
     /// Whether shifted sums are compared with their shift once a block. What is refused is done
     /// again, so that nothing of the stage may be in memory before its end.
     fn lag(self, f: &Formula, groups: &[Vec<ExprId>]) -> bool {
-        let undone = |group: &Vec<ExprId>| match state_kind(f, group) {
+        let wide = self.wide.map(|w| w.group);
+        let undone = |(n, group): (usize, &Vec<ExprId>)| match state_kind(f, group) {
+            _ if wide == Some(n) => true,
             StateKind::Sum | StateKind::Min | StateKind::Max | StateKind::ShiftedExp => {
                 let weights = weight(f, group).map_or(0, |w| f.dim(w));
                 weights + f.dim(reduction(f, group[0]).args[0]) <= MAX_UNDONE
             }
             _ => self.keep(f, group),
         };
-        self.any && groups.iter().all(undone)
+        self.any && groups.iter().enumerate().all(undone)
     }
 
     /// The members of the accumulators that may refuse a block.
@@ -389,7 +341,7 @@ impl Blocks {
 }
 
 /// The C++ type of an accumulator shared by `group`.
-fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> StateView {
+fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks<'_>, lag: bool) -> StateView {
     let r = reduction(f, group[0]);
     let e = f.dim(r.args[0]);
     let weights = weight(f, group).map_or(0, |w| f.dim(w));
@@ -416,17 +368,41 @@ fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks, lag: bool) -> 
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
-    StateView { type_, alias: format!("A{n}"), field: format!("a{n}") }
+    let held = blocks.wide.filter(|wide| wide.group == n).map(|_| match state_kind(f, group) {
+        StateKind::ShiftedExp if lag => {
+            format!("tf_wide_exp<tf_exp_block<0, R, {top}, COLS>, COLS, true>")
+        }
+        StateKind::ShiftedExp => {
+            format!("tf_wide_exp<tf_shifted_exp<0, R, {top}, {each}>, COLS, false>")
+        }
+        _ => "tf_wide_sum<COLS>".into(),
+    });
+    let type_ = match (&held, state_kind(f, group)) {
+        (Some(_), StateKind::ShiftedExp) => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
+        _ => type_,
+    };
+    let thread = if held.is_some() { format!("H{n}") } else { format!("A{n}") };
+    StateView { type_, held, thread, alias: format!("A{n}"), field: format!("a{n}") }
 }
 
 /// The lines of a pair: every accumulator folds its arguments.
-fn pair(f: &Formula, places: &Places, blocks: Blocks, mut body: Body<'_>) -> Text {
+fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) -> Text {
     let lag = if blocks.lag(f, places.accumulators()) { ", y.slot" } else { "" };
     for (n, group) in places.accumulators().iter().enumerate() {
         let r = reduction(f, group[0]);
         let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
         let slot = if blocks.keep(f, group) { ", y.slot" } else { "" };
+        let wide = blocks.wide.filter(|wide| wide.group == n);
+        if let Some(wide) = wide {
+            let number = match wide.number {
+                Some(number) => body.component(number, &Index::at(0)),
+                None => shifted_exp(&mut body, n, r.args[0], None, None, lag),
+            };
+            body.count(2.0 * wide.by.dim as f64);
+            body.per_row(&format!("a.a{n}.keep({number}, y.slot);"));
+            continue;
+        }
         match kind {
             StateKind::ShiftedExp => {
                 shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref(), lag);
@@ -493,7 +469,7 @@ fn shifted_exp(
     weight: Option<ExprId>,
     mask: Option<&str>,
     slot: &str,
-) {
+) -> String {
     let score = body.component(score, &Index::at(0));
     let score = match mask {
         Some(m) => format!("tf_where({m}, {score}, {})", number(f64::NEG_INFINITY)),
@@ -503,7 +479,7 @@ fn shifted_exp(
     let all = terms.trim_end_matches("[r]");
     body.count(12.0);
     body.line(&format!("a.a{n}.terms(s.a{n}, g, {all}{slot});"));
-    let Some(weight) = weight else { return };
+    let Some(weight) = weight else { return terms };
     body.each(weight, |body, index, value| {
         body.count(2.0);
         let product = format!("{terms} * {value}");
@@ -513,6 +489,7 @@ fn shifted_exp(
         };
         body.per_row(&format!("a.a{n}.add({index}, g + r, {product});"));
     });
+    terms
 }
 
 /// The lines that write the results of a row.

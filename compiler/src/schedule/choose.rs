@@ -112,7 +112,8 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
 
 /// The panel family of CUDA: a thread folds one row, whose sums it reads from shared memory.
 fn cuda_panel(plan: &Plan, held: usize, panel: &Panel) -> Choice {
-    let cols = if held + Places::words(&panel.places.col) <= 32 { 8 } else { 4 };
+    let short = held + Places::words(&panel.places.col) <= 32;
+    let cols = if short || panel.wide.is_some() { 8 } else { 4 };
     Choice {
         rows_wide: 1,
         rows_narrow: 1,

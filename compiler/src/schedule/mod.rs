@@ -11,6 +11,7 @@ mod mma;
 mod panel;
 mod places;
 mod streams;
+mod wide;
 
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 use crate::ops::Op;
@@ -23,6 +24,7 @@ pub use places::{
     Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,
 };
 pub use streams::streams;
+pub use wide::Wide;
 
 /// A formula cut into stages.
 #[derive(Clone, Debug)]

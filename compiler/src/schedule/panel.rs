@@ -10,7 +10,7 @@ use crate::ops::Emit;
 
 use super::mma::{Form, on_tensor_cores, tensor_bytes};
 use super::streams::{is_of_pair, streams};
-use super::{Place, Places, Plan, Stage, is_transparent, shifted_arg};
+use super::{Place, Places, Plan, Stage, Wide, is_transparent, shifted_arg};
 
 /// Rows of a block, each of which one thread folds.
 pub const ROWS: usize = 128;
@@ -64,6 +64,8 @@ pub struct Panel {
     pub places: Places,
     /// The sums.
     pub sums: Vec<Sum>,
+    /// The sums of many outputs, if there are any.
+    pub wide: Option<Wide>,
     /// Columns of a panel that one thread sums, in f32.
     pub columns_f32: usize,
     /// The same in f64.
@@ -79,19 +81,21 @@ impl Panel {
         let whole = Places::new(plan, stage);
         let sums: Vec<Sum> = streams(f, stage, &whole)
             .into_iter()
-            .filter_map(|id| sum(plan, stage, &whole, id))
+            .filter_map(|id| sum(plan, stage, &whole, id, f.node(id).args().next()?))
             .take(MAX_SUMS)
             .collect();
         if sums.is_empty() {
             return None;
         }
+        let wide = Wide::new(plan, stage, &whole);
         let ids: Vec<ExprId> = sums.iter().map(|s| s.id).collect();
-        let places = Places::beside(plan, stage, &ids);
+        let places = Places::beside(plan, stage, &ids, wide.as_ref());
         let words = Places::words(&places.col);
-        let columns_f32 = columns(&sums, words, 4, 8, 8)?;
-        let columns_f64 = columns(&sums, words, 8, 4, 4)?;
+        let outputs = wide.as_ref().map_or(0, |w| w.by.operands_of(Place::Col).count());
+        let columns_f32 = columns(&sums, words, outputs * 32, 4, 8, 8)?;
+        let columns_f64 = columns(&sums, words, outputs * 16, 8, 4, 4)?;
         let on_tensor_cores = on_tensor_cores(f, &whole, &sums, columns_f32);
-        Some(Panel { places, sums, columns_f32, columns_f64, on_tensor_cores })
+        Some(Panel { places, sums, wide, columns_f32, columns_f64, on_tensor_cores })
     }
 
     /// Bytes of the workspace that tensor cores need of a thread, beside its states, in f32.
@@ -112,8 +116,16 @@ impl Panel {
 
 /// Columns a thread, at most `most`, so that everything fits into the 48 KiB of shared memory that
 /// a block has without asking; `depth` components of scalars of `t` bytes are read at once. The
-/// sums take the place of the components that they were made of.
-fn columns(sums: &[Sum], words: usize, t: usize, most: usize, depth: usize) -> Option<usize> {
+/// sums take the place of the components that they were made of. Wide accumulators take `outputs`
+/// words a column, and one a row.
+fn columns(
+    sums: &[Sum],
+    words: usize,
+    outputs: usize,
+    t: usize,
+    most: usize,
+    depth: usize,
+) -> Option<usize> {
     let fits = |&c: &usize| {
         let width = c * ACROSS;
         let operand = |p: &Operand| match p.place {
@@ -123,15 +135,22 @@ fn columns(sums: &[Sum], words: usize, t: usize, most: usize, depth: usize) -> O
         };
         let chunk = |s: &Sum| s.operands.iter().map(operand).sum::<usize>() * 2 * depth;
         let chunks = sums.iter().map(chunk).max().unwrap_or(0);
-        (chunks.max(sums.len() * width * ROWS) + words * width) * t <= 48 << 10
+        let table = if outputs > 0 { outputs * (width + 4) + ROWS } else { 0 };
+        (chunks.max(sums.len() * width * ROWS) + words * width + table) * t <= 48 << 10
     };
     [8, 4, 2, 1].into_iter().filter(|&c| c <= most).find(fits)
 }
 
-/// The sum with what it reads, if every operand can be read component by component.
-fn sum(plan: &Plan, stage: &Stage, places: &Places, id: ExprId) -> Option<Sum> {
+/// The sum of the components of `arg`, called `id`, with what it reads, if every operand can be read
+/// component by component.
+pub(super) fn sum(
+    plan: &Plan,
+    stage: &Stage,
+    places: &Places,
+    id: ExprId,
+    arg: ExprId,
+) -> Option<Sum> {
     let f = &plan.formula;
-    let arg = f.node(id).args().next()?;
     let mut operands = Vec::new();
     let start = (arg, 0, usize::from(f.dim(arg) > 1));
     let mut todo = vec![start];

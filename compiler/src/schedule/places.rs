@@ -10,7 +10,7 @@ use crate::ir::{Axis, ExprId, Formula, Kind, Node, Reduction, Stratum, ints};
 use crate::ops::{Emit, Op};
 use crate::reduce::{Reducer, StateKind};
 
-use super::{Plan, Stage, reduction};
+use super::{Plan, Stage, Wide, reduction};
 
 /// Where a value is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,12 +54,12 @@ pub struct Places {
 impl Places {
     /// Works out the places of one stage of a plan.
     pub fn new(plan: &Plan, stage: &Stage) -> Places {
-        Places::beside(plan, stage, &[])
+        Places::beside(plan, stage, &[], None)
     }
 
-    /// The same where some sums of pairs read rows and columns by themselves: what only they read
-    /// is not handed over.
-    pub fn beside(plan: &Plan, stage: &Stage, sums: &[ExprId]) -> Places {
+    /// The same where some sums of pairs, and a wide accumulator, read rows and columns by
+    /// themselves: what only they read is not handed over.
+    pub fn beside(plan: &Plan, stage: &Stage, sums: &[ExprId], wide: Option<&Wide>) -> Places {
         let mut places = Places {
             places: assign(plan, stage),
             accumulators: accumulators(&plan.formula, stage),
@@ -67,7 +67,7 @@ impl Places {
             row: BTreeMap::new(),
             col: BTreeMap::new(),
         };
-        places.hand_over(plan, stage, sums);
+        places.hand_over(plan, stage, sums, wide);
         places
     }
 
@@ -108,12 +108,14 @@ impl Places {
     }
 
     /// Gives slots to every value that is read in a dearer place than its own.
-    fn hand_over(&mut self, plan: &Plan, stage: &Stage, sums: &[ExprId]) {
+    fn hand_over(&mut self, plan: &Plan, stage: &Stage, sums: &[ExprId], wide: Option<&Wide>) {
         let f = &plan.formula;
-        let inside = inside(f, stage, sums);
+        let apart = |reader, arg| wide.is_some_and(|w| w.reads(reader, arg));
+        let inside = inside(f, stage, sums, apart);
         // What is folded is read by the pair, even where it does not vary with the pair; what is
         // written is read by the finish.
-        let folded = stage.reductions.iter().flat_map(|&r| f.node(r).args());
+        let args = |r: ExprId| f.node(r).args().filter(move |&arg| !apart(r, arg));
+        let folded = stage.reductions.iter().flat_map(|&r| args(r));
         let written = stage.writes.iter().map(|&(_, id)| id);
         for id in folded.collect::<Vec<_>>() {
             self.read(f, id, Place::Pair, false);
@@ -129,7 +131,7 @@ impl Places {
             if let Node::Op(op, args, _) = f.node(id)
                 && !is_transparent(*op)
             {
-                for &arg in args {
+                for &arg in args.iter().filter(|&&arg| !apart(id, arg)) {
                     self.read(f, arg, place, inside[id.index()] && place == Place::Pair);
                 }
             }
@@ -163,18 +165,24 @@ impl Places {
     }
 }
 
-/// What only `sums` read, and they themselves.
-fn inside(f: &Formula, stage: &Stage, sums: &[ExprId]) -> Vec<bool> {
+/// What only `sums` read, and they themselves, and what is read `apart` by its reader.
+fn inside(
+    f: &Formula,
+    stage: &Stage,
+    sums: &[ExprId],
+    apart: impl Fn(ExprId, ExprId) -> bool + Copy,
+) -> Vec<bool> {
     let mut inside = vec![true; f.len()];
     let mut todo: Vec<ExprId> = stage.writes.iter().map(|&(_, id)| id).collect();
-    todo.extend(stage.reductions.iter().flat_map(|&r| f.node(r).args()));
+    let args = |id: ExprId| f.node(id).args().filter(move |&arg| !apart(id, arg));
+    todo.extend(stage.reductions.iter().flat_map(|&r| args(r)));
     while let Some(id) = todo.pop() {
         let summed = sums.contains(&id);
         if summed || !std::mem::replace(&mut inside[id.index()], false) {
             continue;
         }
         if !stage.known.iter().any(|&(k, _)| k == id) {
-            todo.extend(f.node(id).args());
+            todo.extend(args(id));
         }
     }
     inside

@@ -39,7 +39,7 @@ pub(super) fn is_of_pair(places: &Places, id: ExprId) -> bool {
 
 /// Whether component k of a value needs component k of packed values, for all k, and what does not
 /// vary with k needs no pair.
-fn goes_along(f: &Formula, places: &Places, id: ExprId, dim: usize) -> bool {
+pub(super) fn goes_along(f: &Formula, places: &Places, id: ExprId, dim: usize) -> bool {
     if f.kind(id) != Kind::Real {
         return false;
     }

@@ -310,6 +310,7 @@ mod tests {
         "solve_vjp",
         "source",
         "sources",
+        "device",
     ];
 
     #[test]

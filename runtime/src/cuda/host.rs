@@ -52,25 +52,34 @@ pub(crate) fn prepare(
     let loaded = CudaKernel::load(&context, kernel)?;
     let plan = loaded.plan(bound.sizes)?;
     let stream = context.default_stream();
+    let name = kernel.name();
     let array = |value: Value| {
         let rows = bound.sizes.of(value.axis);
         let bytes = dense_bytes(rows, &value);
-        take(kernel, &stream, bytes.ok_or_else(|| words::overflow_value(kernel, &value, rows))?)
+        take(name, &stream, bytes.ok_or_else(|| words::overflow_value(kernel, &value, rows))?)
     };
     let inputs = kernel.inputs().map(array).collect::<Result<_, _>>()?;
     let outputs = kernel.outputs().map(array).collect::<Result<_, _>>()?;
-    let workspace = take(kernel, &stream, plan.bytes)?;
+    let workspace = take(name, &stream, plan.bytes)?;
     Ok(Prepared { loaded, stream, plan, inputs, outputs, workspace, start })
 }
 
-fn take(kernel: &Kernel, stream: &Arc<CudaStream>, bytes: usize) -> Result<CudaSlice<u8>, Error> {
+/// Device memory for arrays or a workspace, of at least a byte.
+pub(crate) fn take(
+    name: &str,
+    stream: &Arc<CudaStream>,
+    bytes: usize,
+) -> Result<CudaSlice<u8>, Error> {
     // SAFETY: inputs are copied to it, and kernels write the rest, before anything is read.
-    unsafe { stream.alloc::<u8>(bytes.max(1)) }.map_err(|why| match why.0 {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            words::out_of_memory(kernel.name(), bytes, "device arrays")
-        }
-        other => words::driver(kernel.name(), "taking memory", other),
-    })
+    unsafe { stream.alloc::<u8>(bytes.max(1)) }.map_err(|why| out_of(name, bytes, why))
+}
+
+/// Why there is no device memory.
+pub(super) fn out_of(name: &str, bytes: usize, why: DriverError) -> Error {
+    match why.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => words::out_of_memory(name, bytes, "device arrays"),
+        other => words::driver(name, "taking memory", other),
+    }
 }
 
 impl Prepared {

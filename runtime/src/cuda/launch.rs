@@ -7,11 +7,12 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DevicePtr, DevicePtrMut};
 use cudarc::driver::{DriverError, SyncOnDrop, result};
+use num_complex::Complex;
 
 use super::module::{CudaKernel, LoadedStage};
 use super::plan::{ALIGN, Arguments, Plan, StageGrid, extent};
 use crate::bind::Bound;
-use crate::element::Component;
+use crate::element::{Component, ComponentType, Element};
 use crate::error::Error;
 use crate::kernel::Stage;
 use crate::operand::RawArray;
@@ -39,8 +40,14 @@ enum MemoryMut<'a> {
     Raw(CUdeviceptr),
 }
 
+// SAFETY: the host reads no array by its address, which is none but of a device; slices are
+// borrowed, and `Source` is `Sync`.
+unsafe impl Send for DeviceArray<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for DeviceArray<'_> {}
+
 /// A `DevicePtr<T>` whose type is forgotten.
-trait Source {
+trait Source: Sync {
     fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>);
     fn owner(&self) -> &Arc<CudaStream>;
 }
@@ -55,7 +62,7 @@ struct Typed<'a, D, T>(&'a D, std::marker::PhantomData<T>);
 
 struct TypedMut<'a, D, T>(&'a mut D, std::marker::PhantomData<T>);
 
-impl<T, D: DevicePtr<T>> Source for Typed<'_, D, T> {
+impl<T: Sync, D: DevicePtr<T> + Sync> Source for Typed<'_, D, T> {
     fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>) {
         self.0.device_ptr(stream)
     }
@@ -78,14 +85,64 @@ impl<'a> DeviceArray<'a> {
     ///
     /// # Errors
     /// [`DeviceArgument`](crate::Code::DeviceArgument) if it has too few elements.
-    pub fn new<T: Component, D: DevicePtr<T>>(
+    pub fn new<T: Component, D: DevicePtr<T> + Sync>(
         slice: &'a D,
         shape: (usize, usize),
     ) -> Result<DeviceArray<'a>, Error> {
-        fits(slice.len(), shape)?;
-        let array = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        DeviceArray::of(slice, T::TYPE, shape)
+    }
+
+    /// Entries of a component whose scalars are `T`.
+    pub(super) fn of<T: Component, D: DevicePtr<T> + Sync>(
+        slice: &'a D,
+        component: ComponentType,
+        shape: (usize, usize),
+    ) -> Result<DeviceArray<'a>, Error> {
+        fits(slice.len(), component, shape)?;
+        let array = RawArray::dense(std::ptr::null_mut(), component, shape.0, shape.1);
         let memory = Memory::Slice(Box::new(Typed(slice, std::marker::PhantomData)));
         Ok(DeviceArray { memory, array })
+    }
+
+    /// An array of complex numbers, whose parts lie side by side in a slice or a view of reals.
+    ///
+    /// # Errors
+    /// As [`new`](DeviceArray::new).
+    pub fn complex<T: Element, D: DevicePtr<T> + Sync>(
+        slice: &'a D,
+        shape: (usize, usize),
+    ) -> Result<DeviceArray<'a>, Error> {
+        DeviceArray::of(slice, Complex::<T>::TYPE, shape)
+    }
+
+    /// The same array without its lifetime. Whoever keeps it has to keep the borrow as well, and
+    /// may drop it later: that touches no array.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn unbound(self) -> DeviceArray<'static> {
+        let memory = match self.memory {
+            Memory::Raw(address) => Memory::Raw(address),
+            // SAFETY: it differs in a lifetime only, which the caller keeps; what it holds is a
+            // reference, so dropping it reads nothing of the array.
+            Memory::Slice(slice) => Memory::Slice(unsafe {
+                std::mem::transmute::<Box<dyn Source + 'a>, Box<dyn Source + 'static>>(slice)
+            }),
+        };
+        DeviceArray { memory, array: self.array }
+    }
+
+    /// Where it lies.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn address(&self) -> CUdeviceptr {
+        match &self.memory {
+            Memory::Raw(address) => *address,
+            Memory::Slice(slice) => slice.pointer(slice.owner()).0,
+        }
+    }
+
+    /// Its shape, strides and component, without an address.
+    #[cfg(feature = "lazy")]
+    pub(crate) fn facts(&self) -> &RawArray {
+        &self.array
     }
 
     /// An array by device address, with strides in elements.
@@ -105,6 +162,17 @@ impl<'a> DeviceArray<'a> {
 }
 
 impl<'a> DeviceArrayMut<'a> {
+    /// As [`new`](DeviceArrayMut::new), of complex numbers whose parts lie side by side.
+    ///
+    /// # Errors
+    /// As [`new`](DeviceArrayMut::new).
+    pub fn complex<T: Element, D: DevicePtrMut<T>>(
+        slice: &'a mut D,
+        shape: (usize, usize),
+    ) -> Result<DeviceArrayMut<'a>, Error> {
+        DeviceArrayMut::of(slice, Complex::<T>::TYPE, shape)
+    }
+
     /// A slice or a view as an array of the given shape.
     ///
     /// # Errors
@@ -113,8 +181,17 @@ impl<'a> DeviceArrayMut<'a> {
         slice: &'a mut D,
         shape: (usize, usize),
     ) -> Result<DeviceArrayMut<'a>, Error> {
-        fits(slice.len(), shape)?;
-        let array = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        DeviceArrayMut::of(slice, T::TYPE, shape)
+    }
+
+    /// Entries of a component whose scalars are `T`.
+    pub(super) fn of<T: Component, D: DevicePtrMut<T>>(
+        slice: &'a mut D,
+        component: ComponentType,
+        shape: (usize, usize),
+    ) -> Result<DeviceArrayMut<'a>, Error> {
+        fits(slice.len(), component, shape)?;
+        let array = RawArray::dense(std::ptr::null_mut(), component, shape.0, shape.1);
         let memory = MemoryMut::Slice(Box::new(TypedMut(slice, std::marker::PhantomData)));
         Ok(DeviceArrayMut { memory, array })
     }
@@ -166,43 +243,70 @@ impl CudaKernel {
         rows: Option<(usize, usize)>,
         workspace: &mut W,
     ) -> Result<(), Error> {
-        let name = self.kernel.name();
-        self.same_context(stream.context(), "the stream")?;
-        self.same_context(workspace.stream().context(), "the workspace")?;
-        let mut order = Order::new(name, stream);
-        let mut placed = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            placed.push(self.place(input, &mut order)?);
-        }
-        let mut bound = Bound::inputs(self.kernel, &placed, rows)?;
-        placed.clear();
-        for output in outputs {
-            placed.push(self.place_mut(output, &mut order)?);
-        }
-        bound.outputs(self.kernel, &placed)?;
-        let plan = self.plan(bound.sizes)?;
+        let mut order = self.order(stream)?;
+        let inputs = inputs.iter().map(|input| self.place(input, &mut order));
+        let inputs = inputs.collect::<Result<Vec<RawArray>, Error>>()?;
         let bytes = workspace.len();
+        let address = self.place_workspace(workspace, &mut order)?;
+        self.queue(order, &inputs, outputs, rows, (address, bytes))
+    }
+
+    /// The order of a run on a stream, which must be one of the kernel's context.
+    pub(crate) fn order<'s>(&self, stream: &'s CudaStream) -> Result<Order<'s>, Error> {
+        self.same_context(stream.context(), "the stream")?;
+        Ok(Order::new(self.kernel.name(), stream))
+    }
+
+    /// The address of a workspace.
+    pub(crate) fn place_workspace<'s, W: DevicePtrMut<u8>>(
+        &self,
+        workspace: &'s mut W,
+        order: &mut Order<'s>,
+    ) -> Result<CUdeviceptr, Error> {
+        self.same_context(workspace.stream().context(), "the workspace")?;
         order.behind(workspace.stream())?;
-        let (address, guard) = workspace.device_ptr_mut(stream);
+        let (address, guard) = workspace.device_ptr_mut(order.stream);
         order.guards.push(guard);
-        if bytes < plan.bytes {
-            let why = format!("the workspace has {bytes} bytes, but needs {}", plan.bytes);
-            return Err(words::device_argument(name, why, "ask workspace_bytes for the size"));
-        }
-        if plan.bytes > 0 && !address.is_multiple_of(ALIGN as u64) {
+        if !address.is_multiple_of(ALIGN as u64) {
             let why = format!("the workspace lies at {address:#x}");
+            let name = self.kernel.name();
             return Err(words::device_argument(name, why, "align it to 256 bytes"));
+        }
+        Ok(address)
+    }
+
+    /// Queues a run on arrays that were placed. The workspace is an address and its bytes.
+    pub(crate) fn queue<'s>(
+        &self,
+        mut order: Order<'s>,
+        inputs: &[RawArray],
+        outputs: &'s mut [DeviceArrayMut<'_>],
+        rows: Option<(usize, usize)>,
+        (address, bytes): (CUdeviceptr, usize),
+    ) -> Result<(), Error> {
+        let mut bound = Bound::inputs(self.kernel, inputs, rows)?;
+        let outputs = outputs.iter_mut().map(|output| self.place_mut(output, &mut order));
+        let outputs = outputs.collect::<Result<Vec<RawArray>, Error>>()?;
+        bound.outputs(self.kernel, &outputs)?;
+        let plan = self.plan(bound.sizes)?;
+        if bytes < plan.bytes {
+            return Err(self.small_workspace(bytes, plan.bytes));
         }
         for (index, data) in plan.temp_addresses(address) {
             bound.place_temp(index, data);
         }
-        let launch = |step| self.launch(stream, &step, &bound, &plan, address);
-        let result = self.steps(&plan).try_for_each(launch);
-        // What was launched reads and writes the arrays even where a later launch failed.
-        result.and(order.before_owners())
+        let launch = |step| self.launch(order.stream, &step, &bound, &plan, address);
+        self.steps(&plan).try_for_each(launch)?;
+        order.before_owners()
     }
 
-    fn place<'s>(
+    pub(crate) fn small_workspace(&self, bytes: usize, needed: usize) -> Error {
+        let why = format!("the workspace has {bytes} bytes, but needs {needed}");
+        let help = "ask workspace_bytes for the size";
+        words::device_argument(self.kernel.name(), why, help)
+    }
+
+    pub(crate) fn place<'s>(
         &self,
         input: &'s DeviceArray<'_>,
         order: &mut Order<'s>,
@@ -312,15 +416,15 @@ impl CudaKernel {
 /// cudarc orders streams of one `CudaContext`, by events: dropping a guard tells it that the stream
 /// uses the slice up to that point. It does not see that two of them may be one context of the
 /// driver, as those of two libraries are, so work on such arrays is ordered here.
-struct Order<'s> {
-    name: &'s str,
+pub(crate) struct Order<'s> {
+    name: &'static str,
     stream: &'s CudaStream,
     guards: Vec<SyncOnDrop<'s>>,
     owners: Vec<Arc<CudaStream>>,
 }
 
 impl<'s> Order<'s> {
-    fn new(name: &'s str, stream: &'s CudaStream) -> Order<'s> {
+    fn new(name: &'static str, stream: &'s CudaStream) -> Order<'s> {
         Order { name, stream, guards: Vec::with_capacity(8), owners: Vec::new() }
     }
 
@@ -335,13 +439,22 @@ impl<'s> Order<'s> {
     }
 
     /// Lets the streams that own arrays go on when the run is done.
-    fn before_owners(&self) -> Result<(), Error> {
-        let mut owners = self.owners.iter();
-        owners.try_for_each(|owner| owner.join(self.stream)).map_err(|why| self.failed(why))
+    fn before_owners(&mut self) -> Result<(), Error> {
+        while let Some(owner) = self.owners.pop() {
+            owner.join(self.stream).map_err(|why| self.failed(why))?;
+        }
+        Ok(())
     }
 
     fn failed(&self, why: DriverError) -> Error {
         words::driver(self.name, "ordering two streams", why.0)
+    }
+}
+
+impl Drop for Order<'_> {
+    /// What was queued before a failure uses the arrays too; a second failure changes nothing.
+    fn drop(&mut self) {
+        let _ = self.before_owners();
     }
 }
 
@@ -352,8 +465,9 @@ pub(super) struct Step<'a> {
     grid: &'a StageGrid,
 }
 
-fn fits(len: usize, shape: (usize, usize)) -> Result<(), Error> {
-    match shape.0.checked_mul(shape.1) {
+fn fits(len: usize, component: ComponentType, shape: (usize, usize)) -> Result<(), Error> {
+    let needed = shape.0.checked_mul(shape.1).and_then(|n| n.checked_mul(component.scalars()));
+    match needed {
         Some(needed) if needed <= len => Ok(()),
         _ => {
             let why = format!("{len} elements were passed as an array of shape {shape:?}");

@@ -40,10 +40,19 @@ mod host;
 mod launch;
 mod module;
 mod plan;
+#[cfg(feature = "lazy")]
+mod values;
 
 pub use cudarc;
 
 pub use self::device::{DeviceInfo, devices, unavailable};
 pub(crate) use self::host::{Prepared, prepare};
+#[cfg(feature = "lazy")]
+pub(crate) use self::launch::Order;
 pub use self::launch::{DeviceArray, DeviceArrayMut};
 pub use self::module::CudaKernel;
+#[cfg(feature = "lazy")]
+pub(crate) use self::{
+    host::take,
+    values::{Slice, copy_in},
+};

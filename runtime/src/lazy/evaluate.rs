@@ -50,11 +50,11 @@ pub fn evaluate<'e, 'a, T: Element>(values: &[&'e LazyTensor<'a, T>]) -> Evaluat
 /// An evaluation, put together step by step. See [`evaluate`].
 #[must_use = "an evaluation does nothing until it is run"]
 pub struct Evaluation<'e, 'a, T> {
-    roots: Vec<&'e LazyTensor<'a, T>>,
-    options: Options<'e>,
-    rows: Option<(usize, usize)>,
-    ranges: Option<&'e Ranges>,
-    manner: Manner,
+    pub(super) roots: Vec<&'e LazyTensor<'a, T>>,
+    pub(super) options: Options<'e>,
+    pub(super) rows: Option<(usize, usize)>,
+    pub(super) ranges: Option<&'e Ranges>,
+    pub(super) manner: Manner,
 }
 
 impl<'e, T: Element> Evaluation<'e, '_, T> {
@@ -105,16 +105,7 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
     /// each other; no executor that may run them; and as [`run`](crate::run()).
     #[track_caller]
     pub fn run(self) -> Result<Values, Error> {
-        if let Some(error) = self.roots.iter().find_map(|root| root.mistake()) {
-            return Err(error.clone());
-        }
-        let pairs = |root: &&&LazyTensor<'_, T>| root.node.facts.stratum == Stratum::Pair;
-        if let Some(root) = self.roots.iter().find(pairs) {
-            return Err(words::unreduced(root));
-        }
-        if self.roots.iter().any(|root| matches!(root.node.what, What::Masked(_))) {
-            return Err(words::masked("eval", Location::caller()));
-        }
+        self.check()?;
         let flat = Flat::new(&self.roots, self.manner);
         let known = resolve::known(&flat, self.manner)?;
         let code = known.code(flat.pairs(), &self.options)?;
@@ -150,6 +141,22 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let batch = bound.batch_shape().to_vec();
         let report = code.execute(bound, &self.options)?;
         Ok(Values { slots: arrays, batch, report })
+    }
+
+    /// Refuses what cannot be worked out at all.
+    #[track_caller]
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if let Some(error) = self.roots.iter().find_map(|root| root.mistake()) {
+            return Err(error.clone());
+        }
+        let pairs = |root: &&&LazyTensor<'_, T>| root.node.facts.stratum == Stratum::Pair;
+        if let Some(root) = self.roots.iter().find(pairs) {
+            return Err(words::unreduced(root));
+        }
+        match self.roots.iter().any(|root| matches!(root.node.what, What::Masked(_))) {
+            true => Err(words::masked("eval", Location::caller())),
+            false => Ok(()),
+        }
     }
 }
 

@@ -16,7 +16,8 @@
 //! # Ok::<(), tilefold::Error>(())
 //! ```
 //!
-//! The map: `node` has nodes and their shapes, `source` arrays that others own, `operators` the
+//! The map: `node` has nodes and their shapes, `source` arrays that others own, `device` arrays and
+//! evaluations on a CUDA device, `operators` the
 //! operators of Rust, `methods` one method an operation (generated), `components` slices and
 //! joins, `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred`
 //! formulas from strings, `flat` turns an expression into a formula, `resolve` finds code for it,
@@ -24,6 +25,8 @@
 
 mod components;
 mod derive;
+#[cfg(feature = "cuda")]
+mod device;
 mod display;
 mod evaluate;
 mod flat;
@@ -55,6 +58,8 @@ use crate::error::Error;
 use crate::kernel::Axis;
 use crate::operand::Operand;
 
+#[cfg(feature = "cuda")]
+pub use self::device::{DeviceValues, OnStream};
 pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 #[cfg(feature = "text")]
 pub use self::genred::{Genred, Reduction};

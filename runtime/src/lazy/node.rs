@@ -16,6 +16,8 @@ use tilefold_compiler::ir::{Axis, BuildError, Facts, Kind, Real, Reduction, Stra
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 
+#[cfg(feature = "cuda")]
+use super::device::DeviceLeaf;
 #[cfg(feature = "text")]
 use super::genred::Function;
 use super::quick::Quick;
@@ -67,6 +69,9 @@ pub(crate) enum Leaf<'a> {
     View(Operand<'a>),
     /// That another library owns; its numbers and its shape when it was met.
     Source(Arc<dyn Source>, ComponentType, Box<[usize]>),
+    /// On a CUDA device.
+    #[cfg(feature = "cuda")]
+    Device(Arc<DeviceLeaf>),
 }
 
 impl Leaf<'_> {
@@ -75,6 +80,8 @@ impl Leaf<'_> {
         match (self, other) {
             (Leaf::View(a), Leaf::View(b)) => a.is_same(b),
             (Leaf::Source(a, ..), Leaf::Source(b, ..)) => a.is_same(&**b),
+            #[cfg(feature = "cuda")]
+            (Leaf::Device(a), Leaf::Device(b)) => a.is_same(b),
             _ => false,
         }
     }
@@ -180,6 +187,8 @@ impl<'a, T> Node<'a, T> {
             What::Array(Leaf::Source(source, component, shape)) => {
                 What::Array(Leaf::Source(source, component, shape))
             }
+            #[cfg(feature = "cuda")]
+            What::Array(Leaf::Device(array)) => What::Array(Leaf::Device(array)),
             What::Number(number) => What::Number(number),
             What::Const(value) => What::Const(value),
             What::Pos(axis) => What::Pos(axis),

@@ -124,9 +124,9 @@ pub(super) struct Code<'k> {
     /// For each input of the kernel, the input of the expression.
     pub order: &'k [usize],
     runner: Runner<'k>,
-    tier: Tier,
+    pub tier: Tier,
     /// How long it took to have it.
-    seconds: f64,
+    pub seconds: f64,
     note: Option<String>,
 }
 
@@ -136,6 +136,15 @@ enum Runner<'k> {
 }
 
 impl Code<'_> {
+    /// The kernel, if it is compiled.
+    #[cfg(feature = "cuda")]
+    pub fn native(&self) -> Option<&'static Kernel> {
+        match self.runner {
+            Runner::Native(kernel) => Some(kernel),
+            Runner::Program(_) => None,
+        }
+    }
+
     /// Runs a bound call. The caller keeps the arrays of `bound` borrowed for the whole call.
     pub fn execute(&self, bound: Bound, options: &Options) -> Result<Report, Error> {
         let report = match self.runner {
@@ -182,8 +191,11 @@ impl Known {
             Some(tiers) => tiers,
             None => allowed()?,
         };
+        // A compiler may make the CUDA code that a linked kernel lacks.
+        let lacks = |kernel: &Kernel| options.policy == Policy::Cuda && !kernel.has_image();
         if let Some((kernel, order)) = &self.linked
             && tiers.contains(Tiers::LINKED)
+            && !(lacks(kernel) && compiles_for_cuda(tiers))
         {
             return Ok(Code {
                 kernel,
@@ -241,7 +253,7 @@ impl Known {
     /// Code for a device that is there: only the compiler makes it.
     #[cfg(all(feature = "jit", feature = "cuda"))]
     fn for_cuda(&self, tiers: Tiers, options: &Options) -> Result<Code<'_>, Error> {
-        match tiers.contains(Tiers::JIT) && crate::cuda::unavailable().is_none() {
+        match compiles_for_cuda(tiers) {
             true => self.compile(options),
             false => Err(words::not_linked_for_cuda(&self.formula, self.storage)),
         }
@@ -294,6 +306,15 @@ impl Known {
             note,
         })
     }
+}
+
+/// Whether code for a device can be made now.
+fn compiles_for_cuda(tiers: Tiers) -> bool {
+    #[cfg(all(feature = "jit", feature = "cuda"))]
+    let there_is_one = crate::cuda::unavailable().is_none();
+    #[cfg(not(all(feature = "jit", feature = "cuda")))]
+    let there_is_one = false;
+    there_is_one && tiers.contains(Tiers::JIT)
 }
 
 fn linked(formula: &Formula, dtype: Dtype) -> Result<Option<(&'static Kernel, Vec<usize>)>, Error> {

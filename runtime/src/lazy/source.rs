@@ -144,7 +144,7 @@ impl<'r> Held<'r> {
     pub fn new<T: Element>(inputs: &[Input<'r, '_, T>]) -> Held<'r> {
         let reading = |(n, input): (usize, &Input<'r, '_, T>)| match *input {
             Input::Array(Leaf::Source(source, ..), _) => Some((n, source.read())),
-            Input::Array(Leaf::View(_), _) | Input::Number(_) => None,
+            Input::Array(..) | Input::Number(_) => None,
         };
         Held { readings: inputs.iter().enumerate().filter_map(reading).collect() }
     }
@@ -158,6 +158,8 @@ impl<'r> Held<'r> {
             Input::Number(number) => return Ok(Operand::from(number).raw),
             Input::Array(Leaf::View(operand), _) => return Ok(operand.raw.clone()),
             Input::Array(Leaf::Source(_, component, shape), node) => (*component, shape, node),
+            #[cfg(feature = "cuda")]
+            Input::Array(Leaf::Device(array), _) => return Err(words::on_a_device(array)),
         };
         let (_, reading) = &self.readings[self.readings.partition_point(|(at, _)| *at < n)];
         let view = reading.view();

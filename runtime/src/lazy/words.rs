@@ -297,3 +297,58 @@ pub(super) fn right_sides(batch: &[usize], shape: &[usize]) -> Error {
         .help("pass an array of that batch, rows and columns to solve_nd")
         .help("or of rows and columns, one system after the other, to ConjugateGradients")
 }
+
+#[cfg(feature = "cuda")]
+pub(super) use device::*;
+
+/// Of expressions on a CUDA device.
+#[cfg(feature = "cuda")]
+mod device {
+    use super::{Code, Error, Place, at};
+    use crate::lazy::device::DeviceLeaf;
+
+    const ALL: &str = "put every array on the device: stream.clone_htod and LazyTensor::device";
+
+    fn refused(why: String) -> Error {
+        Error::new(Code::DeviceArgument, format!("expression: {why}"))
+    }
+
+    pub(in crate::lazy) fn on_a_device(leaf: &DeviceLeaf) -> Error {
+        let array = leaf.described();
+        refused(format!("{array} is on a device, but the evaluation runs on the host"))
+            .help("evaluate(..).on(&stream).run(), and to_host for results on the host")
+    }
+
+    pub(in crate::lazy) fn on_the_host(
+        rows: [Option<usize>; 2],
+        dim: usize,
+        batch: &[usize],
+    ) -> Error {
+        let rows = rows[0].or(rows[1]).unwrap_or(1);
+        let what = match batch {
+            [] => format!("an array of {rows} x {dim} numbers"),
+            batch => format!("an array of batch {batch:?} and {rows} x {dim} numbers"),
+        };
+        let error = refused(format!("{what} is on the host, but the evaluation runs on a device"));
+        match batch {
+            [] => error.help(ALL),
+            _ => error.help(ALL).help("batch dimensions are not on a device yet: evaluate items"),
+        }
+    }
+
+    pub(in crate::lazy) fn device_parameter(rows: usize, place: Place) -> Error {
+        let why = format!("LazyTensor at {}: a parameter has one row, not {rows}", at(place));
+        Error::new(Code::ParameterRows, why).help("name its axis: Some(Axis::I) or Some(Axis::J)")
+    }
+
+    pub(in crate::lazy) fn ranges_on_a_device() -> Error {
+        Error::new(Code::CpuOnly, "expression: ranges are not on a device yet".to_owned()).help(
+            "evaluate arrays of the host, or reduce over all pairs with a condition: `masked`",
+        )
+    }
+
+    pub(in crate::lazy) fn programs_on_a_device() -> Error {
+        Error::new(Code::NoExecutor, "expression: the interpreter runs on the host only".to_owned())
+            .help("link the formula with CUDA code, or allow Tiers::JIT")
+    }
+}

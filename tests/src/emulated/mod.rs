@@ -3,7 +3,6 @@
 
 mod image;
 mod launch;
-mod sanitizer;
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -18,10 +17,8 @@ use crate::problem::Problem;
 use crate::table::{Memory, Table};
 use crate::toolchain::{self, Product, Source};
 
-use launch::{Launch, launches};
-
 pub use image::with_images;
-pub use sanitizer::{Sanitizer, sanitize};
+pub(crate) use launch::{Launch, launches};
 
 /// Kernels a translation unit: the headers of the emulation take longer than most kernels.
 const KERNELS_PER_FILE: usize = 12;
@@ -148,7 +145,7 @@ fn start(
 
 /// Descriptors and CUDA text for one dtype. Each kernel lies in a namespace of its own, so that
 /// several can share a file.
-fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<Source> {
+pub(crate) fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<Source> {
     let texts = distinct(texts);
     let mut all: Vec<Source> = texts.iter().map(|t| descriptor(t, dtype, &[])).collect();
     let headers = include(&toolchain::headers());

@@ -54,8 +54,8 @@ impl Test {
     }
 }
 
-/// Bodies of formula files: one stage and several, row numbers, a result for no row, a stage that
-/// reduces nothing.
+/// Bodies of formula files: one stage and several, row numbers, long vectors, a result for no row,
+/// a stage that reduces nothing.
 const BODIES: &[(&str, &str)] = &[
     ("gauss", "x[i] : R^3; y[j] : R^3; b[j] : R^2; g : R; a[i] = sum[j] exp(-g*sqdist(x, y)) * b;"),
     ("nearest", "x[i] : R^3; y[j] : R^3; a[i], at[i] = argmin[j] sqdist(x, y);"),
@@ -65,6 +65,7 @@ const BODIES: &[(&str, &str)] = &[
         "x[i] : R^2; y[j] : R^2; m[i] = logsumexp[j] -sqdist(x, y); \
          a[j] = sum[i] exp(-sqdist(x, y) - logsumexp[j] -sqdist(x, y));",
     ),
+    ("wide", "x[i] : R^64; y[j] : R^64; b[j] : R^5; a[i] = sum[j] exp(-sqdist(x, y)) * b;"),
     ("rows", "x[i] : R; q : R^2; a[i] = x * q; b = sum[i] x;"),
 ];
 
@@ -115,10 +116,15 @@ pub fn check(problem: &Problem, dtype: Dtype, found: &[Matrix]) {
 
 /// A kernel whose calls are never small: so many operations a pair.
 pub fn dear(raw: &sys::tf_kernel) -> &'static Kernel {
+    changed(raw, |stage| stage.pair_ops = 1e9)
+}
+
+/// A kernel with other stages.
+pub fn changed(raw: &sys::tf_kernel, change: impl Fn(&mut sys::tf_stage)) -> &'static Kernel {
     // SAFETY: a descriptor has that many stages, which stay in place.
     let stages = unsafe { std::slice::from_raw_parts(raw.stages, raw.n_stages as usize) };
     let mut stages = stages.to_vec();
-    stages.iter_mut().for_each(|stage| stage.pair_ops = 1e9);
+    stages.iter_mut().for_each(change);
     let raw = sys::tf_kernel { stages: stages.leak().as_ptr(), ..*raw };
     // SAFETY: as the descriptor it was made of.
     unsafe { Kernel::from_raw(Box::leak(Box::new(raw))) }.expect("a descriptor")

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod expressions;
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
 mod guards;
@@ -19,7 +21,8 @@ mod typed;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    let tests = [typed::TESTS, streams::TESTS, faults::TESTS, guards::TESTS].concat();
+    let tests = [typed::TESTS, streams::TESTS, expressions::TESTS, faults::TESTS, guards::TESTS];
+    let tests = tests.concat();
     if let Some(name) = std::env::var_os(bench::SCENARIO) {
         let found = tests.iter().find(|test| name == test.name);
         (found.expect("a scenario of this table").run)();

@@ -7,7 +7,7 @@ use tilefold_compiler::ir::{Dtype, Storage};
 use tilefold_tests::native::run_kernel;
 use tilefold_tests::{driver, emulated};
 
-use super::bench::{GAUSS, Test, check, dear, formula, formulas, kernels, problem};
+use super::bench::{GAUSS, Test, changed, check, dear, formula, formulas, kernels, problem};
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     Test::new("strided_inputs_and_outputs_in_place", "", strided_inputs_and_outputs_in_place),
     Test::new("the_device_that_is_asked_for", "devices=2", the_device_that_is_asked_for),
     Test::new("auto_takes_the_device_where_it_can", "", auto_takes_the_device_where_it_can),
+    Test::new("shared_memory_is_asked_for", "", shared_memory_is_asked_for),
     Test::new("threads_share_a_device", "", threads_share_a_device),
 ];
 
@@ -141,6 +142,22 @@ fn auto_takes_the_device_where_it_can() {
     assert_eq!(error.code(), Code::NoImage, "{error}");
     let error = run(dear(raw), Options::new().executor(Policy::Cuda).device(3)).unwrap_err();
     assert_eq!(error.code(), Code::NoDevice, "{error}");
+}
+
+/// More than 48 KiB of dynamic shared memory must be asked for, and no device has 300 KiB.
+fn shared_memory_is_asked_for() {
+    let problem = problem(GAUSS, Dtype::F32, 5, 40);
+    let run = |bytes| {
+        let raw = kernels().raw(GAUSS, Dtype::F32);
+        let kernel = changed(raw, |stage| stage.cuda.shared_bytes = bytes);
+        let cuda = Options::new().executor(Policy::Cuda);
+        run_kernel(kernel, Storage::F32, cuda, None, &problem)
+    };
+    for bytes in [0, 48 << 10, 100 << 10] {
+        check(&problem, Dtype::F32, &run(bytes).unwrap());
+    }
+    let error = run(300 << 10).unwrap_err();
+    assert!(error.message().contains("failed at asking for shared memory"), "{error}");
 }
 
 /// Calls from several threads at a time load one module, and do not disturb each other.

@@ -90,13 +90,25 @@ impl<'a> Graph<'a> {
 
     /// The shortest way round a loop that enters no other loop.
     pub(super) fn turn(&self, head: usize) -> Option<Turn> {
+        Some(self.count(&shortest(&self.blocks, head, &self.open(head))?))
+    }
+
+    /// The same through the block with most work: one column alone may be a shorter way.
+    pub(super) fn turn_through_most(&self, head: usize) -> Option<Turn> {
+        let open = self.open(head);
+        let most = *open.iter().max_by_key(|&&b| self.count([&b]).work())?;
+        // Every way round passes the head: one that did not would be a loop inside.
+        Some(self.count(&shortest(&self.blocks, most, &open)?))
+    }
+
+    /// The blocks of a loop that are in no loop inside it.
+    fn open(&self, head: usize) -> BTreeSet<usize> {
         let body = &self.loops[&head];
         let inner = |b: &usize| {
             let mut others = self.loops.iter().filter(|&(&h, _)| h != head && body.contains(&h));
             others.any(|(_, other)| other.contains(b))
         };
-        let open: BTreeSet<usize> = body.iter().copied().filter(|b| !inner(b)).collect();
-        Some(self.count(&shortest(&self.blocks, head, &open)?))
+        body.iter().copied().filter(|b| !inner(b)).collect()
     }
 
     /// The shortest way round a loop; it may pass through others, but not through `closed` blocks.

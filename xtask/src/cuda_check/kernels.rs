@@ -214,6 +214,14 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
         if let Some(dim) = number("DIM = ") {
             panel.sums.push([dim as usize, 0, 0, 0]);
         }
+        if let Some(outputs) = number("OUTPUTS = ") {
+            panel.outputs = outputs as usize;
+        }
+        if let Some((_, parts)) = line.split_once("enum { ROW_PARTS = ") {
+            let digits =
+                parts.rsplit_once("COL_PARTS = ").map(|(_, n)| n.trim_matches(&[' ', '}', ';']));
+            panel.output_parts = digits.and_then(|n| n.parse().ok()).unwrap_or(0);
+        }
         let Some(sum) = panel.sums.last_mut() else { continue };
         for (n, parts) in ["ROW_PARTS = ", "COL_PARTS = ", "LAUNCH_PARTS = "].iter().enumerate() {
             if let Some(count) = number(parts) {

@@ -1,13 +1,14 @@
 //! What a panel of columns takes: all of it, step after step.
 //!
-//! In: the code of an entry, and the sizes that its text states. Out: the instructions that a thread
-//! spends on one panel, and the pairs that it does meanwhile. The sums are made in a loop over
-//! chunks of components, whose turns follow from the number of components, and are counted with
-//! everything in them; pairs are folded in a loop over blocks of columns, counted along its shortest
-//! way, as in the `rows` family; all else is on the way round the loop over panels.
+//! In: the code of an entry, and the sizes that its text states. Out: the instructions that a
+//! thread spends on one panel, and the pairs that it does meanwhile. Sums are made in a loop over
+//! chunks of components, whose turns follow from the number of components; wide accumulators in a
+//! loop over chunks of outputs, with one over blocks of columns inside: all of these are counted
+//! with everything in them. Pairs are folded in a loop over blocks of columns, counted along its
+//! shortest way through the block with most work. All else is on the way round the loop over panels.
 //!
-//! Where sums may come from tensor cores, an entry has both ways: a panel that is accepted takes one,
-//! a panel that is not even tried the other, and a panel that is refused about both.
+//! Where sums may come from tensor cores, an entry has both ways: a panel that is accepted takes
+//! one, a panel that is not even tried the other, and a panel that is refused about both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,10 +19,13 @@ use super::sass::Instruction;
 const GROUP: usize = 8;
 const ACROSS: usize = 8;
 
+/// Columns of a block of outputs (cuda_wide.cuh).
+const BLOCK: usize = 8;
+
 /// Components of long accumulators that a turn of their loops takes (reduce.h).
 const ACCUMULATED: usize = 2;
 
-/// Components that tensor cores take at once: cuda_mma.cuh.
+/// Components that tensor cores take at once (cuda_mma.cuh).
 const STEP: usize = 16;
 
 /// Who makes sums.
@@ -42,6 +46,10 @@ pub struct Sizes {
     pub cols: usize,
     /// Packed scalars a column.
     pub col_words: usize,
+    /// Outputs of a wide accumulator, and parts of columns that they are made of.
+    pub outputs: usize,
+    /// See `outputs`.
+    pub output_parts: usize,
     /// Components and parts of rows, of columns and of parameters, sum by sum.
     pub sums: Vec<[usize; 4]>,
     /// Whether sums may come from tensor cores.
@@ -70,10 +78,9 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
     let of_floats = float_loops(&graph, &whole, sizes, word)?;
     // The innermost one that has any.
     let tensor_loops = whole.iter().filter(|(_, turn)| turn.tensor > 0);
-    let of_tensor_cores = tensor_loops.min_by_key(|(_, turn)| turn.issued).map(|(&head, _)| {
-        let dim = sizes.sums[0][0];
-        vec![(head, dim.div_ceil(STEP))]
-    });
+    let of_tensor_cores = tensor_loops
+        .min_by_key(|(_, turn)| turn.issued)
+        .map(|(&head, _)| vec![(head, sizes.sums[0][0].div_ceil(STEP))]);
     let (taken, left) = match way {
         Way::Floats => (of_floats, of_tensor_cores.unwrap_or_default()),
         Way::TensorCores => (of_tensor_cores?, of_floats),
@@ -84,10 +91,16 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
     }
     let mut known: BTreeSet<usize> = taken.iter().chain(&left).map(|&(head, _)| head).collect();
     let closed = left.iter().flat_map(|(head, _)| &graph.loops[head]).copied().collect();
+    if sizes.outputs > 0 {
+        let (turn, head) = outputs(&graph, sizes, word, outer)?;
+        total.add(&turn, 1);
+        known.insert(head);
+    }
+    let inner = |head: &usize| known.iter().any(|k| graph.loops[k].contains(head));
     let fold = graph
         .loops
         .iter()
-        .filter(|&(head, _)| *head != outer && !known.contains(head))
+        .filter(|&(head, _)| *head != outer && !inner(head))
         .filter(|&(head, _)| whole[head].shared_bytes() > 0)
         .filter_map(|(&head, _)| Some((head, folded(&graph, sizes, word, head)?)))
         .max_by_key(|(_, turn)| turn.work())?;
@@ -127,13 +140,39 @@ fn float_loops(
     Some(found)
 }
 
-/// One turn of a loop that folds columns: its shortest way, which enters no other loop unless it
-/// has to. A loop over components that lies on the way takes as many turns as it needs to read a
+/// All that is done for the outputs of a wide accumulator, and the head of the loop over them.
+fn outputs(graph: &Graph<'_>, sizes: &Sizes, word: usize, outer: usize) -> Option<(Turn, usize)> {
+    let each = if word == 8 { 2 } else { 4 };
+    let read = BLOCK * (GROUP + each * sizes.output_parts) * word;
+    let inside = |head: usize| graph.loops[&outer].contains(&head) && head != outer;
+    let work = |head: usize| graph.count(&graph.loops[&head]);
+    let block = graph.loops.keys().copied().find(|&head| {
+        inside(head) && work(head).shared_bytes() == read && work(head).work() > BLOCK * GROUP
+    })?;
+    let around = |head: &usize| inside(*head) && *head != block;
+    let chunk = graph
+        .loops
+        .keys()
+        .copied()
+        .filter(|head| around(head) && graph.loops[head].contains(&block))
+        .min_by_key(|&head| work(head).issued)?;
+    let nested = |b: &usize| {
+        let mut loops = graph.loops.iter();
+        loops.any(|(&h, body)| h != chunk && graph.loops[&chunk].contains(&h) && body.contains(b))
+    };
+    let mut turn = graph.count(graph.loops[&chunk].iter().filter(|b| !nested(b)));
+    turn.add(&work(block), sizes.pairs() / BLOCK);
+    let mut total = Turn::default();
+    total.add(&turn, sizes.outputs.div_ceil(each * ACROSS));
+    Some((total, chunk))
+}
+
+/// One turn of a loop that folds columns: its shortest way through the block with most work, which
+/// enters no other loop unless it has to. A loop over components that lies on the way takes as many turns as it needs to read a
 /// column's words, or one for every two accumulators.
 fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<Turn> {
-    let plain = graph.turn(head);
-    if plain.is_some() {
-        return plain;
+    if let Some(plain) = graph.turn_through_most(head) {
+        return Some(plain);
     }
     let way = graph.way(head, &BTreeSet::new())?;
     let mut total = graph.count(&way);

@@ -4,7 +4,7 @@
 //! another adds one component to the sums of `G` rows and `C` columns that lie in registers.
 
 use crate::emit::body::{Body, Index, Text};
-use crate::schedule::{Operand, Place, Sum};
+use crate::schedule::{Operand, Place, Sum, Wide};
 
 impl<'a> Body<'a> {
     /// Writes component `k0` of every operand of this function's place into `to`.
@@ -38,7 +38,16 @@ impl<'a> Body<'a> {
         self.finish()
     }
 
-    /// The register that holds a operand.
+    /// Adds a component times the numbers `w` to the outputs `part` of G rows.
+    pub fn outputs(mut self, wide: &'a Wide) -> Text {
+        self.operands = &wide.by.operands;
+        self.is_wide = true;
+        let value = self.component(wide.by.arg, &Index { loops: vec![(0, 1)], offset: 0 });
+        self.per_row(&format!("part[r] = part[r] + w[r] * {value};"));
+        self.finish()
+    }
+
+    /// The register that holds an operand.
     pub(super) fn operand(&self, id: crate::ir::ExprId, index: &Index) -> String {
         let place = self.places.of(id);
         let of_place = self.operands.iter().filter(|p| p.place == place);
@@ -46,13 +55,14 @@ impl<'a> Body<'a> {
         let n = n.expect("every operand of a sum is listed");
         match place {
             Place::Row => format!("x[{n}][r]"),
+            Place::Col if self.is_wide => format!("y[{n}]"),
             Place::Col => format!("y[{n}][c]"),
             _ => format!("q[{n}]"),
         }
     }
 }
 
-/// Component `k0` of a sum, as a component of a operand.
+/// Component `k0` of a sum, as a component of an operand.
 fn along(operand: &Operand) -> Index {
     match operand.step {
         0 => Index::at(operand.offset),

@@ -1,0 +1,106 @@
+//! The structs that templates see of the panels of a CUDA stage.
+
+use serde::Serialize;
+
+use crate::emit::body::Body;
+use crate::schedule::{Form, Panel, Place, Sum, Wide};
+
+/// The sums of a panel on CUDA.
+#[derive(Serialize)]
+pub struct PanelView {
+    /// Whether tensor cores compute the sum in f32.
+    pub on_tensor_cores: bool,
+    /// 1 if they compute squared distances, 0 if inner products.
+    pub is_distance: usize,
+    /// 1 if the distances are those from what columns are with the other sign.
+    pub is_negated: usize,
+    /// Most parts of a row that one of them reads.
+    pub row_parts: usize,
+    /// Most parts of a column.
+    pub col_parts: usize,
+    /// Most parameters.
+    pub launch_parts: usize,
+    /// One by one.
+    pub sums: Vec<SumView>,
+    /// The wide accumulator.
+    pub wide: Option<WideView>,
+}
+
+/// A wide accumulator of a panel on CUDA.
+#[derive(Serialize)]
+pub struct WideView {
+    /// Its member.
+    pub field: String,
+    /// Outputs.
+    pub dim: usize,
+    /// Sums of its state that come before those of the outputs.
+    pub first: usize,
+    /// Parts of a row.
+    pub row_parts: usize,
+    /// Parts of a column.
+    pub col_parts: usize,
+    /// Lines of the functions.
+    pub row: Vec<String>,
+    /// See `row`.
+    pub col: Vec<String>,
+    /// See `row`.
+    pub terms: Vec<String>,
+}
+
+/// One sum of a panel.
+#[derive(Serialize)]
+pub struct SumView {
+    /// Its number.
+    pub n: usize,
+    /// Components.
+    pub dim: usize,
+    /// Parts of a row.
+    pub row_parts: usize,
+    /// Parts of a column.
+    pub col_parts: usize,
+    /// Parameters.
+    pub launch_parts: usize,
+    /// Lines of the functions.
+    pub row: Vec<String>,
+    /// See `row`.
+    pub col: Vec<String>,
+    /// See `row`.
+    pub launch: Vec<String>,
+    /// See `row`.
+    pub terms: Vec<String>,
+}
+
+/// What panels are made of, for `body` of each place.
+pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
+    let wide = |wide: &'a Wide| WideView {
+        field: format!("a{}", wide.group),
+        dim: wide.by.dim,
+        first: usize::from(wide.number.is_none()),
+        row_parts: wide.by.operands_of(Place::Row).count(),
+        col_parts: wide.by.operands_of(Place::Col).count(),
+        row: body(Place::Row).reads(&wide.by).lines,
+        col: body(Place::Col).reads(&wide.by).lines,
+        terms: body(Place::Pair).outputs(wide).lines,
+    };
+    let view = |(n, sum): (usize, &'a Sum)| SumView {
+        n,
+        dim: sum.dim,
+        row_parts: sum.operands_of(Place::Row).count(),
+        col_parts: sum.operands_of(Place::Col).count(),
+        launch_parts: sum.operands_of(Place::Launch).count(),
+        row: body(Place::Row).reads(sum).lines,
+        col: body(Place::Col).reads(sum).lines,
+        launch: body(Place::Launch).reads(sum).lines,
+        terms: body(Place::Pair).terms(sum).lines,
+    };
+    PanelView {
+        on_tensor_cores: panel.on_tensor_cores.is_some(),
+        is_distance: usize::from(!matches!(panel.on_tensor_cores, Some(Form::InnerProduct) | None)),
+        is_negated: usize::from(panel.on_tensor_cores == Some(Form::SquaredSum)),
+        row_parts: panel.most_operands(Place::Row),
+        col_parts: panel.most_operands(Place::Col),
+        launch_parts: panel.most_operands(Place::Launch),
+        sums: panel.sums.iter().enumerate().map(view).collect(),
+        wide: panel.wide.as_ref().map(wide),
+    }
+}

@@ -1,0 +1,393 @@
+//! Expressions on a CUDA device. Goes in: arrays of a device, and evaluations with a stream. Comes
+//! out: work that was queued, and its results on the device. It never copies an array to a device
+//! or from it unless it is told to, and never waits but where a result goes to the host.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut};
+use ndarray::Array2;
+
+use super::evaluate::Evaluation;
+use super::flat::{Flat, Input};
+use super::node::{Leaf, mistake};
+use super::{LazyTensor, leaf, resolve, words};
+use crate::bind::Bound;
+use crate::cuda::{self, CudaKernel, DeviceArray, DeviceArrayMut, Order};
+use crate::element::{Component, ComponentType, Dtype, Element};
+use crate::error::Error;
+use crate::kernel::Axis;
+use crate::operand::RawArray;
+use crate::options::Policy;
+use crate::report::{Executor, Report, Tier};
+
+/// Every number beside an expression has so many bytes of the workspace.
+const NUMBER: usize = 16;
+
+/// The numbers are in front of the rest of the workspace, which is aligned to this.
+const ALIGN: usize = 256;
+
+/// An array of an expression that lies on a device.
+pub(crate) struct DeviceLeaf {
+    array: DeviceArray<'static>,
+    address: u64,
+}
+
+impl DeviceLeaf {
+    /// Whether both are the same elements of the same memory.
+    pub fn is_same(&self, other: &DeviceLeaf) -> bool {
+        self.address == other.address && self.array.facts() == other.array.facts()
+    }
+
+    /// `4 x 3 f32`
+    pub fn described(&self) -> String {
+        format!("{:?}", self.array)
+    }
+}
+
+impl<'a, T: Element> LazyTensor<'a, T> {
+    /// An array on a CUDA device: as [`i`](LazyTensor::i) and [`j`](LazyTensor::j) with an axis,
+    /// and as [`param`](LazyTensor::param), of one row, without. It holds `T`, complex numbers of
+    /// it, or `i64`. What is made of it is evaluated [`on`](crate::lazy::Evaluation::on) a stream.
+    ///
+    /// ```no_run
+    /// use tilefold::cuda::{DeviceArray, cudarc::driver::CudaContext};
+    /// use tilefold::{Axis, LazyTensor, evaluate};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stream = CudaContext::new(0)?.new_stream()?;
+    /// let x = stream.clone_htod(&vec![0.5_f32; 1000 * 3])?;
+    /// let y = stream.clone_htod(&vec![0.25_f32; 2000 * 3])?;
+    /// let x_i = LazyTensor::<f32>::device(DeviceArray::new(&x, (1000, 3))?, Some(Axis::I));
+    /// let y_j = LazyTensor::device(DeviceArray::new(&y, (2000, 3))?, Some(Axis::J));
+    /// let a_i = (-(x_i - y_j).square().sum_inner()).exp().sum(Axis::J);
+    /// let mut values = evaluate(&[&a_i]).on(&stream).run()?;
+    /// let a = values.take::<f32>(0)?;
+    /// # let _ = a;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn device(array: DeviceArray<'a>, axis: Option<Axis>) -> LazyTensor<'a, T> {
+        let at = Location::caller();
+        let RawArray { component, rows, cols, .. } = *array.facts();
+        let is_entry = match component {
+            ComponentType::Real(dtype) | ComponentType::Complex(dtype) => dtype == T::DTYPE,
+            ComponentType::Index => true,
+        };
+        if !is_entry {
+            return LazyTensor::from(mistake(words::source_type(component, T::TYPE, at)));
+        }
+        if axis.is_none() && rows != 1 {
+            return LazyTensor::from(mistake(words::device_parameter(rows, at)));
+        }
+        let array = array.unbound();
+        let address = array.address();
+        let shape = if axis.is_some() { vec![rows, cols] } else { vec![cols] };
+        let array = Leaf::Device(Arc::new(DeviceLeaf { array, address }));
+        leaf(Some(array), component, axis, &shape, at)
+    }
+}
+
+impl<'e, 'a, T: Element> Evaluation<'e, 'a, T> {
+    /// Evaluates on a stream of a CUDA device, whatever the policy says: the work is queued, and
+    /// nothing waits for it. All arrays are of that device ([`LazyTensor::device`]); numbers beside
+    /// expressions are copied there, in one copy, with each evaluation.
+    ///
+    /// Not on a device yet: ranges and batch dimensions. The kernels are those that are linked with
+    /// CUDA code, or that the feature `jit` compiles for the device.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use ndarray::Array2;
+    /// # use tilefold::cuda::cudarc::driver::CudaStream;
+    /// use tilefold::{Error, LazyTensor, evaluate};
+    ///
+    /// fn on_the_host(
+    ///     value: &LazyTensor<'_, f32>,
+    ///     stream: &Arc<CudaStream>,
+    /// ) -> Result<Array2<f32>, Error> {
+    ///     let values = evaluate(&[value]).on(stream).run()?;
+    ///     values.to_host(0)
+    /// }
+    /// ```
+    pub fn on<'s>(self, stream: &'s Arc<CudaStream>) -> OnStream<'e, 'a, 's, T> {
+        OnStream { evaluation: self, stream }
+    }
+}
+
+/// An evaluation on a stream. See [`Evaluation::on`](crate::lazy::Evaluation::on).
+#[must_use = "an evaluation does nothing until it is run"]
+pub struct OnStream<'e, 'a, 's, T> {
+    evaluation: Evaluation<'e, 'a, T>,
+    stream: &'s Arc<CudaStream>,
+}
+
+/// What an evaluation needs before it can be queued.
+struct Ready<'e, 'a, T> {
+    flat: Flat<'e, 'a, T>,
+    kernel: Arc<CudaKernel>,
+    /// For each input of the kernel, the input of the expression.
+    order: Vec<usize>,
+    tier: Tier,
+    prepared: f64,
+}
+
+impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
+    /// The bytes of workspace that [`run_into`](OnStream::run_into) needs.
+    ///
+    /// # Errors
+    /// As [`run`](OnStream::run).
+    #[track_caller]
+    pub fn workspace_bytes(&self) -> Result<usize, Error> {
+        let ready = self.ready()?;
+        let bound = self.bound(&ready)?;
+        let own = ready.kernel.workspace_bytes(bound.sizes.i, bound.sizes.j)?;
+        Ok(ready.numbers_bytes() + own)
+    }
+
+    /// Queues the work, and makes an array on the device for every value. Their memory and the
+    /// workspace are taken and given back in the order of the stream, where the device has memory
+    /// pools. It returns before the work is done.
+    ///
+    /// # Errors
+    /// As [`Evaluation::run`](crate::lazy::Evaluation::run), and
+    /// [`DeviceArgument`](crate::Code::DeviceArgument) for arrays of the host or of another device,
+    /// [`CpuOnly`](crate::Code::CpuOnly) for ranges, [`NoImage`](crate::Code::NoImage) or
+    /// [`NoExecutor`](crate::Code::NoExecutor) without CUDA code for the formula, and
+    /// [`Device`](crate::Code::Device) for what the driver reports.
+    #[track_caller]
+    pub fn run(self) -> Result<DeviceValues, Error> {
+        let start = Instant::now();
+        let ready = self.ready()?;
+        let bound = self.bound(&ready)?;
+        let (kernel, stream) = (ready.kernel.kernel(), self.stream);
+        let own = ready.kernel.workspace_bytes(bound.sizes.i, bound.sizes.j)?;
+        let mut workspace = cuda::take(kernel.name(), stream, ready.numbers_bytes() + own)?;
+        let slot = |value: crate::Value<'_>| {
+            let shape = (bound.sizes.of(value.axis), value.dim);
+            let slice = cuda::Slice::take(kernel.name(), stream, value.component, shape)?;
+            Ok(Slot { component: value.component, shape, slice: Some(slice) })
+        };
+        let mut slots = kernel.outputs().map(slot).collect::<Result<Vec<Slot>, Error>>()?;
+        let outputs = slots.iter_mut().filter_map(|slot| {
+            let Slot { component, shape, slice } = slot;
+            slice.as_mut().map(|slice| slice.array_mut(*component, *shape))
+        });
+        let mut outputs = outputs.collect::<Result<Vec<_>, Error>>()?;
+        self.queue(&ready, &mut outputs, &mut workspace)?;
+        drop(outputs);
+        let report = self.report(&ready, start);
+        // Without pools cudarc waits before it gives memory back, which is not to be here.
+        let has_pools = stream.context().has_async_alloc();
+        let workspace = (!has_pools).then_some(workspace);
+        Ok(DeviceValues { slots, stream: stream.clone(), report, _workspace: workspace })
+    }
+
+    /// Queues the work, and takes no memory of the device: the values go to `outputs`, in order.
+    /// The workspace, aligned to 256 bytes, may be used again by later work on the stream.
+    ///
+    /// # Errors
+    /// As [`run`](OnStream::run), and [`DeviceArgument`](crate::Code::DeviceArgument) for a
+    /// workspace of less than [`workspace_bytes`](OnStream::workspace_bytes).
+    #[track_caller]
+    pub fn run_into<W: DevicePtrMut<u8>>(
+        self,
+        outputs: &mut [DeviceArrayMut<'_>],
+        workspace: &mut W,
+    ) -> Result<Report, Error> {
+        let start = Instant::now();
+        let ready = self.ready()?;
+        self.queue(&ready, outputs, workspace)?;
+        Ok(self.report(&ready, start))
+    }
+
+    #[track_caller]
+    fn ready(&self) -> Result<Ready<'e, 'a, T>, Error> {
+        let Evaluation { roots, options, ranges, manner, .. } = &self.evaluation;
+        self.evaluation.check()?;
+        if options.is_cancelled() {
+            return Err(crate::words::cancelled("expression"));
+        }
+        if ranges.is_some() {
+            return Err(words::ranges_on_a_device());
+        }
+        let flat = Flat::new(roots, *manner);
+        for input in &flat.inputs {
+            if let Input::Array(Leaf::View(_) | Leaf::Source(..), node) = input {
+                return Err(words::on_the_host(node.rows, node.facts.dim, &node.batch));
+            }
+        }
+        let known = resolve::known(&flat, *manner)?;
+        let device = self.stream.context().ordinal();
+        let code = known.code(flat.pairs(), &options.executor(Policy::Cuda).device(device))?;
+        let kernel = code.native().ok_or_else(words::programs_on_a_device)?;
+        let (order, tier, prepared) = (code.order.to_vec(), code.tier, code.seconds);
+        let kernel = CudaKernel::load(self.stream.context(), kernel)?;
+        Ok(Ready { flat, kernel, order, tier, prepared })
+    }
+
+    /// The arrays by their addresses, checked against each other.
+    fn bound(&self, ready: &Ready<'e, 'a, T>) -> Result<Bound, Error> {
+        let mut inputs = Vec::with_capacity(ready.order.len());
+        for &input in &ready.order {
+            inputs.push(match ready.flat.inputs[input] {
+                Input::Array(Leaf::Device(leaf), _) => {
+                    let data = leaf.address as usize as *mut _;
+                    RawArray { data, ..leaf.array.facts().clone() }
+                }
+                // Wherever the workspace will be.
+                _ => RawArray::dense(ALIGN as *mut _, T::TYPE, 1, 1),
+            });
+        }
+        Bound::inputs(ready.kernel.kernel(), &inputs, self.evaluation.rows)
+    }
+
+    fn queue<W: DevicePtrMut<u8>>(
+        &self,
+        ready: &Ready<'e, 'a, T>,
+        outputs: &mut [DeviceArrayMut<'_>],
+        workspace: &mut W,
+    ) -> Result<(), Error> {
+        let kernel = &*ready.kernel;
+        let bytes = workspace.len();
+        let mut order: Order<'_> = kernel.order(self.stream)?;
+        let (front, mut numbers) = (ready.numbers_bytes(), Vec::new());
+        let address = kernel.place_workspace(workspace, &mut order)?;
+        if bytes < front {
+            let own = self.bound(ready)?.sizes;
+            let needed = front + kernel.workspace_bytes(own.i, own.j)?;
+            return Err(kernel.small_workspace(bytes, needed));
+        }
+        let mut inputs = Vec::with_capacity(ready.order.len());
+        for &input in &ready.order {
+            inputs.push(match ready.flat.inputs[input] {
+                Input::Array(Leaf::Device(leaf), _) => kernel.place(&leaf.array, &mut order)?,
+                Input::Number(&number) => {
+                    let at = address as usize + numbers.len();
+                    numbers.extend(bytes_of(number));
+                    RawArray::dense(at as *mut _, T::TYPE, 1, 1)
+                }
+                Input::Array(..) => unreachable!("`ready` refuses arrays of the host"),
+            });
+        }
+        if !numbers.is_empty() {
+            cuda::copy_in(kernel.kernel().name(), self.stream, address, &numbers)?;
+        }
+        let rest = (address + front as u64, bytes - front);
+        kernel.queue(order, &inputs, outputs, self.evaluation.rows, rest)
+    }
+
+    fn report(&self, ready: &Ready<'e, 'a, T>, start: Instant) -> Report {
+        Report {
+            executor: Executor::Cuda(self.stream.context().ordinal()),
+            tier: ready.tier,
+            prepared: ready.prepared,
+            stages: Vec::new(),
+            seconds: start.elapsed().as_secs_f64(),
+            note: Some("queued on a stream, and not waited for".to_owned()),
+        }
+    }
+}
+
+impl<T: Element> Ready<'_, '_, T> {
+    /// Bytes of the workspace in front, for the numbers.
+    fn numbers_bytes(&self) -> usize {
+        let numbers = self.flat.inputs.iter().filter(|input| matches!(input, Input::Number(_)));
+        (numbers.count() * NUMBER).next_multiple_of(ALIGN)
+    }
+}
+
+/// A number as a device reads it, in its place.
+fn bytes_of<T: Element>(number: T) -> [u8; NUMBER] {
+    let [value, _] = number.parts();
+    let mut bytes = [0; NUMBER];
+    match T::DTYPE {
+        Dtype::F16 => bytes[..2].copy_from_slice(&half::f16::from_f64(value).to_ne_bytes()),
+        Dtype::BF16 => bytes[..2].copy_from_slice(&half::bf16::from_f64(value).to_ne_bytes()),
+        Dtype::F32 => bytes[..4].copy_from_slice(&(value as f32).to_ne_bytes()),
+        Dtype::F64 => bytes[..8].copy_from_slice(&value.to_ne_bytes()),
+    }
+    bytes
+}
+
+/// The values of an evaluation on a stream, on its device. The work that makes them may not be
+/// done: what reads them on the same stream, or through cudarc on another one, comes after it.
+pub struct DeviceValues {
+    slots: Vec<Slot>,
+    stream: Arc<CudaStream>,
+    report: Report,
+    _workspace: Option<CudaSlice<u8>>,
+}
+
+struct Slot {
+    component: ComponentType,
+    shape: (usize, usize),
+    slice: Option<cuda::Slice>,
+}
+
+impl DeviceValues {
+    /// Rows and columns of a value, counted from 0; complex numbers count once.
+    ///
+    /// # Errors
+    /// For a value that is not there.
+    pub fn shape(&self, index: usize) -> Result<(usize, usize), Error> {
+        let slot = self.slots.get(index);
+        slot.map(|slot| slot.shape).ok_or_else(|| words::no_value(index, self.slots.len()))
+    }
+
+    /// A value as an array on the device, for another expression or kernel.
+    ///
+    /// # Errors
+    /// For a value that was taken before or that is not there.
+    pub fn array(&self, index: usize) -> Result<DeviceArray<'_>, Error> {
+        let (slot, slice) = self.slot(index)?;
+        slice.array(slot.component, slot.shape)
+    }
+
+    /// Moves a value out, row after row. Complex numbers are reals, the parts side by side. A value
+    /// without rows comes as one element that means nothing.
+    ///
+    /// # Errors
+    /// For a value that was taken before or that is not there, and for another type.
+    pub fn take<C: Component>(&mut self, index: usize) -> Result<CudaSlice<C>, Error> {
+        let (slot, _) = self.slot(index)?;
+        let holds = match slot.component {
+            ComponentType::Complex(dtype) => ComponentType::Real(dtype),
+            other => other,
+        };
+        if holds != C::TYPE {
+            return Err(words::value_type(index, holds, C::TYPE));
+        }
+        let slice = self.slots[index].slice.take().and_then(cuda::Slice::into_slice);
+        slice.ok_or_else(|| words::no_value(index, self.slots.len()))
+    }
+
+    /// Waits for a value, and copies it to the host.
+    ///
+    /// # Errors
+    /// For a value that was taken before or that is not there, for another type, and for what went
+    /// wrong on the device since the work was queued.
+    pub fn to_host<C: Component>(&self, index: usize) -> Result<Array2<C>, Error> {
+        let (slot, slice) = self.slot(index)?;
+        if slot.component != C::TYPE {
+            return Err(words::value_type(index, slot.component, C::TYPE));
+        }
+        let (rows, cols) = slot.shape;
+        let host = slice.to_host::<C>("expression", &self.stream, rows * cols)?;
+        let array = Array2::from_shape_vec((rows, cols), host);
+        array.map_err(|_| words::no_value(index, self.slots.len()))
+    }
+
+    /// What was queued: times are those of the host.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    fn slot(&self, index: usize) -> Result<(&Slot, &cuda::Slice), Error> {
+        let slot = self.slots.get(index);
+        let found = slot.and_then(|slot| slot.slice.as_ref().map(|slice| (slot, slice)));
+        found.ok_or_else(|| words::no_value(index, self.slots.len()))
+    }
+}

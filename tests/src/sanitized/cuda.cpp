@@ -1,0 +1,41 @@
+/* Runs launches of emulated CUDA kernels. What goes in: problems, each followed by its launches.
+ * What comes out: results, and the kernels' names on stdout; or the emulation's words and status 2.
+ */
+#include <dlfcn.h>
+
+namespace {
+
+void launch(Reader &in, Problem &problem, std::unique_ptr<Memory> &workspace) {
+  const std::string name = in.text();
+  tf_emulate_request request = {};
+  request.kernel = dlsym(RTLD_DEFAULT, name.c_str());
+  request.values = problem.values.data();
+  request.n_values = static_cast<uint32_t>(problem.values.size());
+  request.grid_x = static_cast<uint32_t>(in.number());
+  request.grid_y = static_cast<uint32_t>(in.number());
+  request.threads = static_cast<uint32_t>(in.number());
+  request.shared_bytes = in.number();
+  request.n_rows = static_cast<int64_t>(in.number());
+  request.n_cols = static_cast<int64_t>(in.number());
+  request.cols_per_split = static_cast<int64_t>(in.number());
+  request.splits = static_cast<int32_t>(in.number());
+  request.seed = in.number();
+  const bool renew = in.number() != 0;
+  const uint64_t count = in.number();
+  if (renew) workspace = std::make_unique<Memory>(64, count);
+  request.workspace = workspace ? workspace->start : nullptr;
+  char error[256];
+  if (tf_emulate_launch(&request, error, sizeof error) != 0) {
+    std::printf("%s: %s\n", name.c_str(), error);
+    std::exit(2);
+  }
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+  return run_all(count, arguments, [](Reader &in, Problem &problem) {
+    std::unique_ptr<Memory> workspace;
+    for (uint64_t left = in.number(); left != 0; --left) launch(in, problem, workspace);
+  });
+}

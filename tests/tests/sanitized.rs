@@ -1,0 +1,34 @@
+//! A share of `cargo xtask sanitize`: emitted code under sanitizers, on arrays that end where they
+//! end. Compiling takes nearly all of the time; what was compiled once is not compiled again.
+
+use tilefold_compiler::ir::Storage;
+use tilefold_tests::native;
+use tilefold_tests::sanitized::trials::{self, Trial};
+use tilefold_tests::sanitized::{Code, Sanitizer, Watch};
+
+fn hold(sanitizer: Sanitizer, code: Code, storage: Storage, trials: &[Trial]) {
+    let ran = trials::check(Watch { sanitizer, code, storage }, trials);
+    let ran = ran.unwrap_or_else(|why| panic!("{why}"));
+    assert!(ran * 10 > trials.len() * 7, "{ran} of {} ran", trials.len());
+}
+
+#[test]
+fn cpu_code_stays_within_its_arrays() {
+    let levels = native::levels();
+    let watch = |level, storage, trials: &[Trial]| {
+        hold(Sanitizer::Memory, Code::Cpu(level), storage, trials);
+    };
+    watch(native::best(), Storage::F32, &trials::shipped(Storage::F32, 4));
+    watch(levels[0], Storage::F64, &trials::random(0..8));
+}
+
+#[test]
+fn cuda_code_stays_within_its_arrays() {
+    hold(Sanitizer::Memory, Code::Cuda, Storage::F64, &trials::random(8..12));
+}
+
+/// Threads of a block are fibers that ThreadSanitizer knows of, and only barriers order them.
+#[test]
+fn cuda_code_has_the_barriers_that_it_needs() {
+    hold(Sanitizer::Races, Code::Cuda, Storage::F64, &trials::random(12..16));
+}
