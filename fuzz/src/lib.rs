@@ -13,6 +13,7 @@ pub mod choices;
 pub mod driver;
 pub mod memory;
 pub mod mutate;
+pub mod soak;
 pub mod targets;
 pub mod tokens;
 

@@ -7,6 +7,7 @@ mod child;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tilefold_fuzz::{Finding, Limits, Session, TARGETS, Target, driver};
@@ -22,12 +23,21 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        ["run", seconds, seed, keep, targets @ ..] => run(seconds, seed, *keep == "keep", targets),
+        ["run", seconds, seed, keep, jobs, targets @ ..] => {
+            let numbers = number(seconds).and_then(|seconds| Ok((seconds, number(seed)?)));
+            let keep = *keep == "keep";
+            numbers.and_then(|(seconds, seed)| run(jobs, Run { seconds, seed, keep }, targets))
+        }
         ["worker", target, seconds, seed, current, keep] => {
             worker(target, seconds, seed, current, *keep == "keep")
         }
         ["replay", target, file] => replay(target, Path::new(file)),
-        _ => Err("usage: run SECONDS SEED keep|- [TARGET..] | replay TARGET FILE".into()),
+        ["soak", seconds, seed] => soak(seconds, seed),
+        _ => Err(
+            "usage: run SECONDS SEED keep|- JOBS [TARGET..] | replay TARGET FILE | soak SECONDS \
+                  SEED"
+                .into(),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,15 +63,23 @@ fn limits() -> Limits {
     Limits::new(true)
 }
 
-fn run(seconds: &str, seed: &str, keep: bool, targets: &[&str]) -> Result {
-    let (seconds, seed) = (number(seconds)?, number(seed)?);
+/// How a target is run.
+#[derive(Clone, Copy)]
+struct Run {
+    seconds: u64,
+    seed: u64,
+    keep: bool,
+}
+
+fn run(jobs: &str, run: Run, targets: &[&str]) -> Result {
+    let jobs = number(jobs)?.max(1);
     let targets: Vec<&Target> = match targets {
         [] => TARGETS.iter().collect(),
         names => names.iter().map(|name| named(name)).collect::<Result<_>>()?,
     };
     let mut findings = 0;
     for target in targets {
-        findings += one_target(target, seconds, seed, keep)?;
+        findings += one_target(target, jobs, run)?;
     }
     match findings {
         0 => Ok(()),
@@ -70,38 +88,73 @@ fn run(seconds: &str, seed: &str, keep: bool, targets: &[&str]) -> Result {
     }
 }
 
-/// Runs one target for some seconds; the number of findings.
-fn one_target(target: &'static Target, seconds: u64, seed: u64, keep: bool) -> Result<usize> {
+/// What came of one target, or of a part of its processes.
+#[derive(Default)]
+struct Counts {
+    runs: u64,
+    signatures: usize,
+    findings: usize,
+}
+
+/// Runs one target for some seconds, in several processes at a time; the number of findings.
+fn one_target(target: &'static Target, jobs: u64, run: Run) -> Result<usize> {
     let folder = std::env::temp_dir().join(format!("tilefold-fuzz-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let start = Instant::now();
+    let counts = thread::scope(|scope| -> Result<Counts> {
+        // Seeds of two jobs never meet.
+        let one = |job: u64| {
+            let own = folder.join(job.to_string());
+            move || one_job(target, Run { seed: run.seed + (job << 32), ..run }, &own)
+        };
+        let jobs: Vec<_> = (0..jobs).map(|job| scope.spawn(one(job))).collect();
+        let mut all = Counts::default();
+        for job in jobs {
+            let counts = job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            all.runs += counts.runs;
+            all.signatures = all.signatures.max(counts.signatures);
+            all.findings += counts.findings;
+        }
+        Ok(all)
+    })?;
+    let time = start.elapsed().as_secs_f64();
+    println!(
+        "{:<10} {:>10} inputs in {time:>6.1} s, {:>8.0} a second, {:>5} signatures, {} findings \
+         (seed {}, {jobs} at a time)",
+        target.name,
+        counts.runs,
+        counts.runs as f64 / time,
+        counts.signatures,
+        counts.findings,
+        run.seed
+    );
+    let _ = fs::remove_dir_all(&folder);
+    Ok(counts.findings)
+}
+
+/// Feeds a target in one process after the other: a new one where the last one found something.
+fn one_job(target: &'static Target, run: Run, folder: &Path) -> Result<Counts> {
+    fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let current = folder.join(target.name);
     let start = Instant::now();
-    let (mut runs, mut signatures, mut findings, mut kinds) = (0, 0, 0, Vec::new());
-    for seed in seed.. {
-        let left = Duration::from_secs(seconds).saturating_sub(start.elapsed());
-        if left.is_zero() || findings == MOST_FINDINGS {
+    let (mut counts, mut kinds) = (Counts::default(), Vec::new());
+    for seed in run.seed.. {
+        let left = Duration::from_secs(run.seconds).saturating_sub(start.elapsed());
+        if left.is_zero() || counts.findings == MOST_FINDINGS {
             break;
         }
-        let ended = child::work(target, left, seed, &current, keep)?;
-        runs += ended.runs;
-        signatures = signatures.max(ended.signatures);
+        let ended = child::work(target, left, seed, &current, run.keep)?;
+        counts.runs += ended.runs;
+        counts.signatures = counts.signatures.max(ended.signatures);
         let Some(finding) = ended.finding else { break };
         let kind: String = finding.what.chars().filter(|c| !c.is_ascii_digit()).take(120).collect();
         if !kinds.contains(&kind) {
             kinds.push(kind);
-            findings += 1;
-            report(target, seed, finding, &folder)?;
+            counts.findings += 1;
+            report(target, seed, finding, folder)?;
         }
     }
-    let time = start.elapsed().as_secs_f64();
-    println!(
-        "{:<10} {runs:>10} inputs in {time:>6.1} s, {:>8.0} a second, {signatures:>5} signatures, \
-         {findings} findings (seed {seed})",
-        target.name,
-        runs as f64 / time
-    );
-    let _ = fs::remove_dir_all(&folder);
-    Ok(findings)
+    Ok(counts)
 }
 
 /// Makes a finding small, writes it down and says how to see it again.
@@ -137,6 +190,25 @@ fn replay(target: &str, file: &Path) -> Result {
         }
         Err(finding) => Err(format!("{}: {}", file.display(), finding.what)),
     }
+}
+
+/// Work of a pass of a long soak.
+const SOAKED: u64 = 60;
+
+fn soak(seconds: &str, seed: &str) -> Result {
+    let time = Duration::from_secs(number(seconds)?);
+    let soaked = tilefold_fuzz::soak::soak(time, number(seed)?, SOAKED)?;
+    println!("{} passes of {} calls", soaked.passes, soaked.calls / soaked.passes);
+    for (when, held) in [("after two passes", soaked.first), ("in the end", soaked.last)] {
+        println!(
+            "{when:<17} {:>9} KiB allocated, {:>9} KiB resident, {} files, {} threads",
+            held.live >> 10,
+            held.resident >> 10,
+            held.handles,
+            held.threads
+        );
+    }
+    Ok(())
 }
 
 /// Feeds a target until the time is up or something is found.

@@ -19,6 +19,11 @@ pub fn reset() -> usize {
     live
 }
 
+/// How many bytes are in use.
+pub fn live() -> usize {
+    LIVE.load(Relaxed)
+}
+
 /// The most bytes in use since [`reset`].
 pub fn peak() -> usize {
     PEAK.load(Relaxed)

@@ -41,6 +41,8 @@ template <class S> TF_FN typename S::State *tf_home(void *at, long) {
 template <class S, class Pairs> struct tf_cuda_fold {
   typedef typename S::Acc Acc;
   typedef typename S::State State;
+  /* Columns alone, until sums are flushed. */
+  static constexpr int CHAIN = (int)S::COLS < (int)TF_CHAIN ? (int)S::COLS : (int)TF_CHAIN;
 
   TF_FN void tile(Acc &a, State &s, const Pairs &pairs, int n) {
     int jj = 0;
@@ -50,8 +52,11 @@ template <class S, class Pairs> struct tf_cuda_fold {
     for (; jj + S::COLS <= n; jj += S::COLS) {
       if (!(S::WATCHED && alone) && block(a, s, pairs, jj)) continue;
       alone = true;
-      columns(a, s, pairs, jj, jj + S::COLS);
-      if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+      TF_NO_UNROLL
+      for (int done = 0; done < S::COLS; done += CHAIN) {
+        columns(a, s, pairs, jj + done, jj + done + CHAIN);
+        if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+      }
     }
     TF_NO_UNROLL
     for (; jj < n; ++jj) {
@@ -69,10 +74,7 @@ template <class S, class Pairs> struct tf_cuda_fold {
       pairs(a, s, jj + q, S::COLS > 1 ? q : -1);
       if ((int)S::BLOCK < (int)S::COLS) S::flush(a, s);
     }
-    bool sound = tf_sound<S>(a, 0);
-    /* A warp whose threads part ways would do both. */
-    if (S::WATCHED) sound = tf_all_of_warp(sound);
-    if (!sound) {
+    if (!tf_sound<S>(a, 0)) {
       a = before;
       return false;
     }

@@ -74,6 +74,10 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     println!("nvcc {}: {} kernels", tools.cuda.nvcc.version, all.len());
     let measured = kernels::measure(&tools, &all)?;
     table(&measured);
+    let over = budget::over_limits(&measured);
+    if !over.is_empty() {
+        return Err(format!("over a limit:\n  {}", over.join("\n  ")));
+    }
     let path = root().join(BUDGETS);
     let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut held = budget::read(&text).map_err(|e| format!("{BUDGETS}: {e}"))?;

@@ -19,11 +19,14 @@ pub struct Arguments {
     /// Other seeds make other inputs
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Processes at a time, each with inputs of its own
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
     /// Add inputs that did something new to the corpus in fuzz/corpus
     #[arg(long)]
     keep: bool,
     /// Run one input of the target again, from a file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seconds", "seed", "keep"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seconds", "seed", "keep", "jobs"])]
     replay: Option<PathBuf>,
 }
 
@@ -31,6 +34,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> crate::Result {
     let mut line = vec!["run", "--profile", "fuzz", "--package", "tilefold-fuzz", "--"];
     let (seconds, seed) = (arguments.seconds.to_string(), arguments.seed.to_string());
+    let jobs = arguments.jobs.to_string();
     let file = arguments.replay.as_ref().map(|path| path.display().to_string());
     let targets = arguments.targets.iter().map(String::as_str);
     match &file {
@@ -43,7 +47,8 @@ pub fn run(arguments: &Arguments) -> crate::Result {
             line.push(file);
         }
         None => {
-            line.extend(["run", &seconds, &seed, if arguments.keep { "keep" } else { "-" }]);
+            let keep = if arguments.keep { "keep" } else { "-" };
+            line.extend(["run", &seconds, &seed, keep, &jobs]);
             line.extend(targets);
         }
     }

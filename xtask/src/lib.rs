@@ -15,7 +15,9 @@ pub mod doctor;
 pub mod explain;
 pub mod fuzz;
 pub mod methods;
+pub mod mutants;
 pub mod sanitize;
+pub mod soak;
 pub mod test;
 pub mod tidy;
 

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use xtask::{
     bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, fuzz, methods,
-    sanitize, test,
+    mutants, sanitize, soak, test,
 };
 
 /// Development tasks of tilefold.
@@ -29,7 +29,9 @@ enum Command {
     Book(book::Arguments),
     Methods(methods::Arguments),
     Fuzz(fuzz::Arguments),
+    Mutants(mutants::Arguments),
     Sanitize(sanitize::Arguments),
+    Soak(soak::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -45,7 +47,9 @@ fn main() -> ExitCode {
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Sanitize(arguments) => sanitize::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {

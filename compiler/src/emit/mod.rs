@@ -10,6 +10,7 @@ pub mod body;
 mod desc;
 #[cfg(feature = "text")]
 mod names;
+mod panel;
 #[cfg(feature = "text")]
 mod rust;
 pub mod view;

@@ -3,18 +3,15 @@
 use serde::Serialize;
 
 use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
+use crate::passes::widths;
 use crate::reduce::StateKind;
 use crate::schedule::{
-    Choice, Panel, Place, Places, Plan, Stage, Target, Wide, accumulators, choose, reads_top,
-    reduction, state_kind, streams, weight,
+    CHAIN, Choice, Panel, Place, Places, Plan, Stage, Target, Wide, accumulators, choose,
+    reads_top, reduction, state_kind, streams, weight,
 };
 
 use super::body::{Body, Index, Text, int_type, number};
-
-mod panel;
-
-use panel::panel_view;
-pub use panel::{PanelView, SumView, WideView};
+use super::panel::{PanelView, panel_view};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -48,11 +45,13 @@ pub struct StageView {
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
-    pub block: usize,
-    /// Columns that are written out on CUDA.
-    pub cols: usize,
+    pub block: String,
+    /// Columns that are written out on CUDA; empty on a CPU.
+    pub cols: String,
     /// 1 if powers of two are watched, block by block, for those that are subnormal.
     pub watched: usize,
+    /// Whether powers of two that would be subnormal may count as 0, on CUDA.
+    pub flushed: bool,
     /// Threads of a block on CUDA.
     pub threads: usize,
     /// Scalars a launch.
@@ -148,7 +147,9 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
-    let watched = lag && pair.lines.iter().any(|line| line.contains("tf_exp2("));
+    let powers = pair.lines.iter().any(|line| line.contains("tf_exp2("));
+    let flushed = target == Target::Cuda && f.relaxed && powers;
+    let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
@@ -172,9 +173,15 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         home: if wide.is_some() { "Home" } else { "State" },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
         tile: choice.tile,
-        block: choice.block,
-        cols: choice.cols,
+        block: if choice.block == choice.cols { "COLS".into() } else { choice.block.to_string() },
+        cols: match choice.cols {
+            0 => String::new(),
+            // Two chains of float64 sums would take all registers.
+            CHAIN.. if blocks.chains > 1 => format!("TF_K({}, {CHAIN})", choice.cols),
+            cols => cols.to_string(),
+        },
         watched: usize::from(watched),
+        flushed,
         threads: choice.threads,
         param_words: Places::words(&places.launch),
         row_words: Places::words(&places.row),
@@ -290,6 +297,10 @@ struct Blocks<'a> {
     wide: Option<&'a Wide>,
     /// Rows times columns of a block.
     pairs: usize,
+    /// Chains of additions that a block's sums have, and that join at its end.
+    chains: usize,
+    /// Values of at most this many components are written out.
+    short: usize,
 }
 
 /// Most values of a block that a thread keeps in registers.
@@ -301,7 +312,9 @@ const MAX_UNDONE: usize = 8;
 impl<'a> Blocks<'a> {
     fn new(f: &Formula, choice: &Choice, target: Target, wide: Option<&'a Wide>) -> Blocks<'a> {
         let any = target == Target::Cuda && choice.cols > 1 && f.acc == Accumulation::Blocked;
-        Blocks { any, wide, pairs: choice.rows_wide * choice.cols }
+        let chains = if any { choice.cols.div_ceil(CHAIN) } else { 1 };
+        let pairs = choice.rows_wide * choice.cols;
+        Blocks { any, wide, pairs, chains, short: choice.unroll }
     }
 
     /// Whether a search of E components keeps its values until the end of a block.
@@ -350,6 +363,9 @@ fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks<'_>, lag: bool)
     let top = reads_top(f, group);
     let kept = blocks.keep(f, group);
     let type_ = match state_kind(f, group) {
+        StateKind::Sum if blocks.chains > 1 => {
+            format!("tf_sum<{e}, R, {each}, COLS / {CHAIN}>")
+        }
         StateKind::Sum => format!("tf_sum<{e}, R, {each}>"),
         StateKind::Mean => format!("tf_mean<{e}, R, {each}>"),
         StateKind::Var => format!("tf_var<{e}, R>"),
@@ -392,7 +408,8 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) ->
         let r = reduction(f, group[0]);
         let mask = r.mask.map(|m| body.component(m, &Index::at(0)));
         let kind = state_kind(f, group);
-        let slot = if blocks.keep(f, group) { ", y.slot" } else { "" };
+        let chained = blocks.chains > 1 && kind == StateKind::Sum;
+        let slot = if chained || blocks.keep(f, group) { ", y.slot" } else { "" };
         let wide = blocks.wide.filter(|wide| wide.group == n);
         if let Some(wide) = wide {
             let number = match wide.number {
@@ -405,7 +422,15 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) ->
         }
         match kind {
             StateKind::ShiftedExp => {
-                shifted_exp(&mut body, n, r.args[0], weight(f, group), mask.as_deref(), lag);
+                let weight = weight(f, group);
+                let plain = lag.is_empty() || mask.is_some() || reads_top(f, group);
+                let fits = |d: &ExprId| f.relaxed && !plain && f.dim(*d) <= blocks.short;
+                match widths::distance(f, r.args[0]).filter(fits) {
+                    Some(difference) => shifted_distance(&mut body, n, difference, weight),
+                    None => {
+                        shifted_exp(&mut body, n, r.args[0], weight, mask.as_deref(), lag);
+                    }
+                }
             }
             _ => {
                 body.each(r.args[0], |body, index, value| {
@@ -446,7 +471,7 @@ fn add(
         None => format!("a.a{n}.add({index}, g + r, {value}{place});"),
         Some(m) => format!("a.a{n}.add_if({index}, g + r, {value}, {m}{place});"),
     };
-    let always = |value: String| format!("a.a{n}.add({index}, g + r, {value});");
+    let always = |value: String| format!("a.a{n}.add({index}, g + r, {value}{slot});");
     match kind {
         StateKind::Sum | StateKind::Mean => always(masked(0.0)),
         StateKind::Prod => always(masked(1.0)),
@@ -479,7 +504,33 @@ fn shifted_exp(
     let all = terms.trim_end_matches("[r]");
     body.count(12.0);
     body.line(&format!("a.a{n}.terms(s.a{n}, g, {all}{slot});"));
-    let Some(weight) = weight else { return terms };
+    weighted(body, n, &terms, weight, mask);
+    terms
+}
+
+/// As `shifted_exp`, of a score that is minus a squared distance: its squares are added up from the
+/// shift on.
+fn shifted_distance(body: &mut Body<'_>, n: usize, difference: ExprId, weight: Option<ExprId>) {
+    let terms = body.bind(&format!("a.a{n}.from(g + r, y.slot)"));
+    body.each(difference, |body, _, value| {
+        body.count(2.0);
+        body.per_row(&format!("{terms} = {value} * {value} + {terms};"));
+    });
+    let all = terms.trim_end_matches("[r]");
+    body.count(10.0);
+    body.line(&format!("a.a{n}.measured(s.a{n}, g, {all}, y.slot);"));
+    weighted(body, n, &terms, weight, None);
+}
+
+/// Adds the terms times each component of a weight.
+fn weighted(
+    body: &mut Body<'_>,
+    n: usize,
+    terms: &str,
+    weight: Option<ExprId>,
+    mask: Option<&str>,
+) {
+    let Some(weight) = weight else { return };
     body.each(weight, |body, index, value| {
         body.count(2.0);
         let product = format!("{terms} * {value}");
@@ -489,7 +540,6 @@ fn shifted_exp(
         };
         body.per_row(&format!("a.a{n}.add({index}, g + r, {product});"));
     });
-    terms
 }
 
 /// The lines that write the results of a row.

@@ -68,3 +68,27 @@ impl Parts for Counter {
         self.next()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slower_instructions_cost_more() {
+        let ladder = ["$0 + $1", "$0 / $1", "tf_exp($0)", "tf_sin($0)", "tf_pow($0, $1)"];
+        let costs = ladder.map(of_code);
+        assert!(costs[0] > 0.0 && costs.is_sorted_by(|a, b| a < b), "{costs:?}");
+        assert_eq!(of_code("tf_erf($0)"), of_code("tf_cos($0)"));
+    }
+
+    #[test]
+    fn costs_grow_with_components() {
+        assert_eq!(Op::Exp.cost(&[3], &[], 3), 3.0 * of_code("tf_exp($0)"));
+        assert_eq!(Op::Concat.cost(&[2, 3], &[], 5), 0.0);
+        // A product and an addition for each of 3 terms of 2 sums.
+        assert_eq!(Op::MatVecMult.cost(&[6, 3], &[], 2), 12.0);
+        // A rule that is run to be counted, and one that is too long for that.
+        assert_eq!(Op::Sum.cost(&[MOST_COUNTED - 1], &[], 1), (MOST_COUNTED - 2) as f64);
+        assert_eq!(Op::Sum.cost(&[MOST_COUNTED], &[], 1), (MOST_COUNTED + 1) as f64);
+    }
+}

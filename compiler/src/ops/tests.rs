@@ -407,6 +407,7 @@ fn rooms_are_consistent() {
     for op in Op::ALL {
         let def = op.def();
         assert_eq!(def.domain.len(), def.arity, "{}", def.name);
+        assert!(def.domain.iter().all(|(low, high)| low < high), "{}", def.name);
         assert!(def.doc.ends_with('.'), "{}: {}", def.name, def.doc);
         let composite = def.expand.is_some();
         assert_eq!(matches!(def.grad, Grad::Expanded), composite, "{}", def.name);

@@ -24,6 +24,7 @@ mod rewrite;
 pub mod rules;
 mod signs;
 mod simplify;
+pub mod widths;
 
 use crate::ir::{Formula, canonical_text, verify};
 
@@ -55,6 +56,11 @@ pub const PIPELINE: &[Pass] = &[
     // Before `exponent`, which expects the product's cheap factors side by side.
     Pass { name: "factor", doc: "move factors out of sums, group by stratum", run: factor::factor },
     Pass { name: "exponent", doc: "exp(c x) becomes exp2((c log2 e) x)", run: exponent::exponent },
+    Pass {
+        name: "widths",
+        doc: "relaxed formulas: measure distances in widths",
+        run: widths::widths,
+    },
     Pass { name: "again", doc: "simplify what the others made", run: simplify },
 ];
 

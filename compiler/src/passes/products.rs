@@ -5,6 +5,8 @@
 use crate::ir::{ExprId, Formula, Node, Stratum};
 use crate::ops::Op;
 
+use super::facts::never_negative;
+
 /// A product, taken apart: the product of `over` divided by the product of `under`.
 #[derive(Default)]
 pub struct Product {
@@ -74,6 +76,33 @@ impl Product {
     /// Whether nothing is left, not even a sign.
     pub fn is_one(&self) -> bool {
         self.over.is_empty() && self.under.is_empty() && !self.negative
+    }
+
+    /// The product without its sign, if it is never above 0; NaN may be.
+    pub fn opposite(mut self, f: &mut Formula) -> Option<Product> {
+        for id in self.over.iter_mut().chain(&mut self.under) {
+            match f.node(*id) {
+                Node::Const(c) if c.get().is_sign_negative() => {
+                    self.negative = !self.negative;
+                    *id = f.constant(-c.get());
+                }
+                _ if never_negative(f, *id) => {}
+                _ => return None,
+            }
+        }
+        self.negative.then_some(Product { negative: false, ..self })
+    }
+
+    /// Replaces a factor that is there once; says whether it did.
+    pub fn swap(&mut self, old: ExprId, new: ExprId) -> bool {
+        let mut places = self.over.iter_mut().filter(|id| **id == old);
+        match (places.next(), places.next()) {
+            (Some(place), None) if !self.under.contains(&old) => {
+                *place = new;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Number of factors.

@@ -6,7 +6,7 @@ use crate::ops::Emit;
 use crate::reduce::StateKind;
 
 use super::panel::{self, Panel};
-use super::{Places, Plan, Stage, accumulators, reduction, streams, weight};
+use super::{Places, Plan, Stage, accumulators, reduction, state_kind, streams, weight};
 
 /// What the code is emitted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,9 @@ pub enum Target {
     /// CUDA C++ with a row or a few a thread.
     Cuda,
 }
+
+/// Most columns that blocked sums add up plainly, one after the other: `TF_CHAIN` of reduce.h.
+pub const CHAIN: usize = 8;
 
 /// The sizes of one stage on one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             // What is written out has to stay in the first-level cache of instructions.
             let cols = match rows * (row_words + col_words + held) {
                 _ if tile < 8 => 1,
+                0..=48 if rows <= 4 && only_sums(&plan.formula, stage) => 2 * CHAIN,
                 0..=96 => 8,
                 _ => 4,
             };
@@ -159,7 +163,7 @@ fn panel(plan: &Plan, held: usize) -> Choice {
 fn block(acc: Accumulation, tile: usize) -> usize {
     match acc {
         Accumulation::Each => 1,
-        Accumulation::Blocked => tile.min(8),
+        Accumulation::Blocked => tile.min(CHAIN),
         Accumulation::Fast => tile,
     }
 }
@@ -176,6 +180,13 @@ fn shared_tile(col_words: usize) -> usize {
 
 /// Most scalars a column may hand to a pair, so that one column fits in shared memory.
 pub const MAX_SHARED_WORDS: usize = (48 << 10) / 8;
+
+/// Whether a stage has accumulators of plain sums alone.
+fn only_sums(f: &Formula, stage: &Stage) -> bool {
+    let groups = accumulators(f, stage);
+    f.acc == Accumulation::Blocked
+        && groups.iter().all(|group| state_kind(f, group) == StateKind::Sum)
+}
 
 /// Entries a row that sorted lists keep.
 fn listed(f: &Formula, stage: &Stage) -> usize {

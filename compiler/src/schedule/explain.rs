@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::ir::{Axis, ExprId, call, leaf};
 
-use super::{Panel, Place, Places, Plan, Stage, Target, choose, streams};
+use super::{CHAIN, Panel, Place, Places, Plan, Stage, Target, choose, streams};
 
 const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
 
@@ -85,10 +85,11 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
             sums.join(", ")
         );
     }
+    let chain = if cuda.block == cuda.cols { cuda.block.min(CHAIN) } else { cuda.block };
     let _ = writeln!(
         out,
-        "  cuda: {} rows a thread, {} threads a block, tiles of {} columns, sums of {}",
-        cuda.rows_wide, cuda.threads, cuda.tile, cuda.block
+        "  cuda: {} rows a thread, {} threads a block, tiles of {} columns, sums of {chain}",
+        cuda.rows_wide, cuda.threads, cuda.tile
     );
     if let Some(panel) = Panel::new(plan, stage) {
         let sums: Vec<String> = panel.sums.iter().map(|s| s.id.to_string()).collect();

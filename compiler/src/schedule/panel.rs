@@ -141,8 +141,8 @@ fn columns(
     [8, 4, 2, 1].into_iter().filter(|&c| c <= most).find(fits)
 }
 
-/// The sum of the components of `arg`, called `id`, with what it reads, if every operand can be read
-/// component by component.
+/// The sum of the components of `arg`, called `id`, with what it reads, if every operand can be
+/// read component by component.
 pub(super) fn sum(
     plan: &Plan,
     stage: &Stage,

@@ -44,11 +44,23 @@ impl Emulated {
     /// # Panics
     /// When a formula cannot be emitted or compiled.
     pub fn build<S: Copy + Into<Storage>>(formulas: &[Formula], dtypes: &[S]) -> Emulated {
+        Emulated::build_for(formulas, dtypes, &[])
+    }
+
+    /// The same with macros of `tf_cuda.cuh` that tell one GPU from another, as compiler flags.
+    ///
+    /// # Panics
+    /// As [`Emulated::build`].
+    pub fn build_for<S: Copy + Into<Storage>>(
+        formulas: &[Formula],
+        dtypes: &[S],
+        macros: &[&str],
+    ) -> Emulated {
         let dtypes: Vec<Storage> = dtypes.iter().map(|&dtype| dtype.into()).collect();
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
         let library = |&dtype: &Storage| {
-            let sources = sources(&texts, dtype, &[]);
+            let sources = sources(&texts, dtype, macros);
             (dtype, load(&toolchain::build(Product::Library, &sources, &[])))
         };
         Emulated { libraries: toolchain::parallel(&dtypes, library), symbols }

@@ -5,7 +5,8 @@
 //! chunks of components, whose turns follow from the number of components; wide accumulators in a
 //! loop over chunks of outputs, with one over blocks of columns inside: all of these are counted
 //! with everything in them. Pairs are folded in a loop over blocks of columns, counted along its
-//! shortest way through the block with most work. All else is on the way round the loop over panels.
+//! shortest way through the block with most work. All else is on the way round the loop over
+//! panels.
 //!
 //! Where sums may come from tensor cores, an entry has both ways: a panel that is accepted takes
 //! one, a panel that is not even tried the other, and a panel that is refused about both.
@@ -168,8 +169,8 @@ fn outputs(graph: &Graph<'_>, sizes: &Sizes, word: usize, outer: usize) -> Optio
 }
 
 /// One turn of a loop that folds columns: its shortest way through the block with most work, which
-/// enters no other loop unless it has to. A loop over components that lies on the way takes as many turns as it needs to read a
-/// column's words, or one for every two accumulators.
+/// enters no other loop unless it has to. A loop over components that lies on the way takes as many
+/// turns as it needs to read a column's words, or one for every two accumulators.
 fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<Turn> {
     if let Some(plain) = graph.turn_through_most(head) {
         return Some(plain);

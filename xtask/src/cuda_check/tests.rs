@@ -164,6 +164,21 @@ fn a_regression_shows_both_numbers() {
 }
 
 #[test]
+fn limits_stand_whatever_the_budget_says() {
+    let kernel = |name: &str, issued| Measured { kernel: name.into(), ..measured(issued, 1) };
+    // 8 pairs a turn: 69 instructions are 8.63 a pair.
+    let all = [kernel("relaxed_log_density", 68), kernel("k", 800)];
+    assert_eq!(budget::over_limits(&all), Vec::<String>::new());
+    assert_eq!(
+        budget::over_limits(&[kernel("relaxed_log_density", 69)]),
+        ["relaxed_log_density f32 s0 sm_90 instructions: 8.63, the limit is 8.6"]
+    );
+    let older = Measured { arch: "sm_80".into(), ..kernel("relaxed_log_density", 69) };
+    let double = Measured { dtype: "f64", ..kernel("relaxed_log_density", 69) };
+    assert_eq!(budget::over_limits(&[older, double]), Vec::<String>::new());
+}
+
+#[test]
 fn a_broken_budget_says_where() {
     for (text, problem) in [
         ("# head\nk f32 s0 sm_90 registers", "line 2"),

@@ -1,9 +1,10 @@
-//! The structs that templates see of the panels of a CUDA stage.
+//! What templates see of the panels of a CUDA stage: its streamed sums and its wide accumulator.
 
 use serde::Serialize;
 
-use crate::emit::body::Body;
 use crate::schedule::{Form, Panel, Place, Sum, Wide};
+
+use super::body::Body;
 
 /// The sums of a panel on CUDA.
 #[derive(Serialize)]
@@ -70,7 +71,7 @@ pub struct SumView {
     pub terms: Vec<String>,
 }
 
-/// What panels are made of, for `body` of each place.
+/// Works out what templates see; `body` starts a function of a place.
 pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> PanelView {
     let wide = |wide: &'a Wide| WideView {
         field: format!("a{}", wide.group),
