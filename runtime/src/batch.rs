@@ -27,23 +27,28 @@ pub(crate) struct Batch {
 impl Batch {
     /// Broadcasts the inputs' dimensions as NumPy does: from the right, where what is missing or 1
     /// is repeated. None if no input has any.
-    pub fn of(kernel: &Kernel, inputs: &[RawArray]) -> Result<Option<Batch>, Error> {
-        let rank = inputs.iter().map(|raw| raw.batch.len()).max().unwrap_or(0);
+    pub fn of<'r>(
+        kernel: &Kernel,
+        inputs: impl Iterator<Item = &'r RawArray> + Clone,
+    ) -> Result<Option<Batch>, Error> {
+        let rank = inputs.clone().map(|raw| raw.batch.len()).max().unwrap_or(0);
         if rank == 0 {
             return Ok(None);
         }
         let mut shape: Vec<usize> = vec![1; rank];
         // Which input says a length.
-        let mut named = vec![0; rank];
-        for (index, raw) in inputs.iter().enumerate() {
+        let mut named = vec![None; rank];
+        for (index, raw) in inputs.clone().enumerate() {
             let first = rank - raw.batch.len();
             for (at, dim) in raw.batch.iter().enumerate() {
                 let (len, name) = (&mut shape[first + at], &mut named[first + at]);
                 if *len == 1 {
-                    (*len, *name) = (dim.len, index);
-                } else if dim.len != 1 && dim.len != *len {
-                    let sides = [*name, index].map(|n| (n, &inputs[n]));
-                    return Err(words::batch_mismatch(kernel, sides));
+                    (*len, *name) = (dim.len, Some((index, raw)));
+                } else if let Some(first) = *name
+                    && dim.len != 1
+                    && dim.len != *len
+                {
+                    return Err(words::batch_mismatch(kernel, [first, (index, raw)]));
                 }
             }
         }

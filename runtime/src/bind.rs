@@ -49,17 +49,19 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// Checks the inputs, finds M and N, and checks what the stages ask of them.
-    pub fn inputs(
+    pub fn inputs<'r, I: IntoIterator<Item = &'r RawArray, IntoIter: Clone>>(
         kernel: &Kernel,
-        inputs: &[RawArray],
+        inputs: I,
         rows: Option<(usize, usize)>,
     ) -> Result<Bound, Error> {
-        if inputs.len() != kernel.n_inputs() {
-            return Err(words::count(kernel, "arguments", kernel.n_inputs(), inputs.len()));
+        let (inputs, expected) = (inputs.into_iter(), kernel.n_inputs());
+        let given = inputs.clone().count();
+        if given != expected {
+            return Err(words::count(kernel, "arguments", expected, given));
         }
         let mut values = Vec::with_capacity(kernel.values().len());
-        let mut spans = Vec::with_capacity(inputs.len() + kernel.n_outputs());
-        for (value, raw) in kernel.inputs().zip(inputs) {
+        let mut spans = Vec::with_capacity(expected + kernel.n_outputs());
+        for (value, raw) in kernel.inputs().zip(inputs.clone()) {
             let array = place(kernel, &value, raw)?;
             spans.push(span(kernel, &value, &array, &raw.batch)?);
             values.push(array);
@@ -67,7 +69,7 @@ impl Bound {
         let mut batch = Batch::of(kernel, inputs)?;
         let sizes = sizes(kernel, &values, rows)?;
         limits(kernel, sizes)?;
-        for value in kernel.values().skip(inputs.len()) {
+        for value in kernel.values().skip(expected) {
             let rows = sizes.of(value.axis);
             let bytes = dense_bytes(rows, &value);
             let bytes = bytes.ok_or_else(|| words::overflow_value(kernel, &value, rows))?;
@@ -120,10 +122,10 @@ impl Bound {
         Ok(())
     }
 
-    /// What the call has that only the CPU executor knows.
+    /// What the call has that only the CPU executor knows, as a sentence.
     pub fn cpu_only(&self) -> Option<&'static str> {
-        let batch = self.batch.is_some().then_some("batch dimensions");
-        self.ranges.is_some().then_some("ranges").or(batch)
+        let batch = self.batch.is_some().then_some("batch dimensions run on the CPU only");
+        self.ranges.is_some().then_some("ranges run on the CPU only").or(batch)
     }
 
     /// The shape of the items; empty if there is one item without batch dimensions.
@@ -132,9 +134,15 @@ impl Bound {
     }
 
     /// Checks the outputs and puts them into the table.
-    pub fn outputs(&mut self, kernel: &Kernel, outputs: &[RawArray]) -> Result<(), Error> {
-        if outputs.len() != kernel.n_outputs() {
-            return Err(words::count(kernel, "outputs", kernel.n_outputs(), outputs.len()));
+    pub fn outputs<'r, I: IntoIterator<Item = &'r RawArray, IntoIter: Clone>>(
+        &mut self,
+        kernel: &Kernel,
+        outputs: I,
+    ) -> Result<(), Error> {
+        let (outputs, expected) = (outputs.into_iter(), kernel.n_outputs());
+        let given = outputs.clone().count();
+        if given != expected {
+            return Err(words::count(kernel, "outputs", expected, given));
         }
         let first = kernel.n_inputs() + kernel.n_temps();
         for (index, (value, raw)) in kernel.outputs().zip(outputs).enumerate() {

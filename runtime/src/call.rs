@@ -6,6 +6,7 @@ use std::fmt;
 
 use ndarray::{Array2, ArrayD};
 use num_complex::Complex;
+use smallvec::SmallVec;
 
 use crate::bind::Bound;
 use crate::element::{Component, ComponentType, Dtype};
@@ -55,7 +56,7 @@ impl<'a> Call<'a> {
         Call {
             kernel,
             inputs: vec![None; kernel.n_inputs()],
-            outputs: (0..kernel.n_outputs()).map(|_| None).collect(),
+            outputs: Vec::new(),
             rows: None,
             ranges: None,
             options: Options::new(),
@@ -80,7 +81,7 @@ impl<'a> Call<'a> {
     pub fn out(mut self, name: &str, array: impl Into<OutputMut<'a>>) -> Call<'a> {
         let mistake = match self.kernel.outputs().position(|value| value.name == name) {
             None => Some(words::unknown_output(self.kernel, name)),
-            Some(index) => match self.outputs[index].replace(array.into()) {
+            Some(index) => match self.all_outputs()[index].replace(array.into()) {
                 Some(_) => Some(words::repeated(self.kernel, name)),
                 None => None,
             },
@@ -119,20 +120,16 @@ impl<'a> Call<'a> {
     /// when arrays were passed for outputs.
     pub fn run(self) -> Result<Outputs, Error> {
         let kernel = self.kernel;
-        let inputs = self.bound_inputs()?;
+        self.check_inputs()?;
         if let Some(index) = self.outputs.iter().position(Option::is_some) {
             let name = kernel.outputs().nth(index).map_or("", |value| value.name);
             return Err(words::out_without_into(kernel, name));
         }
-        let mut bound = self.bound(&inputs)?;
-        let mut arrays = Vec::with_capacity(kernel.n_outputs());
-        let mut raw = Vec::with_capacity(kernel.n_outputs());
-        for value in kernel.outputs() {
-            let (array, data) = make(kernel, &value, &bound)?;
-            arrays.push((value, Some(array)));
-            raw.push(data);
-        }
-        bound.outputs(kernel, &raw)?;
+        let mut bound = self.bound()?;
+        let made = kernel.outputs().map(|value| make(kernel, &value, &bound));
+        let made: SmallVec<[Made; 1]> = made.collect::<Result<_, Error>>()?;
+        bound.outputs(kernel, made.iter().map(|(_, raw)| raw))?;
+        let arrays = made.into_iter().map(|(array, _)| Some(array)).collect();
         let batch = bound.batch_shape().to_vec();
         let report = execute(kernel, bound, &self.options)?;
         Ok(Outputs { kernel, arrays, batch, report })
@@ -142,41 +139,46 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// As [`run`](crate::run()), and for names that are unknown, missing or passed twice.
-    pub fn run_into(self) -> Result<Report, Error> {
-        let inputs = self.bound_inputs()?;
-        let names = self.kernel.outputs().map(|value| value.name);
-        let outputs = all(names, &self.outputs, |output| output.raw.clone())
-            .map_err(|missing| words::missing_output(self.kernel, &missing))?;
-        let mut bound = self.bound(&inputs)?;
-        bound.outputs(self.kernel, &outputs)?;
+    pub fn run_into(mut self) -> Result<Report, Error> {
+        self.check_inputs()?;
+        let missing = missing(self.kernel.outputs(), self.all_outputs());
+        if !missing.is_empty() {
+            return Err(words::missing_output(self.kernel, &missing));
+        }
+        let mut bound = self.bound()?;
+        bound.outputs(self.kernel, self.outputs.iter().flatten().map(|output| &output.raw))?;
         execute(self.kernel, bound, &self.options)
     }
 
-    fn bound(&self, inputs: &[RawArray]) -> Result<Bound, Error> {
+    /// A place for every output: there is none before they are needed.
+    fn all_outputs(&mut self) -> &mut [Option<OutputMut<'a>>] {
+        self.outputs.resize_with(self.kernel.n_outputs(), || None);
+        &mut self.outputs
+    }
+
+    fn check_inputs(&self) -> Result<(), Error> {
+        if let Some(mistake) = &self.mistake {
+            return Err(mistake.clone());
+        }
+        let missing = missing(self.kernel.inputs(), &self.inputs);
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(words::missing_argument(self.kernel, &missing)),
+        }
+    }
+
+    fn bound(&self) -> Result<Bound, Error> {
+        let inputs = self.inputs.iter().flatten().map(|operand| &operand.raw);
         let mut bound = Bound::inputs(self.kernel, inputs, self.rows)?;
         self.ranges.map_or(Ok(()), |ranges| bound.restrict(self.kernel, ranges))?;
         Ok(bound)
     }
-
-    fn bound_inputs(&self) -> Result<Vec<RawArray>, Error> {
-        if let Some(mistake) = &self.mistake {
-            return Err(mistake.clone());
-        }
-        let names = self.kernel.inputs().map(|value| value.name);
-        all(names, &self.inputs, |operand| operand.raw.clone())
-            .map_err(|missing| words::missing_argument(self.kernel, &missing))
-    }
 }
 
-/// Every array, or the names of those that are missing.
-fn all<T>(
-    names: impl Iterator<Item = &'static str>,
-    arrays: &[Option<T>],
-    raw: impl Fn(&T) -> RawArray,
-) -> Result<Vec<RawArray>, Vec<&'static str>> {
-    let missing: Vec<&str> =
-        names.zip(arrays).filter(|(_, array)| array.is_none()).map(|(name, _)| name).collect();
-    if missing.is_empty() { Ok(arrays.iter().flatten().map(raw).collect()) } else { Err(missing) }
+/// The names of arrays that are missing.
+fn missing<'k, T>(values: impl Iterator<Item = Value<'k>>, arrays: &[Option<T>]) -> Vec<&'k str> {
+    let missing = values.zip(arrays).filter(|(_, array)| array.is_none());
+    missing.map(|(value, _)| value.name).collect()
 }
 
 /// An `Array2<T>`, or with batch dimensions an `ArrayD<T>`, for a type known at run time, and where
@@ -220,7 +222,8 @@ fn array<T: Component>(kernel: &Kernel, value: &Value, bound: &Bound) -> Result<
 /// The results of a call, by name.
 pub struct Outputs {
     kernel: &'static Kernel,
-    arrays: Vec<(Value<'static>, Option<Box<dyn Any + Send + Sync>>)>,
+    /// Those that were not taken yet, in the order of the kernel.
+    arrays: SmallVec<[Option<Box<dyn Any + Send + Sync>>; 1]>,
     batch: Vec<usize>,
     report: Report,
 }
@@ -253,16 +256,18 @@ impl Outputs {
 
     fn take_as<T: Component, A: 'static>(&mut self, name: &str) -> Result<A, Error> {
         let kernel = self.kernel;
-        let (value, array) = self
-            .arrays
-            .iter_mut()
+        let mut arrays = kernel.outputs().zip(&mut self.arrays);
+        let (value, array) = arrays
             .find(|(value, _)| value.name == name)
             .ok_or_else(|| words::unknown_output(kernel, name))?;
         if value.component != T::TYPE {
-            return Err(words::output_type(kernel, value, T::TYPE));
+            return Err(words::output_type(kernel, &value, T::TYPE));
         }
         let array = array.take().ok_or_else(|| words::taken(kernel, name))?;
-        array.downcast().map(|array| *array).map_err(|_| words::output_type(kernel, value, T::TYPE))
+        array
+            .downcast()
+            .map(|array| *array)
+            .map_err(|_| words::output_type(kernel, &value, T::TYPE))
     }
 
     /// What ran.
@@ -273,7 +278,7 @@ impl Outputs {
 
 impl fmt::Debug for Outputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.arrays.iter().map(|(value, _)| value.name).collect();
+        let names: Vec<&str> = self.kernel.outputs().map(|value| value.name).collect();
         write!(f, "Outputs({}: {})", self.kernel.name(), names.join(", "))
     }
 }

@@ -14,11 +14,16 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock of a file, which is made if it is not there and never removed: somebody
-    /// else may hold it.
+    /// Waits for the lock of a file, which is made if it is not there. Only who holds the lock
+    /// removes the file ([`Lock::remove`]).
     #[cfg(any(feature = "jit", not(unix)))]
     pub fn take(path: &Path) -> io::Result<Lock> {
-        Lock::of(open(path)?)
+        loop {
+            let lock = Lock::of(open(path)?)?;
+            if lock.is_of(path) {
+                return Ok(lock);
+            }
+        }
     }
 
     /// Waits for the lock of a folder, which leaves no file behind where folders can be locked.
@@ -44,7 +49,35 @@ impl Lock {
     pub fn try_take(path: &Path) -> Option<Lock> {
         let file = open(path).ok()?;
         file.try_lock().ok()?;
-        Some(Lock { file: Some(file) })
+        Some(Lock { file: Some(file) }).filter(|lock| lock.is_of(path))
+    }
+
+    /// Whether the file is still at its path: somebody may have removed it while this waited, and
+    /// then the lock keeps out nobody.
+    #[cfg(all(unix, feature = "jit"))]
+    fn is_of(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let Some(file) = &self.file else { return true };
+        let same = |held: fs::Metadata| {
+            let found = fs::metadata(path).ok()?;
+            Some((held.dev(), held.ino()) == (found.dev(), found.ino()))
+        };
+        file.metadata().ok().and_then(same).unwrap_or(false)
+    }
+
+    /// Elsewhere a file that is open stays.
+    #[cfg(not(unix))]
+    fn is_of(&self, _: &Path) -> bool {
+        true
+    }
+
+    /// Removes the file of the lock: whoever waits for it makes a new one.
+    #[cfg(feature = "jit")]
+    pub fn remove(self, path: &Path) {
+        if cfg!(unix) && self.is_exclusive() {
+            // An empty file is harmless if it stays.
+            let _ = fs::remove_file(path);
+        }
     }
 
     /// Whether others are really kept out.

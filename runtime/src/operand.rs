@@ -125,16 +125,17 @@ impl<'a> Operand<'a> {
     /// An `i`- or a `j`-variable of any rank, if it is one that kernels can read.
     #[cfg(feature = "lazy")]
     pub(crate) fn variable<T: Component, D: Dimension>(
-        view: ArrayView<'a, T, D>,
+        view: &ArrayView<'a, T, D>,
     ) -> Option<Operand<'a>> {
-        (view.ndim() > 0).then(|| Operand::from(view))
+        let raw = || RawArray::new(view.as_ptr(), view.shape(), view.strides());
+        (view.ndim() > 0).then(|| Operand::new(raw()))
     }
 
     /// A parameter of any rank, a row of numbers behind batch dimensions, if it is one that kernels
     /// can read.
     #[cfg(feature = "lazy")]
     pub(crate) fn parameter<T: Component, D: Dimension>(
-        view: ArrayView<'a, T, D>,
+        view: &ArrayView<'a, T, D>,
     ) -> Option<Operand<'a>> {
         let raw = RawArray::parameter(view.as_ptr(), view.shape(), view.strides());
         Some(Operand::new(raw))

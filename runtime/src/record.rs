@@ -19,7 +19,7 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use tilefold_compiler::ir::{Axis, Formula, Key, Node, Storage, anonymous, canonical_text};
 use tilefold_compiler::passes::lookup;
@@ -86,6 +86,9 @@ pub fn source(formula: &Formula, storage: Storage) -> String {
 
 /// Writes every formula that is not linked to a file from now on, whatever the environment says;
 /// `None` stops it.
+///
+/// The environment is read once, when the first formula is met that is not linked. A program that
+/// makes up its mind later, or a test, calls this.
 pub fn to(file: Option<&Path>) {
     *SETTING.write().unwrap_or_else(PoisonError::into_inner) = Some(file.map(files::absolute));
 }
@@ -94,11 +97,27 @@ pub fn to(file: Option<&Path>) {
 static SETTING: RwLock<Option<Option<PathBuf>>> = RwLock::new(None);
 
 /// The file that formulas are written to, if they are.
-pub(crate) fn file() -> Option<PathBuf> {
+fn file() -> Option<PathBuf> {
     match &*SETTING.read().unwrap_or_else(PoisonError::into_inner) {
         Some(setting) => setting.clone(),
-        None => env::var_os(VARIABLE).filter(|file| !file.is_empty()).map(PathBuf::from),
+        None => of_environment().clone(),
     }
+}
+
+/// Whether formulas are written to a file.
+pub(crate) fn is_on() -> bool {
+    match &*SETTING.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(setting) => setting.is_some(),
+        None => of_environment().is_some(),
+    }
+}
+
+fn of_environment() -> &'static Option<PathBuf> {
+    static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let file = env::var_os(VARIABLE).filter(|file| !file.is_empty());
+        file.map(|file| files::absolute(Path::new(&file)))
+    })
 }
 
 /// Writes a formula down if the program is to. What goes wrong is an event of `tracing`, for it is

@@ -1,6 +1,7 @@
 //! What ran. Goes in: facts measured by an executor. Comes out: a record with a short print. It
 //! never influences a run.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::level::Level;
@@ -59,7 +60,7 @@ pub struct StageReport {
     pub cols: usize,
     /// Rows times columns, or as many of these pairs as ranges leave, of all items.
     pub pairs: u64,
-    /// Wall time.
+    /// Wall time, since the end of the stage before or the start of the call.
     pub seconds: f64,
     /// Operations, by the count of the schedule.
     pub ops: f64,
@@ -96,8 +97,9 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// Wall time of the whole call.
     pub seconds: f64,
-    /// Why a way was not taken that the options would have let: CUDA, or compiled code.
-    pub note: Option<String>,
+    /// Why a way was not taken that the options would have let and this machine has: CUDA, or
+    /// compiled code.
+    pub note: Option<Cow<'static, str>>,
 }
 
 impl fmt::Display for Report {
@@ -141,7 +143,7 @@ mod tests {
         };
         let stage = "10000 x 10000: 1.00e8 pairs, 12.50 ms, 8.00 Gpairs/s, 96.0 Gop/s";
         assert_eq!(report.to_string(), format!("cpu x86-64-v4, linked: 12.60 ms\n  {stage}"));
-        report.note = Some("no CUDA driver".to_owned());
+        report.note = Some("no CUDA driver".into());
         assert!(
             report.to_string().starts_with("cpu x86-64-v4, linked: 12.60 ms (no CUDA driver)\n")
         );

@@ -1,12 +1,14 @@
 //! From a call to an executor. Goes in: a kernel, arrays in the order of the formula, and wishes.
 //! Comes out: filled outputs and a report. It never computes.
 
+use std::borrow::Cow;
+
 use crate::bind::Bound;
 #[cfg(feature = "cuda")]
 use crate::cuda;
 use crate::error::Error;
 use crate::kernel::{Kernel, Stage};
-use crate::operand::{Operand, OutputMut, RawArray};
+use crate::operand::{Operand, OutputMut};
 use crate::options::{Options, Policy};
 use crate::report::Report;
 use crate::{host, level, words};
@@ -55,10 +57,8 @@ pub(crate) fn bind(
     outputs: &[OutputMut],
     rows: Option<(usize, usize)>,
 ) -> Result<Bound, Error> {
-    let inputs: Vec<RawArray> = inputs.iter().map(|operand| operand.raw.clone()).collect();
-    let outputs: Vec<RawArray> = outputs.iter().map(|output| output.raw.clone()).collect();
-    let mut bound = Bound::inputs(kernel, &inputs, rows)?;
-    bound.outputs(kernel, &outputs)?;
+    let mut bound = Bound::inputs(kernel, inputs.iter().map(|operand| &operand.raw), rows)?;
+    bound.outputs(kernel, outputs.iter().map(|output| &output.raw))?;
     Ok(bound)
 }
 
@@ -81,25 +81,29 @@ pub(crate) fn execute(
         },
         Policy::Auto => match prepare_if_worth(kernel, &bound, options) {
             Ok(prepared) => prepared.run(bound, options),
-            Err(note) => Ok(Report { note: Some(note), ..host::run(kernel, bound, options)? }),
+            Err(note) => Ok(Report { note, ..host::run(kernel, bound, options)? }),
         },
     }
 }
 
-/// A call on a device, or why it goes to the CPU.
+/// A call on a device, or why it goes to the CPU, if there is anything to say: that code for a
+/// device is missing is worth a word only where it would have run.
 fn prepare_if_worth(
     kernel: &'static Kernel,
     bound: &Bound,
     options: &Options,
-) -> Result<cuda::Prepared, String> {
-    if let Some(what) = bound.cpu_only() {
-        return Err(format!("{what} run on the CPU only"));
+) -> Result<cuda::Prepared, Option<Cow<'static, str>>> {
+    if let Some(why) = bound.cpu_only() {
+        return Err(Some(why.into()));
     }
     let ops: f64 = kernel.stages().map(|stage| ops(stage, bound)).sum();
-    if kernel.has_image() && ops < WORTH_OPS && level::choose(kernel, options.level).is_ok() {
-        return Err("the call is small".to_owned());
+    let is_small = ops < WORTH_OPS && level::choose(kernel, options.level).is_ok();
+    match kernel.has_image() {
+        true if is_small => return Err(Some("the call is small".into())),
+        false if is_small || !cuda::is_there() => return Err(None),
+        _ => (),
     }
-    cuda::prepare(kernel, bound, options).map_err(|why| why.message().to_owned())
+    cuda::prepare(kernel, bound, options).map_err(|why| Some(why.message().to_owned().into()))
 }
 
 fn ops(stage: Stage, bound: &Bound) -> f64 {
@@ -118,6 +122,10 @@ mod cuda {
         pub fn run(self, _: Bound, _: &Options) -> Result<Report, Error> {
             match self {}
         }
+    }
+
+    pub(super) fn is_there() -> bool {
+        false
     }
 
     pub(super) fn prepare(

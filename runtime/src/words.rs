@@ -404,8 +404,8 @@ pub(crate) fn no_device(name: &str, why: impl std::fmt::Display) -> Error {
         .help("use Policy::Auto or Policy::Cpu to run on the CPU")
 }
 
-pub(crate) fn cpu_only(name: &str, what: &str) -> Error {
-    Error::new(Code::CpuOnly, format!("{name}: {what} run on the CPU only"))
+pub(crate) fn cpu_only(name: &str, why: &str) -> Error {
+    Error::new(Code::CpuOnly, format!("{name}: {why}"))
         .help("use Policy::Auto or Policy::Cpu to run on the CPU")
 }
 

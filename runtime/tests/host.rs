@@ -280,3 +280,14 @@ fn complex_arrays_are_read_in_place() {
     let again: Array2<f64> = call.run().unwrap().take("a").unwrap();
     assert_eq!(again[[8, 0]], found[[0, 0]]);
 }
+
+#[test]
+fn stages_take_the_time_of_the_call() {
+    let (x, y) = (rough::<f64>(300, 1), rough::<f64>(200, 1));
+    let call = Call::new(fake::chain::<f64>()).arg("x", &x).arg("y", &y).arg("gamma", &0.5_f64);
+    let outputs = call.options(cpu(1)).run().unwrap();
+    let report = outputs.report();
+    let sum: f64 = report.stages.iter().map(|stage| stage.seconds).sum();
+    assert_eq!(report.stages.len(), 4);
+    assert!((sum - report.seconds).abs() < 1e-9 && report.seconds > 0.0, "{report}");
+}

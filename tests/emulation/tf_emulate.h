@@ -18,6 +18,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include <cmath>
 #include <utility>
 
 #include "block.h"
@@ -50,6 +51,18 @@ TF_FN bool tf_any_of_block(bool b, const char *file = __builtin_FILE(),
                            int line = __builtin_LINE()) {
   return tf_emulate::any_of_block(b, {file, line});
 }
+
+/* The host's lgamma leaves a sign in a global variable, which would be a race; CUDA's does not. */
+TF_FN float tf_emulate_lgamma(float x) {
+  int sign;
+  return ::lgammaf_r(x, &sign);
+}
+TF_FN double tf_emulate_lgamma(double x) {
+  int sign;
+  return ::lgamma_r(x, &sign);
+}
+#define lgammaf(x) tf_emulate_lgamma(x)
+#define lgamma(x) tf_emulate_lgamma(x)
 
 /* ---- Launching ---- */
 

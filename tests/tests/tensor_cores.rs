@@ -7,10 +7,12 @@ use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction, Storage};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
-use tilefold_tests::emulated::{Emulated, Grid, Sanitizer, sanitize};
+use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
+use tilefold_tests::sanitized::trials::{Layout, Trial};
+use tilefold_tests::sanitized::{self, Code, Sanitizer, Watch};
 
 /// A whole block, and one of 6.
 const ROWS: usize = 128 + 6;
@@ -309,9 +311,16 @@ fn every_dtype_and_small_problems() {
 #[test]
 fn sanitizers_are_silent() {
     let formulas = [Op::Dot, Op::SqDist].map(|score| reduced(score, Reducer::Sum, false));
-    let problems = formulas.map(|f| integers(f, 132, 64 * 3 + 7, true));
+    let trials = formulas.map(|f| Trial {
+        problem: integers(f, 132, 64 * 3 + 7, true),
+        layout: Layout::Dense,
+        seed: 3,
+        is_ordinary: false,
+    });
     for sanitizer in [Sanitizer::Memory, Sanitizer::Races] {
-        sanitize(sanitizer, Storage::F32, &problems, Grid { splits: 2, seed: 3 });
+        let watch = Watch { sanitizer, code: Code::Cuda, storage: Storage::F32 };
+        let report = sanitized::run(watch, &trials);
+        assert!(report.is_ok(), "{}", report.unwrap_err());
     }
 }
 

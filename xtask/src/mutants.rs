@@ -51,9 +51,8 @@ pub fn run(arguments: &Arguments) -> crate::Result {
         start(command.arg(target.join("tools")))?;
     }
     if !tool.exists() {
-        return Err(format!(
-            "cargo-mutants {VERSION} is not there\n  = help: `cargo xtask mutants --install` gets it"
-        ));
+        let help = "  = help: `cargo xtask mutants --install` gets it";
+        return Err(format!("cargo-mutants {VERSION} is not there\n{help}"));
     }
     let folder = target.join("mutants");
     copy(&folder.join("tree"))?;

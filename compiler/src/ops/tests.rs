@@ -6,6 +6,7 @@ use super::*;
 use crate::ir::eval::{Matrix, evaluate};
 use crate::passes::vjp;
 
+mod complex;
 mod emitted;
 
 /// One call of each operation at least: its name, dims and parameters.

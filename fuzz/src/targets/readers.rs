@@ -1,28 +1,37 @@
 //! What is read from files and from memory that others wrote: the manifest of a generated folder,
-//! and descriptors of kernels. The first byte of an input says which.
+//! files that formulas are recorded in, and descriptors of kernels. The first byte of an input says
+//! which. Notes of the jit cache are not among them: they are compared, never parsed.
 
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_void};
+use std::fs;
 use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use tilefold::record::{self, Outcome};
 use tilefold::{Code, Kernel, sys};
 use tilefold_build::manifest::{self, Manifest};
+use tilefold_compiler::ir::{Axis, Formula, Storage};
+use tilefold_tests::rng::Rng;
 
 use super::{Target, lossy, signature};
 use crate::choices::Choices;
+use crate::mutate;
 
 pub const TARGET: Target = Target {
     name: "readers",
-    promise: "a manifest or a descriptor is refused with its fault, or is sound in every field",
+    promise: "a manifest, record or descriptor is refused with its fault, or sound in every field",
     run,
-    make: None,
+    make: Some(make),
     reads_formulas: false,
 };
 
 fn run(bytes: &[u8]) -> Result<u64, String> {
     match bytes.split_first() {
         Some((b'm', text)) => read_manifest(&lossy(text)),
+        Some((b'r', text)) => extend_record(text),
         Some((_, choices)) => descriptor(&mut Choices::new(choices)),
         None => Ok(0),
     }
@@ -54,6 +63,61 @@ fn read_manifest(text: &str) -> Result<u64, String> {
     let kernels = |library: &manifest::Library| library.kernels.len().min(3);
     let shape: Vec<usize> = manifest.libraries.iter().take(3).map(kernels).collect();
     Ok(signature((shape, manifest.files.len().min(4))))
+}
+
+/// A formula that is recorded.
+fn recorded() -> &'static Formula {
+    static FORMULA: OnceLock<Formula> = OnceLock::new();
+    FORMULA.get_or_init(|| {
+        let mut f = Formula::new("recorded");
+        let x = f.input("x", Some(Axis::J), 2).expect("a small dim");
+        let square = f.square(x);
+        let sum = f.sum_over(Axis::J, square);
+        f.output("a", None, sum).expect("reduced over j");
+        f
+    })
+}
+
+/// A descriptor, or rarely, for writing files takes long, a record that has the formula, for one of
+/// two types, and maybe something wrong.
+fn make(rng: &mut Rng) -> Vec<u8> {
+    if !rng.once_in(24) {
+        return (0..40 + rng.below(120))
+            .map(|n| if n == 0 { b'd' } else { rng.bits() as u8 })
+            .collect();
+    }
+    let storage = *rng.pick(&[Storage::F32, Storage::F64]);
+    let text = format!("r{}", record::source(recorded(), storage)).into_bytes();
+    if rng.once_in(4) { text } else { mutate::input(rng, &[text]) }
+}
+
+/// Formulas are recorded in a file as somebody left it: it is refused and stays as it is, or keeps
+/// all that it had.
+fn extend_record(before: &[u8]) -> Result<u64, String> {
+    // What this process has written is not looked for again, so every file has a name of its own.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let own = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let file = std::env::temp_dir().join(format!("tilefold-record-{own}.fold"));
+    fs::write(&file, before).map_err(|e| format!("{}: {e}", file.display()))?;
+    let found = record::append(&file, recorded(), Storage::F32);
+    let after = fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let _ = fs::remove_file(&file);
+    let keeps = match &found {
+        Err(error) if error.code() != Code::Record || error.message().contains("internal") => {
+            return Err(format!("an error of another kind: {error}"));
+        }
+        Err(_) | Ok(Outcome::Known) => after == before,
+        // `, f32` is put in somewhere.
+        Ok(Outcome::Extended) => {
+            let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
+            after.len() == before.len() + 5 && after.ends_with(&before[same..])
+        }
+        Ok(_) => after.starts_with(before.trim_ascii_end()) && after.len() > before.len(),
+    };
+    match keeps {
+        true => Ok(signature(found.map_err(|e| e.message().len() / 8))),
+        false => Err(format!("{found:?} leaves {:?}", lossy(&after))),
+    }
 }
 
 unsafe extern "C" fn params(_: *const sys::tf_array, _: *mut c_void) {}

@@ -86,6 +86,11 @@ pub fn devices() -> Vec<DeviceInfo> {
     (0..count()).filter_map(|ordinal| info(ordinal).ok()).collect()
 }
 
+/// Whether there is a device.
+pub(crate) fn is_there() -> bool {
+    count() > 0
+}
+
 /// How many devices there are.
 pub(super) fn count() -> usize {
     match unavailable() {

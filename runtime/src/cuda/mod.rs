@@ -45,6 +45,7 @@ mod values;
 
 pub use cudarc;
 
+pub(crate) use self::device::is_there;
 pub use self::device::{DeviceInfo, devices, unavailable};
 pub(crate) use self::host::{Prepared, prepare};
 #[cfg(feature = "lazy")]

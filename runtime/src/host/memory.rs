@@ -2,6 +2,7 @@
 //! memory aligned to 64 bytes, or an error. It never aborts when memory is short.
 
 use std::alloc::{self, Layout};
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::{ptr, slice};
@@ -56,9 +57,10 @@ pub(crate) unsafe fn filled_mut(lines: &mut Lines) -> &mut [Line] {
 /// Lines of one's own, not initialised.
 ///
 /// They lie in memory that is aligned to less and a line longer: allocators are slow to give
-/// aligned memory, and small calls take several buffers.
+/// aligned memory, and small calls take several buffers. Those of small calls stay with the thread,
+/// and serve the next call that wants as many lines.
 pub(crate) struct Buffer {
-    words: Vec<MaybeUninit<Word>>,
+    words: Words,
     /// The first word at a multiple of a line.
     first: usize,
     len: usize,
@@ -70,6 +72,47 @@ pub(crate) struct Buffer {
 struct Word([u8; 16]);
 
 const WORDS: usize = size_of::<Line>() / size_of::<Word>();
+
+/// The longest buffer that a thread keeps, in words: 32 KiB.
+const MOST_KEPT: usize = (32 << 10) / size_of::<Word>();
+
+/// How many buffers a thread keeps.
+const KEPT_BUFFERS: usize = 6;
+
+type Words = Vec<MaybeUninit<Word>>;
+
+thread_local! {
+    /// Buffers that nobody uses, the latest first.
+    static KEPT: RefCell<[Words; KEPT_BUFFERS]> =
+        const { RefCell::new([const { Vec::new() }; KEPT_BUFFERS]) };
+}
+
+/// A kept buffer of just so many words.
+fn kept(len: usize) -> Option<Words> {
+    if len > MOST_KEPT {
+        return None;
+    }
+    let find = |kept: &RefCell<[Words; KEPT_BUFFERS]>| {
+        kept.borrow_mut().iter_mut().find(|words| words.len() == len).map(std::mem::take)
+    };
+    KEPT.try_with(find).ok().flatten()
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let words = std::mem::take(&mut self.words);
+        if words.is_empty() || words.len() > MOST_KEPT {
+            return;
+        }
+        // While the thread ends nothing is kept.
+        let _ = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            let place = kept.iter().position(Vec::is_empty).unwrap_or(kept.len() - 1);
+            kept[place] = words;
+            kept[..=place].rotate_right(1);
+        });
+    }
+}
 
 impl Deref for Buffer {
     type Target = Lines;
@@ -121,9 +164,15 @@ pub(crate) fn lines(name: &str, bytes: usize, what: &str) -> Result<Buffer, Erro
         return Ok(Buffer { words, first: 0, len });
     }
     let count = len.checked_mul(WORDS).and_then(|count| count.checked_add(WORDS - 1));
-    words.try_reserve_exact(count.ok_or_else(failed)?).map_err(|_| failed())?;
-    // SAFETY: the capacity is at least that, and `MaybeUninit` needs no initialisation.
-    unsafe { words.set_len(len * WORDS + WORDS - 1) };
+    let count = count.ok_or_else(failed)?;
+    match kept(count) {
+        Some(kept) => words = kept,
+        None => {
+            words.try_reserve_exact(count).map_err(|_| failed())?;
+            // SAFETY: the capacity is at least that, and `MaybeUninit` needs no initialisation.
+            unsafe { words.set_len(count) };
+        }
+    }
     let past = words.as_ptr() as usize % size_of::<Line>() / size_of::<Word>();
     Ok(Buffer { words, first: (WORDS - past) % WORDS, len })
 }
@@ -166,6 +215,25 @@ mod tests {
             assert!(buffer.len() * 64 >= bytes);
             assert_eq!(buffer.as_ptr() as usize % 64, 0);
         }
+    }
+
+    #[test]
+    fn small_buffers_stay_with_the_thread() {
+        let place = |bytes| lines("f", bytes, "test").unwrap().as_ptr() as usize;
+        let first = place(1000);
+        assert_eq!(place(1000), first);
+        let (a, b) = (lines("f", 1000, "test").unwrap(), lines("f", 1000, "test").unwrap());
+        assert_ne!(a.as_ptr(), b.as_ptr(), "one that is in use is nobody else's");
+        drop((a, b));
+        // Only of the very same length: what lies behind is not the buffer's.
+        assert_eq!(lines("f", 990, "test").unwrap().len(), lines_of(1000));
+        assert_eq!(lines("f", 900, "test").unwrap().len(), lines_of(900));
+        let kept =
+            || KEPT.with_borrow(|kept| kept.iter().filter(|words| !words.is_empty()).count());
+        lines("f", 40 << 10, "test").unwrap();
+        assert_eq!(kept(), 3, "long ones go");
+        (1..100).for_each(|n| drop(lines("f", 64 * n, "test").unwrap()));
+        assert_eq!(kept(), KEPT_BUFFERS);
     }
 
     #[test]

@@ -429,7 +429,7 @@ impl Acc {
 
 /// The part, the sum and the error of scratch.
 #[inline(always)]
-fn three<T>(rows: &mut [T]) -> [&mut [T; LANES]; 3] {
+pub(super) fn three<T>(rows: &mut [T]) -> [&mut [T; LANES]; 3] {
     let (part, rest) = rows.split_at_mut(LANES);
     let (high, low) = rest.split_at_mut(LANES);
     [chunk_mut(part, 0), chunk_mut(high, 0), chunk_mut(low, 0)]

@@ -2,6 +2,7 @@
 //! emitted code spells the step. Comes out: the instruction, if there is one; steps without one
 //! are computed in float64, by the operation's meaning.
 
+use super::curves::Curve;
 use super::program::{Binary, Ternary, Unary};
 
 /// An instruction that waits for its arguments.
@@ -10,6 +11,7 @@ pub(super) enum Make {
     Unary(Unary),
     Binary(Binary),
     Ternary(Ternary),
+    Curve(Curve),
 }
 
 /// Each argument is read once, in order; `$0` twice is a square or a test for NaN.
@@ -49,6 +51,34 @@ const CODES: &[(&str, Make)] = &[
     ("tf_ifelse($0, $1, $2)", Make::Ternary(Ternary::IfElse)),
     ("tf_clamp($0, $1, $2)", Make::Ternary(Ternary::Clamp)),
     ("tf_mod($0, $1, $2)", Make::Ternary(Ternary::Mod)),
+    ("tf_sin($0)", Make::Curve(Curve::Sin)),
+    ("tf_cos($0)", Make::Curve(Curve::Cos)),
+    ("tf_tan($0)", Make::Curve(Curve::Tan)),
+    ("tf_sinxdivx($0)", Make::Curve(Curve::SinXDivX)),
+    ("tf_asin($0)", Make::Curve(Curve::Asin)),
+    ("tf_acos($0)", Make::Curve(Curve::Acos)),
+    ("tf_atan($0)", Make::Curve(Curve::Atan)),
+    ("tf_expm1($0)", Make::Curve(Curve::Expm1)),
+    ("tf_sinh($0)", Make::Curve(Curve::Sinh)),
+    ("tf_cosh($0)", Make::Curve(Curve::Cosh)),
+    ("tf_tanh($0)", Make::Curve(Curve::Tanh)),
+    ("tf_sigmoid($0)", Make::Curve(Curve::Sigmoid)),
+    ("tf_silu($0)", Make::Curve(Curve::Silu)),
+    ("tf_softplus($0)", Make::Curve(Curve::Softplus)),
+    ("tf_log1p($0)", Make::Curve(Curve::Log1p)),
+    ("tf_log2($0)", Make::Curve(Curve::Log2)),
+    ("tf_log10($0)", Make::Curve(Curve::Log10)),
+    ("tf_asinh($0)", Make::Curve(Curve::Asinh)),
+    ("tf_acosh($0)", Make::Curve(Curve::Acosh)),
+    ("tf_atanh($0)", Make::Curve(Curve::Atanh)),
+    ("tf_cbrt($0)", Make::Curve(Curve::Cbrt)),
+    ("tf_erf($0)", Make::Curve(Curve::Erf)),
+    ("tf_erfc($0)", Make::Curve(Curve::Erfc)),
+    ("tf_normcdf($0)", Make::Curve(Curve::NormCdf)),
+    ("tf_gelu($0)", Make::Curve(Curve::Gelu)),
+    ("tf_atan2($0, $1)", Make::Curve(Curve::Atan2)),
+    ("tf_pow($0, $1)", Make::Curve(Curve::Powf)),
+    ("tf_hypot($0, $1)", Make::Curve(Curve::Hypot)),
 ];
 
 /// The instruction for an expression.

@@ -7,14 +7,12 @@
 
 use tilefold_compiler::ops::Op;
 
+use super::curves::{Curve, Lanes};
 use super::folds::{Folding, Tile};
 use super::ints;
 use super::lanes::{self, Three, column, each, each2, each3};
-use super::math::Float;
+use super::math::{Float, GROUP, Isa};
 use super::program::{Binary, Code, Eval, Fold, Instr, LANES, Operand, Term, Ternary, Unary};
-
-/// Lanes that a sum keeps in registers.
-pub(super) const GROUP: usize = 16;
 
 /// What programs of rows, columns and launches do with arrays; pairs have none of it.
 pub(super) trait Door<T> {
@@ -125,42 +123,47 @@ pub(super) fn split<T>(all: &mut [T], out: u32, stride: usize) -> (&mut [T], Oth
 
 /// Runs a program on one tile.
 #[inline(always)]
-pub(super) fn run<T: Float, const FMA: bool>(code: &Code<T>, m: &mut Machine<'_, T>) {
+pub(super) fn run<T: Float, I: Isa>(code: &Code<T>, m: &mut Machine<'_, T>) {
     for instr in &code.instrs {
         match instr {
             Instr::Unary(op, out, a) => {
                 let (out, others) = split(m.registers, *out, m.stride);
-                unary::<T, FMA>(*op, out, others.arg(&m.packs, a), m.cols);
+                unary::<T, I>(*op, out, others.arg(&m.packs, a), m.cols);
             }
             Instr::Binary(op, out, [a, b]) => {
                 let (out, others) = split(m.registers, *out, m.stride);
                 let (a, b) = (others.arg(&m.packs, a), others.arg(&m.packs, b));
-                binary::<T, FMA>(*op, out, a, b, m.cols);
+                binary::<T, I>(*op, out, a, b, m.cols);
             }
             Instr::Ternary(op, out, args) => {
                 let (out, others) = split(m.registers, *out, m.stride);
                 let args = args.each_ref().map(|arg| others.arg(&m.packs, arg));
-                ternary::<T, FMA>(*op, out, args, m.cols);
+                ternary::<T, I>(*op, out, args, m.cols);
+            }
+            Instr::Curve(curve, out, args) => {
+                let (out, others) = split(m.registers, *out, m.stride);
+                let args = args.each_ref().map(|arg| others.arg(&m.packs, arg));
+                drawn::<T, I>(*curve, out, args, m.cols);
             }
             Instr::Chain(term, out, terms) => {
                 let (out, _) = split(m.registers, *out, m.stride);
                 let (packs, cols) = (&m.packs, m.cols);
                 match term {
-                    Term::Product => chain::<T, FMA, lanes::MulAdd>(out, terms, packs, cols),
-                    Term::Square => chain::<T, FMA, lanes::SquareAdd>(out, terms, packs, cols),
+                    Term::Product => chain::<T, I, lanes::MulAdd>(out, terms, packs, cols),
+                    Term::Square => chain::<T, I, lanes::SquareAdd>(out, terms, packs, cols),
                 }
             }
             Instr::Fold(Fold::Exps { acc, out, score }) => {
                 if let Some(folding) = &mut m.folding {
                     let (out, others) = split(m.registers, *out, m.stride);
                     let score = others.arg(&m.packs, score);
-                    folding.exps::<FMA>(*acc, score, out, m.cols);
+                    folding.exps::<I>(*acc, score, out, m.cols);
                 }
             }
             Instr::Fold(fold) => {
                 if let Some(folding) = &mut m.folding {
                     let others = Others { before: m.registers, after: &[], stride: m.stride };
-                    folding.fold::<FMA>(fold, Tile { others, packs: m.packs, cols: m.cols });
+                    folding.fold::<I>(fold, Tile { others, packs: m.packs, cols: m.cols });
                 }
             }
             Instr::Eval(eval) => evaluate(eval, m),
@@ -178,65 +181,96 @@ pub(super) fn run<T: Float, const FMA: bool>(code: &Code<T>, m: &mut Machine<'_,
 }
 
 #[inline(always)]
-fn unary<T: Float, const FMA: bool>(op: Unary, out: &mut [T], a: Arg<T>, cols: usize) {
+fn unary<T: Float, I: Isa>(op: Unary, out: &mut [T], a: Arg<T>, cols: usize) {
     match op {
-        Unary::Copy => each::<T, FMA, lanes::Copied>(out, a, cols),
-        Unary::Neg => each::<T, FMA, lanes::Neg>(out, a, cols),
-        Unary::Inv => each::<T, FMA, lanes::Inv>(out, a, cols),
-        Unary::Square => each::<T, FMA, lanes::Square>(out, a, cols),
-        Unary::Abs => each::<T, FMA, lanes::Abs>(out, a, cols),
-        Unary::Sign => each::<T, FMA, lanes::Sign>(out, a, cols),
-        Unary::Step => each::<T, FMA, lanes::Step>(out, a, cols),
-        Unary::Relu => each::<T, FMA, lanes::Relu>(out, a, cols),
-        Unary::Floor => each::<T, FMA, lanes::Floor>(out, a, cols),
-        Unary::Trunc => each::<T, FMA, lanes::Trunc>(out, a, cols),
-        Unary::Ceil => each::<T, FMA, lanes::Ceil>(out, a, cols),
-        Unary::Sqrt => each::<T, FMA, lanes::Sqrt>(out, a, cols),
-        Unary::Rsqrt => each::<T, FMA, lanes::Rsqrt>(out, a, cols),
-        Unary::Exp => each::<T, FMA, lanes::Exp>(out, a, cols),
-        Unary::Exp2 => each::<T, FMA, lanes::Exp2>(out, a, cols),
-        Unary::Log => each::<T, FMA, lanes::Log>(out, a, cols),
-        Unary::XLogX => each::<T, FMA, lanes::XLogX>(out, a, cols),
+        Unary::Copy => each::<T, I, lanes::Copied>(out, a, cols),
+        Unary::Neg => each::<T, I, lanes::Neg>(out, a, cols),
+        Unary::Inv => each::<T, I, lanes::Inv>(out, a, cols),
+        Unary::Square => each::<T, I, lanes::Square>(out, a, cols),
+        Unary::Abs => each::<T, I, lanes::Abs>(out, a, cols),
+        Unary::Sign => each::<T, I, lanes::Sign>(out, a, cols),
+        Unary::Step => each::<T, I, lanes::Step>(out, a, cols),
+        Unary::Relu => each::<T, I, lanes::Relu>(out, a, cols),
+        Unary::Floor => each::<T, I, lanes::Floor>(out, a, cols),
+        Unary::Trunc => each::<T, I, lanes::Trunc>(out, a, cols),
+        Unary::Ceil => each::<T, I, lanes::Ceil>(out, a, cols),
+        Unary::Sqrt => each::<T, I, lanes::Sqrt>(out, a, cols),
+        Unary::Rsqrt => each::<T, I, lanes::Rsqrt>(out, a, cols),
+        Unary::Exp => each::<T, I, lanes::Exp>(out, a, cols),
+        Unary::Exp2 => each::<T, I, lanes::Exp2>(out, a, cols),
+        Unary::Log => each::<T, I, lanes::Log>(out, a, cols),
+        Unary::XLogX => each::<T, I, lanes::XLogX>(out, a, cols),
     }
 }
 
 #[inline(always)]
-fn binary<T: Float, const FMA: bool>(op: Binary, out: &mut [T], a: Arg<T>, b: Arg<T>, cols: usize) {
+fn binary<T: Float, I: Isa>(op: Binary, out: &mut [T], a: Arg<T>, b: Arg<T>, cols: usize) {
     match op {
-        Binary::Add => each2::<T, FMA, lanes::Add>(out, a, b, cols),
-        Binary::Sub => each2::<T, FMA, lanes::Sub>(out, a, b, cols),
-        Binary::Mul => each2::<T, FMA, lanes::Mul>(out, a, b, cols),
-        Binary::Div => each2::<T, FMA, lanes::Div>(out, a, b, cols),
-        Binary::Min => each2::<T, FMA, lanes::Min>(out, a, b, cols),
-        Binary::Max => each2::<T, FMA, lanes::Max>(out, a, b, cols),
-        Binary::Eq => each2::<T, FMA, lanes::Eq>(out, a, b, cols),
-        Binary::Ne => each2::<T, FMA, lanes::Ne>(out, a, b, cols),
-        Binary::Lt => each2::<T, FMA, lanes::Lt>(out, a, b, cols),
-        Binary::Le => each2::<T, FMA, lanes::Le>(out, a, b, cols),
-        Binary::And => each2::<T, FMA, lanes::And>(out, a, b, cols),
-        Binary::Or => each2::<T, FMA, lanes::Or>(out, a, b, cols),
-        Binary::OneHot => each2::<T, FMA, lanes::OneHot>(out, a, b, cols),
-        Binary::EqOrNan => each2::<T, FMA, lanes::EqOrNan>(out, a, b, cols),
-        Binary::ScaledExp2 => each2::<T, FMA, lanes::ScaledExp2>(out, a, b, cols),
+        Binary::Add => each2::<T, I, lanes::Add>(out, a, b, cols),
+        Binary::Sub => each2::<T, I, lanes::Sub>(out, a, b, cols),
+        Binary::Mul => each2::<T, I, lanes::Mul>(out, a, b, cols),
+        Binary::Div => each2::<T, I, lanes::Div>(out, a, b, cols),
+        Binary::Min => each2::<T, I, lanes::Min>(out, a, b, cols),
+        Binary::Max => each2::<T, I, lanes::Max>(out, a, b, cols),
+        Binary::Eq => each2::<T, I, lanes::Eq>(out, a, b, cols),
+        Binary::Ne => each2::<T, I, lanes::Ne>(out, a, b, cols),
+        Binary::Lt => each2::<T, I, lanes::Lt>(out, a, b, cols),
+        Binary::Le => each2::<T, I, lanes::Le>(out, a, b, cols),
+        Binary::And => each2::<T, I, lanes::And>(out, a, b, cols),
+        Binary::Or => each2::<T, I, lanes::Or>(out, a, b, cols),
+        Binary::OneHot => each2::<T, I, lanes::OneHot>(out, a, b, cols),
+        Binary::EqOrNan => each2::<T, I, lanes::EqOrNan>(out, a, b, cols),
+        Binary::ScaledExp2 => each2::<T, I, lanes::ScaledExp2>(out, a, b, cols),
     }
 }
 
 #[inline(always)]
-fn ternary<T: Float, const FMA: bool>(op: Ternary, out: &mut [T], args: [Arg<T>; 3], cols: usize) {
+fn ternary<T: Float, I: Isa>(op: Ternary, out: &mut [T], args: [Arg<T>; 3], cols: usize) {
     match op {
-        Ternary::MulAdd => each3::<T, FMA, lanes::MulAdd>(out, args, cols),
-        Ternary::SquareAdd => each3::<T, FMA, lanes::SquareAdd>(out, args, cols),
-        Ternary::Where => each3::<T, FMA, lanes::Where>(out, args, cols),
-        Ternary::IfElse => each3::<T, FMA, lanes::IfElse>(out, args, cols),
-        Ternary::Clamp => each3::<T, FMA, lanes::Clamp>(out, args, cols),
-        Ternary::Mod => each3::<T, FMA, lanes::Mod>(out, args, cols),
+        Ternary::MulAdd => each3::<T, I, lanes::MulAdd>(out, args, cols),
+        Ternary::SquareAdd => each3::<T, I, lanes::SquareAdd>(out, args, cols),
+        Ternary::Where => each3::<T, I, lanes::Where>(out, args, cols),
+        Ternary::IfElse => each3::<T, I, lanes::IfElse>(out, args, cols),
+        Ternary::Clamp => each3::<T, I, lanes::Clamp>(out, args, cols),
+        Ternary::Mod => each3::<T, I, lanes::Mod>(out, args, cols),
+    }
+}
+
+/// A function of all columns, in float64.
+#[inline(always)]
+fn drawn<T: Float, I: Isa>(curve: Curve, out: &mut [T], args: [Arg<T>; 2], cols: usize) {
+    let mut held = [T::ZERO; LANES];
+    for col in 0..cols {
+        let [mut x, mut y] = [[0.0; LANES]; 2];
+        for (wide, arg) in [&mut x, &mut y].into_iter().zip(args) {
+            let lanes = arg.lanes(col, &mut held);
+            for l in 0..LANES {
+                wide[l] = lanes[l].to_f64();
+            }
+        }
+        let mut found = x;
+        I::curve(curve, &mut found, &y);
+        if curve.most() < f64::INFINITY {
+            far(curve, &x, &mut found);
+        }
+        let out = column(out, col);
+        for l in 0..LANES {
+            out[l] = T::from_f64(found[l]);
+        }
+    }
+}
+
+/// Leaves numbers that a function does not take to the operation's meaning.
+fn far(curve: Curve, x: &Lanes, found: &mut Lanes) {
+    for (found, x) in found.iter_mut().zip(x).filter(|(_, x)| x.abs() > curve.most()) {
+        (curve.op().def().eval)(&[&[*x]], &[], std::slice::from_mut(found));
     }
 }
 
 /// A sum of terms over packed operands. Terms of a row and a column, the usual ones, are taken
-/// four at a time.
+/// eight at a time.
 #[inline(always)]
-fn chain<T: Float, const FMA: bool, F: Three>(
+fn chain<T: Float, I: Isa, F: Three>(
     out: &mut [T],
     terms: &[[Operand<T>; 2]],
     packs: &Packs<'_, T>,
@@ -246,15 +280,15 @@ fn chain<T: Float, const FMA: bool, F: Three>(
     while !rest.is_empty() {
         let start = rest.len() == terms.len();
         let done = match rest {
-            [a, b, c, d, ..] if links(&[a, b, c, d]) => {
-                link::<T, FMA, F, _>(out, [a, b, c, d], packs, cols, start)
+            [a, b, c, d, e, f, g, h, ..] if links(&[a, b, c, d, e, f, g, h]) => {
+                link::<T, I, F, _>(out, [a, b, c, d, e, f, g, h], packs, cols, start)
             }
-            [a, b, c] if links(&[a, b, c]) => {
-                link::<T, FMA, F, _>(out, [a, b, c], packs, cols, start)
+            [a, b, c, ..] if links(&[a, b, c]) => {
+                link::<T, I, F, _>(out, [a, b, c], packs, cols, start)
             }
-            [a, b, ..] if links(&[a, b]) => link::<T, FMA, F, _>(out, [a, b], packs, cols, start),
-            [a, ..] if links(&[a]) => link::<T, FMA, F, _>(out, [a], packs, cols, start),
-            [a, ..] => loose::<T, FMA, F>(out, a, packs, cols, start),
+            [a, b, ..] if links(&[a, b]) => link::<T, I, F, _>(out, [a, b], packs, cols, start),
+            [a, ..] if links(&[a]) => link::<T, I, F, _>(out, [a], packs, cols, start),
+            [a, ..] => loose::<T, I, F>(out, a, packs, cols, start),
             [] => 1,
         };
         rest = &rest[done..];
@@ -269,7 +303,7 @@ fn links<T>(terms: &[&[Operand<T>; 2]]) -> bool {
 
 /// Adds N terms of rows and columns to what is there, or begins with them; gives N.
 #[inline(always)]
-fn link<T: Float, const FMA: bool, F: Three, const N: usize>(
+fn link<T: Float, I: Isa, F: Three, const N: usize>(
     out: &mut [T],
     terms: [&[Operand<T>; 2]; N],
     packs: &Packs<'_, T>,
@@ -284,25 +318,58 @@ fn link<T: Float, const FMA: bool, F: Three, const N: usize>(
         Operand::Col(word) => word as usize,
         _ => 0,
     });
-    for c in 0..cols {
-        let numbers = words.map(|word| packs.cols[c * packs.col_words + word]);
-        let out = column(out, c);
-        for at in (0..LANES).step_by(GROUP) {
-            let mut sum: [T; GROUP] = if start { [T::ZERO; GROUP] } else { *chunk(&*out, at) };
-            for n in 0..N {
-                for (l, sum) in sum.iter_mut().enumerate() {
-                    *sum = F::of::<T, FMA>(rows[n][at + l], numbers[n], *sum);
-                }
-            }
-            *chunk_mut(out, at) = sum;
+    let even = cols - cols % 2;
+    for c in (0..even).step_by(2) {
+        linked::<T, I, F, N, 2>(out, rows, words, packs, (c, start));
+    }
+    // A last one by itself is rare.
+    if even < cols {
+        for n in 0..N {
+            let begins = start && n == 0;
+            linked::<T, I, F, 1, 1>(out, [rows[n]], [words[n]], packs, (even, begins));
         }
     }
     N
 }
 
+/// The same for K columns from a column on: numbers of rows are loaded once for all of them.
+#[inline(always)]
+fn linked<T: Float, I: Isa, F: Three, const N: usize, const K: usize>(
+    out: &mut [T],
+    rows: [&[T; LANES]; N],
+    words: [usize; N],
+    packs: &Packs<'_, T>,
+    (first, start): (usize, bool),
+) {
+    let out = &mut out[first * LANES..][..K * LANES];
+    let mut numbers = [[T::ZERO; N]; K];
+    for (k, numbers) in numbers.iter_mut().enumerate() {
+        let column = &packs.cols[(first + k) * packs.col_words..];
+        *numbers = words.map(|word| column[word]);
+    }
+    for at in (0..LANES).step_by(GROUP) {
+        let mut sums = [[T::ZERO; GROUP]; K];
+        if !start {
+            for (k, sum) in sums.iter_mut().enumerate() {
+                *sum = *chunk(out, k * LANES + at);
+            }
+        }
+        for n in 0..N {
+            for k in 0..K {
+                for l in 0..GROUP {
+                    sums[k][l] = F::of::<T, I>(rows[n][at + l], numbers[k][n], sums[k][l]);
+                }
+            }
+        }
+        for (k, sum) in sums.into_iter().enumerate() {
+            *chunk_mut(out, k * LANES + at) = sum;
+        }
+    }
+}
+
 /// Adds one term of any operands; gives 1.
 #[inline(always)]
-fn loose<T: Float, const FMA: bool, F: Three>(
+fn loose<T: Float, I: Isa, F: Three>(
     out: &mut [T],
     [a, b]: &[Operand<T>; 2],
     packs: &Packs<'_, T>,
@@ -319,7 +386,7 @@ fn loose<T: Float, const FMA: bool, F: Three>(
             out.fill(T::ZERO);
         }
         for l in 0..LANES {
-            out[l] = F::of::<T, FMA>(x[l], y[l], out[l]);
+            out[l] = F::of::<T, I>(x[l], y[l], out[l]);
         }
     }
     1
@@ -419,6 +486,7 @@ fn pass<T: Float>(instr: &Instr<T>, m: &mut Machine<'_, T>) {
         Instr::Unary(..)
         | Instr::Binary(..)
         | Instr::Ternary(..)
+        | Instr::Curve(..)
         | Instr::Chain(..)
         | Instr::Eval(_)
         | Instr::Join(..)

@@ -5,15 +5,18 @@ use std::ops::Range;
 
 use tilefold_compiler::ir::Accumulation;
 
-use super::acc::{Acc, flush};
-use super::exec::{Arg, GROUP, Others, Packs, chunk, chunk_mut};
-use super::lanes::{ExpOfGap, both};
-use super::math::Float;
+use super::acc::{Acc, flush, three};
+use super::exec::{Arg, Others, Packs, chunk, chunk_mut};
+use super::lanes::{ExpOfGap, Two};
+use super::math::{Float, GROUP, Isa};
 use super::moments;
 use super::program::{Fold, LANES};
 
 /// Columns between two looks at the state.
 pub(super) const TILE: usize = 256;
+
+/// Columns that a sum adds up plainly, before they are added to it with compensation.
+const BLOCK: usize = 8;
 
 /// Reductions at work on the tiles of a block.
 pub(super) struct Folding<'a, T> {
@@ -51,20 +54,20 @@ impl<T: Float> Folding<'_, T> {
     fn block(&self) -> usize {
         match self.sums {
             Accumulation::Each => 1,
-            Accumulation::Blocked => 8,
+            Accumulation::Blocked => BLOCK,
             Accumulation::Fast => TILE,
         }
     }
 
     /// One step of a reduction.
     #[inline(always)]
-    pub fn fold<const FMA: bool>(&mut self, fold: &Fold<T>, tile: Tile<'_, T>) {
+    pub fn fold<I: Isa>(&mut self, fold: &Fold<T>, tile: Tile<'_, T>) {
         let arg = |operand| tile.others.arg(&tile.packs, operand);
         let cols = tile.cols;
         match fold {
             Fold::Sum { acc, part, x, by } => {
                 let by = by.as_ref().map(arg);
-                self.sum::<FMA>(*acc, *part, arg(x), by, cols);
+                self.sum::<I>(*acc, *part, arg(x), by, cols);
             }
             Fold::Rows { acc, mask } => {
                 let acc = &self.accs[*acc];
@@ -124,7 +127,7 @@ impl<T: Float> Folding<'_, T> {
 
     /// Adds numbers, or products of two, to a sum.
     #[inline(always)]
-    fn sum<const FMA: bool>(
+    fn sum<I: Isa>(
         &mut self,
         acc: usize,
         part: usize,
@@ -132,13 +135,38 @@ impl<T: Float> Folding<'_, T> {
         by: Option<Arg<'_, T>>,
         cols: usize,
     ) {
+        let at = (acc, part);
+        match (x, by) {
+            (Arg::Lanes(x, step), None) => self.sum_of::<I>(at, Numbers(x, step), cols),
+            (Arg::Lanes(x, of_x), Some(Arg::Number(y, of_y)))
+            | (Arg::Number(y, of_y), Some(Arg::Lanes(x, of_x))) => {
+                self.sum_of::<I>(at, Scaled([x, y], [of_x, of_y]), cols);
+            }
+            (Arg::Lanes(x, of_x), Some(Arg::Lanes(y, of_y))) => {
+                self.sum_of::<I>(at, Products([x, y], [of_x, of_y]), cols);
+            }
+            (Arg::Number(x, of_x), Some(Arg::Number(y, of_y))) => {
+                self.sum_of::<I>(at, OfColumns([x, y], [of_x, of_y]), cols);
+            }
+            (Arg::Number(x, of_x), None) => {
+                self.sum_of::<I>(at, OfColumns([x, &[T::ONE]], [of_x, 0]), cols);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn sum_of<I: Isa>(&mut self, (acc, part): (usize, usize), x: impl Terms<T>, cols: usize) {
         let (acc, each) = (&self.accs[acc], self.sums == Accumulation::Each);
         let (block, past) = (self.block(), self.past);
         let rows = &mut acc.scratch(self.scratch, acc.head() + 3 * part)[..3 * LANES];
         let mut from = 0;
+        if block == BLOCK && past.is_multiple_of(BLOCK) {
+            from = cols - cols % BLOCK;
+            blocks::<T, I>(rows, x, from);
+        }
         while from < cols {
             let to = (from + block - (past + from) % block).min(cols);
-            terms::<T, FMA>(chunk_mut(rows, 0), x, by, from..to);
+            some::<T, I>(chunk_mut(rows, 0), x, from..to);
             if (past + to).is_multiple_of(block) {
                 flush(rows, acc.totals(self.state, part), each);
             }
@@ -179,13 +207,7 @@ impl<T: Float> Folding<'_, T> {
     /// Raises the shift where a score of the tile exceeds it by more than 1, rescales what was
     /// summed, and replaces the scores by the terms exp(score - shift).
     #[inline(always)]
-    pub fn exps<const FMA: bool>(
-        &mut self,
-        acc: usize,
-        score: Arg<'_, T>,
-        out: &mut [T],
-        cols: usize,
-    ) {
+    pub fn exps<I: Isa>(&mut self, acc: usize, score: Arg<'_, T>, out: &mut [T], cols: usize) {
         let at = acc;
         let acc = &self.accs[at];
         let (mut held, mut most) = ([T::ZERO; LANES], [-T::INFINITY; LANES]);
@@ -203,17 +225,17 @@ impl<T: Float> Folding<'_, T> {
         }
         let higher = |l: usize| most[l] - shift[l] > T::ONE;
         if (0..LANES).fold(false, |any, l| any | higher(l)) {
-            self.raise::<FMA>(at, &most);
+            self.raise::<I>(at, &most);
             shift = *chunk(self.accs[at].scratch(self.scratch, 0), 0);
         }
         for c in 0..cols {
             let q = score.lanes(c, &mut held);
-            both::<T, FMA, ExpOfGap>(chunk_mut(out, c * LANES), q, &shift);
+            ExpOfGap::lanes::<T, I>(chunk_mut(out, c * LANES), q, &shift);
         }
-        self.sum::<FMA>(at, 0, Arg::Lanes(out, LANES), None, cols);
+        self.sum::<I>(at, 0, Arg::Lanes(out, LANES), None, cols);
     }
 
-    fn raise<const FMA: bool>(&mut self, acc: usize, most: &[T; LANES]) {
+    fn raise<I: Isa>(&mut self, acc: usize, most: &[T; LANES]) {
         let acc = &self.accs[acc];
         let own = acc.scratch(self.scratch, 0);
         let (shift, rest) = own.split_at_mut(2 * LANES);
@@ -221,7 +243,7 @@ impl<T: Float> Folding<'_, T> {
         for l in 0..LANES {
             let to = if most[l] < T::LARGEST { most[l] } else { T::LARGEST };
             if most[l] - shift[l] > T::ONE {
-                scale[l] = (shift[l] - to).exp::<FMA>();
+                scale[l] = (shift[l] - to).exp::<I>();
                 shift[l] = to;
             }
         }
@@ -236,56 +258,100 @@ impl<T: Float> Folding<'_, T> {
     }
 }
 
+/// Numbers, or products of two, that a sum adds up.
+trait Terms<T>: Copy {
+    /// Adds the terms of a column to the sums of a group of lanes.
+    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize);
+}
+
+#[derive(Clone, Copy)]
+struct Numbers<'a, T>(&'a [T], usize);
+
+impl<T: Float> Terms<T> for Numbers<'_, T> {
+    #[inline(always)]
+    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize) {
+        let x: &[T; GROUP] = chunk(self.0, col * self.1 + at);
+        for l in 0..GROUP {
+            sum[l] = sum[l] + x[l];
+        }
+    }
+}
+
+/// Numbers of lanes times those of columns.
+#[derive(Clone, Copy)]
+struct Scaled<'a, T>([&'a [T]; 2], [usize; 2]);
+
+impl<T: Float> Terms<T> for Scaled<'_, T> {
+    #[inline(always)]
+    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize) {
+        let x: &[T; GROUP] = chunk(self.0[0], col * self.1[0] + at);
+        let y = self.0[1][col * self.1[1]];
+        for l in 0..GROUP {
+            sum[l] = x[l].mul_add::<I>(y, sum[l]);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Products<'a, T>([&'a [T]; 2], [usize; 2]);
+
+impl<T: Float> Terms<T> for Products<'_, T> {
+    #[inline(always)]
+    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize) {
+        let x: &[T; GROUP] = chunk(self.0[0], col * self.1[0] + at);
+        let y: &[T; GROUP] = chunk(self.0[1], col * self.1[1] + at);
+        for l in 0..GROUP {
+            sum[l] = x[l].mul_add::<I>(y[l], sum[l]);
+        }
+    }
+}
+
+/// Products of columns, which are the same for all lanes.
+#[derive(Clone, Copy)]
+struct OfColumns<'a, T>([&'a [T]; 2], [usize; 2]);
+
+impl<T: Float> Terms<T> for OfColumns<'_, T> {
+    #[inline(always)]
+    fn add<I: Isa>(self, sum: &mut [T; GROUP], _: usize, col: usize) {
+        let [x, y] = [0, 1].map(|n| self.0[n][col * self.1[n]]);
+        for sum in sum {
+            *sum = x.mul_add::<I>(y, *sum);
+        }
+    }
+}
+
 /// Adds terms of some columns to the part of a sum. A group of lanes stays in registers.
 #[inline(always)]
-fn terms<T: Float, const FMA: bool>(
-    part: &mut [T; LANES],
-    x: Arg<'_, T>,
-    by: Option<Arg<'_, T>>,
-    cols: Range<usize>,
-) {
+fn some<T: Float, I: Isa>(part: &mut [T; LANES], x: impl Terms<T>, cols: Range<usize>) {
     for at in (0..LANES).step_by(GROUP) {
         let mut sum: [T; GROUP] = *chunk(&*part, at);
-        match (x, by) {
-            (Arg::Lanes(x, step), None) => {
-                for c in cols.clone() {
-                    let x: &[T; GROUP] = chunk(x, c * step + at);
-                    for l in 0..GROUP {
-                        sum[l] = sum[l] + x[l];
-                    }
-                }
-            }
-            (Arg::Lanes(x, of_x), Some(Arg::Number(y, of_y)))
-            | (Arg::Number(y, of_y), Some(Arg::Lanes(x, of_x))) => {
-                for c in cols.clone() {
-                    let (x, y): (&[T; GROUP], T) = (chunk(x, c * of_x + at), y[c * of_y]);
-                    for l in 0..GROUP {
-                        sum[l] = x[l].mul_add::<FMA>(y, sum[l]);
-                    }
-                }
-            }
-            (Arg::Lanes(x, of_x), Some(Arg::Lanes(y, of_y))) => {
-                for c in cols.clone() {
-                    let x: &[T; GROUP] = chunk(x, c * of_x + at);
-                    let y: &[T; GROUP] = chunk(y, c * of_y + at);
-                    for l in 0..GROUP {
-                        sum[l] = x[l].mul_add::<FMA>(y[l], sum[l]);
-                    }
-                }
-            }
-            (Arg::Number(x, of_x), by) => {
-                for c in cols.clone() {
-                    let by = match by {
-                        Some(Arg::Number(y, of_y)) => y[c * of_y],
-                        _ => T::ONE,
-                    };
-                    for sum in &mut sum {
-                        *sum = x[c * of_x].mul_add::<FMA>(by, *sum);
-                    }
-                }
-            }
+        for c in cols.clone() {
+            x.add::<I>(&mut sum, at, c);
         }
         *chunk_mut(part, at) = sum;
+    }
+}
+
+/// Adds the terms of whole blocks of columns to a sum and its error (Dekker's Fast2Sum).
+#[inline(always)]
+fn blocks<T: Float, I: Isa>(rows: &mut [T], x: impl Terms<T>, cols: usize) {
+    let [_, high, low] = three(rows);
+    for at in (0..LANES).step_by(GROUP) {
+        let mut sum: [T; GROUP] = *chunk(&*high, at);
+        let mut error: [T; GROUP] = *chunk(&*low, at);
+        for start in (0..cols).step_by(BLOCK) {
+            let mut part = [T::ZERO; GROUP];
+            for c in start..start + BLOCK {
+                x.add::<I>(&mut part, at, c);
+            }
+            for l in 0..GROUP {
+                let next = sum[l] + part[l];
+                error[l] = error[l] + (part[l] - (next - sum[l]));
+                sum[l] = next;
+            }
+        }
+        *chunk_mut(high, at) = sum;
+        *chunk_mut(low, at) = error;
     }
 }
 

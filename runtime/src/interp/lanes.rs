@@ -4,22 +4,61 @@
 //! library for each fused product.
 
 use super::exec::{Arg, chunk, chunk_mut};
-use super::math::Float;
+use super::math::{Float, GROUP, Isa};
 use super::program::LANES;
+
+/// Where a function finds the number of a lane.
+pub(super) trait Get<T>: Copy {
+    fn get(self, lane: usize) -> T;
+}
+
+/// One number for all lanes.
+#[derive(Clone, Copy)]
+pub(super) struct Same<T>(T);
+
+impl<T: Float> Get<T> for Same<T> {
+    #[inline(always)]
+    fn get(self, _: usize) -> T {
+        self.0
+    }
+}
+
+impl<T: Float> Get<T> for &[T; LANES] {
+    #[inline(always)]
+    fn get(self, lane: usize) -> T {
+        self[lane]
+    }
+}
 
 /// A function of one number.
 pub(super) trait One {
-    fn of<T: Float, const FMA: bool>(x: T) -> T;
+    fn of<T: Float, I: Isa>(x: T) -> T;
+
+    /// The same of all lanes.
+    #[inline(always)]
+    fn lanes<T: Float, I: Isa>(out: &mut [T; LANES], x: &[T; LANES]) {
+        for l in 0..LANES {
+            out[l] = Self::of::<T, I>(x[l]);
+        }
+    }
 }
 
 /// A function of two numbers.
 pub(super) trait Two {
-    fn of<T: Float, const FMA: bool>(x: T, y: T) -> T;
+    fn of<T: Float, I: Isa>(x: T, y: T) -> T;
+
+    /// The same of all lanes.
+    #[inline(always)]
+    fn lanes<T: Float, I: Isa>(out: &mut [T; LANES], x: impl Get<T>, y: impl Get<T>) {
+        for (l, out) in out.iter_mut().enumerate() {
+            *out = Self::of::<T, I>(x.get(l), y.get(l));
+        }
+    }
 }
 
 /// A function of three numbers.
 pub(super) trait Three {
-    fn of<T: Float, const FMA: bool>(x: T, y: T, z: T) -> T;
+    fn of<T: Float, I: Isa>(x: T, y: T, z: T) -> T;
 }
 
 /// A type for each function.
@@ -29,7 +68,7 @@ macro_rules! functions {
             pub(super) struct $name;
             impl $kind for $name {
                 #[inline(always)]
-                fn of<T: Float, const FMA: bool>($($x: T),*) -> T {
+                fn of<T: Float, I: Isa>($($x: T),*) -> T {
                     $value
                 }
             }
@@ -57,10 +96,8 @@ functions! {
     One: Ceil(x) = x.ceil();
     One: Sqrt(x) = x.sqrt();
     One: Rsqrt(x) = if x == T::ZERO { T::ZERO } else { T::ONE / x.sqrt() };
-    One: Exp(x) = x.exp::<FMA>();
-    One: Exp2(x) = x.exp2::<FMA>();
-    One: Log(x) = x.log::<FMA>();
-    One: XLogX(x) = if x == T::ZERO { T::ZERO } else { x * x.log::<FMA>() };
+    One: Log(x) = x.log::<I>();
+    One: XLogX(x) = if x == T::ZERO { T::ZERO } else { x * x.log::<I>() };
     Two: Add(x, y) = x + y;
     Two: Sub(x, y) = x - y;
     Two: Mul(x, y) = x * y;
@@ -81,12 +118,10 @@ functions! {
     Two: Or(x, y) = T::truth((x != T::ZERO) | (y != T::ZERO));
     Two: OneHot(x, k) = T::truth(k == (x + T::HALF).trunc());
     Two: EqOrNan(x, y) = T::truth((x == y) | x.is_nan());
-    Two: ScaledExp2(x, y) = (x * y).exp2::<FMA>();
-    Two: ExpOfGap(x, y) = (x - y).exp::<FMA>();
-    Three: MulAdd(x, y, z) = x.mul_add::<FMA>(y, z);
+    Three: MulAdd(x, y, z) = x.mul_add::<I>(y, z);
     Three: SquareAdd(x, y, z) = {
         let total = x + y;
-        total.mul_add::<FMA>(total, z)
+        total.mul_add::<I>(total, z)
     };
     Three: Where(c, x, y) = if c != T::ZERO { x } else { y };
     Three: IfElse(c, x, y) = if c >= T::ZERO { x } else { y };
@@ -97,6 +132,67 @@ functions! {
     Three: Mod(x, m, d) = x - m * ((x - d) / m).floor();
 }
 
+/// Exponentials of one number, for which a level may have better instructions.
+macro_rules! exponentials {
+    ($($name:ident = $of:ident, $group:ident;)*) => {
+        $(
+            pub(super) struct $name;
+            impl One for $name {
+                #[inline(always)]
+                fn of<T: Float, I: Isa>(x: T) -> T {
+                    x.$of::<I>()
+                }
+                #[inline(always)]
+                fn lanes<T: Float, I: Isa>(out: &mut [T; LANES], x: &[T; LANES]) {
+                    for at in (0..LANES).step_by(GROUP) {
+                        *chunk_mut(out, at) = T::$group::<I>(*chunk(x, at));
+                    }
+                }
+            }
+        )*
+    };
+}
+
+/// The same of a product or a difference.
+macro_rules! exponentials_of_two {
+    ($($name:ident($x:ident, $y:ident) = $argument:expr, $of:ident, $group:ident;)*) => {
+        $(
+            pub(super) struct $name;
+            impl Two for $name {
+                #[inline(always)]
+                fn of<T: Float, I: Isa>($x: T, $y: T) -> T {
+                    ($argument).$of::<I>()
+                }
+                #[inline(always)]
+                fn lanes<T: Float, I: Isa>(
+                    out: &mut [T; LANES],
+                    x: impl Get<T>,
+                    y: impl Get<T>,
+                ) {
+                    for at in (0..LANES).step_by(GROUP) {
+                        let mut arguments = [T::ZERO; GROUP];
+                        for (l, argument) in arguments.iter_mut().enumerate() {
+                            let ($x, $y) = (x.get(at + l), y.get(at + l));
+                            *argument = $argument;
+                        }
+                        *chunk_mut(out, at) = T::$group::<I>(arguments);
+                    }
+                }
+            }
+        )*
+    };
+}
+
+exponentials! {
+    Exp = exp, exp_group;
+    Exp2 = exp2, exp2_group;
+}
+
+exponentials_of_two! {
+    ScaledExp2(x, y) = x * y, exp2, exp2_group;
+    ExpOfGap(x, y) = x - y, exp, exp_group;
+}
+
 /// The lanes of one column of a register.
 #[inline(always)]
 pub(super) fn column<T: Float>(out: &mut [T], col: usize) -> &mut [T; LANES] {
@@ -105,69 +201,46 @@ pub(super) fn column<T: Float>(out: &mut [T], col: usize) -> &mut [T; LANES] {
 
 /// `f(x)` of all columns.
 #[inline(always)]
-pub(super) fn each<T: Float, const FMA: bool, F: One>(out: &mut [T], a: Arg<T>, cols: usize) {
+pub(super) fn each<T: Float, I: Isa, F: One>(out: &mut [T], a: Arg<T>, cols: usize) {
     match a {
         Arg::Lanes(a, step) => {
             for c in 0..cols {
-                let (out, x) = (column(out, c), chunk::<T, LANES>(a, c * step));
-                for l in 0..LANES {
-                    out[l] = F::of::<T, FMA>(x[l]);
-                }
+                F::lanes::<T, I>(column(out, c), chunk(a, c * step));
             }
         }
         Arg::Number(a, step) => {
             for c in 0..cols {
-                column(out, c).fill(F::of::<T, FMA>(a[c * step]));
+                column(out, c).fill(F::of::<T, I>(a[c * step]));
             }
         }
-    }
-}
-
-/// `f(x, y)` of lanes.
-#[inline(always)]
-pub(super) fn both<T: Float, const FMA: bool, F: Two>(
-    out: &mut [T; LANES],
-    x: &[T; LANES],
-    y: &[T; LANES],
-) {
-    for l in 0..LANES {
-        out[l] = F::of::<T, FMA>(x[l], y[l]);
     }
 }
 
 /// `f(x, y)` of all columns.
 #[inline(always)]
-pub(super) fn each2<T: Float, const FMA: bool, F: Two>(
-    out: &mut [T],
-    a: Arg<T>,
-    b: Arg<T>,
-    cols: usize,
-) {
+pub(super) fn each2<T: Float, I: Isa, F: Two>(out: &mut [T], a: Arg<T>, b: Arg<T>, cols: usize) {
     match (a, b) {
         (Arg::Lanes(a, of_a), Arg::Lanes(b, of_b)) => {
             for c in 0..cols {
-                both::<T, FMA, F>(column(out, c), chunk(a, c * of_a), chunk(b, c * of_b));
+                let (x, y): (&[T; LANES], &[T; LANES]) = (chunk(a, c * of_a), chunk(b, c * of_b));
+                F::lanes::<T, I>(column(out, c), x, y);
             }
         }
         (Arg::Lanes(a, of_a), Arg::Number(b, of_b)) => {
             for c in 0..cols {
-                let (out, x, y) = (column(out, c), chunk::<T, LANES>(a, c * of_a), b[c * of_b]);
-                for l in 0..LANES {
-                    out[l] = F::of::<T, FMA>(x[l], y);
-                }
+                let x: &[T; LANES] = chunk(a, c * of_a);
+                F::lanes::<T, I>(column(out, c), x, Same(b[c * of_b]));
             }
         }
         (Arg::Number(a, of_a), Arg::Lanes(b, of_b)) => {
             for c in 0..cols {
-                let (out, x, y) = (column(out, c), a[c * of_a], chunk::<T, LANES>(b, c * of_b));
-                for l in 0..LANES {
-                    out[l] = F::of::<T, FMA>(x, y[l]);
-                }
+                let y: &[T; LANES] = chunk(b, c * of_b);
+                F::lanes::<T, I>(column(out, c), Same(a[c * of_a]), y);
             }
         }
         (Arg::Number(a, of_a), Arg::Number(b, of_b)) => {
             for c in 0..cols {
-                column(out, c).fill(F::of::<T, FMA>(a[c * of_a], b[c * of_b]));
+                column(out, c).fill(F::of::<T, I>(a[c * of_a], b[c * of_b]));
             }
         }
     }
@@ -175,7 +248,7 @@ pub(super) fn each2<T: Float, const FMA: bool, F: Two>(
 
 /// `f(x, y, z)` of all columns.
 #[inline(always)]
-pub(super) fn each3<T: Float, const FMA: bool, F: Three>(
+pub(super) fn each3<T: Float, I: Isa, F: Three>(
     out: &mut [T],
     [a, b, c]: [Arg<T>; 3],
     cols: usize,
@@ -185,7 +258,7 @@ pub(super) fn each3<T: Float, const FMA: bool, F: Three>(
         let (x, y, z) = (a.lanes(col, &mut x), b.lanes(col, &mut y), c.lanes(col, &mut z));
         let out = column(out, col);
         for l in 0..LANES {
-            out[l] = F::of::<T, FMA>(x[l], y[l], z[l]);
+            out[l] = F::of::<T, I>(x[l], y[l], z[l]);
         }
     }
 }

@@ -268,6 +268,12 @@ impl<'a, T: Float> Lower<'a, T> {
             (Make::Unary(op), &[a]) => self.unary(op, a),
             (Make::Binary(op), &[a, b]) => self.binary(op, a, b),
             (Make::Ternary(op), &[a, b, c]) => self.ternary(op, [a, b, c]),
+            (Make::Curve(curve), _) => {
+                let args = [values[0], values[values.len() - 1]];
+                let out = self.fresh();
+                self.push(Instr::Curve(curve, out, args));
+                Operand::Reg(out)
+            }
             // `x * x` and the like name an argument more often than they have any.
             (Make::Binary(op), _) => self.binary(op, values[0], values[values.len() - 1]),
             (Make::Unary(_) | Make::Ternary(_), _) => values[0],

@@ -8,7 +8,50 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::curves::{Curve, Lanes};
 use crate::host::Real;
+
+/// Numbers of a group: lanes that a sum keeps in registers, or that one exponential is of.
+pub(super) const GROUP: usize = 16;
+
+/// What an instruction level offers. Types that implement it are named where the level is known to
+/// be supported, in `levels`.
+pub(super) trait Isa: Sized {
+    /// Whether there are fused products.
+    const FMA: bool;
+
+    /// Replaces the first arguments of a function by the results.
+    fn curve(curve: Curve, x: &mut Lanes, y: &Lanes);
+
+    #[inline(always)]
+    fn exp2_f32(mut x: [f32; GROUP]) -> [f32; GROUP] {
+        for x in &mut x {
+            *x = Float::exp2::<Self>(*x);
+        }
+        x
+    }
+    #[inline(always)]
+    fn exp_f32(mut x: [f32; GROUP]) -> [f32; GROUP] {
+        for x in &mut x {
+            *x = Float::exp::<Self>(*x);
+        }
+        x
+    }
+    #[inline(always)]
+    fn exp2_f64(mut x: [f64; GROUP]) -> [f64; GROUP] {
+        for x in &mut x {
+            *x = Float::exp2::<Self>(*x);
+        }
+        x
+    }
+    #[inline(always)]
+    fn exp_f64(mut x: [f64; GROUP]) -> [f64; GROUP] {
+        for x in &mut x {
+            *x = Float::exp::<Self>(*x);
+        }
+        x
+    }
+}
 
 /// `f32` or `f64`.
 pub(super) trait Float:
@@ -36,11 +79,19 @@ pub(super) trait Float:
     fn floor(self) -> Self;
     fn trunc(self) -> Self;
     fn ceil(self) -> Self;
-    /// `self * b + c`, rounded once where `FMA` says that there is an instruction for it.
-    fn mul_add<const FMA: bool>(self, b: Self, c: Self) -> Self;
-    fn exp2<const FMA: bool>(self) -> Self;
-    fn exp<const FMA: bool>(self) -> Self;
-    fn log<const FMA: bool>(self) -> Self;
+    /// `self * b + c`, rounded once where the level says that there is an instruction for it.
+    fn mul_add<I: Isa>(self, b: Self, c: Self) -> Self;
+    fn exp2<I: Isa>(self) -> Self;
+    fn exp<I: Isa>(self) -> Self;
+    fn exp2_group<I: Isa>(x: [Self; GROUP]) -> [Self; GROUP];
+    fn exp_group<I: Isa>(x: [Self; GROUP]) -> [Self; GROUP];
+    fn log<I: Isa>(self) -> Self;
+    /// `2^n e^f` for the integer n nearest to this number, and a small f.
+    fn exp_near<I: Isa>(self, f: Self) -> Self;
+    /// Finite `x > 0` as `2^e m`, m between `sqrt(1/2)` and `sqrt(2)`: m and e.
+    fn split(self) -> (Self, Self);
+    /// `log(1 + f) - f + half` for this f of [`split`](Float::split) less 1, and half its square.
+    fn log_series<I: Isa>(self, half: Self) -> Self;
 
     /// Whether it is NaN.
     #[inline(always)]
@@ -69,12 +120,12 @@ pub(super) trait Float:
 
 /// `c[0] + c[1] x + c[2] x^2 + ...`
 #[inline(always)]
-fn poly<T: Float, const FMA: bool, const N: usize>(x: T, c: [T; N]) -> T {
+pub(super) fn poly<T: Float, I: Isa, const N: usize>(x: T, c: [T; N]) -> T {
     let mut sum = c[N - 1];
     let mut k = N - 1;
     while k > 0 {
         k -= 1;
-        sum = sum.mul_add::<FMA>(x, c[k]);
+        sum = sum.mul_add::<I>(x, c[k]);
     }
     sum
 }
@@ -83,8 +134,8 @@ fn poly<T: Float, const FMA: bool, const N: usize>(x: T, c: [T; N]) -> T {
 macro_rules! float {
     (
         $t:ident, $bits:ident, $digits:literal, $double:literal,
-        exp2: $exp2:expr, $exp2_range:expr,
-        exp: $exp:expr, $exp_range:expr, $ln2:expr,
+        exp2: $exp2:expr, $exp2_range:expr, $exp2_group:ident,
+        exp: $exp:expr, $exp_range:expr, $ln2:expr, $exp_group:ident,
         log: $log:expr, $log_ln2:expr, $root:expr, $tiny:expr, $bias:literal
     ) => {
         impl Float for $t {
@@ -117,53 +168,71 @@ macro_rules! float {
                 $t::ceil(self)
             }
             #[inline(always)]
-            fn mul_add<const FMA: bool>(self, b: $t, c: $t) -> $t {
-                if FMA { $t::mul_add(self, b, c) } else { self * b + c }
+            fn mul_add<I: Isa>(self, b: $t, c: $t) -> $t {
+                if I::FMA { $t::mul_add(self, b, c) } else { self * b + c }
             }
             #[inline(always)]
-            fn exp2<const FMA: bool>(self) -> $t {
+            fn exp2<I: Isa>(self) -> $t {
                 const ROUNDER: $t = (3_u64 << ($digits - 1)) as $t;
                 let (low, high) = $exp2_range;
                 let x = if self < low { low } else { self };
                 let x = if x > high { high } else { x };
                 let k = x + ROUNDER;
                 let f = x - (k - ROUNDER);
-                scaled::$t::<FMA>(x, k, f * poly::<$t, FMA, _>(f, $exp2))
+                scaled::$t::<I>(x, k, f * poly::<$t, I, _>(f, $exp2))
             }
             #[inline(always)]
-            fn exp<const FMA: bool>(self) -> $t {
+            fn exp<I: Isa>(self) -> $t {
                 const ROUNDER: $t = (3_u64 << ($digits - 1)) as $t;
                 let (low, high) = $exp_range;
                 let x = if self < low { low } else { self };
                 let x = if x > high { high } else { x };
-                let k = Float::mul_add::<FMA>(x, std::$t::consts::LOG2_E, ROUNDER);
+                let k = Float::mul_add::<I>(x, std::$t::consts::LOG2_E, ROUNDER);
                 let n = k - ROUNDER;
                 // log 2 in two parts, n times the first exact
                 let (first, second): ($t, $t) = $ln2;
-                let f = Float::mul_add::<FMA>(-n, first, x);
-                let f = Float::mul_add::<FMA>(-n, second, f);
-                scaled::$t::<FMA>(x, k, f * poly::<$t, FMA, _>(f, $exp))
+                let f = Float::mul_add::<I>(-n, first, x);
+                let f = Float::mul_add::<I>(-n, second, f);
+                scaled::$t::<I>(x, k, f * poly::<$t, I, _>(f, $exp))
             }
             #[inline(always)]
-            fn log<const FMA: bool>(self) -> $t {
-                let x = self;
-                // x = 2^e m, m between sqrt(1/2) and sqrt(2)
+            fn exp2_group<I: Isa>(x: [$t; GROUP]) -> [$t; GROUP] {
+                I::$exp2_group(x)
+            }
+            #[inline(always)]
+            fn exp_group<I: Isa>(x: [$t; GROUP]) -> [$t; GROUP] {
+                I::$exp_group(x)
+            }
+            #[inline(always)]
+            fn exp_near<I: Isa>(self, f: $t) -> $t {
+                const ROUNDER: $t = (3_u64 << ($digits - 1)) as $t;
+                scaled::$t::<I>(self, self + ROUNDER, f * poly::<$t, I, _>(f, $exp))
+            }
+            #[inline(always)]
+            fn split(self) -> ($t, $t) {
                 let (scale, less): ($t, $t) = $tiny;
-                let tiny = x < $t::MIN_POSITIVE;
-                let v = (if tiny { x * scale } else { x }).to_bits();
+                let tiny = self < $t::MIN_POSITIVE;
+                let v = (if tiny { self * scale } else { self }).to_bits();
                 let (one, root): ($bits, $t) = ((1.0 as $t).to_bits(), $root);
                 let biased = v.wrapping_add(one).wrapping_sub(root.to_bits()) >> $digits;
                 let m = $t::from_bits(v.wrapping_add(one).wrapping_sub(biased << $digits));
-                let e = biased as i32 as $t - $bias + if tiny { less } else { 0.0 };
-                // log(1 + f) by a series in s = f / (2 + f)
+                (m, biased as i32 as $t - $bias + if tiny { less } else { 0.0 })
+            }
+            #[inline(always)]
+            fn log_series<I: Isa>(self, half: $t) -> $t {
+                let s = self / (self + 2.0);
+                let z = s * s;
+                s * (half + z * poly::<$t, I, _>(z, $log))
+            }
+            #[inline(always)]
+            fn log<I: Isa>(self) -> $t {
+                let x = self;
+                let (m, e) = x.split();
                 let f = m - 1.0;
                 let half = f * f * 0.5;
-                let s = f / (f + 2.0);
-                let z = s * s;
-                let series = s * (half + z * poly::<$t, FMA, _>(z, $log));
                 let (first, second): ($t, $t) = $log_ln2;
-                let low = Float::mul_add::<FMA>(e, second, series);
-                let y = Float::mul_add::<FMA>(e, first, -(half - low - f));
+                let low = Float::mul_add::<I>(e, second, f.log_series::<I>(half));
+                let y = Float::mul_add::<I>(e, first, -(half - low - f));
                 let below = if x < 0.0 { $t::NAN } else { x };
                 let edge = if x == 0.0 { -$t::INFINITY } else { below };
                 if (x > 0.0) & (x < $t::INFINITY) { y } else { edge }
@@ -176,27 +245,27 @@ macro_rules! float {
 /// 2^64 or 2^-64 goes into the exponent field, the rest is a product that overflows or underflows
 /// as it should.
 mod scaled {
-    use super::Float;
+    use super::{Float, Isa};
 
     /// 2^64
     const LARGE: f64 = 18_446_744_073_709_551_616.0;
 
     #[inline(always)]
-    pub fn f32<const FMA: bool>(x: f32, k: f32, tail: f32) -> f32 {
+    pub fn f32<I: Isa>(x: f32, k: f32, tail: f32) -> f32 {
         let rest = if x < 0.0 { 1.0 / LARGE as f32 } else { LARGE as f32 };
         let field = k.to_bits() << 23;
         let bits = field.wrapping_add(2 * 1_f32.to_bits()).wrapping_sub(rest.to_bits());
         let whole = f32::from_bits(bits);
-        Float::mul_add::<FMA>(whole, tail, whole) * rest
+        Float::mul_add::<I>(whole, tail, whole) * rest
     }
 
     #[inline(always)]
-    pub fn f64<const FMA: bool>(x: f64, k: f64, tail: f64) -> f64 {
+    pub fn f64<I: Isa>(x: f64, k: f64, tail: f64) -> f64 {
         let rest = if x < 0.0 { 1.0 / LARGE } else { LARGE };
         let field = k.to_bits() << 52;
         let bits = field.wrapping_add(2 * 1_f64.to_bits()).wrapping_sub(rest.to_bits());
         let whole = f64::from_bits(bits);
-        Float::mul_add::<FMA>(whole, tail, whole) * rest
+        Float::mul_add::<I>(whole, tail, whole) * rest
     }
 }
 
@@ -207,9 +276,11 @@ float!(
         0.000_152_412_85,
     ],
     (-151.0, 129.0),
+    exp2_f32,
     exp: [1.0, 0.499_999_9, 0.166_665_21, 0.041_668_963, 0.008_368_67, 0.001_378_246_5],
     (-105.0, 89.0),
     (0.693_115_23, 3.194_618_3e-5),
+    exp_f32,
     log: [0.666_666_7, 0.399_995_5, 0.285_896_72, 0.225_757_88],
     (0.693_138_1, 9.058_001e-6),
     std::f32::consts::FRAC_1_SQRT_2,
@@ -226,6 +297,7 @@ float!(
         7.073_894_180_568_734_5e-9, 4.451_517_988_099_611e-10,
     ],
     (-1076.0, 1025.0),
+    exp2_f64,
     exp: [
         1.0, 0.500_000_000_000_001_1, 0.166_666_666_666_664_24, 0.041_666_666_666_527_05,
         0.008_333_333_333_487_052, 0.001_388_888_894_431_367_7, 0.000_198_412_695_224_647_95,
@@ -234,6 +306,7 @@ float!(
     ],
     (-746.0, 710.0),
     (0.693_147_180_558_298_7, 1.646_594_958_289_708_2e-12),
+    exp_f64,
     log: [
         0.666_666_666_666_667, 0.399_999_999_998_998_27, 0.285_714_286_259_392_16,
         0.222_222_111_340_871_58, 0.181_828_894_029_385_12, 0.153_317_084_237_107_38,
@@ -246,7 +319,7 @@ float!(
 );
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Units of the last of `digits` places between two numbers.
@@ -255,28 +328,28 @@ mod tests {
         (found - right).abs() / unit
     }
 
-    fn check<T: Float>(digits: i32, least: f64, points: &[f64]) {
-        type Case<T> = (&'static str, [fn(T) -> T; 2], fn(f64) -> f64);
+    fn check<T: Float, I: Isa>(digits: i32, least: f64, points: &[f64]) {
+        type Case<T> = (&'static str, fn([T; GROUP]) -> [T; GROUP], fn(f64) -> f64);
         let cases: [Case<T>; 3] = [
-            ("exp", [T::exp::<false>, T::exp::<true>], f64::exp),
-            ("exp2", [T::exp2::<false>, T::exp2::<true>], f64::exp2),
-            ("log", [T::log::<false>, T::log::<true>], f64::ln),
+            ("exp", T::exp_group::<I>, f64::exp),
+            ("exp2", T::exp2_group::<I>, f64::exp2),
+            ("log", |x| x.map(T::log::<I>), f64::ln),
         ];
-        for (name, bodies, right) in cases {
-            for &x in points {
+        for (name, body, right) in cases {
+            for (l, &x) in points.iter().enumerate() {
                 let x = T::from_f64(x);
                 let right = right(x.to_f64());
                 let rounded = T::from_f64(right).to_f64();
-                for body in bodies {
-                    let found = body(x).to_f64();
-                    if !rounded.is_finite() || rounded == 0.0 {
-                        let same = found == rounded || (found.is_nan() && rounded.is_nan());
-                        assert!(same, "{name}({x:?}) = {found}, not {right}");
-                        continue;
-                    }
-                    let off = ulps(found, right, digits, least);
-                    assert!(off <= 2.0, "{name}({x:?}) = {found}, not {right}: {off} ulps");
+                let mut group = [T::ONE; GROUP];
+                group[l % GROUP] = x;
+                let found = body(group)[l % GROUP].to_f64();
+                if !rounded.is_finite() || rounded == 0.0 {
+                    let same = found == rounded || (found.is_nan() && rounded.is_nan());
+                    assert!(same, "{name}({x:?}) = {found}, not {right}");
+                    continue;
                 }
+                let off = ulps(found, right, digits, least);
+                assert!(off <= 2.0, "{name}({x:?}) = {found}, not {right}: {off} ulps");
             }
         }
     }
@@ -291,9 +364,9 @@ mod tests {
         spread.chain(small).chain(special).chain(least).chain(far).collect()
     }
 
-    #[test]
-    fn functions_are_within_two_units() {
-        check::<f32>(23, f64::from(f32::from_bits(1)), &points(160.0));
-        check::<f64>(52, f64::from_bits(1), &points(1100.0));
+    /// Panics where a function of a level is further than 2 units from the right value.
+    pub fn check_level<I: Isa>() {
+        check::<f32, I>(23, f64::from(f32::from_bits(1)), &points(160.0));
+        check::<f64, I>(52, f64::from_bits(1), &points(1100.0));
     }
 }

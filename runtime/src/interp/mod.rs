@@ -8,11 +8,12 @@
 //! tile, with loops that the Rust compiler turned into vector instructions for several levels.
 //!
 //! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`,
-//! `lanes` and `math` run them, `levels` picks the instructions of the processor, `acc`, `folds`
-//! and `moments` are the reductions, and `stage` joins all that to the executor.
+//! `lanes`, `math` and `curves` run them, `levels` picks the instructions of the processor, `acc`,
+//! `folds` and `moments` are the reductions, and `stage` joins all that to the executor.
 
 mod acc;
 mod codes;
+mod curves;
 mod exec;
 mod folds;
 mod ints;
@@ -46,8 +47,10 @@ use crate::{host, words};
 /// A formula that runs without being compiled.
 ///
 /// It is made in milliseconds, and gives the same as compiled code but for roundings, with the
-/// same bounds on them, at about half the speed or less. Results are bitwise equal for any number
-/// of threads.
+/// same bounds on them, at about half the speed. Results are bitwise equal for any number of
+/// threads; like those of compiled code they depend on the instruction level, by roundings: levels
+/// 1 and 2 have no fused products, and level 4 has exponentials of its own
+/// ([`Options::level`] picks a level).
 pub struct Interpreted {
     kernel: OwnedKernel,
     programs: Programs,

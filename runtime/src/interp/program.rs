@@ -7,6 +7,8 @@
 
 use tilefold_compiler::ops::Op;
 
+use super::curves::Curve;
+
 /// Rows of a tile, and of a block.
 pub(super) const LANES: usize = 64;
 
@@ -123,6 +125,8 @@ pub(super) enum Instr<T> {
     Unary(Unary, u32, Operand<T>),
     Binary(Binary, u32, [Operand<T>; 2]),
     Ternary(Ternary, u32, [Operand<T>; 3]),
+    /// A function of one number, or of two.
+    Curve(Curve, u32, [Operand<T>; 2]),
     /// The sum of terms over packed operands, without registers in between.
     Chain(Term, u32, Vec<[Operand<T>; 2]>),
     Eval(Box<Eval<T>>),
@@ -209,7 +213,7 @@ impl<T: Copy> Instr<T> {
     fn operands(&mut self, f: &mut dyn FnMut(&mut Operand<T>)) {
         match self {
             Instr::Unary(_, _, a) | Instr::Store(_, a) | Instr::Write(_, _, a) => f(a),
-            Instr::Binary(_, _, args) => args.iter_mut().for_each(f),
+            Instr::Binary(_, _, args) | Instr::Curve(_, _, args) => args.iter_mut().for_each(f),
             Instr::Ternary(_, _, args) | Instr::Join(_, args) => args.iter_mut().for_each(f),
             Instr::Chain(_, _, terms) => terms.iter_mut().flatten().for_each(f),
             Instr::Eval(eval) => eval.args.iter_mut().flatten().for_each(f),
@@ -229,6 +233,7 @@ impl<T: Copy> Instr<T> {
             Instr::Unary(_, out, _)
             | Instr::Binary(_, out, _)
             | Instr::Ternary(_, out, _)
+            | Instr::Curve(_, out, _)
             | Instr::Chain(_, out, _)
             | Instr::Join(out, _)
             | Instr::Read(out, ..)

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::limit;
 use super::make::Trouble;
 use crate::files::{self, Lock};
 use crate::words;
@@ -41,9 +42,19 @@ impl Folder {
     /// The library of an entry, if it is whole.
     pub fn find(&self, entry: &str) -> Option<PathBuf> {
         let (library, note) = self.files(entry);
-        let note = fs::read_to_string(note).ok()?;
+        let text = fs::read_to_string(&note).ok()?;
         let bytes = fs::read(&library).ok()?;
-        (note == note_of(&bytes)).then_some(library)
+        if text != note_of(&bytes) {
+            return None;
+        }
+        limit::touch(&note);
+        Some(library)
+    }
+
+    /// Removes the entries that were not used for the longest time, until the others take at most
+    /// so many bytes. An entry that was just stored stays.
+    pub fn keep_to(&self, bytes: u64, stored: &str) {
+        limit::keep_to(&self.path, bytes, stored);
     }
 
     /// Keeps others from compiling the same.
@@ -100,13 +111,17 @@ impl Folder {
     }
 
     fn files(&self, entry: &str) -> (PathBuf, PathBuf) {
-        (self.path.join(format!("{entry}.so")), self.path.join(format!("{entry}.ok")))
+        FILES.map(|ending| self.path.join(format!("{entry}{ending}"))).into()
     }
 
     fn lock_file(&self, entry: &str) -> PathBuf {
-        self.path.join(format!("{entry}.lock"))
+        self.path.join(format!("{entry}{LOCK}"))
     }
 }
+
+/// How the names of an entry's library and of its note end.
+pub(super) const FILES: [&str; 2] = [".so", ".ok"];
+pub(super) const LOCK: &str = ".lock";
 
 fn note_of(library: &[u8]) -> String {
     format!("{} {}\n", library.len(), blake3::hash(library).to_hex())

@@ -7,6 +7,11 @@
 //! that `TILEFOLD_CXX` or `CXX` names, else `c++`, `g++` or `clang++`. The folder may be deleted
 //! at any time. Compiled code stays loaded until the program ends.
 //!
+//! The folder keeps at most 1 GiB of libraries, or as many MiB as `TILEFOLD_CACHE_MIB` says (0 is
+//! no limit). Whoever stores one more removes those that were not used for the longest time; who
+//! has one loaded keeps it, who wants it again compiles it again. What is no entry of the cache is
+//! never removed.
+//!
 //! Where a CUDA device is, the kernel also gets code for it, by NVRTC: the library is looked for as
 //! the system looks for libraries, or where `TILEFOLD_NVRTC` says. Every shipped formula has been
 //! compiled so; none of that code has run on a device.
@@ -19,6 +24,7 @@ mod cache;
 mod compiler;
 #[cfg(feature = "cuda")]
 mod gpu;
+mod limit;
 mod load;
 mod make;
 #[cfg(feature = "cuda")]
@@ -101,6 +107,7 @@ pub struct Jit {
     cache: Option<PathBuf>,
     compiler: Option<OsString>,
     compute: Option<(u32, u32)>,
+    limit: Option<u64>,
 }
 
 /// Compiles a formula as the environment says; see [`Jit::kernel`].
@@ -128,6 +135,13 @@ impl Jit {
     /// not used: the kernel is then compiled for this process alone.
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Jit {
         self.cache = Some(folder.into());
+        self
+    }
+
+    /// How many MiB of libraries the folder keeps, whatever `TILEFOLD_CACHE_MIB` says; 0 is no
+    /// limit. It is looked at when one more is stored, which stays in any case.
+    pub fn cache_mib(mut self, limit: u64) -> Jit {
+        self.limit = Some(limit);
         self
     }
 
@@ -221,8 +235,9 @@ impl Jit {
 
     fn obtain(&self, job: &Job) -> Result<(&'static Kernel, Origin, Option<String>), Error> {
         let shared = self.folder().and_then(|path| Folder::open(&path));
-        let why = match shared.map(|folder| from_folder(&folder, job)) {
-            Ok(Ok((kernel, origin))) => return Ok((kernel, origin, None)),
+        let (limit, note) = limit::bytes(self.limit);
+        let why = match shared.map(|folder| from_folder(&folder, job, limit)) {
+            Ok(Ok((kernel, origin))) => return Ok((kernel, origin, note)),
             Ok(Err(Trouble::Job(error))) => return Err(error),
             Ok(Err(Trouble::Folder(why))) | Err(why) => why,
         };
@@ -239,7 +254,11 @@ impl Jit {
 }
 
 /// A kernel from the folder of compiled formulas, put there if need be.
-fn from_folder(folder: &Folder, job: &Job) -> Result<(&'static Kernel, Origin), Trouble> {
+fn from_folder(
+    folder: &Folder,
+    job: &Job,
+    limit: u64,
+) -> Result<(&'static Kernel, Origin), Trouble> {
     let entry = job.entry();
     let find = || folder.find(&entry).and_then(|path| load::kernel(&path, job).ok());
     if let Some(kernel) = find() {
@@ -256,6 +275,7 @@ fn from_folder(folder: &Folder, job: &Job) -> Result<(&'static Kernel, Origin), 
     // What cannot be loaded is not kept.
     let kernel = load::kernel(&library, job).map_err(|e| Trouble::Folder(e.message().into()))?;
     folder.store(&entry, &workplace).map_err(|e| folder.trouble(&e))?;
+    folder.keep_to(limit, &entry);
     Ok((kernel, Origin::Compiled))
 }
 

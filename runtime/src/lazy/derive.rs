@@ -145,7 +145,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         kind: DerivativeKind,
         directions: &[(&LazyTensor<'a, T>, &LazyTensor<'a, T>)],
         at: &'static Location<'static>,
-    ) -> Result<Node<'a, T>, Error> {
+    ) -> Result<Node<T>, Error> {
         let mut of = vec![self];
         for &(variable, direction) in directions {
             first_mistake(name, &[variable, direction], at)?;
@@ -226,8 +226,8 @@ fn derivative<'a, T: Element>(
     facts: Facts,
     like: &LazyTensor<'a, T>,
     batch: Box<[usize]>,
-) -> Result<Node<'a, T>, Error> {
-    let args = of.iter().map(|&arg| arg.clone()).collect();
+) -> Result<Node<T>, Error> {
+    let args = of.iter().map(|&arg| arg.clone().unbound()).collect();
     let own = match kind {
         DerivativeKind::Vjp => like.node.batch.clone(),
         _ => batch.clone(),
@@ -246,9 +246,7 @@ fn first_mistake<T: Element>(
         None if of.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) => {
             Err(words::masked(name, at))
         }
-        None if of.iter().any(|arg| *arg.node.extent() != *arg.node.batch) => {
-            Err(words::summed_gradient(name, at))
-        }
+        None if of.iter().any(|arg| arg.node.is_summed()) => Err(words::summed_gradient(name, at)),
         None => Ok(()),
     }
 }

@@ -125,8 +125,8 @@ pub struct OnStream<'e, 'a, 's, T> {
 }
 
 /// What an evaluation needs before it can be queued.
-struct Ready<'e, 'a, T> {
-    flat: Flat<'e, 'a, T>,
+struct Ready<'e, T> {
+    flat: Flat<'e, T>,
     kernel: Arc<CudaKernel>,
     /// For each input of the kernel, the input of the expression.
     order: Vec<usize>,
@@ -204,7 +204,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     }
 
     #[track_caller]
-    fn ready(&self) -> Result<Ready<'e, 'a, T>, Error> {
+    fn ready(&self) -> Result<Ready<'e, T>, Error> {
         let Evaluation { roots, options, ranges, manner, .. } = &self.evaluation;
         self.evaluation.check()?;
         if options.is_cancelled() {
@@ -215,7 +215,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         }
         let flat = Flat::new(roots, *manner);
         for input in &flat.inputs {
-            if let Input::Array(Leaf::View(_) | Leaf::Source(..), node) = input {
+            if let Input::Array(Leaf::View(_) | Leaf::Source(..), node, _) = input {
                 return Err(words::on_the_host(node.rows, node.facts.dim, &node.batch));
             }
         }
@@ -229,11 +229,11 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     }
 
     /// The arrays by their addresses, checked against each other.
-    fn bound(&self, ready: &Ready<'e, 'a, T>) -> Result<Bound, Error> {
+    fn bound(&self, ready: &Ready<'e, T>) -> Result<Bound, Error> {
         let mut inputs = Vec::with_capacity(ready.order.len());
         for &input in &ready.order {
             inputs.push(match ready.flat.inputs[input] {
-                Input::Array(Leaf::Device(leaf), _) => {
+                Input::Array(Leaf::Device(leaf), ..) => {
                     let data = leaf.address as usize as *mut _;
                     RawArray { data, ..leaf.array.facts().clone() }
                 }
@@ -246,7 +246,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
 
     fn queue<W: DevicePtrMut<u8>>(
         &self,
-        ready: &Ready<'e, 'a, T>,
+        ready: &Ready<'e, T>,
         outputs: &mut [DeviceArrayMut<'_>],
         workspace: &mut W,
     ) -> Result<(), Error> {
@@ -263,7 +263,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         let mut inputs = Vec::with_capacity(ready.order.len());
         for &input in &ready.order {
             inputs.push(match ready.flat.inputs[input] {
-                Input::Array(Leaf::Device(leaf), _) => kernel.place(&leaf.array, &mut order)?,
+                Input::Array(Leaf::Device(leaf), ..) => kernel.place(&leaf.array, &mut order)?,
                 Input::Number(&number) => {
                     let at = address as usize + numbers.len();
                     numbers.extend(bytes_of(number));
@@ -279,19 +279,19 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         kernel.queue(order, &inputs, outputs, self.evaluation.rows, rest)
     }
 
-    fn report(&self, ready: &Ready<'e, 'a, T>, start: Instant) -> Report {
+    fn report(&self, ready: &Ready<'e, T>, start: Instant) -> Report {
         Report {
             executor: Executor::Cuda(self.stream.context().ordinal()),
             tier: ready.tier,
             prepared: ready.prepared,
             stages: Vec::new(),
             seconds: start.elapsed().as_secs_f64(),
-            note: Some("queued on a stream, and not waited for".to_owned()),
+            note: Some("queued on a stream, and not waited for".into()),
         }
     }
 }
 
-impl<T: Element> Ready<'_, '_, T> {
+impl<T: Element> Ready<'_, T> {
     /// Bytes of the workspace in front, for the numbers.
     fn numbers_bytes(&self) -> usize {
         let numbers = self.flat.inputs.iter().filter(|input| matches!(input, Input::Number(_)));

@@ -40,7 +40,7 @@ impl<T: Element> fmt::Debug for LazyTensor<'_, T> {
     }
 }
 
-fn spell<T: Element>(f: &mut fmt::Formatter<'_>, node: &Node<'_, T>, depth: usize) -> fmt::Result {
+fn spell<T: Element>(f: &mut fmt::Formatter<'_>, node: &Node<T>, depth: usize) -> fmt::Result {
     if depth == 0 {
         return f.write_str("..");
     }

@@ -7,14 +7,15 @@ use std::panic::Location;
 use ndarray::{Array1, Array2, ArrayBase, ArrayD, ArrayView1, ArrayView2, ArrayViewD};
 use ndarray::{Data, Ix1, Ix2};
 use num_complex::Complex;
+use smallvec::SmallVec;
 use tilefold_compiler::ir::{Accumulation, Stratum};
 
 use super::flat::{Flat, Manner};
-use super::node::{Node, What};
+use super::node::What;
 use super::source::Held;
 use super::{LazyTensor, resolve, words};
 use crate::bind::Bound;
-use crate::call;
+use crate::call::{self, Made};
 use crate::element::{Component, ComponentType, Element};
 use crate::error::{Code, Error};
 use crate::kernel::Axis;
@@ -39,7 +40,7 @@ use crate::report::Report;
 /// ```
 pub fn evaluate<'e, 'a, T: Element>(values: &[&'e LazyTensor<'a, T>]) -> Evaluation<'e, 'a, T> {
     Evaluation {
-        roots: values.to_vec(),
+        roots: SmallVec::from_slice(values),
         options: Options::new(),
         rows: None,
         ranges: None,
@@ -50,7 +51,7 @@ pub fn evaluate<'e, 'a, T: Element>(values: &[&'e LazyTensor<'a, T>]) -> Evaluat
 /// An evaluation, put together step by step. See [`evaluate`].
 #[must_use = "an evaluation does nothing until it is run"]
 pub struct Evaluation<'e, 'a, T> {
-    pub(super) roots: Vec<&'e LazyTensor<'a, T>>,
+    pub(super) roots: SmallVec<[&'e LazyTensor<'a, T>; 1]>,
     pub(super) options: Options<'e>,
     pub(super) rows: Option<(usize, usize)>,
     pub(super) ranges: Option<&'e Ranges>,
@@ -112,7 +113,8 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
         let kernel = code.kernel;
         let held = Held::new(&flat.inputs);
         let raw = |&n: &usize| held.raw(n, &flat.inputs[n]);
-        let inputs = code.order.iter().map(raw).collect::<Result<Vec<RawArray>, Error>>()?;
+        let inputs = code.order.iter().map(raw);
+        let inputs = inputs.collect::<Result<SmallVec<[RawArray; 4]>, Error>>()?;
         let mut bound = Bound::inputs(kernel, &inputs, self.rows)?;
         match self.ranges {
             None => (),
@@ -126,21 +128,19 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
                 checked => checked?,
             },
         }
-        let mut arrays = Vec::with_capacity(self.roots.len());
-        let mut outputs = Vec::with_capacity(self.roots.len());
-        for (value, root) in kernel.outputs().zip(&self.roots) {
-            let (array, raw) = call::make(kernel, &value, &bound)?;
-            let Node { batch, .. } = &*root.node;
-            let worked_out = root.node.extent();
-            let (batch, worked_out) = (batch.to_vec(), worked_out.to_vec());
-            let component = value.component;
-            arrays.push(Slot { component, batch, worked_out, array: Some(array) });
-            outputs.push(raw);
-        }
-        bound.outputs(kernel, &outputs)?;
+        let made = kernel.outputs().map(|value| call::make(kernel, &value, &bound));
+        let made: SmallVec<[Made; 1]> = made.collect::<Result<_, Error>>()?;
+        bound.outputs(kernel, made.iter().map(|(_, raw)| raw))?;
+        let slots = made.into_iter().zip(&self.roots).map(|((array, raw), root)| Slot {
+            component: raw.component,
+            batch: root.node.batch.clone(),
+            worked_out: root.node.extent().into(),
+            array: Some(array),
+        });
+        let slots = slots.collect();
         let batch = bound.batch_shape().to_vec();
         let report = code.execute(bound, &self.options)?;
-        Ok(Values { slots: arrays, batch, report })
+        Ok(Values { slots, batch, report })
     }
 
     /// Refuses what cannot be worked out at all.
@@ -162,7 +162,7 @@ impl<'e, T: Element> Evaluation<'e, '_, T> {
 
 /// The values of an evaluation, in its order.
 pub struct Values {
-    slots: Vec<Slot>,
+    slots: SmallVec<[Slot; 1]>,
     /// The batch dimensions of the call, which all arrays have.
     batch: Vec<usize>,
     report: Report,
@@ -171,9 +171,9 @@ pub struct Values {
 struct Slot {
     component: ComponentType,
     /// The batch dimensions of the value.
-    batch: Vec<usize>,
+    batch: Box<[usize]>,
     /// Those that it was worked out for: a gradient is summed over the rest.
-    worked_out: Vec<usize>,
+    worked_out: Box<[usize]>,
     /// An `Array2`, or an `ArrayD` if the call had batch dimensions.
     array: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -208,7 +208,7 @@ impl Values {
         }
         let array: ArrayD<C> = self.take_as::<C, _>(index)?;
         let Slot { batch, worked_out, .. } = &self.slots[index];
-        match *batch == self.batch {
+        match **batch == *self.batch {
             true => Ok(array),
             false => Ok(gathered(array, batch, worked_out)),
         }

@@ -134,7 +134,7 @@ impl Genred {
         n: usize,
         inputs: &[LazyTensor<'a, T>],
         at: &'static Location<'static>,
-    ) -> Result<Node<'a, T>, Error> {
+    ) -> Result<Node<T>, Error> {
         let formula = &self.function.formula;
         if inputs.len() != formula.inputs.len() {
             return Err(words::inputs(self.variables(), inputs.len(), at));
@@ -162,7 +162,8 @@ impl Genred {
             }
         }
         let facts = Facts { stratum: Stratum::of(output.axis), ..formula.facts(output.expr) };
-        let what = What::Call(self.function.clone(), n, inputs.to_vec());
+        let args = inputs.iter().map(|input| input.clone().unbound()).collect();
+        let what = What::Call(self.function.clone(), n, args);
         Ok(Node { what, facts, rows: extent.rows, batch: extent.batch })
     }
 }

@@ -69,8 +69,6 @@ pub use self::resolve::allow;
 pub use self::solve::SolveAdjoint;
 pub use self::source::{Reading, Source, SourceView};
 
-pub(crate) use self::node::apply;
-
 use self::node::{Leaf, Node, What};
 
 /// A symbolic matrix, or what is left of one after a reduction: for each row `i`, each row `j`, or
@@ -113,14 +111,13 @@ use self::node::{Leaf, Node, What};
 pub struct LazyTensor<'a, T> {
     /// Without the lifetime, which `arrays` keeps: an expression that is dropped reads no array, so
     /// an array may change while an expression of it is in scope but no longer used.
-    node: Arc<Node<'static, T>>,
+    node: Arc<Node<T>>,
     arrays: PhantomData<&'a ()>,
 }
 
 impl<'a, T> LazyTensor<'a, T> {
-    /// The same expression as a part of a node, or what a node is made of for its owner. Whoever
-    /// calls this keeps the arrays borrowed.
-    fn relabelled<'b>(self) -> LazyTensor<'b, T> {
+    /// The same expression as a part of a node. Whoever calls this keeps the arrays borrowed.
+    fn unbound(self) -> LazyTensor<'static, T> {
         LazyTensor { node: self.node, arrays: PhantomData }
     }
 }
@@ -131,9 +128,10 @@ impl<T> Clone for LazyTensor<'_, T> {
     }
 }
 
-impl<'a, T> From<Node<'a, T>> for LazyTensor<'a, T> {
-    fn from(node: Node<'a, T>) -> LazyTensor<'a, T> {
-        LazyTensor { node: Arc::new(node.unbound()), arrays: PhantomData }
+/// Whoever calls this keeps the arrays of the node borrowed for the lifetime.
+impl<T> From<Node<T>> for LazyTensor<'_, T> {
+    fn from(node: Node<T>) -> Self {
+        LazyTensor { node: Arc::new(node), arrays: PhantomData }
     }
 }
 
@@ -163,8 +161,8 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     /// dimensions.
     #[track_caller]
     pub fn param<C: Entry<T>, D: Dimension>(array: ArrayView<'a, C, D>) -> LazyTensor<'a, T> {
-        let (at, shape) = (Location::caller(), array.shape().to_vec());
-        leaf(Operand::parameter(array).map(Leaf::View), C::TYPE, None, &shape, at)
+        let operand = Operand::parameter(&array).map(|operand| Leaf::View(operand.unbound()));
+        leaf(operand, C::TYPE, None, array.shape(), Location::caller())
     }
 
     /// A number that is passed with every evaluation: expressions that differ in such numbers only
@@ -188,7 +186,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         LazyTensor::from(Node { what, facts, rows: [None; 2], batch: Box::new([]) })
     }
 
-    fn scalar(what: What<'a, T>, stratum: Stratum) -> LazyTensor<'a, T> {
+    fn scalar(what: What<T>, stratum: Stratum) -> LazyTensor<'a, T> {
         let facts = Facts::real(1, stratum);
         LazyTensor::from(Node { what, facts, rows: [None; 2], batch: Box::new([]) })
     }
@@ -198,8 +196,8 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         axis: Axis,
         at: &'static Location<'static>,
     ) -> LazyTensor<'a, T> {
-        let shape = array.shape().to_vec();
-        leaf(Operand::variable(array).map(Leaf::View), C::TYPE, Some(axis), &shape, at)
+        let operand = Operand::variable(&array).map(|operand| Leaf::View(operand.unbound()));
+        leaf(operand, C::TYPE, Some(axis), array.shape(), at)
     }
 
     /// Components of each vector; complex numbers count once.
@@ -237,7 +235,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
 
 /// An array as an expression, if kernels can read an array of its rank.
 fn leaf<'a, T: Element>(
-    array: Option<Leaf<'a>>,
+    array: Option<Leaf>,
     component: ComponentType,
     axis: Option<Axis>,
     shape: &[usize],

@@ -6,11 +6,14 @@
 //! those of formulas ([`standin`]); a thread remembers their answers, as a program builds the
 //! same few expressions again and again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::mem;
 use std::panic::Location;
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
 use tilefold_compiler::ir::standin::{self, StandIn};
 use tilefold_compiler::ir::{Axis, BuildError, Facts, Kind, Real, Reduction, Stratum};
 use tilefold_compiler::ops::Op;
@@ -27,9 +30,10 @@ use crate::element::{ComponentType, Element};
 use crate::error::Error;
 use crate::operand::Operand;
 
-/// One node of an expression.
-pub(crate) struct Node<'a, T> {
-    pub what: What<'a, T>,
+/// One node of an expression, without the lifetime of its arrays, which the [`LazyTensor`] that
+/// hands it out keeps.
+pub(crate) struct Node<T> {
+    pub what: What<T>,
     pub facts: Facts,
     /// Rows of `i` and of `j`, where an array says so.
     pub rows: [Option<usize>; 2],
@@ -38,9 +42,9 @@ pub(crate) struct Node<'a, T> {
 }
 
 /// What a node is.
-pub(crate) enum What<'a, T> {
+pub(crate) enum What<T> {
     /// An array.
-    Array(Leaf<'a>),
+    Array(Leaf),
     /// A number that is passed with every call, so that formulas differ in no number.
     Number(T),
     /// A number that is part of the formula.
@@ -48,25 +52,28 @@ pub(crate) enum What<'a, T> {
     /// The row numbers of an axis.
     Pos(Axis),
     /// An operation with its literal integers.
-    Op(Op, Vec<LazyTensor<'a, T>>, Box<[i64]>),
+    Op(Op, Args<T>, Box<[i64]>),
     /// A value and the condition under which a fold takes it.
-    Masked(Vec<LazyTensor<'a, T>>),
+    Masked(Args<T>),
     /// A fold over an axis.
-    Fold(Fold<'a, T>),
+    Fold(Fold<T>),
     /// An output of a formula that was written as text.
     #[cfg(feature = "text")]
-    Call(Arc<Function>, usize, Vec<LazyTensor<'a, T>>),
+    Call(Arc<Function>, usize, Args<T>),
     /// A derivative.
-    Derivative(Derivative<'a, T>),
+    Derivative(Derivative<T>),
     /// The first mistake.
     Mistake(Error),
 }
 
+/// What a node reads: most have one or two operands, which need no memory of their own.
+pub(crate) type Args<T> = SmallVec<[LazyTensor<'static, T>; 2]>;
+
 /// An array of an expression.
 #[derive(Clone)]
-pub(crate) enum Leaf<'a> {
+pub(crate) enum Leaf {
     /// That the caller lends.
-    View(Operand<'a>),
+    View(Operand<'static>),
     /// That another library owns; its numbers and its shape when it was met.
     Source(Arc<dyn Source>, ComponentType, Box<[usize]>),
     /// On a CUDA device.
@@ -74,9 +81,9 @@ pub(crate) enum Leaf<'a> {
     Device(Arc<DeviceLeaf>),
 }
 
-impl Leaf<'_> {
+impl Leaf {
     /// Whether both are one input of a formula, and one variable of its derivatives.
-    pub fn is_same(&self, other: &Leaf<'_>) -> bool {
+    pub fn is_same(&self, other: &Leaf) -> bool {
         match (self, other) {
             (Leaf::View(a), Leaf::View(b)) => a.is_same(b),
             (Leaf::Source(a, ..), Leaf::Source(b, ..)) => a.is_same(&**b),
@@ -88,19 +95,19 @@ impl Leaf<'_> {
 }
 
 /// A reduction of an expression.
-pub(crate) struct Fold<'a, T> {
+pub(crate) struct Fold<T> {
     pub reducer: Reducer,
     pub axis: Axis,
-    pub args: Vec<LazyTensor<'a, T>>,
-    pub mask: Option<LazyTensor<'a, T>>,
+    pub args: Args<T>,
+    pub mask: Option<LazyTensor<'static, T>>,
     pub k: usize,
 }
 
 /// A derivative of an expression.
-pub(crate) struct Derivative<'a, T> {
+pub(crate) struct Derivative<T> {
     pub kind: DerivativeKind,
     /// The value, then what the kind says.
-    pub args: Vec<LazyTensor<'a, T>>,
+    pub args: Args<T>,
     /// The batch dimensions that it is worked out for. A gradient has those of its variable, over
     /// the rest it is summed.
     pub extent: Box<[usize]>,
@@ -129,10 +136,19 @@ pub(crate) enum DerivativeKind {
     Adjoint,
 }
 
-impl<'a, T> Node<'a, T> {
-    /// The nodes that this one reads, in order.
-    pub fn args(&self) -> impl Iterator<Item = &LazyTensor<'a, T>> {
-        let (args, mask): (&[LazyTensor<'a, T>], Option<&LazyTensor<'a, T>>) = match &self.what {
+impl<T> Node<T> {
+    /// The nodes that this one reads, in order. Whoever calls this keeps the arrays borrowed.
+    pub fn args<'s, 'a: 's>(&'s self) -> impl Iterator<Item = &'s LazyTensor<'a, T>>
+    where
+        T: 'a,
+    {
+        let (args, mask): (&[LazyTensor<'a, T>], _) = self.operands();
+        args.iter().chain(mask)
+    }
+
+    /// As [`Node::args`]: all but a mask, and the mask of a fold.
+    pub fn operands(&self) -> (&[LazyTensor<'static, T>], Option<&LazyTensor<'static, T>>) {
+        match &self.what {
             What::Op(_, args, _) | What::Masked(args) => (args, None),
             #[cfg(feature = "text")]
             What::Call(_, _, args) => (args, None),
@@ -141,18 +157,14 @@ impl<'a, T> Node<'a, T> {
             What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
                 (&[], None)
             }
-        };
-        args.iter().chain(mask)
+        }
     }
 
     /// Whether both are the same number, or read the same array in the same way.
-    pub fn is_same_leaf(&self, other: &Node<'_, T>) -> bool {
+    pub fn is_same_leaf(&self, other: &Node<T>) -> bool {
         match (&self.what, &other.what) {
             (What::Array(a), What::Array(b)) => a.is_same(b) && self.facts == other.facts,
-            _ => std::ptr::eq(
-                std::ptr::from_ref(self).cast::<()>(),
-                std::ptr::from_ref(other).cast::<()>(),
-            ),
+            _ => std::ptr::eq(self, other),
         }
     }
 
@@ -164,49 +176,24 @@ impl<'a, T> Node<'a, T> {
         }
     }
 
-    fn take_args(&mut self) -> (Vec<LazyTensor<'a, T>>, Option<LazyTensor<'a, T>>) {
-        match &mut self.what {
-            What::Op(_, args, _) | What::Masked(args) => (std::mem::take(args), None),
-            #[cfg(feature = "text")]
-            What::Call(_, _, args) => (std::mem::take(args), None),
-            What::Fold(fold) => (std::mem::take(&mut fold.args), fold.mask.take()),
-            What::Derivative(derivative) => (std::mem::take(&mut derivative.args), None),
-            What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
-                (Vec::new(), None)
-            }
-        }
+    /// Whether it is a gradient that is summed over batch dimensions once it is worked out.
+    pub fn is_summed(&self) -> bool {
+        matches!(&self.what, What::Derivative(derivative) if derivative.extent != self.batch)
     }
 
-    /// The node without the lifetime of its arrays, which the `LazyTensor` that it becomes keeps.
-    pub fn unbound(mut self) -> Node<'static, T> {
-        fn all<T>(args: Vec<LazyTensor<'_, T>>) -> Vec<LazyTensor<'static, T>> {
-            args.into_iter().map(LazyTensor::relabelled).collect()
-        }
-        let what = match std::mem::replace(&mut self.what, What::Const(0.0)) {
-            What::Array(Leaf::View(operand)) => What::Array(Leaf::View(operand.unbound())),
-            What::Array(Leaf::Source(source, component, shape)) => {
-                What::Array(Leaf::Source(source, component, shape))
-            }
-            #[cfg(feature = "cuda")]
-            What::Array(Leaf::Device(array)) => What::Array(Leaf::Device(array)),
-            What::Number(number) => What::Number(number),
-            What::Const(value) => What::Const(value),
-            What::Pos(axis) => What::Pos(axis),
-            What::Op(op, args, params) => What::Op(op, all(args), params),
-            What::Masked(args) => What::Masked(all(args)),
-            What::Fold(Fold { reducer, axis, args, mask, k }) => {
-                let mask = mask.map(LazyTensor::relabelled);
-                What::Fold(Fold { reducer, axis, args: all(args), mask, k })
-            }
+    /// Moves the nodes that this one reads out of it, if it reads any.
+    fn take_operands(&mut self) -> Option<(Args<T>, Option<LazyTensor<'static, T>>)> {
+        let args = match &mut self.what {
+            What::Op(_, args, _) | What::Masked(args) => args,
             #[cfg(feature = "text")]
-            What::Call(function, output, args) => What::Call(function, output, all(args)),
-            What::Derivative(Derivative { kind, args, extent }) => {
-                What::Derivative(Derivative { kind, args: all(args), extent })
+            What::Call(_, _, args) => args,
+            What::Fold(fold) => return Some((mem::take(&mut fold.args), fold.mask.take())),
+            What::Derivative(derivative) => &mut derivative.args,
+            What::Array(_) | What::Number(_) | What::Const(_) | What::Pos(_) | What::Mistake(_) => {
+                return None;
             }
-            What::Mistake(error) => What::Mistake(error),
         };
-        let batch = std::mem::take(&mut self.batch);
-        Node { what, facts: self.facts, rows: self.rows, batch }
+        Some((mem::take(args), None))
     }
 
     fn stand_in(&self) -> StandIn {
@@ -217,17 +204,28 @@ impl<'a, T> Node<'a, T> {
     }
 }
 
+/// Nodes are dropped within each other to this depth.
+const MOST_DEEP: u32 = 100;
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
 /// A long chain of operations must not be dropped by a recursion as long.
-impl<T> Drop for Node<'_, T> {
+impl<T> Drop for Node<T> {
     fn drop(&mut self) {
-        let (mut todo, mask) = self.take_args();
-        todo.extend(mask);
-        while let Some(tensor) = todo.pop() {
-            if let Some(mut node) = Arc::into_inner(tensor.node) {
-                let (args, mask) = node.take_args();
-                todo.extend(args);
-                todo.extend(mask);
-            }
+        let Some(operands) = self.take_operands() else { return };
+        let depth = DEPTH.get();
+        if depth < MOST_DEEP {
+            DEPTH.set(depth + 1);
+            drop(operands);
+            DEPTH.set(depth);
+            return;
+        }
+        let mut todo = vec![operands];
+        while let Some((args, mask)) = todo.pop() {
+            let nodes = args.into_iter().chain(mask).filter_map(|arg| Arc::into_inner(arg.node));
+            todo.extend(nodes.filter_map(|mut node| node.take_operands()));
         }
     }
 }
@@ -238,14 +236,33 @@ const MOST_KNOWN: usize = 4096;
 type Facted = Result<Facts, BuildError>;
 
 /// What the facts of a result depend on, where it is small enough to be remembered.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Question {
     what: Asked,
     args: [Option<StandIn>; 3],
     params: [Option<i64>; 2],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// Of what tells most questions apart: this is done for every node.
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, to: &mut H) {
+        to.write_u64(match self.what {
+            Asked::Op(op) => op as u64,
+            Asked::Fold(reducer, axis, _) => 1 << 32 | (reducer as u64) << 8 | axis as u64,
+        });
+        for arg in self.args.iter().flatten() {
+            to.write_u64(match arg {
+                StandIn::Number(number) => number.get().to_bits(),
+                StandIn::Value(of) => {
+                    (of.dim as u64) << 8 | (of.stratum as u64) << 4 | of.kind as u64
+                }
+            });
+        }
+        self.params.iter().flatten().for_each(|&param| to.write_u64(param as u64));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Op(Op),
     /// Whether the last argument is a mask.
@@ -302,9 +319,28 @@ pub(crate) fn apply<'a, T: Element>(
     params: &[i64],
     at: &'static Location<'static>,
 ) -> LazyTensor<'a, T> {
-    let owned = || args.iter().map(|&arg| arg.clone()).collect();
-    let made = || What::Op(op, owned(), params.into());
-    make(op.def().name, Asked::Op(op), args, params, at, made)
+    match shape(op.def().name, Asked::Op(op), args, params, at) {
+        Ok(shape) => {
+            let args = args.iter().map(|&arg| arg.clone().unbound()).collect();
+            shape.node(What::Op(op, args, params.into()))
+        }
+        Err(mistaken) => mistaken,
+    }
+}
+
+/// As [`apply`], of operands that nobody else needs.
+pub(super) fn apply_to<'a, T: Element, const N: usize>(
+    op: Op,
+    args: [LazyTensor<'a, T>; N],
+    at: &'static Location<'static>,
+) -> LazyTensor<'a, T> {
+    match shape(op.def().name, Asked::Op(op), &args.each_ref(), &[], at) {
+        Ok(shape) => {
+            let args = args.into_iter().map(LazyTensor::unbound).collect();
+            shape.node(What::Op(op, args, Box::default()))
+        }
+        Err(mistaken) => mistaken,
+    }
 }
 
 impl<'a, T: Element> LazyTensor<'a, T> {
@@ -338,7 +374,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
             let Extent { rows, batch } = shared("masked", &of, at)?;
             let stratum = self.node.facts.stratum.join(condition.node.facts.stratum);
             let facts = Facts { stratum, ..self.node.facts };
-            let what = What::Masked(vec![self.clone(), condition.clone()]);
+            let what = What::Masked(smallvec![self.clone().unbound(), condition.clone().unbound()]);
             Ok(Node { what, facts, rows, batch })
         };
         LazyTensor::from(made().unwrap_or_else(mistake))
@@ -362,43 +398,60 @@ pub(crate) fn fold<'a, T: Element>(
             [value].into_iter().chain(rest.iter().copied()).collect();
         return fold(reducer, axis, &args, (Some(condition), k), at);
     }
-    let all: Vec<&LazyTensor<'a, T>> = args.iter().copied().chain(mask).collect();
+    let all: SmallVec<[&LazyTensor<'a, T>; 3]> = args.iter().copied().chain(mask).collect();
     let asked = Asked::Fold(reducer, axis, mask.is_some());
     let params = [i64::try_from(k).unwrap_or(i64::MAX)];
-    let what = || {
-        let args = args.iter().map(|&arg| arg.clone()).collect();
-        What::Fold(Fold { reducer, axis, args, mask: mask.cloned(), k })
-    };
-    make(reducer.def().name, asked, &all, &params, at, what)
+    match shape(reducer.def().name, asked, &all, &params, at) {
+        Ok(mut shape) => {
+            shape.rows[axis as usize] = None;
+            let args = args.iter().map(|&arg| arg.clone().unbound()).collect();
+            let mask = mask.map(|mask| mask.clone().unbound());
+            shape.node(What::Fold(Fold { reducer, axis, args, mask, k }))
+        }
+        Err(mistaken) => mistaken,
+    }
 }
 
-fn make<'a, T: Element>(
+/// What a node is but for its operation.
+struct Shape {
+    facts: Facts,
+    rows: [Option<usize>; 2],
+    batch: Box<[usize]>,
+}
+
+impl Shape {
+    fn node<'a, T>(self, what: What<T>) -> LazyTensor<'a, T> {
+        let Shape { facts, rows, batch } = self;
+        LazyTensor::from(Node { what, facts, rows, batch })
+    }
+}
+
+/// The shape of what comes out of operands, or the first mistake.
+fn shape<'a, T: Element>(
     name: &str,
     asked: Asked,
     args: &[&LazyTensor<'a, T>],
     params: &[i64],
     at: &'static Location<'static>,
-    what: impl FnOnce() -> What<'a, T>,
-) -> LazyTensor<'a, T> {
-    if let Some(&mistaken) = args.iter().find(|arg| arg.mistake().is_some()) {
-        return mistaken.clone();
+) -> Result<Shape, LazyTensor<'a, T>> {
+    let mistaken = |error| Err(LazyTensor::from(mistake(error)));
+    if let Some(&first) = args.iter().find(|arg| arg.mistake().is_some()) {
+        return Err(first.clone());
     }
-    let made = || -> Result<Node<'a, T>, Error> {
-        if args.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
-            return Err(words::masked(name, at));
-        }
-        if args.iter().any(|arg| *arg.node.extent() != *arg.node.batch) {
-            return Err(words::summed_gradient(name, at));
-        }
-        let Extent { mut rows, batch } = shared(name, args, at)?;
-        let facts =
-            facts(asked, args, params).map_err(|why| words::misfit(name, &why, args, at))?;
-        if let Asked::Fold(_, axis, _) = asked {
-            rows[axis as usize] = None;
-        }
-        Ok(Node { what: what(), facts, rows, batch })
+    if args.iter().any(|arg| matches!(arg.node.what, What::Masked(_))) {
+        return mistaken(words::masked(name, at));
+    }
+    if args.iter().any(|arg| arg.node.is_summed()) {
+        return mistaken(words::summed_gradient(name, at));
+    }
+    let Extent { rows, batch } = match shared(name, args, at) {
+        Ok(extent) => extent,
+        Err(error) => return mistaken(error),
     };
-    LazyTensor::from(made().unwrap_or_else(mistake))
+    match facts(asked, args, params) {
+        Ok(facts) => Ok(Shape { facts, rows, batch }),
+        Err(why) => mistaken(words::misfit(name, &why, args, at)),
+    }
 }
 
 /// The rows of `i` and `j`, and the batch dimensions in front of them.
@@ -450,7 +503,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Box<[usize]>> {
 }
 
 /// A node that only carries a mistake.
-pub(crate) fn mistake<'a, T>(error: Error) -> Node<'a, T> {
+pub(crate) fn mistake<T>(error: Error) -> Node<T> {
     let facts = Facts::real(1, Stratum::Const);
     Node { what: What::Mistake(error), facts, rows: [None; 2], batch: Box::new([]) }
 }

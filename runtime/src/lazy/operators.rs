@@ -7,7 +7,8 @@ use std::panic::Location;
 use half::{bf16, f16};
 use tilefold_compiler::ops::Op;
 
-use super::{LazyTensor, apply};
+use super::LazyTensor;
+use super::node::apply_to;
 use crate::element::Element;
 
 /// What may stand beside a [`LazyTensor`]: another one, a reference to one, a number of its type
@@ -58,7 +59,7 @@ macro_rules! operators {
 
             #[track_caller]
             fn $method(self, right: R) -> LazyTensor<'a, T> {
-                apply(Op::$op, &[&self, &right.into_lazy()], &[], Location::caller())
+                apply_to(Op::$op, [self, right.into_lazy()], Location::caller())
             }
         }
 
@@ -67,7 +68,7 @@ macro_rules! operators {
 
             #[track_caller]
             fn $method(self, right: R) -> LazyTensor<'a, T> {
-                apply(Op::$op, &[self, &right.into_lazy()], &[], Location::caller())
+                apply_to(Op::$op, [self.clone(), right.into_lazy()], Location::caller())
             }
         }
 
@@ -76,7 +77,7 @@ macro_rules! operators {
 
             #[track_caller]
             fn $method(self, right: LazyTensor<'a, T>) -> LazyTensor<'a, T> {
-                apply(Op::$op, &[&self.into_lazy(), &right], &[], Location::caller())
+                apply_to(Op::$op, [self.into_lazy(), right], Location::caller())
             }
         }
 
@@ -85,7 +86,7 @@ macro_rules! operators {
 
             #[track_caller]
             fn $method(self, right: &LazyTensor<'a, T>) -> LazyTensor<'a, T> {
-                apply(Op::$op, &[&self.into_lazy(), right], &[], Location::caller())
+                apply_to(Op::$op, [self.into_lazy(), right.clone()], Location::caller())
             }
         }
 
@@ -97,7 +98,7 @@ macro_rules! operators {
 
             #[track_caller]
             fn $method(self, right: LazyTensor<'a, $scalar>) -> LazyTensor<'a, $scalar> {
-                apply(Op::$op, &[&self.into_lazy(), &right], &[], Location::caller())
+                apply_to(Op::$op, [self.into_lazy(), right], Location::caller())
             }
         }
 
@@ -106,7 +107,7 @@ macro_rules! operators {
 
             #[track_caller]
             fn $method(self, right: &LazyTensor<'a, $scalar>) -> LazyTensor<'a, $scalar> {
-                apply(Op::$op, &[&self.into_lazy(), right], &[], Location::caller())
+                apply_to(Op::$op, [self.into_lazy(), right.clone()], Location::caller())
             }
         }
     )*};
@@ -126,7 +127,7 @@ impl<'a, T: Element> Neg for LazyTensor<'a, T> {
 
     #[track_caller]
     fn neg(self) -> LazyTensor<'a, T> {
-        apply(Op::Neg, &[&self], &[], Location::caller())
+        apply_to(Op::Neg, [self], Location::caller())
     }
 }
 
@@ -135,6 +136,6 @@ impl<'a, T: Element> Neg for &LazyTensor<'a, T> {
 
     #[track_caller]
     fn neg(self) -> LazyTensor<'a, T> {
-        apply(Op::Neg, &[self], &[], Location::caller())
+        apply_to(Op::Neg, [self.clone()], Location::caller())
     }
 }

@@ -2,6 +2,7 @@
 //! out: a kernel, the order of its inputs, and which tier it is of. What was found once is found
 //! at once the next time. It never runs a kernel by itself.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::env;
 #[cfg(feature = "jit")]
@@ -14,6 +15,7 @@ use tilefold_compiler::ir::{self, Formula};
 use tilefold_compiler::passes;
 
 use super::flat::{Flat, Manner, Unbuilt};
+use super::quick::Quick;
 use super::{registry, words};
 use crate::bind::Bound;
 use crate::element::{Dtype, Element};
@@ -55,7 +57,7 @@ pub(super) struct Known {
 }
 
 /// Expressions by their structure.
-type Table = HashMap<Box<[u8]>, Arc<Known>>;
+type Table = HashMap<Box<[u32]>, Arc<Known>, Quick>;
 
 static KNOWN: RwLock<Option<Table>> = RwLock::new(None);
 
@@ -65,10 +67,7 @@ pub(super) fn forget() {
 }
 
 /// What is known of an expression.
-pub(super) fn known<T: Element>(
-    flat: &Flat<'_, '_, T>,
-    manner: Manner,
-) -> Result<Arc<Known>, Error> {
+pub(super) fn known<T: Element>(flat: &Flat<'_, T>, manner: Manner) -> Result<Arc<Known>, Error> {
     let guard = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = guard.as_ref().and_then(|table| table.get(flat.structure.as_slice())) {
         return Ok(known.clone());
@@ -127,7 +126,7 @@ pub(super) struct Code<'k> {
     pub tier: Tier,
     /// How long it took to have it.
     pub seconds: f64,
-    note: Option<String>,
+    note: Option<Cow<'static, str>>,
 }
 
 enum Runner<'k> {
@@ -157,7 +156,7 @@ impl Code<'_> {
 }
 
 impl Known {
-    fn new<T: Element>(flat: &Flat<'_, '_, T>, manner: Manner) -> Result<Known, Error> {
+    fn new<T: Element>(flat: &Flat<'_, T>, manner: Manner) -> Result<Known, Error> {
         let formula = flat.formula(manner).map_err(|why| match why {
             Unbuilt::Misfit(why) => words::unbuilt(&why),
             Unbuilt::Derivative(why) => words::no_derivative(&why),
@@ -215,7 +214,7 @@ impl Known {
 
     /// Writes the formula down, once, if the program is to.
     fn record(&self) {
-        if !self.recorded.load(Ordering::Relaxed) && record::file().is_some() {
+        if !self.recorded.load(Ordering::Relaxed) && record::is_on() {
             record::missed(&self.formula, self.storage);
             self.recorded.store(true, Ordering::Relaxed);
         }
@@ -239,7 +238,7 @@ impl Known {
             Ok(code) => Ok(code),
             // Without a compiler the interpreter does the work, and the report says why.
             Err(why) if may_interpret => {
-                self.interpreted(true, Some(format!("not compiled: {}", why.message())))
+                self.interpreted(true, Some(format!("not compiled: {}", why.message()).into()))
             }
             Err(why) => Err(why),
         }
@@ -286,11 +285,15 @@ impl Known {
             runner: Runner::Native(ready.kernel),
             tier: Tier::Jit,
             seconds: start.elapsed().as_secs_f64(),
-            note: ready.note,
+            note: ready.note.map(Cow::Owned),
         })
     }
 
-    fn interpreted(&self, allowed: bool, note: Option<String>) -> Result<Code<'_>, Error> {
+    fn interpreted(
+        &self,
+        allowed: bool,
+        note: Option<Cow<'static, str>>,
+    ) -> Result<Code<'_>, Error> {
         if !allowed {
             return Err(words::no_executor(&self.formula, self.storage));
         }

@@ -84,8 +84,8 @@ impl<'a> SourceView<'a> {
             axis: Option<Axis>,
         ) -> Option<Operand<'a>> {
             match axis {
-                Some(_) => Operand::variable(view),
-                None => Operand::parameter(view),
+                Some(_) => Operand::variable(&view),
+                None => Operand::parameter(&view),
             }
         }
         each!(self, view => made(view, axis))
@@ -141,9 +141,9 @@ pub(super) struct Held<'r> {
 }
 
 impl<'r> Held<'r> {
-    pub fn new<T: Element>(inputs: &[Input<'r, '_, T>]) -> Held<'r> {
-        let reading = |(n, input): (usize, &Input<'r, '_, T>)| match *input {
-            Input::Array(Leaf::Source(source, ..), _) => Some((n, source.read())),
+    pub fn new<T: Element>(inputs: &[Input<'r, T>]) -> Held<'r> {
+        let reading = |(n, input): (usize, &Input<'r, T>)| match *input {
+            Input::Array(Leaf::Source(source, ..), ..) => Some((n, source.read())),
             Input::Array(..) | Input::Number(_) => None,
         };
         Held { readings: inputs.iter().enumerate().filter_map(reading).collect() }
@@ -153,13 +153,13 @@ impl<'r> Held<'r> {
     ///
     /// # Errors
     /// If a source is no longer what it was.
-    pub fn raw<T: Element>(&self, n: usize, input: &Input<'_, '_, T>) -> Result<RawArray, Error> {
+    pub fn raw<T: Element>(&self, n: usize, input: &Input<'_, T>) -> Result<RawArray, Error> {
         let (component, shape, node) = match *input {
             Input::Number(number) => return Ok(Operand::from(number).raw),
-            Input::Array(Leaf::View(operand), _) => return Ok(operand.raw.clone()),
-            Input::Array(Leaf::Source(_, component, shape), node) => (*component, shape, node),
+            Input::Array(Leaf::View(operand), ..) => return Ok(operand.raw.clone()),
+            Input::Array(Leaf::Source(_, component, shape), node, _) => (*component, shape, node),
             #[cfg(feature = "cuda")]
-            Input::Array(Leaf::Device(array), _) => return Err(words::on_a_device(array)),
+            Input::Array(Leaf::Device(array), ..) => return Err(words::on_a_device(array)),
         };
         let (_, reading) = &self.readings[self.readings.partition_point(|(at, _)| *at < n)];
         let view = reading.view();
@@ -248,12 +248,13 @@ mod tests {
         let x = Locked::new(0, 3, 2);
         let x_i = LazyTensor::<f64>::source(x.clone(), Some(Axis::I));
         let input = match &x_i.node.what {
-            What::Array(leaf) => Input::Array(leaf, &x_i.node),
+            What::Array(leaf) => Input::Array(leaf, &x_i.node, 0),
             _ => unreachable!("it is an array"),
         };
-        let raw = |input: &Input<'_, '_, f64>| Held::new(&[*input]).raw(0, input);
-        assert!(raw(&input).is_ok());
+        let inputs = [input];
+        let raw = || Held::new(&inputs).raw(0, &inputs[0]);
+        assert!(raw().is_ok());
         *x.1.write().unwrap() = ArrayD::ones(IxDyn(&[2, 3]));
-        assert_eq!(raw(&input).unwrap_err().code(), Code::Rank);
+        assert_eq!(raw().unwrap_err().code(), Code::Rank);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tilefold_compiler::ir::{self, Facts, Stratum};
 
-use super::node::{Derivative, Fold, Node, What, mistake};
+use super::node::{Args, Derivative, Fold, Node, What, mistake};
 use super::{LazyTensor, words};
 use crate::element::Element;
 
@@ -28,7 +28,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     #[track_caller]
     pub fn t(&self) -> LazyTensor<'a, T> {
         let at = Location::caller();
-        let mut swapped: HashMap<*const Node<'a, T>, LazyTensor<'a, T>> = HashMap::new();
+        let mut swapped: HashMap<*const Node<T>, LazyTensor<'a, T>> = HashMap::new();
         let mut todo = vec![(self, false)];
         while let Some((tensor, ready)) = todo.pop() {
             let key = Arc::as_ptr(&tensor.node);
@@ -50,7 +50,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     }
 }
 
-fn like<'a, T>(node: &Node<'a, T>, what: What<'a, T>) -> Node<'a, T> {
+fn like<T>(node: &Node<T>, what: What<T>) -> Node<T> {
     let [i, j] = node.rows;
     let stratum = match node.facts.stratum {
         Stratum::I => Stratum::J,
@@ -64,10 +64,12 @@ fn like<'a, T>(node: &Node<'a, T>, what: What<'a, T>) -> Node<'a, T> {
 /// A node with the axes exchanged; `None` for a formula that was written as text, whose axes are
 /// those that were declared.
 fn other_way<'a, T: Element>(
-    what: &What<'a, T>,
+    what: &What<T>,
     find: &dyn Fn(&LazyTensor<'a, T>) -> LazyTensor<'a, T>,
-) -> Option<What<'a, T>> {
-    let all = |args: &[LazyTensor<'a, T>]| args.iter().map(find).collect::<Vec<_>>();
+) -> Option<What<T>> {
+    let all = |args: &[LazyTensor<'a, T>]| {
+        args.iter().map(|arg| find(arg).unbound()).collect::<Args<T>>()
+    };
     Some(match what {
         What::Array(array) => What::Array(array.clone()),
         What::Number(number) => What::Number(*number),
@@ -79,7 +81,7 @@ fn other_way<'a, T: Element>(
             reducer: fold.reducer,
             axis: fold.axis.other(),
             args: all(&fold.args),
-            mask: fold.mask.as_ref().map(find),
+            mask: fold.mask.as_ref().map(|mask| find(mask).unbound()),
             k: fold.k,
         }),
         #[cfg(feature = "text")]

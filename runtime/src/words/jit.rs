@@ -15,6 +15,13 @@ const INSTALL: &str =
     "install a C++17 compiler (Debian: `apt install g++`), or set TILEFOLD_CXX to one";
 const OTHERWISE: &str = "or allow the interpreter, which needs no compiler";
 
+pub(crate) fn no_limit(variable: &str, text: &OsStr, default: u64) -> String {
+    format!(
+        "{variable} is `{}`, which is no number of MiB; the folder keeps {default}",
+        text.display()
+    )
+}
+
 pub(crate) fn no_compiler(tried: &[&str]) -> Error {
     let tried = tried.join(", ");
     let message = format!("there is no C++ compiler: PATH has none of {tried}");

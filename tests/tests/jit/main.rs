@@ -11,6 +11,8 @@ mod damage;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod faults;
 #[cfg(unix)]
+mod limit;
+#[cfg(unix)]
 mod place;
 #[cfg(unix)]
 mod sharing;
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
         return code;
     }
     let mut tests: Vec<(&str, fn())> =
-        sharing::TESTS.iter().chain(damage::TESTS).copied().collect();
+        sharing::TESTS.iter().chain(damage::TESTS).chain(limit::TESTS).copied().collect();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     tests.extend(faults::TESTS);
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
