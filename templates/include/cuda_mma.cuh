@@ -201,6 +201,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     norms = (tf_norm *)(halves + Q::HALVES);
     centre = (float *)(norms + P::ROWS);
     waiting = pause = 0;
+    row_scale = col_scale = tf_scale{0.0f, 0.0f};
     usable = this->col0 < this->cols_end;
     if (!usable) return;
     if (IS_DISTANCE) find_centre();
