@@ -13,6 +13,67 @@
 
 #define TF_FENCE()
 
+/* What folds a column of a tile of packed ones: column jj of the tile that starts at column `at`,
+ * at a slot of a block, or alone (-1). */
+template <class S> struct tf_rows_pairs {
+  const T *p, *x, *tile;
+  i64 at;
+  TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
+    const tf_col y = {tile + (slot < 0 ? jj : jj - slot), S::TILE, slot};
+    S::pair(a, s, p, x, y, at, jj, 0);
+  }
+};
+
+/* Folds n columns of a tile by `pairs`, COLS at a time. */
+template <class S, class Pairs> struct tf_cuda_fold {
+  typedef typename S::Acc Acc;
+  typedef typename S::State State;
+
+  TF_FN void tile(Acc &a, State &s, const Pairs &pairs, int n) {
+    int jj = 0;
+    /* Where a block was refused for its powers, the next ones most likely would be. */
+    bool alone = false;
+    TF_NO_UNROLL
+    for (; jj + S::COLS <= n; jj += S::COLS) {
+      if (!(S::WATCHED && alone) && block(a, s, pairs, jj)) continue;
+      alone = true;
+      columns(a, s, pairs, jj, jj + S::COLS);
+      if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+    }
+    TF_NO_UNROLL
+    for (; jj < n; ++jj) {
+      columns(a, s, pairs, jj, jj + 1);
+      if ((int)S::BLOCK <= (int)S::COLS) S::flush(a, s);
+    }
+    if ((int)S::BLOCK > (int)S::COLS) S::flush(a, s);
+  }
+
+  /* COLS columns from jj on; false if they are refused, which leaves all as it was. */
+  TF_FN bool block(Acc &a, State &s, const Pairs &pairs, int jj) {
+    const Acc before = a;
+    TF_UNROLL
+    for (int q = 0; q < S::COLS; ++q) {
+      pairs(a, s, jj + q, S::COLS > 1 ? q : -1);
+      if ((int)S::BLOCK < (int)S::COLS) S::flush(a, s);
+    }
+    bool sound = tf_sound<S>(a, 0);
+    /* A warp whose threads part ways would do both. */
+    if (S::WATCHED) sound = tf_all_of_warp(sound);
+    if (!sound) {
+      a = before;
+      return false;
+    }
+    if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+    return true;
+  }
+
+  /* The columns from jj to `stop`, one by one. */
+  TF_FN void columns(Acc &a, State &s, const Pairs &pairs, int jj, int stop) {
+    TF_NO_UNROLL
+    for (; jj < stop; ++jj) pairs(a, s, jj, -1);
+  }
+};
+
 template <class S, int BYTES> struct tf_cuda_rows {
   static_assert(sizeof(typename S::State) <= BYTES, "the descriptor promises enough workspace");
   static_assert(S::G == S::R, "the rows of a thread are one group");
@@ -47,53 +108,11 @@ template <class S, int BYTES> struct tf_cuda_rows {
       tf_sync();
       typename S::Acc a;
       S::open(a, s);
-      int jj = 0;
-      /* Where a block was refused for its powers, the next ones most likely would be. */
-      bool alone = false;
-      TF_NO_UNROLL
-      for (; jj + S::COLS <= n; jj += S::COLS) {
-        if (!(S::WATCHED && alone) && block(a, s, p, x, tile, at, jj)) continue;
-        alone = true;
-        columns(a, s, p, x, tile, at, jj, jj + S::COLS);
-        if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
-      }
-      TF_NO_UNROLL
-      for (; jj < n; ++jj) {
-        columns(a, s, p, x, tile, at, jj, jj + 1);
-        if ((int)S::BLOCK <= (int)S::COLS) S::flush(a, s);
-      }
-      if ((int)S::BLOCK > (int)S::COLS) S::flush(a, s);
+      const tf_rows_pairs<S> pairs = {p, x, tile, at};
+      tf_cuda_fold<S, tf_rows_pairs<S>>::tile(a, s, pairs, n);
       S::close(a, s, at);
     }
     *home(workspace, split) = s;
-  }
-
-  /* COLS columns of the tile from jj on; false if they are refused, which leaves all as it was. */
-  TF_FN bool block(typename S::Acc &a, typename S::State &s, const T *p, const T *x, const T *tile,
-                   i64 at, int jj) {
-    const typename S::Acc before = a;
-    TF_UNROLL
-    for (int q = 0; q < S::COLS; ++q) {
-      const tf_col y = {tile + jj, S::TILE, S::COLS > 1 ? q : -1};
-      S::pair(a, s, p, x, y, at, jj + q, 0);
-      if ((int)S::BLOCK < (int)S::COLS) S::flush(a, s);
-    }
-    bool sound = tf_sound<S>(a, 0);
-    /* A warp whose threads part ways would do both. */
-    if (S::WATCHED) sound = tf_all_of_warp(sound);
-    if (!sound) {
-      a = before;
-      return false;
-    }
-    if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
-    return true;
-  }
-
-  /* The columns from jj to `stop`, one by one. */
-  TF_FN void columns(typename S::Acc &a, typename S::State &s, const T *p, const T *x,
-                     const T *tile, i64 at, int jj, int stop) {
-    TF_NO_UNROLL
-    for (; jj < stop; ++jj) S::pair(a, s, p, x, tf_col{tile + jj, S::TILE, -1}, at, jj, 0);
   }
 
   TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace) {
@@ -102,8 +121,10 @@ template <class S, int BYTES> struct tf_cuda_rows {
     S::row(v, p, first_row(), n_rows, S::THREADS, x);
     typename S::State s;
     S::init(s);
-    for (int split = 0; split < splits; ++split)
-      S::merge(s, *home(workspace, split));
+    for (int split = 0; split < splits; ++split) {
+      TF_UNROLL
+      for (int r = 0; r < S::R; ++r) S::merge(s, r, *home(workspace, split), r);
+    }
     S::finish(v, p, x, s, first_row(), n_rows, S::THREADS);
   }
 };

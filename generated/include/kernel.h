@@ -2,7 +2,8 @@
  * next. Included after a prelude; real C++ that does not depend on any formula.
  *
  * A block of rows is R vectors of W lanes; lane l of vector r is row i0 + (r * W + l) * step. On
- * the CPU step is 1; on CUDA a thread owns R rows that lie `threads` apart.
+ * the CPU step is 1, or 0 where all lanes are one row; on CUDA a thread owns R rows that lie
+ * `threads` apart.
  */
 #ifndef TF_KERNEL_H
 #define TF_KERNEL_H
@@ -24,6 +25,13 @@
 #define TF_LOOP _Pragma("unroll 4")
 #else
 #define TF_LOOP _Pragma("GCC unroll 2")
+#endif
+
+/* What every component needs, and is long on a CPU: a call there. */
+#ifdef TF_CUDA_CUH
+#define TF_ONCE TF_FN
+#else
+#define TF_ONCE static __attribute__((noinline, unused))
 #endif
 
 template <class... A> TF_FN void TF_UNUSED(const A &...) {}
@@ -61,32 +69,41 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 #define TF_ENTRY_NAME(symbol, S, kind)                                                             \
   TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)
 
-/* One packed column. On the CPU its words are neighbours. In a CUDA tile they lie a tile apart, and
- * neighbouring columns are neighbours: `slot` counts the columns of a block that starts at `at_`,
- * whose words are read 16 bytes at a time; -1 is a column alone. */
+#ifdef TF_CUDA_CUH
+/* A packed column of a tile. Its words lie a tile apart, and neighbouring columns are neighbours:
+ * `slot` counts the columns of a block that starts at `at_`, whose words are read 16 bytes at a
+ * time; -1 is a column alone. */
 struct tf_col {
   const T *at_;
   int stride;
-#ifdef TF_CUDA_CUH
   int slot;
   TF_METHOD V at(int word) const {
     const T *from = at_ + word * stride;
     return slot < 0 ? *from : tf_load4(from + slot / TF_VEC4 * TF_VEC4).at[slot % TF_VEC4];
   }
-#else
-  TF_METHOD V at(int word) const { return tf_splat(at_[(i64)word * stride]); }
-#endif
 };
+#endif
 
 /* Column c of lane rows, as an earlier stage left it; rows past the end repeat the last one. */
-TF_FN V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+TF_ONCE V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+#ifdef TF_CUDA_CUH
+  /* A thread reads several components of a row: where it lies is found once. */
+  const i64 i = i0 + r * step;
+  return ((const T *)a.data + (i < i1 ? i : i1 - 1) * a.row_stride)[c * a.col_stride];
+#else
   const T *base = (const T *)a.data + c * a.col_stride;
+  const i64 first = i0 + (i64)r * W;
+  if (first + W <= i1) {
+    const T *at = base + first * a.row_stride;
+    return first + W < i1 ? tf_strided(at, a.row_stride) : tf_gather(at, a.row_stride);
+  }
   V v = tf_c(0.0);
   TF_LANES(l) {
     i64 i = i0 + (i64)(r * W + l) * step;
     tf_set_lane(v, l, base[(i < i1 ? i : i1 - 1) * a.row_stride]);
   }
   return v;
+#endif
 }
 
 /* Column c of the only row, as an earlier stage left it. */
@@ -145,7 +162,16 @@ template <class A> TF_FN tf_int2 tf_index(const typename A::State &s, int c, int
 }
 
 /* Packs one word of W columns; `n` of them exist. */
-TF_FN void tf_pack(T *to, i64 lane_stride, int n, V v) {
+TF_ONCE void tf_pack(T *to, i64 lane_stride, int n, V v) {
+#ifndef TF_CUDA_CUH
+  if (n == W) {
+    if (lane_stride == 1)
+      tf_store(to, v);
+    else
+      tf_scatter(to, lane_stride, v);
+    return;
+  }
+#endif
   for (int l = 0; l < n; ++l) to[l * lane_stride] = tf_lane(v, l);
 }
 

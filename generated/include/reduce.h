@@ -1,7 +1,7 @@
 /* The states of reductions: neutral element, fold, merge, finished value.
  *
  * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is
- * merged and finished. The accumulator itself lives in registers for one tile of columns: `open`
+ * merged, entry by entry, and finished. The accumulator itself lives in registers for one tile of columns: `open`
  * reads what it needs from the state, `add` folds one column into R vectors of rows, `close`
  * hands the tile to the state. Sums also have `flush`, once a block of columns. The same text
  * serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
@@ -119,13 +119,13 @@ template <int N> struct tf_totals {
     tf_widen_scale(&low[at], c);
 #endif
   }
-  /* Total l becomes a times itself plus b times that of `o`. */
-  TF_METHOD void merge(const tf_totals &o, int l, double a, double b) {
-    const double x = high[l] * a, y = o.high[l] * b;
+  /* Total l becomes a times itself plus b times total m of `o`. */
+  TF_METHOD void merge(int l, const tf_totals &o, int m, double a, double b) {
+    const double x = high[l] * a, y = o.high[m] * b;
     high[l] = x + y;
 #if TF_DOUBLE
     const double back = high[l] - x;
-    low[l] = low[l] * a + o.low[l] * b + ((x - (high[l] - back)) + (y - back));
+    low[l] = low[l] * a + o.low[m] * b + ((x - (high[l] - back)) + (y - back));
 #endif
   }
   TF_METHOD double value(int l) const {
@@ -206,9 +206,8 @@ template <int E, int R, bool EACH> struct tf_sum {
   TF_METHOD void add(int e, int r, V x) { parts.add(e, r, x); }
   TF_METHOD void flush(State &s) { parts.flush(s.total); }
   TF_METHOD void close(State &s, i64) { parts.close(s.total); }
-  TF_FN void merge(State &s, const State &o) {
-    for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) s.total[e].merge(o.total[e], l, 1.0, 1.0);
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_COMPONENTS(e) s.total[e].merge(l, o.total[e], m, 1.0, 1.0);
   }
   TF_FN V value(const State &s, int, int e, int r) {
     V v = tf_c(0.0);
@@ -217,6 +216,15 @@ template <int E, int R, bool EACH> struct tf_sum {
   }
   TF_FN double total(const State &s, int e, int lane) { return s.total[e].value(lane); }
 };
+
+/* Whether a comes before b: NaN first, then the smaller (S = 1) or larger (S = -1). */
+template <int S> TF_FN bool tf_first(T a, T b) {
+  return (S > 0 ? a < b : a > b) || (a != a && b == b);
+}
+/* The same of values that rows i and j have: ties go to the lower row. */
+template <int S> TF_FN bool tf_before(T a, i64 i, T b, i64 j) {
+  return tf_first<S>(a, b) || (i < j && !tf_first<S>(b, a));
+}
 
 /* Smallest (S = 1) or largest (S = -1) value; NaN if any value is NaN. */
 template <int E, int R, int S> struct tf_extremum {
@@ -237,20 +245,14 @@ template <int E, int R, int S> struct tf_extremum {
   TF_METHOD void close(State &s, i64) {
     for (int e = 0; e < E; ++e) TF_ROWS(r) tf_store(&s.best[e][r * W], best[e][r]);
   }
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
     for (int e = 0; e < E; ++e)
-      TF_ROWS(r) {
-        T *to = &s.best[e][r * W];
-        tf_store(to, pick(tf_load(to), tf_load(&o.best[e][r * W])));
-      }
+      if (tf_first<S>(o.best[e][m], s.best[e][l])) s.best[e][l] = o.best[e][m];
   }
   TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
 };
 
-/* Whether a comes before b: NaN first, then the smaller (S = 1) or larger (S = -1). */
-template <int S> TF_FN bool tf_first(T a, T b) {
-  return (S > 0 ? a < b : a > b) || (a != a && b == b);
-}
+/* tf_first, lane by lane. */
 template <int S> TF_FN M tf_firsts(V a, V b) {
   return tf_or_m(S > 0 ? a < b : a > b, tf_and_m(a != a, b == b));
 }
@@ -305,15 +307,17 @@ template <int E, int R, int S, bool MASKED> struct tf_arg_extremum {
         }
       }
   }
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    for (int e = 0; e < E; ++e) {
+      const T x = o.best[e][m];
+      const i64 j = o.at[e][m];
+      if (j >= 0 && (s.at[e][l] < 0 || tf_before<S>(x, j, s.best[e][l], s.at[e][l])))
+        s.best[e][l] = x, s.at[e][l] = j;
+    }
+  }
+  TF_FN void spread(State &s, int l) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) {
-        bool empty = s.at[e][l] < 0;
-        if (o.at[e][l] >= 0 && (empty || tf_first<S>(o.best[e][l], s.best[e][l]))) {
-          s.best[e][l] = o.best[e][l];
-          s.at[e][l] = o.at[e][l];
-        }
-      }
+      if (s.at[e][l] >= 0) s.at[e][l] = s.at[e][l] * W + l;
   }
   TF_FN V value(const State &s, int, int e, int r) { return tf_load(&s.best[e][r * W]); }
   TF_FN i64 index(const State &s, int e, int lane) { return s.at[e][lane]; }
@@ -344,14 +348,13 @@ template <int E, int K, int R, int S = 1> struct tf_kmin {
   TF_METHOD void open(const State &s) {
     for (int e = 0; e < E; ++e) TF_ROWS(r) load(s, e, r);
   }
-  /* Ties stay behind the entries that are there, which have lower rows. */
   TF_RARE void insert(State &s, int e, int lane, T x, i64 j) {
     int k = K - 1;
     TF_ROLLED
     for (; k > 0; --k) {
       T before = s.best[e][k - 1][lane];
       i64 row = s.at[e][k - 1][lane];
-      if (row >= 0 && !tf_first<S>(x, before)) break;
+      if (row >= 0 && !tf_before<S>(x, j, before, row)) break;
       s.best[e][k][lane] = before;
       s.at[e][k][lane] = row;
     }
@@ -372,17 +375,20 @@ template <int E, int K, int R, int S = 1> struct tf_kmin {
     if (__builtin_expect(tf_any(wanted), 0)) enter(s, e, r, x, j, wanted);
   }
   TF_METHOD void close(State &, i64) {}
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l)
-        TF_ROLLED
-        for (int k = 0; k < K; ++k) {
-          i64 j = o.at[e][k][l];
-          T x = o.best[e][k][l];
-          bool full = s.at[e][K - 1][l] >= 0;
-          if (j < 0 || (full && !tf_first<S>(x, s.best[e][K - 1][l]))) break;
-          insert(s, e, l, x, j);
-        }
+      TF_ROLLED
+      for (int k = 0; k < K; ++k) {
+        const T x = o.best[e][k][m];
+        const i64 j = o.at[e][k][m], last = s.at[e][K - 1][l];
+        if (j < 0 || (last >= 0 && !tf_before<S>(x, j, s.best[e][K - 1][l], last))) break;
+        insert(s, e, l, x, j);
+      }
+  }
+  TF_FN void spread(State &s, int l) {
+    for (int e = 0; e < E; ++e)
+      for (int k = 0; k < K; ++k)
+        if (s.at[e][k][l] >= 0) s.at[e][k][l] = s.at[e][k][l] * W + l;
   }
   /* Component e * dim + c of the result is entry e of component c. */
   TF_FN V value(const State &s, int, int n, int r) { return tf_load(&s.best[n % E][n / E][r * W]); }
@@ -449,14 +455,12 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   TF_FN double scale(T a, T b) {
     return a == b ? 1.0 : TF_EXPD(tf_shift_of(a) - tf_shift_of(b));
   }
-  TF_FN void merge(State &s, const State &o) {
-    for (int l = 0; l < R * W; ++l) {
-      T m = s.shift[l] < o.shift[l] ? o.shift[l] : s.shift[l];
-      const double a = scale(s.shift[l], m), b = scale(o.shift[l], m);
-      for (int e = 0; e <= E; ++e) s.total[e].merge(o.total[e], l, a, b);
-      s.shift[l] = m;
-      if (TOP && s.top[l] < o.top[l]) s.top[l] = o.top[l];
-    }
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    const T shift = s.shift[l] < o.shift[m] ? o.shift[m] : s.shift[l];
+    const double a = scale(s.shift[l], shift), b = scale(o.shift[m], shift);
+    for (int e = 0; e <= E; ++e) s.total[e].merge(l, o.total[e], m, a, b);
+    s.shift[l] = shift;
+    if (TOP && s.top[l] < o.top[m]) s.top[l] = o.top[m];
   }
   /* Field 0: log of the plain sum; 1: the plain sum; 2: log of the sum of weight e; 3: the mean of
    * weight e; 4: the sum of weight e. */
@@ -484,6 +488,13 @@ TF_FN auto tf_flush(A &a, typename A::State &s, int) -> decltype(a.flush(s)) {
   return a.flush(s);
 }
 template <class A> TF_FN void tf_flush(A &, typename A::State &, long) {}
+
+/* Lane l, whose columns were l, l + W, ... and were counted 0, 1, ..., numbers them as they are. */
+template <class A>
+TF_FN auto tf_spread(typename A::State &s, int l, int) -> decltype(A::spread(s, l)) {
+  return A::spread(s, l);
+}
+template <class A> TF_FN void tf_spread(typename A::State &, int, long) {}
 
 } // namespace
 #include "statistics.h"

@@ -183,11 +183,12 @@ TF_FN V tf_small_real(VI v, double offset) {
 TF_FN void tf_split(V x, V &m, V &e) {
   typedef TF_K(__UINT32_TYPE__, __UINT64_TYPE__) bits __attribute__((vector_size(TF_VB)));
   const M tiny = x < tf_c(TF_K(0x1p-126, 0x1p-1022));
-  const VI v = (VI)(tiny ? x * tf_c(TF_K(0x1p24, 0x1p53)) : x);
-  const VI one = (VI)tf_c(1), root = (VI)tf_c(TF_K(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
-  const VI biased = (VI)((bits)(v + one - root) >> TF_MANTISSA);
+  /* unsigned: what is no finite x > 0 may wrap */
+  const bits v = (bits)(tiny ? x * tf_c(TF_K(0x1p24, 0x1p53)) : x), one = (bits)tf_c(1);
+  const bits root = (bits)tf_c(TF_K(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
+  const bits biased = (v + one - root) >> TF_MANTISSA;
   m = (V)(v + one - (biased << TF_MANTISSA));
-  e = tf_small_real(biased, TF_K(-127, -1023)) + (tiny ? tf_c(TF_K(-24, -53)) : tf_c(0));
+  e = tf_small_real((VI)biased, TF_K(-127, -1023)) + (tiny ? tf_c(TF_K(-24, -53)) : tf_c(0));
 }
 
 /* log(1 + f) - f + half for half = f^2/2: s (half + r), s = f / (2 + f), for the f of tf_split. */

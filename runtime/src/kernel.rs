@@ -259,9 +259,19 @@ impl Stage<'_> {
 
     /// The code for one instruction level.
     pub(crate) fn cpu(self, level: Level) -> Option<CpuStage<'static>> {
-        let raw = self.raw.cpu[level.index()];
+        CpuStage::new(self.raw_cpu(level)?, self.kernel.dtype().computes().size())
+    }
+
+    /// The code for that few rows, all of which fold the same columns, where they have their own.
+    pub(crate) fn cpu_of_few(self, level: Level, rows: usize) -> Option<CpuStage<'static>> {
+        let raw = self.raw_cpu(level).filter(|raw| rows <= raw.few_rows as usize)?;
+        // SAFETY: as for the stage's code.
+        CpuStage::new(unsafe { raw.few.as_ref()? }, self.kernel.dtype().computes().size())
+    }
+
+    fn raw_cpu(self, level: Level) -> Option<&'static sys::tf_cpu_stage> {
         // SAFETY: a stage pointer is null or a `tf_cpu_stage` that stays in place (`from_raw`).
-        CpuStage::new(unsafe { raw.as_ref()? }, self.kernel.dtype().computes().size())
+        unsafe { self.raw.cpu[level.index()].as_ref() }
     }
 }
 

@@ -1,5 +1,6 @@
-/* The CPU loops: vectors of rows against one broadcast column at a time (the `rows` family), or
- * against a panel of columns where sums run over many components (the `panel` family).
+/* The CPU loops. A block of rows is vectors of rows against one broadcast column at a time (the
+ * `rows` family), or against a panel of columns where sums run over many components (the `panel`
+ * family). One row is alone: the lanes of a vector are W columns, and each lane folds its own.
  *
  * S is a stage: sizes, State, Acc and the functions launch, row, col, pair, finish. This file turns
  * it into the entries of a tf_cpu_stage. Everything is branch-free in the pair loop but for rare
@@ -16,8 +17,103 @@
 /* A group of vectors after the other: its code is staged, and the next group fills the gaps. */
 #define TF_GROUPS(S, g) _Pragma("GCC unroll 16") for (int g = 0; g < S::R; g += S::G)
 
-template <class S> struct tf_cpu_rows {
-  enum { LANES = S::R * W };
+/* A packed column, whose words are neighbours: all lanes see it. */
+struct tf_col {
+  enum { COLUMNS = 1 };
+  const T *from;
+  TF_METHOD V at(int word) const { return tf_splat(from[word]); }
+};
+
+/* W packed columns, a lane each: a word is a vector. */
+struct tf_cols {
+  enum { COLUMNS = W };
+  const T *from;
+  TF_METHOD V at(int word) const { return tf_load(from + word * W); }
+};
+
+/* ---- a tile: n steps from number `tile` on, each of one Y ---- */
+
+template <class S> struct tf_rows_loop {
+  /* Rows that are done faster one by one than as a block. */
+  enum { FEW = S::R * W * 3 / 4 };
+
+  template <class Y>
+  TF_FN void tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+    typename S::Acc a;
+    S::open(a, s);
+    for (int jj = 0; jj < n;) {
+      const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
+      for (; jj < stop; ++jj, at += S::COL_WORDS * Y::COLUMNS) {
+        TF_FENCE();
+        TF_GROUPS(S, g) S::pair(a, s, p, x, Y{at}, tile, jj, g);
+      }
+      S::flush(a, s);
+    }
+    S::close(a, s, tile);
+  }
+};
+
+/* The loop of the `panel` family, for sums over many components: S also has COLUMNS, STREAMS and
+ * `stream`, which computes the sums of a panel of columns before the pairs that read them. The rows
+ * of a block are one group. */
+#define TF_COLUMNS(c) _Pragma("GCC unroll 16") for (int c = 0; c < C; ++c)
+
+/* Column c of a panel, or its c-th W columns. */
+template <class Y> struct tf_panel_col {
+  const T *panel;
+  int start;
+  TF_METHOD V at(int word) const { return Y{panel + start * Y::COLUMNS}.at(word); }
+  /* The same for the last operand of an addition or a product. AVX-512 repeats a scalar in memory
+   * for nothing where an instruction reads it, but a vector that several instructions share takes
+   * one more. So each reads through a pointer of its own, as far as the compiler knows. */
+  TF_METHOD V each(int word) const {
+    const T *own = panel;
+#if TF_LEVEL == 4
+    asm volatile("" : "+r"(own));
+#endif
+    return Y{own + start * Y::COLUMNS}.at(word);
+  }
+  /* Words of the next panel, on their way while this one is summed; past the end it does nothing.
+   * Columns of a lane each are read one after the other, which the hardware foresees. */
+  TF_FN void ahead(const T *panel, int word) {
+    if (Y::COLUMNS == 1) __builtin_prefetch(panel + word);
+  }
+};
+
+template <class S> struct tf_panel_loop {
+  /* A block reads every column once for all its rows; long columns come from second-level cache. */
+  enum { FEW = S::R * W / 4 };
+
+  template <class Y>
+  TF_FN void tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+    enum { NEXT = S::COL_WORDS * Y::COLUMNS };
+    typedef tf_panel_col<Y> Column;
+    typename S::Acc a;
+    S::open(a, s);
+    for (int jj = 0; jj < n;) {
+      const int stop = n - jj < S::COLUMNS ? n : jj + S::COLUMNS;
+      V z[S::COLUMNS][S::STREAMS][S::G];
+      TF_FENCE();
+      if (stop - jj == S::COLUMNS)
+        S::template stream<S::COLUMNS, Column>(z, p, x, at);
+      else
+        for (int c = 0; c < stop - jj; ++c)
+          S::template stream<1, Column>(z + c, p, x, at + c * NEXT);
+      for (int c = 0; jj < stop; ++c, ++jj, at += NEXT) {
+        S::pair(a, s, p, x, Y{at}, tile, jj, 0, z[c]);
+        if ((jj + 1) % S::BLOCK == 0 || jj + 1 == n) S::flush(a, s);
+      }
+    }
+    S::close(a, s, tile);
+  }
+};
+
+/* ---- blocks of rows ---- */
+
+template <class S, class Loop> struct tf_cpu_rows {
+  typedef S Stage;
+  enum { LANES = S::R * W, ROW_WORDS = S::ROW_WORDS, FEW = Loop::FEW };
+  typedef typename S::State State;
 
   static void params(const tf_array *v, void *p) { S::launch(v, (T *)p); }
 
@@ -32,95 +128,91 @@ template <class S> struct tf_cpu_rows {
     }
   }
 
-  static void init(void *s) { S::init(*(typename S::State *)s); }
+  static void init(void *s) { S::init(*(State *)s); }
 
-  static void block(const void *p, const void *x, const void *y, i64, i64 j0, i64 j1, void *s_) {
-    typename S::State &s = *(typename S::State *)s_;
+  static void block(const void *p, const void *x, const void *y, i64, i64 j0, i64 j1, void *s) {
     for (i64 tile = j0; tile < j1; tile += S::TILE) {
       const int n = j1 - tile < S::TILE ? (int)(j1 - tile) : (int)S::TILE;
       const T *at = (const T *)y + (tile - j0) * S::COL_WORDS;
-      typename S::Acc a;
-      S::open(a, s);
-      for (int jj = 0; jj < n;) {
-        const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
-        for (; jj < stop; ++jj, at += S::COL_WORDS) {
-          TF_FENCE();
-          TF_GROUPS(S, g) S::pair(a, s, (const T *)p, (const T *)x, tf_col{at, 1}, tile, jj, g);
-        }
-        S::flush(a, s);
-      }
-      S::close(a, s, tile);
+      Loop::template tile<tf_col>(*(State *)s, (const T *)p, (const T *)x, at, tile, n);
     }
   }
 
   static void merge(void *s, const void *o) {
-    S::merge(*(typename S::State *)s, *(const typename S::State *)o);
+    for (int l = 0; l < LANES; ++l) S::merge(*(State *)s, l, *(const State *)o, l);
   }
 
-  static void finish(const tf_array *v, const void *p, const void *x, const void *s, i64 i0,
-                     i64 i1) {
-    S::finish(v, (const T *)p, (const T *)x, *(const typename S::State *)s, i0, i1, 1);
-  }
-};
-
-/* The loop of the `panel` family, for sums over many components: S also has COLUMNS, STREAMS and
- * `stream`, which computes the sums of a panel of columns before the pairs that read them. The rows
- * of a block are one group. */
-#define TF_COLUMNS(c) _Pragma("GCC unroll 16") for (int c = 0; c < C; ++c)
-
-/* Words of the next panel, on their way while this one is summed; past the end it does nothing. */
-#define TF_AHEAD(address) __builtin_prefetch(address)
-
-/* A column of a panel. */
-struct tf_panel_col {
-  const T *panel;
-  int start;
-  TF_METHOD V at(int word) const { return tf_splat(panel[start + word]); }
-  /* The same for the last operand of an addition or a product. AVX-512 repeats a scalar in memory
-   * for nothing where an instruction reads it, but a vector that several instructions share takes
-   * one more. So each reads through a pointer of its own, as far as the compiler knows. */
-  TF_METHOD V each(int word) const {
-    const T *own = panel;
-#if TF_LEVEL == 4
-    asm volatile("" : "+r"(own));
-#endif
-    return tf_splat(own[start + word]);
+  static void finish(const tf_array *v, const void *p, const void *x, void *s, i64 i0, i64 i1) {
+    S::finish(v, (const T *)p, (const T *)x, *(const State *)s, i0, i1, 1);
   }
 };
 
-template <class S> struct tf_cpu_panel : tf_cpu_rows<S> {
-  static void block(const void *p_, const void *x_, const void *y, i64, i64 j0, i64 j1, void *s_) {
-    typename S::State &s = *(typename S::State *)s_;
-    const T *p = (const T *)p_, *x = (const T *)x_;
-    for (i64 tile = j0; tile < j1; tile += S::TILE) {
-      const int n = j1 - tile < S::TILE ? (int)(j1 - tile) : (int)S::TILE;
-      const T *at = (const T *)y + (tile - j0) * S::COL_WORDS;
-      typename S::Acc a;
-      S::open(a, s);
-      for (int jj = 0; jj < n;) {
-        const int stop = n - jj < S::COLUMNS ? n : jj + S::COLUMNS;
-        V z[S::COLUMNS][S::STREAMS][S::G];
-        TF_FENCE();
-        if (stop - jj == S::COLUMNS)
-          S::template stream<S::COLUMNS>(z, p, x, at);
-        else
-          for (int c = 0; c < stop - jj; ++c)
-            S::template stream<1>(z + c, p, x, at + c * S::COL_WORDS);
-        for (int c = 0; jj < stop; ++c, ++jj, at += S::COL_WORDS) {
-          S::pair(a, s, p, x, tf_col{at, 1}, tile, jj, 0, z[c]);
-          if ((jj + 1) % S::BLOCK == 0 || jj + 1 == n) S::flush(a, s);
-        }
-      }
-      S::close(a, s, tile);
-    }
+/* ---- one row ---- */
+
+/* S has one vector of rows, all of which are the row. Lane l folds columns l, l + W, ..., which it
+ * counts from 0 on; lanes become one when the row is finished. */
+template <class S, class Loop> struct tf_cpu_row : tf_cpu_rows<S, Loop> {
+  enum { LANES = 1, ROW_WORDS = S::ROW_WORDS * W, FEW = 0 };
+  struct State {
+    typename S::State lanes, rest;
+  };
+
+  /* A step of 0: every lane is row i0, and has its number. */
+  static void rows(const tf_array *v, const void *p, i64 i0, i64 i1, void *x) {
+    S::row(v, (const T *)p, i0, i1, 0, (T *)x);
+  }
+
+  static void cols(const tf_array *v, const void *p, i64 j0, i64 j1, void *y) {
+    for (i64 j = j0; j < j1; j += W)
+      S::col(v, (const T *)p, j, j1, W, (T *)y + (j - j0) * S::COL_WORDS, 1, W);
+  }
+
+  static void init(void *s) { S::init(((State *)s)->lanes); }
+
+  /* Folds n steps, of which there are at most a tile. A call, so that it is compiled once. */
+  static __attribute__((noinline)) void steps(typename S::State &s, const T *p, const T *x,
+                                              const T *at, i64 first, int n) {
+    Loop::template tile<tf_cols>(s, p, x, at, first, n);
+  }
+
+  static void block(const void *p, const void *x, const void *y, i64, i64 j0, i64 j1, void *s_) {
+    State &s = *(State *)s_;
+    const i64 first = j0 / W, count = (j1 - j0) / W;
+    const int left = (int)((j1 - j0) % W);
+    const T *at = (const T *)y;
+    for (i64 step = 0; step < count; step += S::TILE, at += S::TILE * W * S::COL_WORDS)
+      steps(s.lanes, (const T *)p, (const T *)x, at, first + step,
+            count - step < S::TILE ? (int)(count - step) : (int)S::TILE);
+    if (left == 0) return;
+    /* The last lanes have no column, and what they fold is left alone. */
+    S::init(s.rest);
+    at = (const T *)y + count * W * S::COL_WORDS;
+    steps(s.rest, (const T *)p, (const T *)x, at, first + count, 1);
+    for (int l = 0; l < left; ++l) S::merge(s.lanes, l, s.rest, l);
+  }
+
+  static void merge(void *s, const void *o) {
+    for (int l = 0; l < W; ++l) S::merge(((State *)s)->lanes, l, ((const State *)o)->lanes, l);
+  }
+
+  static void finish(const tf_array *v, const void *p, const void *x, void *s_, i64 i0, i64 i1) {
+    typename S::State &s = ((State *)s_)->lanes;
+    for (int l = 0; l < W; ++l) S::spread(s, l);
+    for (int l = 1; l < W; ++l) S::merge(s, 0, s, l);
+    S::finish(v, (const T *)p, (const T *)x, s, i0, i1, 1);
   }
 };
 
-#define TF_CPU_STAGE(S) TF_CPU_ENTRY(S, tf_cpu_rows<S>)
-#define TF_CPU_PANEL_STAGE(S) TF_CPU_ENTRY(S, tf_cpu_panel<S>)
-#define TF_CPU_ENTRY(S, Loop)                                                                      \
-  {                                                                                                \
-    Loop::LANES, S::ROW_WORDS, S::COL_WORDS, S::PARAM_WORDS, (sizeof(S::State) + 63) / 64 * 64,    \
-        Loop::params, Loop::rows, Loop::cols, Loop::init, Loop::block, Loop::merge, Loop::finish   \
-  }
+/* The entry of a stage. `few` is that of one row, or null. */
+template <class Code> constexpr tf_cpu_stage tf_cpu_entry(const tf_cpu_stage *few) {
+  typedef typename Code::Stage S;
+  return {Code::LANES,  Code::ROW_WORDS,
+          S::COL_WORDS, S::PARAM_WORDS,
+          (sizeof(typename Code::State) + 63) / 64 * 64,
+          Code::params, Code::rows,
+          Code::cols,   Code::init,
+          Code::block,  Code::merge,
+          Code::finish, few,
+          few ? (uint32_t)Code::FEW : 0};
+}
 #endif

@@ -141,8 +141,10 @@ template <class S, int BYTES> struct tf_cuda_rows {
     S::row(v, p, first_row(), n_rows, S::THREADS, x);
     typename tf_pointed<Home>::Type s;
     S::init(s);
-    for (int split = 0; split < splits; ++split)
-      S::merge(s, *home(workspace, split));
+    for (int split = 0; split < splits; ++split) {
+      TF_UNROLL
+      for (int r = 0; r < S::R; ++r) S::merge(s, r, *home(workspace, split), r);
+    }
     S::finish(v, p, x, s, first_row(), n_rows, S::THREADS);
   }
 };

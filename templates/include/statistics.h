@@ -33,9 +33,9 @@ template <int E, int R, bool EACH> struct tf_mean {
     sum.close(s.sum, tile);
     TF_ROWS(r) TF_LANES(l) s.rows[r * W + l] += tf_lane_i(rows[r], l);
   }
-  TF_FN void merge(State &s, const State &o) {
-    tf_sum<E, R, EACH>::merge(s.sum, o.sum);
-    for (int l = 0; l < R * W; ++l) s.rows[l] += o.rows[l];
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    tf_sum<E, R, EACH>::merge(s.sum, l, o.sum, m);
+    s.rows[l] += o.rows[m];
   }
   TF_FN V value(const State &s, int field, int e, int r) {
     if (field == 0) return tf_sum<E, R, EACH>::value(s.sum, 0, e, r);
@@ -147,11 +147,9 @@ template <int E, int R> struct tf_var {
     s.mean[e][n] += gap * share;
     s.squares[e][n] += squares + gap * gap * share * before;
   }
-  TF_FN void merge(State &s, const State &o) {
-    for (int l = 0; l < R * W; ++l) {
-      for (int e = 0; e < E; ++e) join(s, e, l, o.mean[e][l], o.squares[e][l], o.rows[l]);
-      s.rows[l] += o.rows[l];
-    }
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    for (int e = 0; e < E; ++e) join(s, e, l, o.mean[e][m], o.squares[e][m], o.rows[m]);
+    s.rows[l] += o.rows[m];
   }
   TF_FN V value(const State &s, int, int e, int r) {
     V v = tf_c(0.0);
@@ -231,9 +229,8 @@ template <int E, int R, int TILE> struct tf_prod {
     const double normal = tf_normal(factor, s.exponent[e][n]);
     s.significand[e][n] = tf_normal(s.significand[e][n] * normal, s.exponent[e][n]);
   }
-  TF_FN void merge(State &s, const State &o) {
-    for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l) join(s, e, l, o.significand[e][l], o.exponent[e][l]);
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    for (int e = 0; e < E; ++e) join(s, e, l, o.significand[e][m], o.exponent[e][m]);
   }
   TF_FN V value(const State &s, int, int e, int r) {
     V v = tf_c(0.0);
@@ -279,10 +276,9 @@ template <int E, int R> struct tf_count {
         s.misses[e][r * W + l] += tf_lane_i(misses[e][r], l);
       }
   }
-  TF_FN void merge(State &s, const State &o) {
+  TF_FN void merge(State &s, int l, const State &o, int m) {
     for (int e = 0; e < E; ++e)
-      for (int l = 0; l < R * W; ++l)
-        s.hits[e][l] += o.hits[e][l], s.misses[e][l] += o.misses[e][l];
+      s.hits[e][l] += o.hits[e][m], s.misses[e][l] += o.misses[e][m];
   }
   TF_FN V value(const State &s, int field, int e, int r) {
     V v = tf_c(0.0);

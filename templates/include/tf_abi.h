@@ -12,7 +12,7 @@
 #define TF_ABI_H
 #include <stdint.h>
 
-#define TF_ABI_VERSION 1u
+#define TF_ABI_VERSION 2u
 #define TF_MAGIC 0x444c4f46u /* "FOLD" */
 
 /* Axis of the rows of a value, or of a stage. */
@@ -48,8 +48,10 @@ typedef struct tf_value {
 } tf_value;
 
 /* The CPU code of one stage at one instruction level. Rows are worked on in blocks of `lanes`;
- * packed rows, packed columns and states are private layouts, aligned to 64 bytes; a fold may begin
- * at any packed column. */
+ * packed rows, packed columns and states are private layouts, aligned to 64 bytes. Packed columns
+ * take the room of a multiple of TF_GROUP columns. A fold may begin at any of them, except where
+ * `lanes` is 1: there packed columns lie in groups, and a fold begins at a multiple of TF_GROUP. */
+enum { TF_GROUP = 64 };
 typedef struct tf_cpu_stage {
   uint32_t lanes;       /* rows a block */
   uint32_t row_words;   /* scalars a row in a packed block (block: row_words * lanes) */
@@ -70,9 +72,13 @@ typedef struct tf_cpu_stage {
                 int64_t j1, void *state);
   /* state = state followed by other, where other folded later columns. */
   void (*merge)(void *state, const void *other);
-  /* Writes rows [i0, i1) of the stage's results. */
-  void (*finish)(const tf_array *values, const void *params, const void *rows, const void *state,
+  /* Writes rows [i0, i1) of the stage's results; the state is of no use then. */
+  void (*finish)(const tf_array *values, const void *params, const void *rows, void *state,
                  int64_t i0, int64_t i1);
+  /* The same for at most `few_rows` rows, one at a time, or null: it has one lane and takes the
+   * same `params`. */
+  const struct tf_cpu_stage *few;
+  uint32_t few_rows;
 } tf_cpu_stage;
 
 /* How to launch one stage on a GPU. Both entries take (tf_array values[n_values] by value,

@@ -82,6 +82,46 @@ TF_FN V tf_gather(const T *base, i64 stride) {
   return v;
 }
 
+/* The same for base[0] to base[stride * W]: neighbours that lie close are loaded as vectors. */
+#if TF_LEVEL == 4
+TF_FN V tf_pick(V a, V b, VI from) {
+  asm("vpermt2" TF_K("ps", "pd") " %2, %1, %0" : "+v"(a) : "v"(from), "v"(b));
+  return a;
+}
+template <int S> TF_FN V tf_close(const T *base) {
+  V v = tf_load(base);
+#pragma GCC unroll 4
+  for (int q = 1; q < S; q++) {
+    /* The lanes that lie in vector q; with the first one also those of vector 0. */
+    VI from = {};
+#pragma GCC unroll 16
+    for (int l = 0; l < W; l++)
+      from[l] = l * S / W == q ? W + l * S % W : q == 1 && l * S < W ? l * S : l;
+    v = tf_pick(v, tf_load(base + q * W), from);
+  }
+  return v;
+}
+TF_FN V tf_strided(const T *base, i64 stride) {
+  switch (stride) {
+  case 1: return tf_load(base);
+  case 2: return tf_close<2>(base);
+  case 3: return tf_close<3>(base);
+  case 4: return tf_close<4>(base);
+  default: return tf_gather(base, stride);
+  }
+}
+#else
+TF_FN V tf_strided(const T *base, i64 stride) {
+  return stride == 1 ? tf_load(base) : tf_gather(base, stride);
+}
+#endif
+
+/* Lane l to base[l * stride]. */
+TF_FN void tf_scatter(T *base, i64 stride, V v) {
+#pragma GCC unroll 16
+  for (int l = 0; l < W; l++) base[l * stride] = v[l];
+}
+
 /* dst[l] += v[l] in float64, for all lanes. */
 TF_FN void tf_widen_add(double *dst, V v) {
   typedef double wide __attribute__((vector_size(8 * W)));

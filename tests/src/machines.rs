@@ -69,15 +69,20 @@ impl Machines {
             levels.dedup();
         }
         for level in levels {
-            let (who, found) = match self {
-                Machines::Compiled(native, _) => ("", native.run(n, dtype, level, problem)),
+            let found = match self {
+                Machines::Compiled(native, _) => {
+                    let both = native.run_both(n, dtype, level, problem);
+                    both.map(|found| ["", "in blocks at "].into_iter().zip(found).collect())
+                }
                 Machines::Interpreted(made) => {
                     let options = Options::new().level(level);
-                    ("interpreted at ", interpret(&made[n], dtype, problem, &options))
+                    let found = interpret(&made[n], dtype, problem, &options);
+                    found.map(|found| vec![("interpreted at ", found)])
                 }
             };
-            let found = found.unwrap_or_else(|e| panic!("{name}: {e}"));
-            all.push((format!("{who}{level} {}", dtype.name()), found));
+            let found: Vec<_> = found.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let named = |(who, found)| (format!("{who}{level} {}", dtype.name()), found);
+            all.extend(found.into_iter().map(named));
         }
         if let Machines::Compiled(_, emulated) = self {
             for &grid in grids {

@@ -1,5 +1,7 @@
 //! Formulas compiled for the CPU by the C++ compiler, loaded and run.
 
+use std::slice;
+
 use libloading::Library;
 use tilefold::{
     Call, Complex, Component, Error, Kernel, Level, Options, Outputs, Policy, Ranges, sys,
@@ -7,7 +9,7 @@ use tilefold::{
 use tilefold::{bf16, f16};
 use tilefold_compiler::emit::{self, KernelText};
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Formula, Kind, Storage};
+use tilefold_compiler::ir::{Dtype, Formula, Kind, Storage};
 use tilefold_templates::flags;
 
 use crate::held::{Held, Scalar};
@@ -105,6 +107,49 @@ impl Native {
         // library stays loaded.
         let kernel = unsafe { Kernel::from_raw(self.raw(n, dtype)) };
         kernel.unwrap_or_else(|e| panic!("{}: {e}", self.symbols[n]))
+    }
+
+    /// Formula `n` as if it had no code of its own for few rows: they are part of a block.
+    ///
+    /// # Panics
+    /// When the runtime refuses the descriptor.
+    pub fn kernel_in_blocks(&self, n: usize, dtype: impl Into<Storage>) -> &'static Kernel {
+        let mut kernel = *self.raw(n, dtype);
+        // SAFETY: the descriptor was emitted by the compiler: the count is right.
+        let stages = unsafe { slice::from_raw_parts(kernel.stages, kernel.n_stages as usize) };
+        let mut stages = stages.to_vec();
+        for code in stages.iter_mut().flat_map(|stage| &mut stage.cpu) {
+            // SAFETY: null, or the code of a level, which stays in place.
+            let Some(&blocks) = (unsafe { code.as_ref() }) else { continue };
+            *code = Box::leak(Box::new(sys::tf_cpu_stage {
+                few: std::ptr::null(),
+                few_rows: 0,
+                ..blocks
+            }));
+        }
+        kernel.stages = Vec::leak(stages).as_ptr();
+        // SAFETY: the same descriptor, but for what every descriptor may lack.
+        let kernel = unsafe { Kernel::from_raw(Box::leak(Box::new(kernel))) };
+        kernel.unwrap_or_else(|e| panic!("{}: {e}", self.symbols[n]))
+    }
+
+    /// Runs formula `n` both ways: by [`Native::kernel`] and by [`Native::kernel_in_blocks`].
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub fn run_both(
+        &self,
+        n: usize,
+        dtype: Dtype,
+        level: Level,
+        problem: &Problem,
+    ) -> Result<[Vec<Matrix>; 2], Error> {
+        let options = || Options::new().executor(Policy::Cpu).level(level);
+        let blocks = self.kernel_in_blocks(n, dtype);
+        Ok([
+            self.run(n, dtype, level, problem)?,
+            run_kernel(blocks, dtype.into(), options(), None, problem)?,
+        ])
     }
 
     /// Runs formula `n`, which has to be the problem's, through the runtime.

@@ -123,10 +123,13 @@ fn compiled_sums() {
             for (at, &(acc, bound)) in MODES.iter().enumerate() {
                 let problem = problem(&formulas[at], &numbers);
                 for level in native::levels() {
-                    let found = native.run(at, dtype, level, &problem).expect("it runs");
-                    let error = error(&numbers, dtype, found[0].data[1]);
-                    let what = format!("{name}, {count} of {}, {acc:?}, {level}", dtype.name());
-                    wrong.extend(judge(&what, error, bound));
+                    let both = native.run_both(at, dtype, level, &problem).expect("it runs");
+                    for (found, how) in both.iter().zip(["", ", in blocks"]) {
+                        let error = error(&numbers, dtype, found[0].data[1]);
+                        let dtype = dtype.name();
+                        let what = format!("{name}, {count} of {dtype}, {acc:?}, {level}{how}");
+                        wrong.extend(judge(&what, error, bound));
+                    }
                 }
             }
         }

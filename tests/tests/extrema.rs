@@ -116,8 +116,10 @@ fn everywhere(problems: &[Problem], allowed: [f64; 2]) {
             let p = p.rounded(dtype);
             let (expected, allowed) = (oracle(&p), allowed[usize::from(dtype == Dtype::F64)]);
             for level in native::levels() {
-                let found = native.run(n, dtype, level, &p).unwrap_or_else(|e| panic!("{e}"));
-                close(&p, &format!("{level} {}", dtype.name()), allowed, &expected, &found);
+                let both = native.run_both(n, dtype, level, &p).unwrap_or_else(|e| panic!("{e}"));
+                for found in &both {
+                    close(&p, &format!("{level} {}", dtype.name()), allowed, &expected, found);
+                }
             }
             let found = emulated.run(n, dtype, &p, Grid { splits: 2, seed: 1 });
             let found = found.unwrap_or_else(|e| panic!("{e}"));

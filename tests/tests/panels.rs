@@ -157,7 +157,7 @@ fn every_reduction_of_the_sums_of_cuda_panels() {
 fn sums_of_many_components_are_streamed() {
     for f in formulas() {
         let text = emit::kernel(&f, "f", "a test").expect("short");
-        assert!(text.cpp.contains("TF_CPU_PANEL_STAGE(s0)"), "{}", f.name);
+        assert!(text.cpp.contains("tf_panel_loop<s0>"), "{}", f.name);
         assert!(text.cu.contains("TF_PANEL_ENTRY("), "{}", f.name);
     }
     let mut f = Formula::new("short");

@@ -40,8 +40,12 @@ pub struct StageView {
     pub panel: Option<PanelView>,
     /// The type of what a row leaves in the workspace.
     pub home: &'static str,
-    /// The macro that makes the entry: which loop runs.
-    pub entry: &'static str,
+    /// Whether the stage is written for any number of rows: CPU code that reduces.
+    pub template: bool,
+    /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
+    pub entry: String,
+    /// The entry for few rows, where it is another one.
+    pub few: Option<String>,
     /// Columns of a tile.
     pub tile: usize,
     /// Columns that are summed plainly.
@@ -114,6 +118,8 @@ pub struct StateView {
     pub alias: String,
     /// The name of the member.
     pub field: String,
+    /// The type of its state.
+    pub member: String,
 }
 
 /// Works out one stage for one target.
@@ -122,13 +128,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let f = &plan.formula;
     let panel = if target == Target::Cuda { Panel::new(plan, stage) } else { None };
     let places = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
-    let choice = choose(plan, stage, target);
+    let mut choice = choose(plan, stage, target);
+    let template = target == Target::Cpu && stage.cols.is_some();
+    if template && stage.rows.is_none() {
+        choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, ..choice };
+    }
     let groups = places.accumulators();
     let wide = panel.as_ref().and_then(|p| p.wide.as_ref());
     let blocks = Blocks::new(f, &choice, target, wide);
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
-        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag)).collect();
+        groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
     let launch =
         pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
@@ -151,9 +161,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let flushed = target == Target::Cuda && f.relaxed && powers;
     let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
+    let name = format!("s{n}");
+    let (entry, few) = match (target, streams.is_empty()) {
+        (Target::Cpu, true) => entries(stage, &name, "tf_rows_loop"),
+        (Target::Cpu, false) => entries(stage, &name, "tf_panel_loop"),
+        (Target::Cuda, true) => ("TF_ROWS_ENTRY".into(), None),
+        (Target::Cuda, false) if tensor_bytes > 0 => ("TF_MMA_ENTRY".into(), None),
+        (Target::Cuda, false) => ("TF_PANEL_ENTRY".into(), None),
+    };
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
-        name: format!("s{n}"),
+        name,
         title: title(stage),
         notes: notes(plan, stage),
         rows_wide: choice.rows_wide,
@@ -163,15 +181,11 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
-        entry: match (target, streams.is_empty()) {
-            (Target::Cpu, true) => "TF_CPU_STAGE",
-            (Target::Cpu, false) => "TF_CPU_PANEL_STAGE",
-            (Target::Cuda, true) => "TF_ROWS_ENTRY",
-            (Target::Cuda, false) if tensor_bytes > 0 => "TF_MMA_ENTRY",
-            (Target::Cuda, false) => "TF_PANEL_ENTRY",
-        },
         home: if wide.is_some() { "Home" } else { "State" },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
+        template,
+        entry,
+        few,
         tile: choice.tile,
         block: if choice.block == choice.cols { "COLS".into() } else { choice.block.to_string() },
         cols: match choice.cols {
@@ -200,6 +214,21 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
+    }
+}
+
+/// The entry of a CPU's table, and that for few rows: a stage that reduces has one, or is it.
+fn entries(stage: &Stage, name: &str, run: &str) -> (String, Option<String>) {
+    let entry = |code: &str, name: &str, few: &str| {
+        format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
+    };
+    match (stage.cols, stage.rows) {
+        (Some(_), Some(_)) => {
+            let few = entry("tf_cpu_row", &format!("{name}_row"), "nullptr");
+            (entry("tf_cpu_rows", name, &format!("&{name}_few")), Some(few))
+        }
+        (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
+        (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),
     }
 }
 
@@ -354,7 +383,14 @@ impl<'a> Blocks<'a> {
 }
 
 /// The C++ type of an accumulator shared by `group`.
-fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks<'_>, lag: bool) -> StateView {
+fn state(
+    f: &Formula,
+    n: usize,
+    group: &[ExprId],
+    blocks: Blocks<'_>,
+    lag: bool,
+    template: bool,
+) -> StateView {
     let r = reduction(f, group[0]);
     let e = f.dim(r.args[0]);
     let weights = weight(f, group).map_or(0, |w| f.dim(w));
@@ -398,7 +434,9 @@ fn state(f: &Formula, n: usize, group: &[ExprId], blocks: Blocks<'_>, lag: bool)
         _ => type_,
     };
     let thread = if held.is_some() { format!("H{n}") } else { format!("A{n}") };
-    StateView { type_, held, thread, alias: format!("A{n}"), field: format!("a{n}") }
+    let of = if template { "typename " } else { "" };
+    let member = format!("{of}{thread}::State");
+    StateView { type_, held, thread, alias: format!("A{n}"), field: format!("a{n}"), member }
 }
 
 /// The lines of a pair: every accumulator folds its arguments.

@@ -145,7 +145,7 @@ unsafe extern "C" fn finish(
     _: *const sys::tf_array,
     _: *const c_void,
     _: *const c_void,
-    _: *const c_void,
+    _: *mut c_void,
     _: i64,
     _: i64,
 ) {
@@ -187,6 +187,8 @@ fn cpu(choices: &mut Choices<'_>) -> sys::tf_cpu_stage {
         block: there(choices, block),
         merge: there(choices, merge),
         finish: there(choices, finish),
+        few: ptr::null(),
+        few_rows: 0,
     }
 }
 

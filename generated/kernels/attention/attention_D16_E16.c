@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
                 .finish_entry = TF_ENTRY("tf_815952e91f7eb1121e3d5370dbd084bb", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
-                .tile_cols = 128,
+                .tile_cols = 64,
                 .state_bytes = TF_PICK(152, 288),
             },
     },

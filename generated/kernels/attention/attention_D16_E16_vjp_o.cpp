@@ -13,10 +13,10 @@ namespace {
  * value 5 = v7
  * value 6 = v8
  */
-struct s0 {
+template <int ROWS, int GROUP> struct s0_of {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -26,7 +26,7 @@ struct s0 {
   };
   typedef tf_shifted_exp<16, R, false, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -63,11 +63,6 @@ struct s0 {
     }
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -76,15 +71,16 @@ struct s0 {
   enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
-  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+  template <int C, class Y>
+  TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
     TF_UNUSED(p);
     const int g = 0;
     V z0[C][G];
     TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      Y::ahead(ys, C * (COL_WORDS + 0 + k0));
       TF_COLUMNS(c) {
-        const tf_panel_col y = {ys, c * COL_WORDS};
+        const Y y = {ys, c * COL_WORDS};
         V t0[G];
         TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0 + 16);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
@@ -94,7 +90,8 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
@@ -118,9 +115,21 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -135,15 +144,17 @@ struct s0 {
     }
   }
 };
+typedef s0_of<TF_R(2, 2), TF_R(2, 2)> s0;
+typedef s0_of<1, 1> s0_row;
 
 /* rows i, folded over j
  * v22 = sum of [v21]
  * value 7 = v23
  */
-struct s1 {
+template <int ROWS, int GROUP> struct s1_of {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -153,7 +164,7 @@ struct s1 {
   };
   typedef tf_sum<16, R, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -176,11 +187,11 @@ struct s1 {
       V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
       tf_store(x + ((16) * R + r) * W, t1);
       TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-        tf_store(x + ((k1 + 17) * R + r) * W, tf_read(v[4], k1, i0, i1, step, r));
+        V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
+        tf_store(x + ((k1 + 17) * R + r) * W, t2);
       }
       TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-        V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
-        tf_store(x + ((k2 + 33) * R + r) * W, t2);
+        tf_store(x + ((k2 + 33) * R + r) * W, tf_read(v[4], k2, i0, i1, step, r));
       }
     }
   }
@@ -200,61 +211,63 @@ struct s1 {
     }
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
-  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 2 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
-  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+  template <int C, class Y>
+  TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
     TF_UNUSED(p);
     const int g = 0;
     V z0[C][G];
     TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      Y::ahead(ys, C * (COL_WORDS + 0 + k0));
       TF_COLUMNS(c) {
-        const tf_panel_col y = {ys, c * COL_WORDS};
+        const Y y = {ys, c * COL_WORDS};
         V t0[G];
         TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
       }
     }
     TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+    V z1[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z1[c][r] = tf_c(0.0);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      Y::ahead(ys, C * (COL_WORDS + 16 + k1));
+      TF_COLUMNS(c) {
+        const Y y = {ys, c * COL_WORDS};
+        V t1[G];
+        TF_GROUP(r) t1[r] = y.each(k1 + 16) + tf_load(x + ((k1 + 17) * R + g + r) * W);
+        V t2[G];
+        TF_GROUP(r) t2[r] = tf_load(x + ((k1 + 33) * R + g + r) * W) * t1[r];
+        TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][1][r] = z1[c][r];
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t1[r] = t0[r] - tf_load(x + ((16) * R + g + r) * W);
     V t2[G];
-    TF_GROUP(r) t2[r] = t1[r] - tf_load(x + ((16) * R + g + r) * W);
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
       V t4[G];
-      TF_GROUP(r) t4[r] = tf_load(x + ((k0 + 17) * R + g + r) * W) * t3[r];
-      V t5[G];
-      TF_GROUP(r) t5[r] = y.at(k0 + 16) + tf_load(x + ((k0 + 33) * R + g + r) * W);
-      V t6[G];
-      TF_GROUP(r) t6[r] = t4[r] * t5[r];
-      TF_GROUP(r) t0[r] = t0[r] + t6[r];
-    }
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t7[G];
-      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
-      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
+      TF_GROUP(r) t4[r] = t3[r] * y.at(k0);
+      TF_GROUP(r) a.a0.add(k0, g + r, t4[r]);
     }
   }
 
@@ -269,9 +282,21 @@ struct s1 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -286,17 +311,19 @@ struct s1 {
     }
   }
 };
+typedef s1_of<TF_R(2, 2), TF_R(2, 2)> s1;
+typedef s1_of<1, 1> s1_row;
 
 /* rows j, folded over i
  * v25 = sum of [v24]
- * v27 = sum of [v16]
+ * v28 = sum of [v27]
  * value 8 = v26
- * value 9 = v27
+ * value 9 = v28
  */
-struct s2 {
+template <int ROWS, int GROUP> struct s2_of {
   enum {
-    R = TF_R(2, 2),
-    G = TF_R(2, 2),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -307,8 +334,8 @@ struct s2 {
   typedef tf_sum<16, R, false> A0;
   typedef tf_sum<16, R, false> A1;
   struct State {
-    A0::State a0;
-    A1::State a1;
+    typename A0::State a0;
+    typename A1::State a1;
   };
   struct Acc {
     A0 a0;
@@ -348,18 +375,12 @@ struct s2 {
     V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
     tf_pack(y + (16) * word_stride, lane_stride, n, t1);
     TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, tf_read(v[4], k1, i0, i1, step, r));
+      V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
+      tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, t2);
     }
     TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
-      tf_pack(y + (k2 + 33) * word_stride, lane_stride, n, t2);
+      tf_pack(y + (k2 + 33) * word_stride, lane_stride, n, tf_read(v[4], k2, i0, i1, step, r));
     }
-  }
-
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -368,56 +389,63 @@ struct s2 {
     a.a1.open(s.a1);
   }
 
-  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 2 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
-  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+  template <int C, class Y>
+  TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
     TF_UNUSED(p);
     const int g = 0;
     V z0[C][G];
     TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      Y::ahead(ys, C * (COL_WORDS + 0 + k0));
       TF_COLUMNS(c) {
-        const tf_panel_col y = {ys, c * COL_WORDS};
+        const Y y = {ys, c * COL_WORDS};
         V t0[G];
         TF_GROUP(r) t0[r] = y.each(k0) * tf_load(x + ((k0) * R + g + r) * W);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
       }
     }
     TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+    V z1[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z1[c][r] = tf_c(0.0);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      Y::ahead(ys, C * (COL_WORDS + 16 + k1));
+      TF_COLUMNS(c) {
+        const Y y = {ys, c * COL_WORDS};
+        V t1[G];
+        TF_GROUP(r) t1[r] = tf_load(x + ((k1 + 16) * R + g + r) * W) + y.each(k1 + 17);
+        V t2[G];
+        TF_GROUP(r) t2[r] = y.each(k1 + 33) * t1[r];
+        TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][1][r] = z1[c][r];
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t1[r] = t0[r] - y.at(16);
     V t2[G];
-    TF_GROUP(r) t2[r] = t1[r] - y.at(16);
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
       V t4[G];
-      TF_GROUP(r) t4[r] = y.at(k0 + 17) * t3[r];
-      V t5[G];
-      TF_GROUP(r) t5[r] = tf_load(x + ((k0 + 16) * R + g + r) * W) + y.at(k0 + 33);
-      V t6[G];
-      TF_GROUP(r) t6[r] = t4[r] * t5[r];
-      TF_GROUP(r) t0[r] = t0[r] + t6[r];
+      TF_GROUP(r) t4[r] = t3[r] * y.at(k0);
+      TF_GROUP(r) a.a0.add(k0, g + r, t4[r]);
     }
     TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t7[G];
-      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
-      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
-    }
-    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t8[G];
-      TF_GROUP(r) t8[r] = y.at(k2 + 17) * t3[r];
-      TF_GROUP(r) a.a1.add(k2, g + r, t8[r]);
+      V t5[G];
+      TF_GROUP(r) t5[r] = t2[r] * y.at(k1 + 33);
+      TF_GROUP(r) a.a1.add(k1, g + r, t5[r]);
     }
   }
 
@@ -434,10 +462,24 @@ struct s2 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
+    tf_spread<A1>(s.a1, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -455,11 +497,19 @@ struct s2 {
     }
   }
 };
+typedef s2_of<TF_R(2, 2), TF_R(2, 2)> s2;
+typedef s2_of<1, 1> s2_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row>>>(nullptr);
+
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_panel_loop<s1_row>>>(nullptr);
+
+const tf_cpu_stage s2_few = tf_cpu_entry<tf_cpu_row<s2_row, tf_panel_loop<s2_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_3542f630f6173901faa122d8d0896b48)[] = {
-    TF_CPU_PANEL_STAGE(s0),
-    TF_CPU_PANEL_STAGE(s1),
-    TF_CPU_PANEL_STAGE(s2),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few),
+    tf_cpu_entry<tf_cpu_rows<s1, tf_panel_loop<s1>>>(&s1_few),
+    tf_cpu_entry<tf_cpu_rows<s2, tf_panel_loop<s2>>>(&s2_few),
 };

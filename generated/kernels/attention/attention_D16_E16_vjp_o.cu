@@ -4,6 +4,7 @@
  */
 #include "tf_cuda.cuh"
 #include "cuda_rows.cuh"
+#include "cuda_panel.cuh"
 
 struct tf_values {
   tf_array v[10];
@@ -21,14 +22,14 @@ struct s0 {
   enum {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
-    TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    TILE = 64,
+    BLOCK = 4,
+    COLS = 4,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
-    ROW_WORDS = 16,
-    COL_WORDS = 32
+    ROW_WORDS = 0,
+    COL_WORDS = 16
   };
   typedef tf_shifted_exp<16, R, false, false> A0;
   struct State {
@@ -48,9 +49,6 @@ struct s0 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-        tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
-      }
     }
   }
 
@@ -64,14 +62,6 @@ struct s0 {
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
       tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[2], k0, i0, i1, step, r));
     }
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      tf_pack(y + (k1 + 16) * word_stride, lane_stride, n, tf_read(v[1], k1, i0, i1, step, r));
-    }
-  }
-
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -79,23 +69,68 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
+  enum {
+    COLUMNS = TF_K(8, 4),
+    STREAMS = 1,
+    ROW_PARTS = 1,
+    COL_PARTS = 1,
+    LAUNCH_PARTS = 0
+  };
+
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum0 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 1,
+      COL_PARTS = 1,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[0], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[1], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = x[0][r] * y[0][c];
+        TF_GROUP(r) z[c][r] = z[c][r] + t0[r];
+      }
+    }
+  };
+
+  /* Every sum in turn, with its number. */
+  template <class Each> TF_FN void sums(const Each &each) {
+    each.template operator()<Sum0>(0);
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r];
+    a.a0.terms(s.a0, g, t1);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t1[G];
-      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 16);
-      TF_GROUP(r) t0[r] = t0[r] + t1[r];
-    }
-    V t2[G];
-    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t0[r];
-    V t3[G];
-    TF_GROUP(r) t3[r] = t2[r];
-    a.a0.terms(s.a0, g, t3);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      TF_GROUP(r) a.a0.add(k1, g + r, t3[r] * y.at(k1));
+      TF_GROUP(r) a.a0.add(k0, g + r, t1[r] * y.at(k0));
     }
   }
 
@@ -110,9 +145,15 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -136,14 +177,14 @@ struct s1 {
   enum {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
-    TILE = 128,
-    BLOCK = 4,
-    COLS = 4,
+    TILE = 32,
+    BLOCK = 8,
+    COLS = 8,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
-    ROW_WORDS = 49,
-    COL_WORDS = 32
+    ROW_WORDS = 1,
+    COL_WORDS = 16
   };
   typedef tf_sum<16, R, false> A0;
   struct State {
@@ -163,19 +204,9 @@ struct s1 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-        tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
-      }
       V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
       V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
-      tf_store(x + ((16) * R + r) * W, t1);
-      TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-        tf_store(x + ((k1 + 17) * R + r) * W, tf_read(v[4], k1, i0, i1, step, r));
-      }
-      TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-        V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
-        tf_store(x + ((k2 + 33) * R + r) * W, t2);
-      }
+      tf_store(x + ((0) * R + r) * W, t1);
     }
   }
 
@@ -189,14 +220,6 @@ struct s1 {
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
       tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[1], k0, i0, i1, step, r));
     }
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      tf_pack(y + (k1 + 16) * word_stride, lane_stride, n, tf_read(v[2], k1, i0, i1, step, r));
-    }
-  }
-
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -204,37 +227,115 @@ struct s1 {
     a.a0.open(s.a0);
   }
 
+  enum {
+    COLUMNS = TF_K(4, 2),
+    STREAMS = 2,
+    ROW_PARTS = 2,
+    COL_PARTS = 1,
+    LAUNCH_PARTS = 0
+  };
+
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum0 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 1,
+      COL_PARTS = 1,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[0], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[1], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = x[0][r] * y[0][c];
+        TF_GROUP(r) z[c][r] = z[c][r] + t0[r];
+      }
+    }
+  };
+
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum1 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 2,
+      COL_PARTS = 1,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      V t0 = -tf_read_temp(v[5], k0, i0, i1, step, r);
+      to[0] = tf_lane(t0, 0);
+      to[1] = tf_lane(tf_read(v[4], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[2], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = y[0][c] + x[0][r];
+        V t1[G];
+        TF_GROUP(r) t1[r] = x[1][r] * t0[r];
+        TF_GROUP(r) z[c][r] = z[c][r] + t1[r];
+      }
+    }
+  };
+
+  /* Every sum in turn, with its number. */
+  template <class Each> TF_FN void sums(const Each &each) {
+    each.template operator()<Sum0>(0);
+    each.template operator()<Sum1>(1);
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_c(0.0);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t2[G];
-      TF_GROUP(r) t2[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0);
-      TF_GROUP(r) t1[r] = t1[r] + t2[r];
-    }
+    TF_GROUP(r) t1[r] = t0[r] - tf_load(x + ((0) * R + g + r) * W);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t1[r];
-    V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] - tf_load(x + ((16) * R + g + r) * W);
-    V t5[G];
-    TF_GROUP(r) t5[r] = tf_exp(t4[r]);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t6[G];
-      TF_GROUP(r) t6[r] = tf_load(x + ((k1 + 17) * R + g + r) * W) * t5[r];
-      V t7[G];
-      TF_GROUP(r) t7[r] = y.at(k1 + 16) + tf_load(x + ((k1 + 33) * R + g + r) * W);
-      V t8[G];
-      TF_GROUP(r) t8[r] = t6[r] * t7[r];
-      TF_GROUP(r) t0[r] = t0[r] + t8[r];
-    }
-    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t9[G];
-      TF_GROUP(r) t9[r] = t0[r] * y.at(k2);
-      TF_GROUP(r) a.a0.add(k2, g + r, t9[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t4[G];
+      TF_GROUP(r) t4[r] = t3[r] * y.at(k0);
+      TF_GROUP(r) a.a0.add(k0, g + r, t4[r]);
     }
   }
 
@@ -249,9 +350,15 @@ struct s1 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -269,22 +376,22 @@ struct s1 {
 
 /* rows j, folded over i
  * v25 = sum of [v24]
- * v27 = sum of [v16]
+ * v28 = sum of [v27]
  * value 8 = v26
- * value 9 = v27
+ * value 9 = v28
  */
 struct s2 {
   enum {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
-    TILE = 64,
+    TILE = 32,
     BLOCK = 4,
     COLS = 4,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
-    ROW_WORDS = 32,
-    COL_WORDS = 49
+    ROW_WORDS = 0,
+    COL_WORDS = 33
   };
   typedef tf_sum<16, R, false> A0;
   typedef tf_sum<16, R, false> A1;
@@ -307,12 +414,6 @@ struct s2 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-        tf_store(x + ((k0) * R + r) * W, tf_read(v[1], k0, i0, i1, step, r));
-      }
-      TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-        tf_store(x + ((k1 + 16) * R + r) * W, tf_read(v[2], k1, i0, i1, step, r));
-      }
     }
   }
 
@@ -323,25 +424,15 @@ struct s2 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[0], k0, i0, i1, step, r));
-    }
     V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
     V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
-    tf_pack(y + (16) * word_stride, lane_stride, n, t1);
+    tf_pack(y + (0) * word_stride, lane_stride, n, t1);
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      tf_pack(y + (k0 + 1) * word_stride, lane_stride, n, tf_read(v[0], k0, i0, i1, step, r));
+    }
     TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
       tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, tf_read(v[4], k1, i0, i1, step, r));
     }
-    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
-      tf_pack(y + (k2 + 33) * word_stride, lane_stride, n, t2);
-    }
-  }
-
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -350,42 +441,120 @@ struct s2 {
     a.a1.open(s.a1);
   }
 
+  enum {
+    COLUMNS = TF_K(4, 2),
+    STREAMS = 2,
+    ROW_PARTS = 1,
+    COL_PARTS = 2,
+    LAUNCH_PARTS = 0
+  };
+
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum0 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 1,
+      COL_PARTS = 1,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[1], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[0], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = y[0][c] * x[0][r];
+        TF_GROUP(r) z[c][r] = z[c][r] + t0[r];
+      }
+    }
+  };
+
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum1 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 1,
+      COL_PARTS = 2,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[2], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      V t0 = -tf_read_temp(v[5], k0, i0, i1, step, r);
+      to[0] = tf_lane(t0, 0);
+      to[1] = tf_lane(tf_read(v[4], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = x[0][r] + y[0][c];
+        V t1[G];
+        TF_GROUP(r) t1[r] = y[1][c] * t0[r];
+        TF_GROUP(r) z[c][r] = z[c][r] + t1[r];
+      }
+    }
+  };
+
+  /* Every sum in turn, with its number. */
+  template <class Each> TF_FN void sums(const Each &each) {
+    each.template operator()<Sum0>(0);
+    each.template operator()<Sum1>(1);
+  }
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_c(0.0);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t2[G];
-      TF_GROUP(r) t2[r] = y.at(k0) * tf_load(x + ((k0) * R + g + r) * W);
-      TF_GROUP(r) t1[r] = t1[r] + t2[r];
-    }
+    TF_GROUP(r) t1[r] = t0[r] - y.at(0);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t1[r];
-    V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] - y.at(16);
-    V t5[G];
-    TF_GROUP(r) t5[r] = tf_exp(t4[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+      V t4[G];
+      TF_GROUP(r) t4[r] = t3[r] * y.at(k0 + 1);
+      TF_GROUP(r) a.a0.add(k0, g + r, t4[r]);
+    }
     TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t6[G];
-      TF_GROUP(r) t6[r] = y.at(k1 + 17) * t5[r];
-      V t7[G];
-      TF_GROUP(r) t7[r] = tf_load(x + ((k1 + 16) * R + g + r) * W) + y.at(k1 + 33);
-      V t8[G];
-      TF_GROUP(r) t8[r] = t6[r] * t7[r];
-      TF_GROUP(r) t0[r] = t0[r] + t8[r];
-    }
-    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t9[G];
-      TF_GROUP(r) t9[r] = t0[r] * y.at(k2);
-      TF_GROUP(r) a.a0.add(k2, g + r, t9[r]);
-    }
-    TF_LOOP for (int k3 = 0; k3 < 16; ++k3) {
-      V t10[G];
-      TF_GROUP(r) t10[r] = y.at(k3 + 17) * t5[r];
-      TF_GROUP(r) a.a1.add(k3, g + r, t10[r]);
+      V t5[G];
+      TF_GROUP(r) t5[r] = t2[r] * y.at(k1 + 17);
+      TF_GROUP(r) a.a1.add(k1, g + r, t5[r]);
     }
   }
 
@@ -402,10 +571,17 @@ struct s2 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
   }
 
   /* Once a row, after the fold. */
@@ -426,11 +602,11 @@ struct s2 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s0, 152, 288)
+TF_PANEL_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s0, 152, 288)
 TF_FINISH_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s0, 152, 288)
 
-TF_ROWS_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s1, 128, 256)
+TF_PANEL_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s1, 128, 256)
 TF_FINISH_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s1, 128, 256)
 
-TF_ROWS_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s2, 256, 512)
+TF_PANEL_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s2, 256, 512)
 TF_FINISH_ENTRY(tf_3542f630f6173901faa122d8d0896b48, s2, 256, 512)

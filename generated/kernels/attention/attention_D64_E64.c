@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
                 .finish_entry = TF_ENTRY("tf_bcfa75937f65cdf833bd67b3195d8dd4", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
-                .tile_cols = 32,
+                .tile_cols = 64,
                 .state_bytes = TF_PICK(536, 1056),
             },
     },

@@ -13,10 +13,10 @@ namespace {
  * value 5 = v16
  * value 6 = v26
  */
-struct s0 {
+template <int ROWS, int GROUP> struct s0_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -27,8 +27,8 @@ struct s0 {
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<1, R, false> A1;
   struct State {
-    A0::State a0;
-    A1::State a1;
+    typename A0::State a0;
+    typename A1::State a1;
   };
   struct Acc {
     A0 a0;
@@ -65,12 +65,6 @@ struct s0 {
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -78,7 +72,8 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -113,10 +108,24 @@ struct s0 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
+    tf_spread<A1>(s.a1, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -132,6 +141,8 @@ struct s0 {
     }
   }
 };
+typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<1, 1> s0_row;
 
 /* rows j, folded over i
  * v28 = sum of [v27]
@@ -139,10 +150,10 @@ struct s0 {
  * value 7 = v30
  * value 8 = v31
  */
-struct s1 {
+template <int ROWS, int GROUP> struct s1_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -153,8 +164,8 @@ struct s1 {
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<1, R, false> A1;
   struct State {
-    A0::State a0;
-    A1::State a1;
+    typename A0::State a0;
+    typename A1::State a1;
   };
   struct Acc {
     A0 a0;
@@ -191,12 +202,6 @@ struct s1 {
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -204,7 +209,8 @@ struct s1 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -237,10 +243,24 @@ struct s1 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
+    tf_spread<A1>(s.a1, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -255,15 +275,17 @@ struct s1 {
     }
   }
 };
+typedef s1_of<TF_R(8, 8), TF_R(4, 8)> s1;
+typedef s1_of<1, 1> s1_row;
 
 /* one row, folded over i
  * v18 = sum of [v17]
  * value 9 = v19
  */
-struct s2 {
+template <int ROWS, int GROUP> struct s2_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -273,7 +295,7 @@ struct s2 {
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -302,18 +324,14 @@ struct s2 {
     tf_pack(y + (0) * word_stride, lane_stride, n, t0);
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
   }
@@ -329,9 +347,21 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -344,11 +374,16 @@ struct s2 {
     }
   }
 };
+typedef s2_of<TF_R(1, 1), TF_R(1, 1)> s2;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
+
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_298fc6b39dfc3813cd02af56193a0565)[] = {
-    TF_CPU_STAGE(s0),
-    TF_CPU_STAGE(s1),
-    TF_CPU_STAGE(s2),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
+    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
+    tf_cpu_entry<tf_cpu_row<s2, tf_rows_loop<s2>>>(nullptr),
 };

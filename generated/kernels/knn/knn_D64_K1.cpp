@@ -13,10 +13,10 @@ namespace {
  * value 2 = v6
  * value 3 = v7
  */
-struct s0 {
+template <int ROWS, int GROUP> struct s0_of {
   enum {
-    R = TF_R(4, 2),
-    G = TF_R(4, 2),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -26,7 +26,7 @@ struct s0 {
   };
   typedef tf_kmin<1, 1, R> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -60,11 +60,6 @@ struct s0 {
     }
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -73,15 +68,16 @@ struct s0 {
   enum { COLUMNS = TF_R(4, 4), STREAMS = 1 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
-  template <int C> TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
+  template <int C, class Y>
+  TF_FN void stream(V (*z)[STREAMS][G], const T *p, const T *x, const T *ys) {
     TF_UNUSED(p);
     const int g = 0;
     V z0[C][G];
     TF_COLUMNS(c) TF_GROUP(r) z0[c][r] = tf_c(0.0);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      TF_AHEAD(ys + C * (COL_WORDS + 0 + k0));
+      Y::ahead(ys, C * (COL_WORDS + 0 + k0));
       TF_COLUMNS(c) {
-        const tf_panel_col y = {ys, c * COL_WORDS};
+        const Y y = {ys, c * COL_WORDS};
         V t0[G];
         TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) + y.each(k0);
         V t1[G];
@@ -93,7 +89,8 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g,
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(s.a0, 0, g + r, z[0][r], tile + jj);
@@ -110,9 +107,21 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -125,9 +134,13 @@ struct s0 {
     }
   }
 };
+typedef s0_of<TF_R(4, 2), TF_R(4, 2)> s0;
+typedef s0_of<1, 1> s0_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_9c2458dff75842b212227f7fe12c0eee)[] = {
-    TF_CPU_PANEL_STAGE(s0),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few),
 };

@@ -11,10 +11,10 @@ namespace {
  * v20 = sum of [v19]
  * value 5 = v23
  */
-struct s0 {
+template <int ROWS, int GROUP> struct s0_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -24,7 +24,7 @@ struct s0 {
   };
   typedef tf_sum<3, R, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -66,18 +66,14 @@ struct s0 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -129,9 +125,21 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -154,6 +162,8 @@ struct s0 {
     }
   }
 };
+typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<1, 1> s0_row;
 
 /* rows j, folded over i
  * v26 = sum of [v25]
@@ -161,10 +171,10 @@ struct s0 {
  * value 6 = v28
  * value 7 = v29
  */
-struct s1 {
+template <int ROWS, int GROUP> struct s1_of {
   enum {
-    R = TF_R(8, 4),
-    G = TF_R(4, 4),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -175,8 +185,8 @@ struct s1 {
   typedef tf_sum<3, R, false> A0;
   typedef tf_sum<1, R, false> A1;
   struct State {
-    A0::State a0;
-    A1::State a1;
+    typename A0::State a0;
+    typename A1::State a1;
   };
   struct Acc {
     A0 a0;
@@ -219,12 +229,6 @@ struct s1 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-    A1::init(s.a1);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
@@ -232,7 +236,8 @@ struct s1 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -289,10 +294,24 @@ struct s1 {
     a.a1.close(s.a1, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
-    A1::merge(s.a1, o.a1);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+    A1::init(s.a1);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+    A1::merge(s.a1, l, o.a1, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
+    tf_spread<A1>(s.a1, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -313,10 +332,16 @@ struct s1 {
     }
   }
 };
+typedef s1_of<TF_R(8, 4), TF_R(4, 4)> s1;
+typedef s1_of<1, 1> s1_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
+
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_bfdb12de25fdeebe82a6501df11a9d94)[] = {
-    TF_CPU_STAGE(s0),
-    TF_CPU_STAGE(s1),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
+    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
 };

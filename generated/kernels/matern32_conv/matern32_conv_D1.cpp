@@ -11,10 +11,10 @@ namespace {
  * v20 = sum of [v19]
  * value 4 = v20
  */
-struct s0 {
+template <int ROWS, int GROUP> struct s0_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -24,7 +24,7 @@ struct s0 {
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -59,18 +59,14 @@ struct s0 {
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -106,9 +102,21 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -120,9 +128,13 @@ struct s0 {
     }
   }
 };
+typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<1, 1> s0_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_debae4964cc617deb2aaa6af3496f452)[] = {
-    TF_CPU_STAGE(s0),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
 };

@@ -4,6 +4,7 @@
  */
 #include "tf_cuda.cuh"
 #include "cuda_rows.cuh"
+#include "cuda_panel.cuh"
 
 struct tf_values {
   tf_array v[4];
@@ -22,13 +23,13 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 64,
-    BLOCK = 4,
-    COLS = 4,
+    BLOCK = 8,
+    COLS = 8,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
-    ROW_WORDS = 64,
-    COL_WORDS = 64
+    ROW_WORDS = 0,
+    COL_WORDS = 0
   };
   typedef tf_arg_block<1, R, 1, COLS> A0;
   struct State {
@@ -47,9 +48,6 @@ struct s0 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-        tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
-      }
     }
   }
 
@@ -60,15 +58,6 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t0 = -tf_read(v[1], k0, i0, i1, step, r);
-      tf_pack(y + (k0) * word_stride, lane_stride, n, t0);
-    }
-  }
-
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -76,19 +65,65 @@ struct s0 {
     a.a0.open(s.a0);
   }
 
-  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
-    TF_UNUSED(a, s, p, x, y, tile, jj, g);
-    V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
-    TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      V t1[G];
-      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) + y.at(k0);
-      V t2[G];
-      TF_GROUP(r) t2[r] = t1[r] * t1[r];
-      TF_GROUP(r) t0[r] = t0[r] + t2[r];
+  enum {
+    COLUMNS = TF_K(8, 4),
+    STREAMS = 1,
+    ROW_PARTS = 1,
+    COL_PARTS = 1,
+    LAUNCH_PARTS = 0
+  };
+
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum0 {
+    enum {
+      DIM = 64,
+      ROW_PARTS = 1,
+      COL_PARTS = 1,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[0], k0, i0, i1, step, r), 0);
     }
-    TF_GROUP(r) a.a0.add(0, g + r, t0[r], y.slot, jj);
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      V t0 = -tf_read(v[1], k0, i0, i1, step, r);
+      to[0] = tf_lane(t0, 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = x[0][r] + y[0][c];
+        V t1[G];
+        TF_GROUP(r) t1[r] = t0[r] * t0[r];
+        TF_GROUP(r) z[c][r] = z[c][r] + t1[r];
+      }
+    }
+  };
+
+  /* Every sum in turn, with its number. */
+  template <class Each> TF_FN void sums(const Each &each) {
+    each.template operator()<Sum0>(0);
+  }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
+                  const V (*z)[G]) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    TF_GROUP(r) a.a0.add(0, g + r, z[0][r], y.slot, jj);
   }
 
   /* Once a block of columns. */
@@ -102,9 +137,15 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -120,5 +161,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_16edc817ef1942433a1508d715cac2e7, s0, 16, 16)
+TF_PANEL_ENTRY(tf_16edc817ef1942433a1508d715cac2e7, s0, 16, 16)
 TF_FINISH_ENTRY(tf_16edc817ef1942433a1508d715cac2e7, s0, 16, 16)

@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 22.0,
+        .pair_ops = 18.0,
         .cpu = TF_CPU_LEVELS(tf_bb38c515f780521e09b5559bfc2fb22e, 0),
         .cuda =
             {
@@ -51,7 +51,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 23.0,
+        .pair_ops = 19.0,
         .cpu = TF_CPU_LEVELS(tf_bb38c515f780521e09b5559bfc2fb22e, 1),
         .cuda =
             {
@@ -70,7 +70,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s2_writes,
-        .pair_ops = 23.0,
+        .pair_ops = 19.0,
         .cpu = TF_CPU_LEVELS(tf_bb38c515f780521e09b5559bfc2fb22e, 2),
         .cuda =
             {

@@ -12,8 +12,8 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v13 = logsumexp of [v12]
- * value 6 = v13
+ * v14 = logsumexp of [v13]
+ * value 6 = v14
  */
 struct s0 {
   enum {
@@ -39,7 +39,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -63,18 +64,14 @@ struct s0 {
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -85,7 +82,7 @@ struct s0 {
     V t3[G];
     TF_GROUP(r) t3[r] = y.at(1) - t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] / tf_splat(p[0]);
+    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
     V t5[G];
     TF_GROUP(r) t5[r] = y.at(2) + t4[r];
     V t6[G];
@@ -111,9 +108,15 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -127,8 +130,8 @@ struct s0 {
 };
 
 /* rows i, folded over j
- * v22 = sum of [v21]
- * value 7 = v27
+ * v23 = sum of [v22]
+ * value 7 = v28
  */
 struct s1 {
   enum {
@@ -154,10 +157,11 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    V t1 = -t0;
-    p[1] = tf_lane(t1, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    V t2 = -t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -185,18 +189,14 @@ struct s1 {
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -207,7 +207,7 @@ struct s1 {
     V t3[G];
     TF_GROUP(r) t3[r] = y.at(1) - t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] / tf_splat(p[0]);
+    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
     V t5[G];
     TF_GROUP(r) t5[r] = y.at(2) + t4[r];
     V t6[G];
@@ -230,9 +230,15 @@ struct s1 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -249,8 +255,8 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v29 = sum of [v28]
- * value 8 = v31
+ * v30 = sum of [v29]
+ * value 8 = v32
  */
 struct s2 {
   enum {
@@ -276,9 +282,10 @@ struct s2 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -306,18 +313,14 @@ struct s2 {
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -328,7 +331,7 @@ struct s2 {
     V t3[G];
     TF_GROUP(r) t3[r] = tf_load(x + ((1) * R + g + r) * W) - t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] / tf_splat(p[0]);
+    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
     V t5[G];
     TF_GROUP(r) t5[r] = tf_load(x + ((2) * R + g + r) * W) + t4[r];
     V t6[G];
@@ -351,9 +354,15 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */

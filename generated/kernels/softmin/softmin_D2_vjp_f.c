@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 25.0,
+        .pair_ops = 21.0,
         .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, 0),
         .cuda =
             {
@@ -51,7 +51,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 28.0,
+        .pair_ops = 24.0,
         .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, 1),
         .cuda =
             {
@@ -70,7 +70,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s2_writes,
-        .pair_ops = 26.0,
+        .pair_ops = 22.0,
         .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, 2),
         .cuda =
             {

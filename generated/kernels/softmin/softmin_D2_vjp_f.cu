@@ -12,8 +12,8 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v14 = logsumexp of [v13]
- * value 6 = v14
+ * v15 = logsumexp of [v14]
+ * value 6 = v15
  */
 struct s0 {
   enum {
@@ -39,7 +39,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -66,18 +67,14 @@ struct s0 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -94,7 +91,7 @@ struct s0 {
     V t6[G];
     TF_GROUP(r) t6[r] = y.at(2) - t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_GROUP(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[G];
     TF_GROUP(r) t8[r] = y.at(3) + t7[r];
     V t9[G];
@@ -120,9 +117,15 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -136,8 +139,8 @@ struct s0 {
 };
 
 /* rows i, folded over j
- * v23 = sum of [v22]
- * value 7 = v28
+ * v24 = sum of [v23]
+ * value 7 = v29
  */
 struct s1 {
   enum {
@@ -163,10 +166,11 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    V t1 = -t0;
-    p[1] = tf_lane(t1, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    V t2 = -t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -197,18 +201,14 @@ struct s1 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -225,7 +225,7 @@ struct s1 {
     V t6[G];
     TF_GROUP(r) t6[r] = y.at(2) - t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_GROUP(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[G];
     TF_GROUP(r) t8[r] = y.at(3) + t7[r];
     V t9[G];
@@ -251,9 +251,15 @@ struct s1 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
@@ -274,8 +280,8 @@ struct s1 {
 };
 
 /* rows j, folded over i
- * v30 = sum of [v29]
- * value 8 = v32
+ * v31 = sum of [v30]
+ * value 8 = v33
  */
 struct s2 {
   enum {
@@ -301,9 +307,10 @@ struct s2 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -334,18 +341,14 @@ struct s2 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -362,7 +365,7 @@ struct s2 {
     V t6[G];
     TF_GROUP(r) t6[r] = tf_load(x + ((2) * R + g + r) * W) - t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t6[r] / tf_splat(p[0]);
+    TF_GROUP(r) t7[r] = t6[r] * tf_splat(p[0]);
     V t8[G];
     TF_GROUP(r) t8[r] = tf_load(x + ((3) * R + g + r) * W) + t7[r];
     V t9[G];
@@ -385,9 +388,15 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */

@@ -32,7 +32,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 28.0,
+        .pair_ops = 24.0,
         .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 0),
         .cuda =
             {
@@ -51,7 +51,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 33.0,
+        .pair_ops = 29.0,
         .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 1),
         .cuda =
             {
@@ -70,7 +70,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s2_writes,
-        .pair_ops = 29.0,
+        .pair_ops = 25.0,
         .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 2),
         .cuda =
             {

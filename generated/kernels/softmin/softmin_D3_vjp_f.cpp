@@ -8,13 +8,13 @@
 namespace {
 
 /* rows i, folded over j
- * v14 = logsumexp of [v13]
- * value 6 = v14
+ * v15 = logsumexp of [v14]
+ * value 6 = v15
  */
-struct s0 {
+template <int ROWS, int GROUP> struct s0_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -24,7 +24,7 @@ struct s0 {
   };
   typedef tf_shifted_exp<0, R, false, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -33,7 +33,8 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -63,18 +64,14 @@ struct s0 {
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -97,7 +94,7 @@ struct s0 {
     V t9[G];
     TF_GROUP(r) t9[r] = y.at(3) - t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = t9[r] / tf_splat(p[0]);
+    TF_GROUP(r) t10[r] = t9[r] * tf_splat(p[0]);
     V t11[G];
     TF_GROUP(r) t11[r] = y.at(4) + t10[r];
     V t12[G];
@@ -116,9 +113,21 @@ struct s0 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -130,15 +139,17 @@ struct s0 {
     }
   }
 };
+typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<1, 1> s0_row;
 
 /* rows i, folded over j
- * v23 = sum of [v22]
- * value 7 = v28
+ * v24 = sum of [v23]
+ * value 7 = v29
  */
-struct s1 {
+template <int ROWS, int GROUP> struct s1_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -148,7 +159,7 @@ struct s1 {
   };
   typedef tf_sum<3, R, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -157,10 +168,11 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    V t1 = -t0;
-    p[1] = tf_lane(t1, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    V t2 = -t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -194,18 +206,14 @@ struct s1 {
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -228,7 +236,7 @@ struct s1 {
     V t9[G];
     TF_GROUP(r) t9[r] = y.at(3) - t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = t9[r] / tf_splat(p[0]);
+    TF_GROUP(r) t10[r] = t9[r] * tf_splat(p[0]);
     V t11[G];
     TF_GROUP(r) t11[r] = y.at(4) + t10[r];
     V t12[G];
@@ -257,9 +265,21 @@ struct s1 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -282,15 +302,17 @@ struct s1 {
     }
   }
 };
+typedef s1_of<TF_R(8, 8), TF_R(4, 8)> s1;
+typedef s1_of<1, 1> s1_row;
 
 /* rows j, folded over i
- * v30 = sum of [v29]
- * value 8 = v32
+ * v31 = sum of [v30]
+ * value 8 = v33
  */
-struct s2 {
+template <int ROWS, int GROUP> struct s2_of {
   enum {
-    R = TF_R(8, 8),
-    G = TF_R(4, 8),
+    R = ROWS,
+    G = GROUP,
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
@@ -300,7 +322,7 @@ struct s2 {
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
-    A0::State a0;
+    typename A0::State a0;
   };
   struct Acc {
     A0 a0;
@@ -309,9 +331,10 @@ struct s2 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    p[0] = tf_lane(tf_read_param(v[4], 0), 0);
-    V t0 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
-    p[1] = tf_lane(t0, 0);
+    V t0 = tf_inv(tf_read_param(v[4], 0));
+    p[0] = tf_lane(t0, 0);
+    V t1 = tf_read_param(v[4], 0) / tf_read_param(v[4], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -345,18 +368,14 @@ struct s2 {
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
   }
 
-  TF_FN void init(State &s) {
-    TF_UNUSED(s);
-    A0::init(s.a0);
-  }
-
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, tf_col y, i64 tile, int jj, int g) {
+  template <class Y>
+  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -379,7 +398,7 @@ struct s2 {
     V t9[G];
     TF_GROUP(r) t9[r] = tf_load(x + ((3) * R + g + r) * W) - t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = t9[r] / tf_splat(p[0]);
+    TF_GROUP(r) t10[r] = t9[r] * tf_splat(p[0]);
     V t11[G];
     TF_GROUP(r) t11[r] = tf_load(x + ((4) * R + g + r) * W) + t10[r];
     V t12[G];
@@ -402,9 +421,21 @@ struct s2 {
     a.a0.close(s.a0, tile);
   }
 
-  TF_FN void merge(State &s, const State &o) {
-    TF_UNUSED(s, o);
-    A0::merge(s.a0, o.a0);
+  TF_FN void init(State &s) {
+    TF_UNUSED(s);
+    A0::init(s.a0);
+  }
+
+  /* Lane l becomes itself followed by lane m of `o`. */
+  TF_FN void merge(State &s, int l, const State &o, int m) {
+    TF_UNUSED(s, l, o, m);
+    A0::merge(s.a0, l, o.a0, m);
+  }
+
+  /* Lane l gives its columns, l, l + W, ..., their numbers. */
+  TF_FN void spread(State &s, int l) {
+    TF_UNUSED(s, l);
+    tf_spread<A0>(s.a0, l, 0);
   }
 
   /* Once a row, after the fold. */
@@ -418,11 +449,19 @@ struct s2 {
     }
   }
 };
+typedef s2_of<TF_R(8, 8), TF_R(4, 8)> s2;
+typedef s2_of<1, 1> s2_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
+
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
+
+const tf_cpu_stage s2_few = tf_cpu_entry<tf_cpu_row<s2_row, tf_rows_loop<s2_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_bc6a46b8f6ce6f37749e52527835c369)[] = {
-    TF_CPU_STAGE(s0),
-    TF_CPU_STAGE(s1),
-    TF_CPU_STAGE(s2),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
+    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
+    tf_cpu_entry<tf_cpu_rows<s2, tf_rows_loop<s2>>>(&s2_few),
 };

@@ -18,7 +18,8 @@ use crate::kernel::Stage;
 use crate::operand::RawArray;
 use crate::words;
 
-/// An array on a device that a kernel reads: dense, row after row.
+/// An array on a device that a kernel reads. Cloning it copies a pointer.
+#[derive(Clone)]
 pub struct DeviceArray<'a> {
     memory: Memory<'a>,
     array: RawArray,
@@ -30,8 +31,9 @@ pub struct DeviceArrayMut<'a> {
     array: RawArray,
 }
 
+#[derive(Clone)]
 enum Memory<'a> {
-    Slice(Box<dyn Source + 'a>),
+    Slice(Arc<dyn Source + 'a>),
     Raw(CUdeviceptr),
 }
 
@@ -41,13 +43,13 @@ enum MemoryMut<'a> {
 }
 
 // SAFETY: the host reads no array by its address, which is none but of a device; slices are
-// borrowed, and `Source` is `Sync`.
+// borrowed, and `Source` is `Send` and `Sync`.
 unsafe impl Send for DeviceArray<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for DeviceArray<'_> {}
 
 /// A `DevicePtr<T>` whose type is forgotten.
-trait Source: Sync {
+trait Source: Send + Sync {
     fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>);
     fn owner(&self) -> &Arc<CudaStream>;
 }
@@ -58,13 +60,15 @@ trait Target {
     fn owner(&self) -> &Arc<CudaStream>;
 }
 
-struct Typed<'a, D, T>(&'a D, std::marker::PhantomData<T>);
+/// With the place of the first element.
+struct Typed<'a, D, T>(&'a D, usize, std::marker::PhantomData<T>);
 
 struct TypedMut<'a, D, T>(&'a mut D, std::marker::PhantomData<T>);
 
-impl<T: Sync, D: DevicePtr<T> + Sync> Source for Typed<'_, D, T> {
+impl<T: Component, D: DevicePtr<T> + Sync> Source for Typed<'_, D, T> {
     fn pointer<'s>(&'s self, stream: &'s CudaStream) -> (CUdeviceptr, SyncOnDrop<'s>) {
-        self.0.device_ptr(stream)
+        let (address, guard) = self.0.device_ptr(stream);
+        (address + (self.1 * size_of::<T>()) as u64, guard)
     }
     fn owner(&self) -> &Arc<CudaStream> {
         self.0.stream()
@@ -100,7 +104,37 @@ impl<'a> DeviceArray<'a> {
     ) -> Result<DeviceArray<'a>, Error> {
         fits(slice.len(), component, shape)?;
         let array = RawArray::dense(std::ptr::null_mut(), component, shape.0, shape.1);
-        let memory = Memory::Slice(Box::new(Typed(slice, std::marker::PhantomData)));
+        let memory = Memory::Slice(Arc::new(Typed(slice, 0, std::marker::PhantomData)));
+        Ok(DeviceArray { memory, array })
+    }
+
+    /// A part of a slice or a view: from an offset on, with strides, both counted in elements.
+    ///
+    /// # Errors
+    /// [`DeviceArgument`](crate::Code::DeviceArgument) if it reaches outside of it.
+    pub fn strided<T: Component, D: DevicePtr<T> + Sync>(
+        slice: &'a D,
+        offset: usize,
+        shape: (usize, usize),
+        strides: (usize, usize),
+    ) -> Result<DeviceArray<'a>, Error> {
+        let reach = |n: usize, stride: usize| n.saturating_sub(1).checked_mul(stride);
+        let last = reach(shape.0, strides.0)
+            .zip(reach(shape.1, strides.1))
+            .and_then(|(rows, cols)| rows.checked_add(cols)?.checked_add(offset));
+        let is_empty = shape.0 == 0 || shape.1 == 0;
+        let fits = is_empty || last.is_some_and(|last| last < slice.len());
+        let (Ok(row_stride), Ok(col_stride), true) =
+            (isize::try_from(strides.0), isize::try_from(strides.1), fits)
+        else {
+            let len = slice.len();
+            let why = format!("{len} elements have no {shape:?} with strides {strides:?}");
+            return Err(words::device_argument("device array", why, "pass a longer slice"));
+        };
+        let offset = if is_empty { 0 } else { offset };
+        let dense = RawArray::dense(std::ptr::null_mut(), T::TYPE, shape.0, shape.1);
+        let array = RawArray { row_stride, col_stride, ..dense };
+        let memory = Memory::Slice(Arc::new(Typed(slice, offset, std::marker::PhantomData)));
         Ok(DeviceArray { memory, array })
     }
 
@@ -124,7 +158,7 @@ impl<'a> DeviceArray<'a> {
             // SAFETY: it differs in a lifetime only, which the caller keeps; what it holds is a
             // reference, so dropping it reads nothing of the array.
             Memory::Slice(slice) => Memory::Slice(unsafe {
-                std::mem::transmute::<Box<dyn Source + 'a>, Box<dyn Source + 'static>>(slice)
+                std::mem::transmute::<Arc<dyn Source + 'a>, Arc<dyn Source + 'static>>(slice)
             }),
         };
         DeviceArray { memory, array: self.array }

@@ -8,6 +8,10 @@ use super::grid::TILE;
 use super::memory::{self, Line, Lines, lines_of};
 use super::table::{Results, Table};
 use crate::kernel::{CpuStage, Fold, Map};
+use crate::sys;
+
+/// Packed columns take the room of a multiple of this many.
+pub(super) const GROUP: usize = sys::TF_GROUP as usize;
 
 /// A stage's code that was made at run time: the functions of `tf_cpu_stage` in Rust.
 ///
@@ -44,7 +48,8 @@ pub(crate) struct Packed<'a> {
 ///
 /// Buffers are `Lines`; the callers size them by `stage`: `row_bytes`, `col_bytes` a column,
 /// `param_bytes`, `state_bytes`. Packed columns begin at a multiple of the tile, at a multiple of
-/// 64 bytes; a fold may begin at any of them.
+/// 64 bytes, and take the room of a multiple of [`GROUP`] columns. A fold may begin at any of them,
+/// but where there is one lane, at multiples of that.
 pub(super) struct Code<'a> {
     pub stage: CpuStage<'a>,
     pub table: &'a Table,
@@ -89,7 +94,7 @@ impl Code<'_> {
                 let (params, out) = (self.params.as_ptr().cast(), cols.as_mut_ptr().cast());
                 let (j0, j1) = (range.start as i64, range.end as i64);
                 // SAFETY: as for `params`; the range is in the stage's columns; the buffer has
-                // `col_bytes` for each of them.
+                // `col_bytes` for each of them, up to a multiple of `GROUP`.
                 unsafe { (fold.cols)(self.table.as_ptr(), params, j0, j1, out) }
             }
             Fold::Program(program) => {
@@ -156,12 +161,13 @@ impl Code<'_> {
         }
     }
 
-    /// Writes the results of a block's rows. Where nothing is folded the state is empty.
-    pub fn finish(&self, range: Range<usize>, rows: &Lines, state: &Lines) {
+    /// Writes the results of a block's rows, which uses the state up. Where nothing is folded the
+    /// state is empty.
+    pub fn finish(&self, range: Range<usize>, rows: &Lines, state: &mut Lines) {
         match self.stage.map {
             Map::Native(map) => {
                 let (values, params) = (self.table.as_ptr(), self.params.as_ptr().cast());
-                let (rows, state) = (rows.as_ptr().cast(), state.as_ptr().cast());
+                let (rows, state) = (rows.as_ptr().cast(), state.as_mut_ptr().cast());
                 let (i0, i1) = (range.start as i64, range.end as i64);
                 // SAFETY: as for `params`; the rows were packed for this block, and no other task
                 // has these rows, so that no one else writes them.

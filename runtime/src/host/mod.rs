@@ -3,6 +3,7 @@
 
 #[cfg_attr(not(feature = "lazy"), allow(dead_code, reason = "programs are made by `interp`"))]
 mod code;
+mod fused;
 mod grid;
 pub(crate) mod memory;
 mod pool;
@@ -47,21 +48,28 @@ pub(crate) fn run(kernel: &Kernel, bound: Bound, options: &Options) -> Result<Re
 pub(crate) fn interpret(
     kernel: &Kernel,
     stages: &[CpuStage],
-    bound: Bound,
+    mut bound: Bound,
     options: &Options,
 ) -> Result<Report, Error> {
+    batch_to_rows(kernel, &mut bound);
     run_stages((kernel, stages), bound, Executor::Interpreted, options, Limits::DEFAULT)
 }
 
 fn run_with(
     kernel: &Kernel,
-    bound: Bound,
+    mut bound: Bound,
     options: &Options,
     limits: Limits,
 ) -> Result<Report, Error> {
     let level = level::choose(kernel, options.level)?;
-    let stages = kernel.stages().map(|stage| stage.cpu(level));
-    let stages: Option<SmallVec<[CpuStage; 1]>> = stages.collect();
+    batch_to_rows(kernel, &mut bound);
+    let is_dense = bound.ranges.is_none();
+    let code = |stage: Stage| {
+        let rows = bound.sizes.of(stage.row_axis());
+        let few = if is_dense { stage.cpu_of_few(level, rows) } else { None };
+        few.or_else(|| stage.cpu(level))
+    };
+    let stages: Option<SmallVec<[CpuStage; 1]>> = kernel.stages().map(code).collect();
     let stages = stages.ok_or_else(|| words::no_level(kernel, Some(level)))?;
     run_stages((kernel, &stages), bound, Executor::Cpu(level), options, limits)
 }
@@ -75,7 +83,6 @@ fn run_stages(
     limits: Limits,
 ) -> Result<Report, Error> {
     let start = Instant::now();
-    batch_to_rows(kernel, &mut bound);
     let ranges = bound.ranges.take();
     let jobs = jobs((kernel, stages), (&bound, ranges.as_ref()), options, limits)?;
     let mut temps = Vec::new();

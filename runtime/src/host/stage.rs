@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::code::Code;
+use super::code::{Code, GROUP};
+use super::fused;
 use super::grid::{Grid, Limits, POLL, Shape};
 use super::memory::{Buffer, Line, Lines, lines, lines_for, lines_of};
 use super::table::Table;
@@ -88,11 +89,14 @@ impl Job<'_> {
         };
         match self.fold {
             None => self.run_rows(&code),
+            Some(fold) if fused::suits(&self.code, &self.tiles) => {
+                self.run_fused(&code, &fold, limits)
+            }
             Some(fold) => {
                 let grid = Grid::new(shape, limits);
                 let bytes = self.code.col_bytes;
-                let mut cols =
-                    lines_for(self.name, grid.panel_cols(0).len(), bytes, "packed columns")?;
+                let room = grid.panel_cols(0).len().next_multiple_of(GROUP);
+                let mut cols = lines_for(self.name, room, bytes, "packed columns")?;
                 if grid.is_whole() {
                     self.run_whole(&code, &fold, &grid, &mut cols)
                 } else {
@@ -194,7 +198,7 @@ impl Job<'_> {
         if piece_lines == 0 {
             return Ok(());
         }
-        let used = lines_of(range.len() * self.code.col_bytes);
+        let used = lines_of(range.len().next_multiple_of(GROUP) * self.code.col_bytes);
         let cols = &mut cols[..used];
         if self.parallel {
             let pieces = cols.par_chunks_mut(piece_lines).enumerate();
@@ -228,7 +232,7 @@ impl Job<'_> {
     }
 
     /// An error if the caller cancelled.
-    fn poll(&self) -> Result<(), Error> {
+    pub fn poll(&self) -> Result<(), Error> {
         if self.options.is_cancelled() { Err(words::cancelled(self.name)) } else { Ok(()) }
     }
 

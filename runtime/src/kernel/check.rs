@@ -168,28 +168,44 @@ fn cpu(stage: &sys::tf_stage, dtype: Dtype) -> Result<(), String> {
     for (level, &code) in stage.cpu.iter().enumerate() {
         // SAFETY: null, or a `tf_cpu_stage` by the promise of `from_raw`'s caller.
         let Some(raw) = (unsafe { code.as_ref() }) else { continue };
-        let fail = |why: &str| Err(format!("level {level}: {why}"));
-        if raw.lanes == 0 || raw.lanes > MOST_LANES {
-            return fail(&format!("`lanes` is {}", raw.lanes));
+        let reduces = stage.col_axis != sys::TF_AXIS_NONE;
+        cpu_code(raw, reduces, dtype).map_err(|why| format!("level {level}: {why}"))?;
+        // SAFETY: as above.
+        let Some(few) = (unsafe { raw.few.as_ref() }) else { continue };
+        let at = |why: &str| format!("level {level}, few rows: {why}");
+        cpu_code(few, reduces, dtype).map_err(|why| at(&why))?;
+        if !reduces {
+            return Err(at("the stage does not reduce"));
         }
-        if raw.state_bytes % 64 != 0 {
-            return fail(&format!("`state_bytes` is {}, not a multiple of 64", raw.state_bytes));
+        if few.lanes != 1 || !few.few.is_null() {
+            return Err(at(&format!("`lanes` is {}, or `few` is not null", few.lanes)));
         }
-        if raw.params.is_none() || raw.rows.is_none() || raw.finish.is_none() {
-            return fail("`params`, `rows` or `finish` is null");
+        if few.param_words != raw.param_words {
+            return Err(at("`param_words` is not that of many rows"));
         }
-        let Some(code) = CpuStage::new(raw, dtype.size()) else {
-            return fail("its sizes overflow");
-        };
-        if stage.col_axis == sys::TF_AXIS_NONE {
-            continue;
-        }
-        if code.fold.is_none() {
-            return fail("`cols`, `init`, `block` or `merge` is null, but the stage reduces");
-        }
-        if code.state_bytes == 0 {
-            return fail("`state_bytes` is 0, but the stage reduces");
-        }
+    }
+    Ok(())
+}
+
+/// Sizes and functions of a stage at one level.
+fn cpu_code(raw: &sys::tf_cpu_stage, reduces: bool, dtype: Dtype) -> Result<(), String> {
+    if raw.lanes == 0 || raw.lanes > MOST_LANES {
+        return Err(format!("`lanes` is {}", raw.lanes));
+    }
+    if !raw.state_bytes.is_multiple_of(64) {
+        return Err(format!("`state_bytes` is {}, not a multiple of 64", raw.state_bytes));
+    }
+    if raw.params.is_none() || raw.rows.is_none() || raw.finish.is_none() {
+        return Err("`params`, `rows` or `finish` is null".to_owned());
+    }
+    let Some(code) = CpuStage::new(raw, dtype.size()) else {
+        return Err("its sizes overflow".to_owned());
+    };
+    if reduces && code.fold.is_none() {
+        return Err("`cols`, `init`, `block` or `merge` is null, but the stage reduces".to_owned());
+    }
+    if reduces && code.state_bytes == 0 {
+        return Err("`state_bytes` is 0, but the stage reduces".to_owned());
     }
     Ok(())
 }

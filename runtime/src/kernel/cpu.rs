@@ -13,14 +13,8 @@ pub(crate) type Init = unsafe extern "C" fn(*mut c_void);
 pub(crate) type Block =
     unsafe extern "C" fn(*const c_void, *const c_void, *const c_void, i64, i64, i64, *mut c_void);
 pub(crate) type Merge = unsafe extern "C" fn(*mut c_void, *const c_void);
-pub(crate) type Finish = unsafe extern "C" fn(
-    *const sys::tf_array,
-    *const c_void,
-    *const c_void,
-    *const c_void,
-    i64,
-    i64,
-);
+pub(crate) type Finish =
+    unsafe extern "C" fn(*const sys::tf_array, *const c_void, *const c_void, *mut c_void, i64, i64);
 
 /// The CPU code of a stage, with its sizes in bytes.
 #[derive(Clone, Copy)]
@@ -28,7 +22,7 @@ pub(crate) struct CpuStage<'p> {
     pub lanes: usize,
     /// A packed block of `lanes` rows.
     pub row_bytes: usize,
-    /// A packed column.
+    /// A packed column. Where there is one lane, columns lie in groups of [`sys::TF_GROUP`].
     pub col_bytes: usize,
     pub param_bytes: usize,
     pub state_bytes: usize,

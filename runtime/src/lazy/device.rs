@@ -12,6 +12,7 @@ use ndarray::Array2;
 use super::evaluate::Evaluation;
 use super::flat::{Flat, Input};
 use super::node::{Leaf, mistake};
+use super::source::Held;
 use super::{LazyTensor, leaf, resolve, words};
 use crate::bind::Bound;
 use crate::cuda::{self, CudaKernel, DeviceArray, DeviceArrayMut, Order};
@@ -40,9 +41,9 @@ impl DeviceLeaf {
         self.address == other.address && self.array.facts() == other.array.facts()
     }
 
-    /// `4 x 3 f32`
-    pub fn described(&self) -> String {
-        format!("{:?}", self.array)
+    /// The array, which the expression keeps borrowed.
+    pub fn array(&self) -> &DeviceArray<'static> {
+        &self.array
     }
 }
 
@@ -126,6 +127,8 @@ pub struct OnStream<'e, 'a, 's, T> {
 
 /// What an evaluation needs before it can be queued.
 struct Ready<'e, T> {
+    /// The sources are read until the work is queued.
+    held: Held<'e>,
     flat: Flat<'e, T>,
     kernel: Arc<CudaKernel>,
     /// For each input of the kernel, the input of the expression.
@@ -214,10 +217,9 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
             return Err(words::ranges_on_a_device());
         }
         let flat = Flat::new(roots, *manner);
-        for input in &flat.inputs {
-            if let Input::Array(Leaf::View(_) | Leaf::Source(..), node, _) = input {
-                return Err(words::on_the_host(node.rows, node.facts.dim, &node.batch));
-            }
+        let held = Held::new(&flat.inputs);
+        for (n, input) in flat.inputs.iter().enumerate() {
+            held.device(n, input)?;
         }
         let known = resolve::known(&flat, *manner)?;
         let device = self.stream.context().ordinal();
@@ -225,20 +227,19 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         let kernel = code.native().ok_or_else(words::programs_on_a_device)?;
         let (order, tier, prepared) = (code.order.to_vec(), code.tier, code.seconds);
         let kernel = CudaKernel::load(self.stream.context(), kernel)?;
-        Ok(Ready { flat, kernel, order, tier, prepared })
+        Ok(Ready { held, flat, kernel, order, tier, prepared })
     }
 
     /// The arrays by their addresses, checked against each other.
     fn bound(&self, ready: &Ready<'e, T>) -> Result<Bound, Error> {
         let mut inputs = Vec::with_capacity(ready.order.len());
-        for &input in &ready.order {
-            inputs.push(match ready.flat.inputs[input] {
-                Input::Array(Leaf::Device(leaf), ..) => {
-                    let data = leaf.address as usize as *mut _;
-                    RawArray { data, ..leaf.array.facts().clone() }
+        for array in ready.arrays()? {
+            inputs.push(match array {
+                Some(array) => {
+                    RawArray { data: array.address() as usize as *mut _, ..array.facts().clone() }
                 }
-                // Wherever the workspace will be.
-                _ => RawArray::dense(ALIGN as *mut _, T::TYPE, 1, 1),
+                // A number, wherever the workspace will be.
+                None => RawArray::dense(ALIGN as *mut _, T::TYPE, 1, 1),
             });
         }
         Bound::inputs(ready.kernel.kernel(), &inputs, self.evaluation.rows)
@@ -252,6 +253,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     ) -> Result<(), Error> {
         let kernel = &*ready.kernel;
         let bytes = workspace.len();
+        let arrays = ready.arrays()?;
         let mut order: Order<'_> = kernel.order(self.stream)?;
         let (front, mut numbers) = (ready.numbers_bytes(), Vec::new());
         let address = kernel.place_workspace(workspace, &mut order)?;
@@ -260,16 +262,16 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
             let needed = front + kernel.workspace_bytes(own.i, own.j)?;
             return Err(kernel.small_workspace(bytes, needed));
         }
-        let mut inputs = Vec::with_capacity(ready.order.len());
-        for &input in &ready.order {
-            inputs.push(match ready.flat.inputs[input] {
-                Input::Array(Leaf::Device(leaf), ..) => kernel.place(&leaf.array, &mut order)?,
-                Input::Number(&number) => {
+        let mut inputs = Vec::with_capacity(arrays.len());
+        for (array, &input) in arrays.iter().zip(&ready.order) {
+            inputs.push(match (array, ready.flat.inputs[input]) {
+                (Some(array), _) => kernel.place(array, &mut order)?,
+                (None, Input::Number(&number)) => {
                     let at = address as usize + numbers.len();
                     numbers.extend(bytes_of(number));
                     RawArray::dense(at as *mut _, T::TYPE, 1, 1)
                 }
-                Input::Array(..) => unreachable!("`ready` refuses arrays of the host"),
+                (None, Input::Array(..)) => unreachable!("an array is on a device, or refused"),
             });
         }
         if !numbers.is_empty() {
@@ -292,6 +294,12 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
 }
 
 impl<T: Element> Ready<'_, T> {
+    /// The arrays in the order of the kernel's inputs; `None` is a number.
+    fn arrays(&self) -> Result<Vec<Option<DeviceArray<'_>>>, Error> {
+        let array = |&n: &usize| self.held.device(n, &self.flat.inputs[n]);
+        self.order.iter().map(array).collect()
+    }
+
     /// Bytes of the workspace in front, for the numbers.
     fn numbers_bytes(&self) -> usize {
         let numbers = self.flat.inputs.iter().filter(|input| matches!(input, Input::Number(_)));

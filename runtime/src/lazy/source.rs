@@ -12,6 +12,8 @@ use ndarray::ArrayViewD;
 use super::flat::{Input, axis_of};
 use super::node::{Leaf, What, mistake};
 use super::{LazyTensor, leaf, words};
+#[cfg(feature = "cuda")]
+use crate::cuda::DeviceArray;
 use crate::element::{Component, ComponentType, Dtype, Element};
 use crate::error::Error;
 use crate::kernel::Axis;
@@ -49,16 +51,22 @@ pub enum SourceView<'a> {
     F64(ArrayViewD<'a, f64>),
     /// Exact integers.
     I64(ArrayViewD<'a, i64>),
+    /// On a CUDA device: what is made of it is evaluated `on` a stream. The reading is held until
+    /// the work is queued.
+    #[cfg(feature = "cuda")]
+    Device(DeviceArray<'a>),
 }
 
 macro_rules! each {
-    ($view:expr, $name:ident => $body:expr) => {
+    ($view:expr, $name:ident => $body:expr, $array:ident => $device:expr) => {
         match $view {
             SourceView::F16($name) => $body,
             SourceView::BF16($name) => $body,
             SourceView::F32($name) => $body,
             SourceView::F64($name) => $body,
             SourceView::I64($name) => $body,
+            #[cfg(feature = "cuda")]
+            SourceView::Device($array) => $device,
         }
     };
 }
@@ -71,11 +79,18 @@ impl<'a> SourceView<'a> {
             SourceView::F32(_) => ComponentType::Real(Dtype::F32),
             SourceView::F64(_) => ComponentType::Real(Dtype::F64),
             SourceView::I64(_) => ComponentType::Index,
+            #[cfg(feature = "cuda")]
+            SourceView::Device(array) => array.facts().component,
         }
     }
 
-    fn shape(&self) -> &[usize] {
-        each!(self, view => view.shape())
+    /// The shape. A parameter on a device is a row of a matrix there.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only devices ask"))]
+    fn shape(&self, axis: Option<Axis>) -> Box<[usize]> {
+        each!(self, view => view.shape().into(), array => match (axis, array.facts()) {
+            (None, facts) if facts.rows == 1 => [facts.cols].into(),
+            (_, facts) => [facts.rows, facts.cols].into(),
+        })
     }
 
     fn operand(self, axis: Option<Axis>) -> Option<Operand<'a>> {
@@ -88,7 +103,16 @@ impl<'a> SourceView<'a> {
                 None => Operand::parameter(&view),
             }
         }
-        each!(self, view => made(view, axis))
+        each!(self, view => made(view, axis), _array => None)
+    }
+
+    /// Whether kernels can read it.
+    fn readable(self, axis: Option<Axis>) -> bool {
+        #[cfg(feature = "cuda")]
+        if let SourceView::Device(array) = &self {
+            return axis.is_some() || array.facts().rows == 1;
+        }
+        self.operand(axis).is_some()
     }
 }
 
@@ -100,13 +124,13 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         let at = Location::caller();
         let reading = source.read();
         let view = reading.view();
-        let (component, shape) = (view.component(), view.shape().to_vec());
-        let is_readable = view.operand(axis).is_some();
+        let (component, shape) = (view.component(), view.shape(axis));
+        let is_readable = view.readable(axis);
         drop(reading);
         if component != T::TYPE && component != ComponentType::Index {
             return LazyTensor::from(mistake(words::source_type(component, T::TYPE, at)));
         }
-        let array = Leaf::Source(source, component, shape.clone().into());
+        let array = Leaf::Source(source, component, shape.clone());
         leaf(is_readable.then_some(array), component, axis, &shape, at)
     }
 
@@ -152,23 +176,66 @@ impl<'r> Held<'r> {
     /// The address of input `n`.
     ///
     /// # Errors
-    /// If a source is no longer what it was.
+    /// If a source is no longer what it was, and if an array lies on a device.
     pub fn raw<T: Element>(&self, n: usize, input: &Input<'_, T>) -> Result<RawArray, Error> {
-        let (component, shape, node) = match *input {
-            Input::Number(number) => return Ok(Operand::from(number).raw),
-            Input::Array(Leaf::View(operand), ..) => return Ok(operand.raw.clone()),
-            Input::Array(Leaf::Source(_, component, shape), node, _) => (*component, shape, node),
+        match *input {
+            Input::Number(number) => Ok(Operand::from(number).raw),
+            Input::Array(Leaf::View(operand), ..) => Ok(operand.raw.clone()),
+            Input::Array(Leaf::Source(_, component, shape), node, _) => {
+                let axis = axis_of(node.facts.stratum).map(Axis::from);
+                let view = self.view(n, *component, shape, axis)?;
+                #[cfg(feature = "cuda")]
+                if let SourceView::Device(array) = &view {
+                    return Err(words::on_a_device(array));
+                }
+                let operand = view.operand(axis).map(|operand| operand.raw);
+                operand.ok_or_else(|| words::rank(shape, Location::caller()))
+            }
             #[cfg(feature = "cuda")]
-            Input::Array(Leaf::Device(array), ..) => return Err(words::on_a_device(array)),
+            Input::Array(Leaf::Device(leaf), ..) => Err(words::on_a_device(leaf.array())),
+        }
+    }
+
+    /// Input `n` on a device; `None` if it is a number.
+    ///
+    /// # Errors
+    /// If a source is no longer what it was, and if an array lies on the host.
+    #[cfg(feature = "cuda")]
+    pub fn device<T: Element>(
+        &self,
+        n: usize,
+        input: &Input<'_, T>,
+    ) -> Result<Option<DeviceArray<'_>>, Error> {
+        let node = match *input {
+            Input::Number(_) => return Ok(None),
+            Input::Array(Leaf::Device(leaf), ..) => return Ok(Some(leaf.array().clone())),
+            Input::Array(Leaf::Source(_, component, shape), node, _) => {
+                let axis = axis_of(node.facts.stratum).map(Axis::from);
+                match self.view(n, *component, shape, axis)? {
+                    SourceView::Device(array) => return Ok(Some(array)),
+                    _ => node,
+                }
+            }
+            Input::Array(Leaf::View(_), node, _) => node,
         };
+        Err(words::on_the_host(node.rows, node.facts.dim, &node.batch))
+    }
+
+    /// The source that is input `n`.
+    fn view(
+        &self,
+        n: usize,
+        component: ComponentType,
+        shape: &[usize],
+        axis: Option<Axis>,
+    ) -> Result<SourceView<'_>, Error> {
         let (_, reading) = &self.readings[self.readings.partition_point(|(at, _)| *at < n)];
         let view = reading.view();
-        if view.component() != component || view.shape() != &**shape {
-            return Err(words::source_changed((view.component(), view.shape()), component, shape));
+        let (found, found_shape) = (view.component(), view.shape(axis));
+        match found == component && *found_shape == *shape {
+            true => Ok(view),
+            false => Err(words::source_changed((found, &found_shape), component, shape)),
         }
-        let axis = axis_of(node.facts.stratum).map(Axis::from);
-        let operand = view.operand(axis).map(|operand| operand.raw);
-        operand.ok_or_else(|| words::rank(shape, Location::caller()))
     }
 }
 

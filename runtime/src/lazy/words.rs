@@ -305,7 +305,7 @@ pub(super) use device::*;
 #[cfg(feature = "cuda")]
 mod device {
     use super::{Code, Error, Place, at};
-    use crate::lazy::device::DeviceLeaf;
+    use crate::cuda::DeviceArray;
 
     const ALL: &str = "put every array on the device: stream.clone_htod and LazyTensor::device";
 
@@ -313,9 +313,8 @@ mod device {
         Error::new(Code::DeviceArgument, format!("expression: {why}"))
     }
 
-    pub(in crate::lazy) fn on_a_device(leaf: &DeviceLeaf) -> Error {
-        let array = leaf.described();
-        refused(format!("{array} is on a device, but the evaluation runs on the host"))
+    pub(in crate::lazy) fn on_a_device(array: &DeviceArray<'_>) -> Error {
+        refused(format!("{array:?} is on a device, but the evaluation runs on the host"))
             .help("evaluate(..).on(&stream).run(), and to_host for results on the host")
     }
 

@@ -140,6 +140,8 @@ impl<T: Real, const U: usize, const V: usize, const W: usize, const G: usize, co
             block: Some(Self::block),
             merge: Some(merge),
             finish: Some(Self::finish),
+            few: std::ptr::null(),
+            few_rows: 0,
         }
     }
 
@@ -217,7 +219,7 @@ impl<T: Real, const U: usize, const V: usize, const W: usize, const G: usize, co
         values: *const sys::tf_array,
         params: *const c_void,
         _: *const c_void,
-        state: *const c_void,
+        state: *mut c_void,
         i0: i64,
         i1: i64,
     ) {
@@ -246,6 +248,8 @@ impl<T: Real, const U: usize, const W: usize> Twice<T, U, W> {
             block: None,
             merge: None,
             finish: Some(Self::finish),
+            few: std::ptr::null(),
+            few_rows: 0,
             ..Product::<T, U, U, W, 2, 1>::cpu()
         }
     }
@@ -254,7 +258,7 @@ impl<T: Real, const U: usize, const W: usize> Twice<T, U, W> {
         values: *const sys::tf_array,
         _: *const c_void,
         rows: *const c_void,
-        _: *const c_void,
+        _: *mut c_void,
         i0: i64,
         i1: i64,
     ) {
@@ -295,6 +299,8 @@ impl<T: Real> ArgMin<T> {
             block: Some(Self::block),
             merge: Some(Self::merge),
             finish: Some(Self::finish),
+            few: std::ptr::null(),
+            few_rows: 0,
             ..Product::<T, 0, 1, 2, 0, 1>::cpu()
         }
     }
@@ -343,7 +349,7 @@ impl<T: Real> ArgMin<T> {
         values: *const sys::tf_array,
         _: *const c_void,
         _: *const c_void,
-        state: *const c_void,
+        state: *mut c_void,
         i0: i64,
         i1: i64,
     ) {
@@ -372,6 +378,8 @@ impl<T: Real> Positions<T> {
             cols: Some(Self::pack),
             block: Some(Self::block),
             finish: Some(Self::finish),
+            few: std::ptr::null(),
+            few_rows: 0,
             ..Product::<T, 0, 0, 0, 0, 0>::cpu()
         }
     }
@@ -407,7 +415,7 @@ impl<T: Real> Positions<T> {
         values: *const sys::tf_array,
         _: *const c_void,
         _: *const c_void,
-        state: *const c_void,
+        state: *mut c_void,
         i0: i64,
         i1: i64,
     ) {

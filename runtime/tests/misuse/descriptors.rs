@@ -31,6 +31,17 @@ fn code_of(spec: &mut Spec, spoil: fn(&mut sys::tf_cpu_stage)) {
     spec.stages[0].cpu[0] = Box::leak(Box::new(code));
 }
 
+/// Gives the stage code for few rows, which is that for many but for `spoil`.
+fn few_of(spec: &mut Spec, spoil: fn(&mut sys::tf_cpu_stage)) {
+    // SAFETY: as above.
+    let mut few = unsafe { *spec.stages[0].cpu[0] };
+    spoil(&mut few);
+    let few: *const sys::tf_cpu_stage = Box::leak(Box::new(few));
+    // SAFETY: as above.
+    let many = unsafe { *spec.stages[0].cpu[0] };
+    spec.stages[0].cpu[0] = Box::leak(Box::new(sys::tf_cpu_stage { few, few_rows: 3, ..many }));
+}
+
 /// Launch facts are read where there is an image.
 fn with_image(spec: &mut Spec, spoil: fn(&mut sys::tf_cuda_stage)) {
     spoil(&mut spec.stages[0].cuda);
@@ -42,7 +53,7 @@ fn with_image(spec: &mut Spec, spoil: fn(&mut sys::tf_cuda_stage)) {
 misuse! { spoilt;
     misuse_descriptor_magic NotAKernel ("it begins with 0x00000000", |s| s.kernel.magic = 0),
     misuse_descriptor_version AbiVersion
-        ("has ABI version 9, but this runtime has 1", |s| s.kernel.abi_version = 9),
+        ("has ABI version 9, but this runtime has 2", |s| s.kernel.abi_version = 9),
     misuse_descriptor_size Descriptor ("`size` is 100 bytes", |s| s.kernel.size = 100),
     misuse_descriptor_dtype Descriptor ("`dtype` is 4", |s| s.kernel.dtype = 4),
     misuse_descriptor_null_name Descriptor ("`name` is null", |s| s.kernel.name = std::ptr::null()),
@@ -96,6 +107,13 @@ misuse! { spoilt;
         ("`params`, `rows` or `finish`", |s| code_of(s, |c| c.params = None)),
     misuse_descriptor_no_merge Descriptor
         ("or `merge` is null", |s| code_of(s, |c| c.merge = None)),
+    misuse_few_rows_lanes Descriptor ("few rows: `lanes` is 4", |s| few_of(s, |_| ())),
+    misuse_few_rows_of_few_rows Descriptor
+        ("or `few` is not null", |s| few_of(s, |c| (c.lanes, c.few) = (1, &raw const *c))),
+    misuse_few_rows_params Descriptor
+        ("few rows: `param_words` is not", |s| few_of(s, |c| (c.lanes, c.param_words) = (1, 7))),
+    misuse_few_rows_null_block Descriptor
+        ("few rows: `cols`, `init`, `block`", |s| few_of(s, |c| c.block = None)),
     misuse_launch_null_finish_entry Descriptor
         ("`finish_entry` is null", |s| with_image(s, |c| c.finish_entry = std::ptr::null())),
     misuse_launch_null_rows_entry Descriptor

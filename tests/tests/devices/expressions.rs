@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayView2};
 use tilefold::cuda::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr};
 use tilefold::cuda::{DeviceArray, DeviceArrayMut, unavailable};
+use tilefold::lazy::{Reading, Source, SourceView};
 use tilefold::{Axis, Code, Complex, Error, Executor, LazyTensor, Options, Ranges, Tier, Tiers};
 use tilefold::{Policy, evaluate};
 use tilefold_compiler::ir::Dtype;
@@ -19,6 +20,7 @@ pub const TESTS: &[Test] = &[
     Test::new("values_in_place", "", values_in_place),
     Test::new("values_are_arrays_again", "", values_are_arrays_again),
     Test::new("complex_arrays", "", complex_arrays),
+    Test::new("arrays_that_others_own", "", arrays_that_others_own),
     Test::new("arrays_of_another_handle", "", arrays_of_another_handle),
     Test::new("hosts_and_devices_do_not_mix", "devices=2", hosts_and_devices_do_not_mix),
     Test::new("what_is_not_on_a_device", "", what_is_not_on_a_device),
@@ -247,6 +249,60 @@ fn complex_arrays() {
     assert_eq!(values.to_host::<Complex<f64>>(0).unwrap(), on_host());
     let found = stream.clone_dtoh(&values.take::<f64>(0).unwrap()).unwrap();
     assert_eq!(found, parts(&on_host()));
+}
+
+/// A matrix of another library: a part of its memory, column after column.
+struct Theirs(CudaSlice<f64>, (usize, usize));
+
+impl Source for Theirs {
+    fn read(&self) -> Box<dyn Reading + '_> {
+        Box::new(self)
+    }
+
+    fn is_same(&self, other: &dyn Source) -> bool {
+        let other = (other as &dyn std::any::Any).downcast_ref::<Theirs>();
+        other.is_some_and(|other| std::ptr::eq(other, self))
+    }
+}
+
+impl Reading for &Theirs {
+    fn view(&self) -> SourceView<'_> {
+        let array = DeviceArray::strided(&self.0, 5, self.1, (1, self.1.0));
+        SourceView::Device(array.expect("5 elements before the matrix"))
+    }
+}
+
+impl Theirs {
+    fn new(array: &Array2<f64>, stream: &Arc<CudaStream>) -> Arc<Theirs> {
+        let columns = array.t().into_iter().copied();
+        let numbers: Vec<f64> = [f64::NAN; 5].into_iter().chain(columns).collect();
+        Arc::new(Theirs(stream.clone_htod(&numbers).unwrap(), array.dim()))
+    }
+}
+
+fn arrays_that_others_own() {
+    link();
+    let stream = CudaContext::new(0).unwrap().new_stream().unwrap();
+    let hosts = [host(30, 3), host(20, 3), host(20, 1)];
+    let [x, y, b] = hosts.each_ref().map(|array| Theirs::new(array, &stream));
+    let values = {
+        let [x, y, b] = [(x.clone(), Axis::I), (y, Axis::J), (b, Axis::J)]
+            .map(|(source, axis)| Lazy::source(source, Some(axis)));
+        let values = formulas(&x, &y, &b, 0.6);
+        let error = values[0].eval().unwrap_err();
+        assert!(error.message().contains("DeviceArray(30 x 3 f64) is on a device"), "{error}");
+        evaluate(&values.each_ref()).on(&stream).run().unwrap()
+    };
+    let [u, v, w] = hosts.each_ref().map(|array| array.view());
+    let expected = expected(u, v, w, 0.6);
+    close(&values.to_host(0).unwrap(), &expected.a);
+    close(&values.to_host(2).unwrap(), &expected.gradient);
+    for (offset, shape, strides) in [(6, (30, 3), (1, 30)), (0, (2, 2), (usize::MAX, 1))] {
+        let error = DeviceArray::strided(&x.0, offset, shape, strides).unwrap_err();
+        assert_eq!(error.code(), Code::DeviceArgument, "{error}");
+    }
+    assert!(DeviceArray::strided(&x.0, 5, (30, 3), (1, 30)).is_ok());
+    assert!(DeviceArray::strided(&x.0, 500, (0, 3), (1, 30)).is_ok());
 }
 
 /// Arrays of another handle of the same device, as another library's are.

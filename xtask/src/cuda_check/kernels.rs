@@ -219,7 +219,7 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
         }
         if let Some((_, parts)) = line.split_once("enum { ROW_PARTS = ") {
             let digits =
-                parts.rsplit_once("COL_PARTS = ").map(|(_, n)| n.trim_matches(&[' ', '}', ';']));
+                parts.rsplit_once("COL_PARTS = ").map(|(_, n)| n.trim_matches([' ', '}', ';']));
             panel.output_parts = digits.and_then(|n| n.parse().ok()).unwrap_or(0);
         }
         let Some(sum) = panel.sums.last_mut() else { continue };

@@ -35,11 +35,11 @@ impl<'a> Body<'a> {
             self.line(&format!("V z{n}[C][G];"));
             self.line(&format!("TF_COLUMNS(c) TF_GROUP(r) z{n}[c][r] = {zero};"));
             let k = self.open(dim);
-            self.line(&format!("TF_AHEAD(ys + C * (COL_WORDS + {before} + k{k}));"));
+            self.line(&format!("Y::ahead(ys, C * (COL_WORDS + {before} + k{k}));"));
             self.line("TF_COLUMNS(c) {");
             self.depth += 1;
             self.scopes.push(Scope::default());
-            self.line("const tf_panel_col y = {ys, c * COL_WORDS};");
+            self.line("const Y y = {ys, c * COL_WORDS};");
             let value = self.component(arg, &Index { loops: vec![(k, 1)], offset: 0 });
             self.count(1.0);
             self.per_row(&format!("z{n}[c][r] = z{n}[c][r] + {value};"));
