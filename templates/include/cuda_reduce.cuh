@@ -65,6 +65,12 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
   V least[E][R];
   int last; /* column of the block's last value, within the tile */
 
+  /* Before the first block nothing is kept, and nothing better. */
+  TF_METHOD void open(const State &s) {
+    Plain::open(s);
+    for (int e = 0; e < E; ++e) TF_ROWS(r) least[e][r] = this->best[e][r];
+    kept.count = last = 0;
+  }
   TF_METHOD void add(int e, int r, V x, int slot, int jj) {
     if (slot < 0) {
       Plain::add(e, r, x, jj);

@@ -19,15 +19,22 @@ const ROWS: usize = 128 + 6;
 /// Two panels of 64 and one of 6, or five panels of 32.
 const COLS: usize = 128 + 6;
 
-/// A score, its components, and the columns whose sums are looked at. Each of them is a word of a
-/// packed column: few leave room for panels of 64 columns, many for panels of 32.
-const FORMULAS: &[(Op, usize, &[usize])] = &[
-    (Op::Dot, 64, FEW),
-    (Op::Dot, 100, MANY),
-    (Op::SqDist, 64, MANY),
-    (Op::SqDist, 100, FEW),
-    (Op::SqDist, 260, FEW),
+/// A score, its components, the columns whose sums are looked at, and how they are added up.
+const FORMULAS: &[(Op, usize, &[usize], Adds)] = &[
+    (Op::Dot, 64, FEW, Adds::Together),
+    (Op::Dot, 100, MANY, Adds::Masked),
+    (Op::SqDist, 64, MANY, Adds::Masked),
+    (Op::SqDist, 100, FEW, Adds::Together),
+    (Op::SqDist, 260, MANY, Adds::Together),
 ];
+
+/// Many outputs are added up together by a panel unless they are masked: then each is a word of a
+/// packed column, and only panels of 32 columns have room for so many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Adds {
+    Together,
+    Masked,
+}
 const FEW: &[usize] = &[0, 5, 17, 30, 47, 63, 64, 75, 101, 127, 128, 133];
 const MANY: &[usize] = &{
     let mut all = [0; 70];
@@ -39,19 +46,30 @@ const MANY: &[usize] = &{
     all
 };
 
-fn width(columns: &[usize]) -> usize {
-    if columns.len() > 16 { 32 } else { 64 }
+/// Columns of a panel in f32, as the text of the kernel has it: 8 threads are next to each other.
+fn width(f: &Formula) -> usize {
+    let text = emit::kernel(f, "f", "a test").expect("short").cu;
+    let (_, columns) = text.split_once("COLUMNS = TF_K(").expect("a panel");
+    let (columns, _) = columns.split_once(',').expect("one for each type");
+    8 * columns.parse::<usize>().expect("a number")
 }
 
 /// `sum[j] score * e`, where row j of e is 1 at most once: values of pairs, one a component.
-fn pairs(score: Op, dim: usize, columns: &[usize]) -> Formula {
+fn pairs(score: Op, dim: usize, columns: &[usize], adds: Adds) -> Formula {
     let mut f = Formula::new(format!("{} of {dim}", score.def().name));
     let x = f.input("x", Some(Axis::I), dim).expect("short");
     let y = f.input("y", Some(Axis::J), dim).expect("short");
     let e = f.input("e", Some(Axis::J), columns.len()).expect("short");
     let value = f.op(score, &[x, y], &[]).expect("it fits");
     let row = f.mul(value, e);
-    let sum = f.sum_over(Axis::J, row);
+    // True of all columns.
+    let mask = (adds == Adds::Masked).then(|| {
+        let first = f.apply(Op::Elem, &[e], &[0]);
+        let two = f.constant(2.0);
+        f.apply(Op::Lt, &[first, two], &[])
+    });
+    let sum = Reduction { reducer: Reducer::Sum, axis: Axis::J, args: vec![row], mask, k: 0 };
+    let sum = f.reduce(sum).expect("it fits");
     f.output("out", Some(Axis::I), sum).expect("a row of i");
     f
 }
@@ -70,26 +88,31 @@ fn floats(score: Op, x: &[f64], y: &[f64]) -> [f64; 2] {
 struct Fixture {
     built: Emulated,
     formulas: Vec<Formula>,
+    /// Columns of a panel.
+    widths: Vec<usize>,
 }
 
 fn fixture() -> Fixture {
-    let formulas = FORMULAS.iter().map(|&(score, dim, columns)| pairs(score, dim, columns));
+    let formulas = FORMULAS.iter().map(|&(score, dim, cols, adds)| pairs(score, dim, cols, adds));
     let formulas: Vec<Formula> = formulas.collect();
-    Fixture { built: Emulated::build(&formulas, &[Dtype::F32]), formulas }
+    let widths: Vec<usize> = formulas.iter().map(width).collect();
+    assert_eq!(widths, [64, 32, 32, 64, 64]);
+    Fixture { built: Emulated::build(&formulas, &[Dtype::F32]), formulas, widths }
 }
 
 impl Fixture {
     /// Runs a formula on what `draw` gives for rows (true) and columns, by row and component. Checks
     /// the promise, and says for each panel of the first block whether any sum is not that of floats.
     fn run(&self, n: usize, draw: &mut dyn FnMut(bool, usize, usize) -> f64) -> Vec<bool> {
-        let (score, dim, columns) = FORMULAS[n];
+        let (score, dim, columns, _) = FORMULAS[n];
+        let width = self.widths[n];
         let p = Problem::new(self.formulas[n].clone(), ROWS, COLS, |input, entry| match input {
             2 => f64::from(columns[entry % columns.len()] == entry / columns.len()),
             _ => f64::from(draw(input == 0, entry / dim, entry % dim) as f32),
         });
         let found = self.built.run(n, Dtype::F32, &p, Grid { splits: 1, seed: 7 });
         let found = found.unwrap_or_else(|e| panic!("{e}")).remove(0);
-        let mut differ = vec![false; COLS.div_ceil(width(columns))];
+        let mut differ = vec![false; COLS.div_ceil(width)];
         for (at, &found) in found.data.iter().enumerate() {
             let (i, j) = (at / columns.len(), columns[at % columns.len()]);
             let (x, y) = (&p.inputs[0].data[i * dim..][..dim], &p.inputs[1].data[j * dim..][..dim]);
@@ -105,7 +128,7 @@ impl Fixture {
             let off = (found - exact).abs();
             assert!(off <= allowed, "{} of {dim}: {found}, not {exact}", score.def().name);
             let is_first = i < 128;
-            differ[j / width(columns)] |= is_first && !floats(score, x, y).contains(&found);
+            differ[j / width] |= is_first && !floats(score, x, y).contains(&found);
         }
         differ
     }
@@ -120,8 +143,8 @@ impl Fixture {
         draw: &mut dyn FnMut(bool, usize, usize) -> f64,
     ) {
         for n in (0..FORMULAS.len()).filter(|&n| FORMULAS[n].0 == score) {
-            let (_, dim, columns) = FORMULAS[n];
-            let width = width(columns);
+            let (_, dim, columns, _) = FORMULAS[n];
+            let width = self.widths[n];
             for (panel, &differs) in self.run(n, draw).iter().enumerate() {
                 // Some panels have no column that is looked at.
                 let is_seen = columns.iter().any(|j| j / width == panel);
