@@ -10,6 +10,7 @@
 #ifndef TF_CUDA_PANEL_CUH
 #define TF_CUDA_PANEL_CUH
 #include "cuda_rows.cuh"
+#include "cuda_wide.cuh"
 
 #define TF_COLUMNS(c) TF_UNROLL for (int c = 0; c < C; ++c)
 
@@ -184,7 +185,8 @@ template <class S> struct tf_panel_sums {
 /* Column jj of the panel that starts at column `at`: as tf_rows_pairs, with its sums. */
 template <class S> struct tf_panel_pairs {
   typedef tf_panel<S> P;
-  const T *p, *x, *cols, *sums;
+  const T *p, *x, *cols;
+  T *sums;
   i64 at;
   TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
     const int first = slot < 0 ? jj / P::RUN * P::RUN : jj - slot;
@@ -195,7 +197,34 @@ template <class S> struct tf_panel_pairs {
     const tf_col y = {cols + (slot < 0 ? jj : first), P::COLS, slot};
     S::pair(a, s, p, x, y, at, jj, 0, z);
   }
+  /* Leaves the numbers of a wide accumulator where the first sums were. */
+  TF_METHOD void done(typename S::Acc &a, int jj, int count) const {
+    if constexpr (S::OUTPUTS > 0) {
+      auto &wide = S::wide(a);
+      const V change = wide.change();
+      if (change != tf_c(1.0)) {
+        TF_NO_UNROLL
+        for (int q = 0; q < jj; ++q) {
+          T &number = sums[P::home(0, tf_thread(), q / P::RUN * P::RUN, q % P::RUN)];
+          number = number * change;
+        }
+      }
+      TF_UNROLL
+      for (int q = 0; q < S::COLS; ++q)
+        if (q < count) {
+          const int first = count == 1 ? jj / P::RUN * P::RUN : jj;
+          sums[P::home(0, tf_thread(), first, count == 1 ? jj % P::RUN : q)] = wide.number[q];
+        }
+    }
+    TF_UNUSED(a, jj, count);
+  }
 };
+
+/* What a wide accumulator takes, if there is one. */
+template <class S, bool ANY> struct tf_panel_wide {
+  static constexpr int WORDS = 1;
+};
+template <class S> struct tf_panel_wide<S, true> : tf_panel_outputs<S, tf_panel<S>> {};
 
 template <class S, int BYTES, class Provider = tf_panel_sums<S>>
 struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
@@ -203,10 +232,12 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
   typedef tf_panel<S> P;
   static constexpr int SUM_WORDS = Provider::WORDS;
   static constexpr int COL_WORDS = S::COL_WORDS > 0 ? S::COL_WORDS * P::COLS : 1;
+  typedef tf_panel_wide<S, (S::OUTPUTS > 0)> Outputs;
+  static constexpr int WIDE_WORDS = Outputs::WORDS;
   static_assert(P::ROWS == S::THREADS && S::R == 1, "a thread folds one row");
 
   TF_FN void rows(const tf_array *v, i64 n_rows, i64 n_cols, i64 cols_per_split, T *sums, T *cols,
-                  void *workspace) {
+                  T *outputs, void *workspace) {
     T p[Rows::PARAMS], x[Rows::ROWS];
     S::launch(v, p);
     S::row(v, p, Rows::first_row(), n_rows, S::THREADS, x);
@@ -215,6 +246,8 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
     const i64 split = tf_block_y(), j0 = split * cols_per_split;
     const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
     const i64 row0 = (i64)tf_block_x() * P::ROWS;
+    const typename Rows::Home home = Rows::home(workspace, split);
+    if constexpr (S::OUTPUTS > 0) S::init(*home);
     for (i64 at = j0; at < j1; at += P::COLS) {
       const int n = j1 - at < P::COLS ? (int)(j1 - at) : (int)P::COLS;
       const Provider provider = {v, p, row0, n_rows, at, j1, sums};
@@ -227,8 +260,18 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
       const tf_panel_pairs<S> pairs = {p, x, cols, sums, at};
       tf_cuda_fold<S, tf_panel_pairs<S>>::tile(a, s, pairs, n);
       S::close(a, s, at);
+      if constexpr (S::OUTPUTS > 0) {
+        outputs[Outputs::TABLE + tf_thread()] = S::wide(a).factor();
+        char *homes = (char *)home - (i64)tf_thread() * BYTES;
+        const tf_panel_outputs<S, P> add = {v,  p,    row0,    n_rows, at,
+                                            j1, sums, outputs, homes,  BYTES};
+        add(n);
+      }
     }
-    *Rows::home(workspace, split) = s;
+    if constexpr (S::OUTPUTS > 0)
+      S::leave(*home, s);
+    else
+      *home = s;
   }
 };
 
@@ -240,6 +283,7 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
     typedef tf_cuda_panel<S, TF_DOUBLE ? f64 : f32> Code;                                          \
     TF_SHARED(T, sums, Code::SUM_WORDS);                                                           \
     TF_SHARED(T, cols, Code::COL_WORDS);                                                           \
-    Code::rows(v.v, n_rows, n_cols, cols_per_split, sums, cols, workspace);                        \
+    TF_SHARED(T, outputs, Code::WIDE_WORDS);                                                       \
+    Code::rows(v.v, n_rows, n_cols, cols_per_split, sums, cols, outputs, workspace);               \
   }
 #endif

@@ -2,7 +2,8 @@
  * once a column. States, merges and results are those of reduce.h.
  *
  * A block is COLS columns that are written out: `add` keeps their values in registers, at their
- * slot, and `flush` looks at all of them if any matters. A column alone has slot -1.
+ * slot, and `flush` looks at all of them if any matters. A column alone has slot -1: it is folded
+ * at once.
  */
 #ifndef TF_CUDA_REDUCE_CUH
 #define TF_CUDA_REDUCE_CUH
@@ -10,10 +11,11 @@
 
 namespace {
 
-/* Whether the accumulators of a stage take a block as it was done; those without an opinion do. */
+/* Whether the accumulators of a stage take a block as it was done; those without an opinion do. It
+ * is the same for a whole warp: one whose threads part ways would do both. */
 template <class S>
 TF_FN auto tf_sound(const typename S::Acc &a, int) -> decltype(S::sound(a)) {
-  return S::sound(a);
+  return tf_all_of_warp(S::sound(a));
 }
 template <class S> TF_FN bool tf_sound(const typename S::Acc &, long) { return true; }
 
@@ -38,14 +40,19 @@ struct tf_watched {
   }
 };
 
+/* Powers of two of formulas that allow underflow. */
+struct tf_flushed {
+  TF_METHOD V operator()(V x) const { return TF_DOUBLE ? tf_exp2(x) : tf_exp2_normal(x); }
+};
+
 /* The values of a block. */
 template <int E, int R, int B> struct tf_kept {
   V value[E][R][B];
   int count;
 
   TF_METHOD void keep(int e, int r, V x, int slot) {
-    value[e][r][slot < 0 ? 0 : slot] = x;
-    count = slot < 0 ? 1 : slot + 1;
+    value[e][r][slot] = x;
+    count = slot + 1;
   }
 };
 
@@ -59,7 +66,14 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
   int last; /* column of the block's last value, within the tile */
 
   TF_METHOD void add(int e, int r, V x, int slot, int jj) {
-    least[e][r] = slot <= 0 ? x : S > 0 ? tf_min(least[e][r], x) : tf_max(least[e][r], x);
+    if (slot < 0) {
+      Plain::add(e, r, x, jj);
+      least[e][r] = this->best[e][r];
+      kept.count = 0;
+      last = jj;
+      return;
+    }
+    least[e][r] = slot == 0 ? x : S > 0 ? tf_min(least[e][r], x) : tf_max(least[e][r], x);
     kept.keep(e, r, x, slot);
     last = jj;
   }
@@ -98,7 +112,14 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
   TF_METHOD void bound(int e, int r) {
     limit[e][r] = this->open_[e][r] != 0 ? (V)TF_NAN : this->last[e][r];
   }
-  TF_METHOD void add(State &, int e, int r, V x, int slot, i64 j) {
+  TF_METHOD void add(State &s, int e, int r, V x, int slot, i64 j) {
+    if (slot < 0) {
+      Plain::add(s, e, r, x, j);
+      bound(e, r);
+      kept.count = 0;
+      newest = j;
+      return;
+    }
     any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);
     kept.keep(e, r, x, slot);
     newest = j;
@@ -154,11 +175,22 @@ template <int E, int R, bool TOP, int B> struct tf_exp_block : tf_shifted_exp<E,
 #else
     TF_GROUP(r) q[r] = tf_exp2_normal(fmaf(q[r], TF_LOG2E, -scale[g + r]));
 #endif
-    TF_GROUP(r) this->parts.add(0, g + r, q[r]);
+    TF_GROUP(r) this->parts.add(0, g + r, q[r], slot);
+  }
+  /* Scores -ln2 q, where q is a sum of squares that begins at `from`: in float it then ends as the
+   * exponent of the term, negated. */
+  TF_METHOD V from(int r, int slot) const { return TF_DOUBLE || slot < 0 ? T(0) : scale[r]; }
+  template <int G> TF_METHOD void measured(State &s, int g, V (&q)[G], int slot) {
+    if (TF_DOUBLE || slot < 0) {
+      TF_GROUP(r) q[r] = tf_c(-0x1.62e42fefa39efp-1) * q[r];
+      return terms(s, g, q, slot);
+    }
+    TF_GROUP(r) q[r] = tf_exp2_normal(-q[r]);
+    TF_GROUP(r) this->parts.add(0, g + r, q[r], slot);
   }
   TF_METHOD bool sound() const {
     bool all = true;
-    TF_ROWS(r) all = all && this->parts.part[0][r] <= T(2 * B);
+    TF_ROWS(r) all = all && this->parts.block(0, r) <= T(2 * B);
     return all;
   }
 };

@@ -22,12 +22,27 @@ template <class S> struct tf_rows_pairs {
     const tf_col y = {tile + (slot < 0 ? jj : jj - slot), S::TILE, slot};
     S::pair(a, s, p, x, y, at, jj, 0);
   }
+  /* After some columns from jj on. */
+  TF_METHOD void done(typename S::Acc &, int, int) const {}
 };
+
+template <class Pointer> struct tf_pointed;
+template <class Pointed> struct tf_pointed<Pointed *> { typedef Pointed Type; };
+
+/* What a row leaves in the workspace: its state, or what the stage calls its home. */
+template <class S> TF_FN typename S::Home *tf_home(void *at, int) {
+  return (typename S::Home *)at;
+}
+template <class S> TF_FN typename S::State *tf_home(void *at, long) {
+  return (typename S::State *)at;
+}
 
 /* Folds n columns of a tile by `pairs`, COLS at a time. */
 template <class S, class Pairs> struct tf_cuda_fold {
   typedef typename S::Acc Acc;
   typedef typename S::State State;
+  /* Columns alone, until sums are flushed. */
+  static constexpr int CHAIN = (int)S::COLS < (int)TF_CHAIN ? (int)S::COLS : (int)TF_CHAIN;
 
   TF_FN void tile(Acc &a, State &s, const Pairs &pairs, int n) {
     int jj = 0;
@@ -37,8 +52,11 @@ template <class S, class Pairs> struct tf_cuda_fold {
     for (; jj + S::COLS <= n; jj += S::COLS) {
       if (!(S::WATCHED && alone) && block(a, s, pairs, jj)) continue;
       alone = true;
-      columns(a, s, pairs, jj, jj + S::COLS);
-      if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+      TF_NO_UNROLL
+      for (int done = 0; done < S::COLS; done += CHAIN) {
+        columns(a, s, pairs, jj + done, jj + done + CHAIN);
+        if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
+      }
     }
     TF_NO_UNROLL
     for (; jj < n; ++jj) {
@@ -56,13 +74,11 @@ template <class S, class Pairs> struct tf_cuda_fold {
       pairs(a, s, jj + q, S::COLS > 1 ? q : -1);
       if ((int)S::BLOCK < (int)S::COLS) S::flush(a, s);
     }
-    bool sound = tf_sound<S>(a, 0);
-    /* A warp whose threads part ways would do both. */
-    if (S::WATCHED) sound = tf_all_of_warp(sound);
-    if (!sound) {
+    if (!tf_sound<S>(a, 0)) {
       a = before;
       return false;
     }
+    pairs.done(a, jj, S::COLS);
     if ((int)S::BLOCK == (int)S::COLS) S::flush(a, s);
     return true;
   }
@@ -70,12 +86,16 @@ template <class S, class Pairs> struct tf_cuda_fold {
   /* The columns from jj to `stop`, one by one. */
   TF_FN void columns(Acc &a, State &s, const Pairs &pairs, int jj, int stop) {
     TF_NO_UNROLL
-    for (; jj < stop; ++jj) pairs(a, s, jj, -1);
+    for (; jj < stop; ++jj) {
+      pairs(a, s, jj, -1);
+      pairs.done(a, jj, 1);
+    }
   }
 };
 
 template <class S, int BYTES> struct tf_cuda_rows {
-  static_assert(sizeof(typename S::State) <= BYTES, "the descriptor promises enough workspace");
+  typedef decltype(tf_home<S>(nullptr, 0)) Home;
+  static_assert(sizeof(*Home()) <= BYTES, "the descriptor promises enough workspace");
   static_assert(S::G == S::R, "the rows of a thread are one group");
   enum {
     PARAMS = S::PARAM_WORDS > 0 ? S::PARAM_WORDS : 1,
@@ -84,9 +104,9 @@ template <class S, int BYTES> struct tf_cuda_rows {
   };
 
   /* This thread's state of one split in the workspace. */
-  TF_FN typename S::State *home(void *workspace, i64 split) {
+  TF_FN Home home(void *workspace, i64 split) {
     i64 n = (split * tf_grid_x() + tf_block_x()) * S::THREADS + tf_thread();
-    return (typename S::State *)((char *)workspace + n * BYTES);
+    return tf_home<S>((char *)workspace + n * BYTES, 0);
   }
   TF_FN i64 first_row() { return (i64)tf_block_x() * S::THREADS * S::R + tf_thread(); }
 
@@ -119,7 +139,7 @@ template <class S, int BYTES> struct tf_cuda_rows {
     T p[PARAMS], x[ROWS];
     S::launch(v, p);
     S::row(v, p, first_row(), n_rows, S::THREADS, x);
-    typename S::State s;
+    typename tf_pointed<Home>::Type s;
     S::init(s);
     for (int split = 0; split < splits; ++split) {
       TF_UNROLL

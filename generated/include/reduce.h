@@ -1,10 +1,10 @@
 /* The states of reductions: neutral element, fold, merge, finished value.
  *
  * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is
- * merged, entry by entry, and finished. The accumulator itself lives in registers for one tile of columns: `open`
- * reads what it needs from the state, `add` folds one column into R vectors of rows, `close`
- * hands the tile to the state. Sums also have `flush`, once a block of columns. The same text
- * serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
+ * merged, entry by entry, and finished. The accumulator itself lives in registers for one tile of
+ * columns: `open` reads what it needs from the state, `add` folds one column into R vectors of
+ * rows, `close` hands the tile to the state. Sums also have `flush`, once a block of columns. The
+ * same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
  *
  * Included after a prelude (tf_cpu.h or tf_cuda.cuh). Row numbers are i64; ties go to the lowest
  * row; NaN comes before every number.
@@ -37,6 +37,12 @@
 #define TF_ROLLED
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
+/* See tf_cuda.cuh. */
+#ifndef TF_FAST_DOUBLE
+#define TF_FAST_DOUBLE 0
+#endif
+/* Columns that are added up plainly; what the error of a sum may be follows from it. */
+#define TF_CHAIN 8
 /* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. */
 #if defined(__CUDACC__)
 #define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
@@ -50,6 +56,12 @@
 #define TF_GROUP(r) _Pragma("GCC unroll 16") for (int r = 0; r < G; ++r)
 #endif
 #define TF_LANES(l) for (int l = 0; l < W; ++l)
+/* All of n entries of a state, which on a GPU are registers. */
+#if defined(__CUDACC__)
+#define TF_ENTRIES(l, n) _Pragma("unroll") for (int l = 0; l < (n); ++l)
+#else
+#define TF_ENTRIES(l, n) for (int l = 0; l < (n); ++l)
+#endif
 
 /* States differ between dtypes and instruction levels though their names do not, and all are linked
  * into one library: no function of this file may be shared between files. */
@@ -98,9 +110,9 @@ template <int N> struct tf_totals {
 #endif
 
   TF_METHOD void clear() {
-    for (int l = 0; l < N; ++l) high[l] = 0.0;
+    TF_ENTRIES(l, N) high[l] = 0.0;
 #if TF_DOUBLE
-    for (int l = 0; l < N; ++l) low[l] = 0.0;
+    TF_ENTRIES(l, N) low[l] = 0.0;
 #endif
   }
   /* Adds x to the W totals from `at` on. */
@@ -139,16 +151,21 @@ template <int N> struct tf_totals {
 
 /* How a tile of columns is summed.
  *
- * Terms are added up in T over a block of columns. `flush`, once a block, adds the block to a sum
- * whose rounding error is kept beside it (Dekker's Fast2Sum), `close` both to the totals. With B
- * columns a block the error of a sum is at most B + 1 units of T's rounding (2^-24 or 2^-53) times
- * the sum of magnitudes, however many columns there are: B - 1 of the block, one where a block
- * exceeds what came before it, so that Fast2Sum may round, and one of the result. EACH: blocks of
- * one column go into the totals directly, and only the result is rounded. */
-template <int E, int R, bool EACH> struct tf_parts {
+ * Terms are added up in T over a chain of B columns. `flush`, once a block of C chains, adds each
+ * chain to a sum whose rounding error is kept beside it (Dekker's Fast2Sum), and `close` both to
+ * the totals. With B columns a chain the error of a sum is at most B + 1 units of T's rounding
+ * (2^-24 or 2^-53) times the sum of magnitudes, however many columns there are: B - 1 of the chain,
+ * one where a chain exceeds what came before it, so that Fast2Sum may round, and one of the result.
+ *
+ * Where float64 additions are cheap, or EACH asks for it (blocks of one column), blocks go into the
+ * totals directly. The error is then B - 1 units of the chain, one where two chains are added up
+ * before, and one of the result. */
+template <int E, int R, bool EACH, int C = 1> struct tf_parts {
+  enum { DIRECT = EACH || (TF_FAST_DOUBLE && !TF_DOUBLE) };
+  static_assert(C <= 2, "the bound of the error counts at most one more addition");
   typedef tf_totals<R * W> Totals[E];
-  V part[E][R];
-  V high[EACH ? 1 : E][R], low[EACH ? 1 : E][R];
+  V part[C][E][R];
+  V high[DIRECT ? 1 : E][R], low[DIRECT ? 1 : E][R];
 
   TF_FN void init(Totals &t) {
     TF_COMPONENTS(e) t[e].clear();
@@ -156,28 +173,44 @@ template <int E, int R, bool EACH> struct tf_parts {
   TF_METHOD void open() {
     TF_COMPONENTS(e)
       TF_ROWS(r) {
-        part[e][r] = tf_c(0.0);
-        if (!EACH) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
+        clear(e, r);
+        if (!DIRECT) high[e][r] = tf_c(0.0), low[e][r] = tf_c(0.0);
       }
   }
-  TF_METHOD void add(int e, int r, V x) { part[e][r] = part[e][r] + x; }
+  TF_METHOD void clear(int e, int r) {
+    part[0][e][r] = tf_c(0.0);
+    if (C > 1) part[C - 1][e][r] = tf_c(0.0);
+  }
+  /* `slot` counts the columns of a block that is written out; -1 is a column alone. */
+  TF_METHOD void add(int e, int r, V x, int slot) {
+    V &to = part[C > 1 && slot >= TF_CHAIN ? C - 1 : 0][e][r];
+    to = to + x;
+  }
+  /* What a block of columns comes to. */
+  TF_METHOD V block(int e, int r) const {
+    return C > 1 ? part[0][e][r] + part[C - 1][e][r] : part[0][e][r];
+  }
+  TF_METHOD void join(int e, int r, V x) {
+    const V sum = high[e][r] + x;
+    low[e][r] = low[e][r] + (x - (sum - high[e][r]));
+    high[e][r] = sum;
+  }
   TF_METHOD void flush(Totals &t) {
     TF_COMPONENTS(e)
       TF_ROWS(r) {
-        if (EACH) {
-          t[e].add(r * W, part[e][r]);
+        if (DIRECT) {
+          t[e].add(r * W, block(e, r));
         } else {
-          const V sum = high[e][r] + part[e][r];
-          low[e][r] = low[e][r] + (part[e][r] - (sum - high[e][r]));
-          high[e][r] = sum;
+          join(e, r, part[0][e][r]);
+          if (C > 1) join(e, r, part[C - 1][e][r]);
         }
-        part[e][r] = tf_c(0.0);
+        clear(e, r);
       }
   }
   TF_METHOD void close(Totals &t) {
-    if (EACH) return;
     TF_COMPONENTS(e)
       TF_ROWS(r) {
+        if (DIRECT) continue;
         const V sum = high[e][r], error = low[e][r];
         t[e].add(r * W, sum);
         t[e].add(r * W, tf_sel(sum - sum == tf_c(0.0), error, tf_c(0.0)));
@@ -186,16 +219,17 @@ template <int E, int R, bool EACH> struct tf_parts {
   /* Multiplies all sums of vector r by c. */
   TF_METHOD void scale(Totals &t, int r, V c) {
     TF_COMPONENTS(e) {
-      part[e][r] = part[e][r] * c;
-      if (!EACH) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
+      part[0][e][r] = part[0][e][r] * c;
+      if (C > 1) part[C - 1][e][r] = part[C - 1][e][r] * c;
+      if (!DIRECT) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
       t[e].scale(r * W, c);
     }
   }
 };
 
 /* Sums, component by component. */
-template <int E, int R, bool EACH> struct tf_sum {
-  typedef tf_parts<E, R, EACH> Parts;
+template <int E, int R, bool EACH, int C = 1> struct tf_sum {
+  typedef tf_parts<E, R, EACH, C> Parts;
   struct State {
     typename Parts::Totals total;
   };
@@ -203,7 +237,7 @@ template <int E, int R, bool EACH> struct tf_sum {
 
   TF_FN void init(State &s) { Parts::init(s.total); }
   TF_METHOD void open(const State &) { parts.open(); }
-  TF_METHOD void add(int e, int r, V x) { parts.add(e, r, x); }
+  TF_METHOD void add(int e, int r, V x, int slot = 0) { parts.add(e, r, x, slot); }
   TF_METHOD void flush(State &s) { parts.flush(s.total); }
   TF_METHOD void close(State &s, i64) { parts.close(s.total); }
   TF_FN void merge(State &s, int l, const State &o, int m) {
@@ -412,8 +446,8 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   Parts parts;
 
   TF_FN void init(State &s) {
-    for (int l = 0; l < R * W; ++l) s.shift[l] = (T)-TF_MAX;
-    for (int l = 0; l < (TOP ? R * W : 1); ++l) s.top[l] = (T)-TF_MAX;
+    TF_ENTRIES(l, R * W) s.shift[l] = (T)-TF_MAX;
+    TF_ENTRIES(l, TOP ? R * W : 1) s.top[l] = (T)-TF_MAX;
     Parts::init(s.total);
   }
   TF_METHOD void open(const State &s) {
@@ -442,9 +476,9 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     TF_GROUP(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
     if (__builtin_expect(tf_any(higher), 0)) raise(s, g, q, d);
     TF_GROUP(r) q[r] = tf_shift_term(d[r]);
-    TF_GROUP(r) parts.add(0, g + r, q[r]);
+    TF_GROUP(r) parts.add(0, g + r, q[r], 0);
   }
-  TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x); }
+  TF_METHOD void add(int e, int r, V x) { parts.add(1 + e, r, x, 0); }
   TF_METHOD void flush(State &s) { parts.flush(s.total); }
   TF_METHOD void close(State &s, i64) {
     TF_ROWS(r) tf_store(&s.shift[r * W], shift_[r]);

@@ -8,6 +8,7 @@
 mod artifact;
 pub mod body;
 mod desc;
+mod entries;
 #[cfg(feature = "text")]
 mod names;
 mod panel;

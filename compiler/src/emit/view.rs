@@ -11,6 +11,7 @@ use crate::schedule::{
 };
 
 use super::body::{Body, Index, Text, int_type, number};
+use super::entries::{Loop, entries, written_out};
 use super::panel::{PanelView, panel_view};
 
 /// One stage of a kernel file.
@@ -148,11 +149,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let col = pack(f, body(Place::Col), &places, |at, v| {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
-    let streams = match (target, &panel) {
-        (Target::Cpu, _) => streams(f, stage, &places),
-        (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
-        (Target::Cuda, None) => Vec::new(),
-    };
+    let streams = streamed(plan, stage, &places, target, panel.as_ref());
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let stream = body(Place::Pair).stream(of_cpu);
@@ -162,13 +159,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let name = format!("s{n}");
-    let (entry, few) = match (target, streams.is_empty()) {
-        (Target::Cpu, true) => entries(stage, &name, "tf_rows_loop"),
-        (Target::Cpu, false) => entries(stage, &name, "tf_panel_loop"),
-        (Target::Cuda, true) => ("TF_ROWS_ENTRY".into(), None),
-        (Target::Cuda, false) if tensor_bytes > 0 => ("TF_MMA_ENTRY".into(), None),
-        (Target::Cuda, false) => ("TF_PANEL_ENTRY".into(), None),
-    };
+    let run = Loop::new(!streams.is_empty(), tensor_bytes > 0);
+    let (entry, few) = entries(stage, &name, target, run);
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
         name,
@@ -188,12 +180,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         few,
         tile: choice.tile,
         block: if choice.block == choice.cols { "COLS".into() } else { choice.block.to_string() },
-        cols: match choice.cols {
-            0 => String::new(),
-            // Two chains of float64 sums would take all registers.
-            CHAIN.. if blocks.chains > 1 => format!("TF_K({}, {CHAIN})", choice.cols),
-            cols => cols.to_string(),
-        },
+        cols: written_out(choice.cols, blocks.chains),
         watched: usize::from(watched),
         flushed,
         threads: choice.threads,
@@ -217,18 +204,18 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     }
 }
 
-/// The entry of a CPU's table, and that for few rows: a stage that reduces has one, or is it.
-fn entries(stage: &Stage, name: &str, run: &str) -> (String, Option<String>) {
-    let entry = |code: &str, name: &str, few: &str| {
-        format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
-    };
-    match (stage.cols, stage.rows) {
-        (Some(_), Some(_)) => {
-            let few = entry("tf_cpu_row", &format!("{name}_row"), "nullptr");
-            (entry("tf_cpu_rows", name, &format!("&{name}_few")), Some(few))
-        }
-        (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
-        (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),
+/// The sums that are computed for a panel of columns at once.
+fn streamed(
+    plan: &Plan,
+    stage: &Stage,
+    places: &Places,
+    target: Target,
+    panel: Option<&Panel>,
+) -> Vec<ExprId> {
+    match (target, panel) {
+        (Target::Cpu, _) => streams(&plan.formula, stage, places),
+        (Target::Cuda, Some(panel)) => panel.sums.iter().map(|s| s.id).collect(),
+        (Target::Cuda, None) => Vec::new(),
     }
 }
 

@@ -23,20 +23,21 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 64,
-    BLOCK = 4,
-    COLS = 4,
+    COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 0,
-    COL_WORDS = 64
+    COL_WORDS = 0
   };
   typedef tf_shifted_exp<64, R, false, false> A0;
+  typedef tf_wide_exp<tf_exp_block<0, R, false, COLS>, COLS, true> H0;
   struct State {
-    A0::State a0;
+    H0::State a0;
   };
   struct Acc {
-    A0 a0;
+    H0 a0;
   };
 
   /* Once a launch. */
@@ -52,6 +53,22 @@ struct s0 {
     }
   }
 
+  /* What a row leaves in the workspace. The sums of a wide accumulator lie there from the
+   * beginning, since several threads add to them. */
+  struct Home {
+    A0::State a0;
+  };
+  TF_FN void init(Home &s) {
+    A0::init(s.a0);
+  }
+  TF_FN void leave(Home &to, const State &s) {
+    tf_leave<H0>(to.a0, s.a0);
+  }
+  TF_FN auto wide(Acc &a) -> decltype((a.a0)) { return a.a0; }
+  TF_FN auto total(Home &s, int e) -> decltype((s.a0.total[0])) {
+    return s.a0.total[1 + e];
+  }
+
   /* Once a column: packs n columns from i0 on. */
   TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int n, T *y, i64 lane_stride,
                  i64 word_stride) {
@@ -59,9 +76,6 @@ struct s0 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[2], k0, i0, i1, step, r));
-    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -74,7 +88,8 @@ struct s0 {
     STREAMS = 1,
     ROW_PARTS = 1,
     COL_PARTS = 1,
-    LAUNCH_PARTS = 0
+    LAUNCH_PARTS = 0,
+    OUTPUTS = 64
   };
 
   /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
@@ -119,6 +134,30 @@ struct s0 {
     each.template operator()<Sum0>(0);
   }
 
+  /* Component k0 of what the outputs of the wide accumulator read of a row and a column, and what a
+   * column adds to an output of G rows, whose numbers are w. */
+  struct Wide {
+    enum { ROW_PARTS = 0, COL_PARTS = 1 };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[2], k0, i0, i1, step, r), 0);
+    }
+    template <int G>
+    TF_FN void terms(V (&part)[G], const V (*x)[G], const V *y, const V (&w)[G]) {
+      TF_UNUSED(x, y);
+      TF_GROUP(r) part[r] = part[r] + w[r] * y[0];
+    }
+  };
+
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
@@ -128,16 +167,21 @@ struct s0 {
     TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
     TF_GROUP(r) t1[r] = t0[r];
-    a.a0.terms(s.a0, g, t1);
-    TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
-      TF_GROUP(r) a.a0.add(k0, g + r, t1[r] * y.at(k0));
-    }
+    a.a0.terms(s.a0, g, t1, y.slot);
+    TF_GROUP(r) a.a0.keep(t1[r], y.slot);
   }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.a0.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -147,17 +191,17 @@ struct s0 {
 
   TF_FN void init(State &s) {
     TF_UNUSED(s);
-    A0::init(s.a0);
+    H0::init(s.a0);
   }
 
   /* Lane l becomes itself followed by lane m of `o`. */
-  TF_FN void merge(State &s, int l, const State &o, int m) {
+  TF_FN void merge(Home &s, int l, const Home &o, int m) {
     TF_UNUSED(s, l, o, m);
     A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
-  TF_FN void finish(const tf_array *v, const T *p, const T *x, const State &s, i64 i0, i64 i1,
+  TF_FN void finish(const tf_array *v, const T *p, const T *x, const Home &s, i64 i0, i64 i1,
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {

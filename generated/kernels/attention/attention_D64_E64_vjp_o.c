@@ -79,7 +79,7 @@ static const tf_stage stages[] = {
                 .finish_entry = TF_ENTRY("tf_dd1b3a06fc1aa9761b4e9ff6477461ec", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
-                .tile_cols = 16,
+                .tile_cols = 32,
                 .state_bytes = TF_PICK(1024, 2048),
             },
     },

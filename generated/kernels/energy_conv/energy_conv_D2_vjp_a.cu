@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<2, R, false> A0;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -90,10 +90,10 @@ struct s0 {
     TF_GROUP(r) t6[r] = y.at(2) * t5[r];
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t7[r], y.slot);
     V t8[G];
     TF_GROUP(r) t8[r] = t6[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t8[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t8[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -144,16 +144,16 @@ struct s1 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<2, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -218,15 +218,15 @@ struct s1 {
     TF_GROUP(r) t6[r] = y.at(2) * t5[r];
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t7[r], y.slot);
     V t8[G];
     TF_GROUP(r) t8[r] = t6[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t8[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t8[r], y.slot);
     V t9[G];
     TF_GROUP(r) t9[r] = tf_sqrt(t4[r]);
     V t10[G];
     TF_GROUP(r) t10[r] = y.at(2) * t9[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t10[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t10[r], y.slot);
   }
 
   /* Once a block of columns. */

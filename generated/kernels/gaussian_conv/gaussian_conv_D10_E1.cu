@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(2, 2),
     G = TF_R(2, 2),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 10,
     COL_WORDS = 11
   };
-  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -166,7 +166,7 @@ struct s0 {
     TF_GROUP(r) t30[r] = tf_exp2(t29[r]);
     V t31[G];
     TF_GROUP(r) t31[r] = y.at(10) * t30[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t31[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t31[r], y.slot);
   }
 
   /* Once a block of columns. */

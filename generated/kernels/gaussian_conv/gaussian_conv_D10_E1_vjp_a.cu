@@ -22,16 +22,16 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
     COL_WORDS = 11
   };
-  typedef tf_sum<1, R, false> A0;
-  typedef tf_sum<10, R, false> A1;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
+  typedef tf_sum<10, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -174,39 +174,39 @@ struct s0 {
     TF_GROUP(r) t31[r] = t30[r] * t28[r];
     V t32[G];
     TF_GROUP(r) t32[r] = y.at(10) * t31[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r], y.slot);
     V t33[G];
     TF_GROUP(r) t33[r] = y.at(10) * t30[r];
     V t34[G];
     TF_GROUP(r) t34[r] = t33[r] * t0[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t34[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t34[r], y.slot);
     V t35[G];
     TF_GROUP(r) t35[r] = t33[r] * t2[r];
-    TF_GROUP(r) a.a1.add(1, g + r, t35[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t35[r], y.slot);
     V t36[G];
     TF_GROUP(r) t36[r] = t33[r] * t4[r];
-    TF_GROUP(r) a.a1.add(2, g + r, t36[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t36[r], y.slot);
     V t37[G];
     TF_GROUP(r) t37[r] = t33[r] * t6[r];
-    TF_GROUP(r) a.a1.add(3, g + r, t37[r]);
+    TF_GROUP(r) a.a1.add(3, g + r, t37[r], y.slot);
     V t38[G];
     TF_GROUP(r) t38[r] = t33[r] * t8[r];
-    TF_GROUP(r) a.a1.add(4, g + r, t38[r]);
+    TF_GROUP(r) a.a1.add(4, g + r, t38[r], y.slot);
     V t39[G];
     TF_GROUP(r) t39[r] = t33[r] * t10[r];
-    TF_GROUP(r) a.a1.add(5, g + r, t39[r]);
+    TF_GROUP(r) a.a1.add(5, g + r, t39[r], y.slot);
     V t40[G];
     TF_GROUP(r) t40[r] = t33[r] * t12[r];
-    TF_GROUP(r) a.a1.add(6, g + r, t40[r]);
+    TF_GROUP(r) a.a1.add(6, g + r, t40[r], y.slot);
     V t41[G];
     TF_GROUP(r) t41[r] = t33[r] * t14[r];
-    TF_GROUP(r) a.a1.add(7, g + r, t41[r]);
+    TF_GROUP(r) a.a1.add(7, g + r, t41[r], y.slot);
     V t42[G];
     TF_GROUP(r) t42[r] = t33[r] * t16[r];
-    TF_GROUP(r) a.a1.add(8, g + r, t42[r]);
+    TF_GROUP(r) a.a1.add(8, g + r, t42[r], y.slot);
     V t43[G];
     TF_GROUP(r) t43[r] = t33[r] * t18[r];
-    TF_GROUP(r) a.a1.add(9, g + r, t43[r]);
+    TF_GROUP(r) a.a1.add(9, g + r, t43[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -296,16 +296,16 @@ struct s1 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 11,
     COL_WORDS = 11
   };
-  typedef tf_sum<10, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<10, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -448,35 +448,35 @@ struct s1 {
     TF_GROUP(r) t31[r] = y.at(10) * t30[r];
     V t32[G];
     TF_GROUP(r) t32[r] = t31[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r], y.slot);
     V t33[G];
     TF_GROUP(r) t33[r] = t31[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t33[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t33[r], y.slot);
     V t34[G];
     TF_GROUP(r) t34[r] = t31[r] * t4[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t34[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t34[r], y.slot);
     V t35[G];
     TF_GROUP(r) t35[r] = t31[r] * t6[r];
-    TF_GROUP(r) a.a0.add(3, g + r, t35[r]);
+    TF_GROUP(r) a.a0.add(3, g + r, t35[r], y.slot);
     V t36[G];
     TF_GROUP(r) t36[r] = t31[r] * t8[r];
-    TF_GROUP(r) a.a0.add(4, g + r, t36[r]);
+    TF_GROUP(r) a.a0.add(4, g + r, t36[r], y.slot);
     V t37[G];
     TF_GROUP(r) t37[r] = t31[r] * t10[r];
-    TF_GROUP(r) a.a0.add(5, g + r, t37[r]);
+    TF_GROUP(r) a.a0.add(5, g + r, t37[r], y.slot);
     V t38[G];
     TF_GROUP(r) t38[r] = t31[r] * t12[r];
-    TF_GROUP(r) a.a0.add(6, g + r, t38[r]);
+    TF_GROUP(r) a.a0.add(6, g + r, t38[r], y.slot);
     V t39[G];
     TF_GROUP(r) t39[r] = t31[r] * t14[r];
-    TF_GROUP(r) a.a0.add(7, g + r, t39[r]);
+    TF_GROUP(r) a.a0.add(7, g + r, t39[r], y.slot);
     V t40[G];
     TF_GROUP(r) t40[r] = t31[r] * t16[r];
-    TF_GROUP(r) a.a0.add(8, g + r, t40[r]);
+    TF_GROUP(r) a.a0.add(8, g + r, t40[r], y.slot);
     V t41[G];
     TF_GROUP(r) t41[r] = t31[r] * t18[r];
-    TF_GROUP(r) a.a0.add(9, g + r, t41[r]);
-    TF_GROUP(r) a.a1.add(0, g + r, t31[r]);
+    TF_GROUP(r) a.a0.add(9, g + r, t41[r], y.slot);
+    TF_GROUP(r) a.a1.add(0, g + r, t31[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -554,8 +554,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,

@@ -22,16 +22,16 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 13,
     COL_WORDS = 13
   };
-  typedef tf_sum<1, R, false> A0;
-  typedef tf_sum<10, R, false> A1;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
+  typedef tf_sum<10, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -188,37 +188,37 @@ struct s0 {
     TF_GROUP(r) t36[r] = t4[r] * t35[r];
     V t37[G];
     TF_GROUP(r) t37[r] = t36[r] * t33[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t37[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t37[r], y.slot);
     V t38[G];
     TF_GROUP(r) t38[r] = t36[r] * t5[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t38[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t38[r], y.slot);
     V t39[G];
     TF_GROUP(r) t39[r] = t36[r] * t7[r];
-    TF_GROUP(r) a.a1.add(1, g + r, t39[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t39[r], y.slot);
     V t40[G];
     TF_GROUP(r) t40[r] = t36[r] * t9[r];
-    TF_GROUP(r) a.a1.add(2, g + r, t40[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t40[r], y.slot);
     V t41[G];
     TF_GROUP(r) t41[r] = t36[r] * t11[r];
-    TF_GROUP(r) a.a1.add(3, g + r, t41[r]);
+    TF_GROUP(r) a.a1.add(3, g + r, t41[r], y.slot);
     V t42[G];
     TF_GROUP(r) t42[r] = t36[r] * t13[r];
-    TF_GROUP(r) a.a1.add(4, g + r, t42[r]);
+    TF_GROUP(r) a.a1.add(4, g + r, t42[r], y.slot);
     V t43[G];
     TF_GROUP(r) t43[r] = t36[r] * t15[r];
-    TF_GROUP(r) a.a1.add(5, g + r, t43[r]);
+    TF_GROUP(r) a.a1.add(5, g + r, t43[r], y.slot);
     V t44[G];
     TF_GROUP(r) t44[r] = t36[r] * t17[r];
-    TF_GROUP(r) a.a1.add(6, g + r, t44[r]);
+    TF_GROUP(r) a.a1.add(6, g + r, t44[r], y.slot);
     V t45[G];
     TF_GROUP(r) t45[r] = t36[r] * t19[r];
-    TF_GROUP(r) a.a1.add(7, g + r, t45[r]);
+    TF_GROUP(r) a.a1.add(7, g + r, t45[r], y.slot);
     V t46[G];
     TF_GROUP(r) t46[r] = t36[r] * t21[r];
-    TF_GROUP(r) a.a1.add(8, g + r, t46[r]);
+    TF_GROUP(r) a.a1.add(8, g + r, t46[r], y.slot);
     V t47[G];
     TF_GROUP(r) t47[r] = t36[r] * t23[r];
-    TF_GROUP(r) a.a1.add(9, g + r, t47[r]);
+    TF_GROUP(r) a.a1.add(9, g + r, t47[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -298,16 +298,16 @@ struct s1 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 13,
     COL_WORDS = 13
   };
-  typedef tf_sum<10, R, false> A0;
-  typedef tf_sum<3, R, false> A1;
+  typedef tf_sum<10, R, false, COLS / 8> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -464,43 +464,43 @@ struct s1 {
     TF_GROUP(r) t36[r] = t4[r] * t35[r];
     V t37[G];
     TF_GROUP(r) t37[r] = t36[r] * t5[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t37[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t37[r], y.slot);
     V t38[G];
     TF_GROUP(r) t38[r] = t36[r] * t7[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t38[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t38[r], y.slot);
     V t39[G];
     TF_GROUP(r) t39[r] = t36[r] * t9[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t39[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t39[r], y.slot);
     V t40[G];
     TF_GROUP(r) t40[r] = t36[r] * t11[r];
-    TF_GROUP(r) a.a0.add(3, g + r, t40[r]);
+    TF_GROUP(r) a.a0.add(3, g + r, t40[r], y.slot);
     V t41[G];
     TF_GROUP(r) t41[r] = t36[r] * t13[r];
-    TF_GROUP(r) a.a0.add(4, g + r, t41[r]);
+    TF_GROUP(r) a.a0.add(4, g + r, t41[r], y.slot);
     V t42[G];
     TF_GROUP(r) t42[r] = t36[r] * t15[r];
-    TF_GROUP(r) a.a0.add(5, g + r, t42[r]);
+    TF_GROUP(r) a.a0.add(5, g + r, t42[r], y.slot);
     V t43[G];
     TF_GROUP(r) t43[r] = t36[r] * t17[r];
-    TF_GROUP(r) a.a0.add(6, g + r, t43[r]);
+    TF_GROUP(r) a.a0.add(6, g + r, t43[r], y.slot);
     V t44[G];
     TF_GROUP(r) t44[r] = t36[r] * t19[r];
-    TF_GROUP(r) a.a0.add(7, g + r, t44[r]);
+    TF_GROUP(r) a.a0.add(7, g + r, t44[r], y.slot);
     V t45[G];
     TF_GROUP(r) t45[r] = t36[r] * t21[r];
-    TF_GROUP(r) a.a0.add(8, g + r, t45[r]);
+    TF_GROUP(r) a.a0.add(8, g + r, t45[r], y.slot);
     V t46[G];
     TF_GROUP(r) t46[r] = t36[r] * t23[r];
-    TF_GROUP(r) a.a0.add(9, g + r, t46[r]);
+    TF_GROUP(r) a.a0.add(9, g + r, t46[r], y.slot);
     V t47[G];
     TF_GROUP(r) t47[r] = t35[r] * y.at(10);
-    TF_GROUP(r) a.a1.add(0, g + r, t47[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t47[r], y.slot);
     V t48[G];
     TF_GROUP(r) t48[r] = t35[r] * y.at(11);
-    TF_GROUP(r) a.a1.add(1, g + r, t48[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t48[r], y.slot);
     V t49[G];
     TF_GROUP(r) t49[r] = t35[r] * y.at(12);
-    TF_GROUP(r) a.a1.add(2, g + r, t49[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t49[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -570,8 +570,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,

@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 2,
     COL_WORDS = 5
   };
-  typedef tf_sum<3, R, false> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -96,13 +96,13 @@ struct s0 {
     TF_GROUP(r) t6[r] = tf_exp2(t5[r]);
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] * y.at(2);
-    TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t7[r], y.slot);
     V t8[G];
     TF_GROUP(r) t8[r] = t6[r] * y.at(3);
-    TF_GROUP(r) a.a0.add(1, g + r, t8[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t8[r], y.slot);
     V t9[G];
     TF_GROUP(r) t9[r] = t6[r] * y.at(4);
-    TF_GROUP(r) a.a0.add(2, g + r, t9[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t9[r], y.slot);
   }
 
   /* Once a block of columns. */

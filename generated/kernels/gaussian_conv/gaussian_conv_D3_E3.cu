@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 1,
     ROW_WORDS = 3,
     COL_WORDS = 6
   };
-  typedef tf_sum<3, R, false> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -105,13 +105,13 @@ struct s0 {
     TF_GROUP(r) t9[r] = tf_exp2(t8[r]);
     V t10[G];
     TF_GROUP(r) t10[r] = t9[r] * y.at(3);
-    TF_GROUP(r) a.a0.add(0, g + r, t10[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t10[r], y.slot);
     V t11[G];
     TF_GROUP(r) t11[r] = t9[r] * y.at(4);
-    TF_GROUP(r) a.a0.add(1, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t11[r], y.slot);
     V t12[G];
     TF_GROUP(r) t12[r] = t9[r] * y.at(5);
-    TF_GROUP(r) a.a0.add(2, g + r, t12[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t12[r], y.slot);
   }
 
   /* Once a block of columns. */

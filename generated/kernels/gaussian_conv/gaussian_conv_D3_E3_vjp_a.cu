@@ -22,16 +22,16 @@ struct s0 {
     R = TF_R(2, 2),
     G = TF_R(2, 2),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 6,
     COL_WORDS = 6
   };
-  typedef tf_sum<1, R, false> A0;
-  typedef tf_sum<3, R, false> A1;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -128,16 +128,16 @@ struct s0 {
     TF_GROUP(r) t15[r] = t4[r] * t14[r];
     V t16[G];
     TF_GROUP(r) t16[r] = t15[r] * t12[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t16[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t16[r], y.slot);
     V t17[G];
     TF_GROUP(r) t17[r] = t15[r] * t5[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t17[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t17[r], y.slot);
     V t18[G];
     TF_GROUP(r) t18[r] = t15[r] * t7[r];
-    TF_GROUP(r) a.a1.add(1, g + r, t18[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t18[r], y.slot);
     V t19[G];
     TF_GROUP(r) t19[r] = t15[r] * t9[r];
-    TF_GROUP(r) a.a1.add(2, g + r, t19[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t19[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -204,16 +204,16 @@ struct s1 {
     R = TF_R(2, 2),
     G = TF_R(2, 2),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 6,
     COL_WORDS = 6
   };
-  typedef tf_sum<3, R, false> A0;
-  typedef tf_sum<3, R, false> A1;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -310,22 +310,22 @@ struct s1 {
     TF_GROUP(r) t15[r] = t4[r] * t14[r];
     V t16[G];
     TF_GROUP(r) t16[r] = t15[r] * t5[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t16[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t16[r], y.slot);
     V t17[G];
     TF_GROUP(r) t17[r] = t15[r] * t7[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t17[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t17[r], y.slot);
     V t18[G];
     TF_GROUP(r) t18[r] = t15[r] * t9[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t18[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t18[r], y.slot);
     V t19[G];
     TF_GROUP(r) t19[r] = t14[r] * y.at(3);
-    TF_GROUP(r) a.a1.add(0, g + r, t19[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t19[r], y.slot);
     V t20[G];
     TF_GROUP(r) t20[r] = t14[r] * y.at(4);
-    TF_GROUP(r) a.a1.add(1, g + r, t20[r]);
+    TF_GROUP(r) a.a1.add(1, g + r, t20[r], y.slot);
     V t21[G];
     TF_GROUP(r) t21[r] = t14[r] * y.at(5);
-    TF_GROUP(r) a.a1.add(2, g + r, t21[r]);
+    TF_GROUP(r) a.a1.add(2, g + r, t21[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -389,8 +389,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,

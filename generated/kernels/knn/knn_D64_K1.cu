@@ -23,8 +23,8 @@ struct s0 {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
     TILE = 64,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 0,
@@ -70,7 +70,8 @@ struct s0 {
     STREAMS = 1,
     ROW_PARTS = 1,
     COL_PARTS = 1,
-    LAUNCH_PARTS = 0
+    LAUNCH_PARTS = 0,
+    OUTPUTS = 0
   };
 
   /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and

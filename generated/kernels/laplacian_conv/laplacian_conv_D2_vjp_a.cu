@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<2, R, false> A0;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -105,10 +105,10 @@ struct s0 {
     TF_GROUP(r) t10[r] = y.at(2) * t9[r];
     V t11[G];
     TF_GROUP(r) t11[r] = t10[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r], y.slot);
     V t12[G];
     TF_GROUP(r) t12[r] = t10[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t12[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -169,16 +169,16 @@ struct s1 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_sum<2, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -258,13 +258,13 @@ struct s1 {
     TF_GROUP(r) t10[r] = y.at(2) * t9[r];
     V t11[G];
     TF_GROUP(r) t11[r] = t10[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r], y.slot);
     V t12[G];
     TF_GROUP(r) t12[r] = t10[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t12[r], y.slot);
     V t13[G];
     TF_GROUP(r) t13[r] = y.at(2) * t7[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t13[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t13[r], y.slot);
   }
 
   /* Once a block of columns. */

@@ -20,15 +20,15 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R, false> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -114,13 +114,13 @@ struct s0 {
     TF_GROUP(r) t13[r] = y.at(3) * t12[r];
     V t14[G];
     TF_GROUP(r) t14[r] = t13[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t14[r], y.slot);
     V t15[G];
     TF_GROUP(r) t15[r] = t13[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t15[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t15[r], y.slot);
     V t16[G];
     TF_GROUP(r) t16[r] = t13[r] * t4[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t16[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t16[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -185,16 +185,16 @@ struct s1 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -283,16 +283,16 @@ struct s1 {
     TF_GROUP(r) t13[r] = y.at(3) * t12[r];
     V t14[G];
     TF_GROUP(r) t14[r] = t13[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t14[r], y.slot);
     V t15[G];
     TF_GROUP(r) t15[r] = t13[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t15[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t15[r], y.slot);
     V t16[G];
     TF_GROUP(r) t16[r] = t13[r] * t4[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t16[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t16[r], y.slot);
     V t17[G];
     TF_GROUP(r) t17[r] = y.at(3) * t10[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t17[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t17[r], y.slot);
   }
 
   /* Once a block of columns. */

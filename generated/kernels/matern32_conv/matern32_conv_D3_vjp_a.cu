@@ -22,16 +22,16 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -138,16 +138,16 @@ struct s0 {
     TF_GROUP(r) t22[r] = t20[r] * t21[r];
     V t23[G];
     TF_GROUP(r) t23[r] = t22[r] * t1[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t23[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t23[r], y.slot);
     V t24[G];
     TF_GROUP(r) t24[r] = t22[r] * t3[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t24[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t24[r], y.slot);
     V t25[G];
     TF_GROUP(r) t25[r] = t22[r] * t5[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t25[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t25[r], y.slot);
     V t26[G];
     TF_GROUP(r) t26[r] = t20[r] * t9[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t26[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t26[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -209,8 +209,8 @@ struct s1 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -356,8 +356,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,

@@ -22,16 +22,16 @@ struct s0 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R, false> A0;
-  typedef tf_sum<1, R, false> A1;
+  typedef tf_sum<3, R, false, COLS / 8> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -156,16 +156,16 @@ struct s0 {
     TF_GROUP(r) t31[r] = t29[r] * t30[r];
     V t32[G];
     TF_GROUP(r) t32[r] = t31[r] * t1[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t32[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t32[r], y.slot);
     V t33[G];
     TF_GROUP(r) t33[r] = t31[r] * t3[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t33[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t33[r], y.slot);
     V t34[G];
     TF_GROUP(r) t34[r] = t31[r] * t5[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t34[r]);
+    TF_GROUP(r) a.a0.add(2, g + r, t34[r], y.slot);
     V t35[G];
     TF_GROUP(r) t35[r] = t29[r] * t9[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t35[r]);
+    TF_GROUP(r) a.a1.add(0, g + r, t35[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -227,8 +227,8 @@ struct s1 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -382,8 +382,8 @@ struct s2 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,

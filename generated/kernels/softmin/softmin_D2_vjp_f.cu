@@ -20,8 +20,8 @@ struct s0 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -147,15 +147,15 @@ struct s1 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<2, R, false> A0;
+  typedef tf_sum<2, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -234,10 +234,10 @@ struct s1 {
     TF_GROUP(r) t10[r] = tf_exp(t9[r]);
     V t11[G];
     TF_GROUP(r) t11[r] = t10[r] * t0[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r], y.slot);
     V t12[G];
     TF_GROUP(r) t12[r] = t10[r] * t2[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
+    TF_GROUP(r) a.a0.add(1, g + r, t12[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -288,15 +288,15 @@ struct s2 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -374,7 +374,7 @@ struct s2 {
     TF_GROUP(r) t10[r] = tf_exp(t9[r]);
     V t11[G];
     TF_GROUP(r) t11[r] = y.at(3) * t10[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r], y.slot);
   }
 
   /* Once a block of columns. */

@@ -20,8 +20,8 @@ struct s0 {
     R = TF_R(8, 8),
     G = TF_R(8, 8),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
@@ -156,8 +156,8 @@ struct s1 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
     COLS = 8,
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
@@ -313,15 +313,15 @@ struct s2 {
     R = TF_R(4, 4),
     G = TF_R(4, 4),
     TILE = 128,
-    BLOCK = 8,
-    COLS = 8,
+    COLS = TF_K(16, 8),
+    BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 5,
     COL_WORDS = 5
   };
-  typedef tf_sum<1, R, false> A0;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
   struct State {
     A0::State a0;
   };
@@ -408,7 +408,7 @@ struct s2 {
     TF_GROUP(r) t13[r] = tf_exp(t12[r]);
     V t14[G];
     TF_GROUP(r) t14[r] = y.at(4) * t13[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
+    TF_GROUP(r) a.a0.add(0, g + r, t14[r], y.slot);
   }
 
   /* Once a block of columns. */

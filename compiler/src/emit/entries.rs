@@ -1,0 +1,61 @@
+//! How C++ calls the loops of a stage.
+//!
+//! In: a stage and the choices made for it. Out: the macros and initializers that a kernel file
+//! prints. It never chooses.
+
+use crate::schedule::{CHAIN, Stage, Target};
+
+/// How many columns CUDA writes out, as C++ says it.
+pub fn written_out(cols: usize, chains: usize) -> String {
+    match cols {
+        0 => String::new(),
+        // Two chains of float64 sums would take all registers.
+        CHAIN.. if chains > 1 => format!("TF_K({cols}, {CHAIN})"),
+        cols => cols.to_string(),
+    }
+}
+
+/// Which loop runs a stage.
+#[derive(Clone, Copy)]
+pub enum Loop {
+    /// A pair at a time.
+    Rows,
+    /// Sums of a panel of pairs first.
+    Panels,
+    /// The same on tensor cores.
+    TensorCores,
+}
+
+impl Loop {
+    /// That of a stage with streamed sums or without, on tensor cores or not.
+    pub fn new(streams: bool, on_tensor_cores: bool) -> Loop {
+        match (streams, on_tensor_cores) {
+            (false, _) => Loop::Rows,
+            (true, false) => Loop::Panels,
+            (true, true) => Loop::TensorCores,
+        }
+    }
+}
+
+/// The macro that makes the entries of CUDA, or the entry of a CPU's table and that for few rows:
+/// a stage that reduces has one, or is it.
+pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String, Option<String>) {
+    let run = match (target, run) {
+        (Target::Cuda, Loop::Rows) => return ("TF_ROWS_ENTRY".into(), None),
+        (Target::Cuda, Loop::Panels) => return ("TF_PANEL_ENTRY".into(), None),
+        (Target::Cuda, Loop::TensorCores) => return ("TF_MMA_ENTRY".into(), None),
+        (Target::Cpu, Loop::Rows) => "tf_rows_loop",
+        (Target::Cpu, _) => "tf_panel_loop",
+    };
+    let entry = |code: &str, name: &str, few: &str| {
+        format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
+    };
+    match (stage.cols, stage.rows) {
+        (Some(_), Some(_)) => {
+            let few = entry("tf_cpu_row", &format!("{name}_row"), "nullptr");
+            (entry("tf_cpu_rows", name, &format!("&{name}_few")), Some(few))
+        }
+        (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
+        (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),
+    }
+}
