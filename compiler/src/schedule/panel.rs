@@ -117,7 +117,7 @@ impl Panel {
 /// Columns a thread, at most `most`, so that everything fits into the 48 KiB of shared memory that
 /// a block has without asking; `depth` components of scalars of `t` bytes are read at once. The
 /// sums take the place of the components that they were made of. Wide accumulators take `outputs`
-/// words a column, and one a row.
+/// words a column, and one a row; where there are none, C++ has an array of one word all the same.
 fn columns(
     sums: &[Sum],
     words: usize,
@@ -135,7 +135,7 @@ fn columns(
         };
         let chunk = |s: &Sum| s.operands.iter().map(operand).sum::<usize>() * 2 * depth;
         let chunks = sums.iter().map(chunk).max().unwrap_or(0);
-        let table = if outputs > 0 { outputs * (width + 4) + ROWS } else { 0 };
+        let table = if outputs > 0 { outputs * (width + 4) + ROWS } else { 1 };
         (chunks.max(sums.len() * width * ROWS) + words * width + table) * t <= 48 << 10
     };
     [8, 4, 2, 1].into_iter().filter(|&c| c <= most).find(fits)
