@@ -2,7 +2,7 @@
  * product or a squared distance of many components, in float.
  *
  * Floats are split into two halves each (tf_mma.cuh). What is centred on the mean of the block's
- * rows gives squared distances as |x|^2 + |y|^2 - 2 x y. Halves of the rows are made once a block and
+ * rows gives squared distances as |x|^2 + |y|^2 - 2 x y. Halves of rows are made once a block and
  * lie in the workspace; those of the columns are made panel by panel. A panel whose sums might be
  * less exact than promised is done again by tf_panel_sums, so it never is.
  *
@@ -63,12 +63,12 @@ template <class S> struct tf_mma_panel {
   static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
   static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
 
-  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. Those of an odd
-   * pair are 4 words further than those of the one before, here and below. */
+  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. Those of odd
+   * pairs are 4 words further than those of the one before, here and below. */
   TF_FN int word_of_row(int row, int pair) {
     return (row % 8 * 4 + pair % 4) * 4 + row % 16 / 8 + pair / 4 * 2;
   }
-  /* Column n of tile t is number t % RUN of this run, so that lanes write sums to different banks. */
+  /* Column n of tile t is number t % RUN of this run, so that lanes write to different banks. */
   TF_FN int run(int t, int n) { return t / P::RUN * 8 * P::RUN + n * P::RUN; }
   /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. Bits
    * of the column go each to its own place. */
@@ -166,8 +166,8 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   }
   TF_METHOD tf_norm *shared_norms() const { return (tf_norm *)(this->shared + Q::NORMS); }
 
-  /* The power of two that brings the largest of n norms into [2^13, 2^14); by is 0 where squares may
-   * have been too large or too small, or NaN. */
+  /* The power of two that brings the largest of n norms into [2^13, 2^14); it is 0 where squares
+   * may have been too large or too small, or NaN. */
   TF_METHOD tf_scale scale_of(int n) const {
     float most = 0.0f;
     for (int k = 0; k < n; ++k) most = tf_max(most, shared_norms()[k].square);
@@ -432,7 +432,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 #define TF_MMA_ENTRY(symbol, S, f32, f64, scratch) TF_PANEL_ENTRY(symbol, S, f32, f64)
 #else
 #define TF_MMA_ENTRY(symbol, S, f32, f64, scratch)                                                 \
-  static_assert(tf_mma_panel<S>::BYTES <= (scratch) * S::THREADS, "room in the workspace");         \
+  static_assert(tf_mma_panel<S>::BYTES <= (scratch) * S::THREADS, "room in the workspace");        \
   TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_mma_sums<S>)
 #endif
 #endif

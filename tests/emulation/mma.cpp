@@ -26,7 +26,7 @@ struct tf_values {
 };
 float *entries(const tf_values &v, int which) { return static_cast<float *>(v.at[which].data); }
 
-/* Registers of halves, with the indices of PTX: entry i of a lane is half i % 2 of register i / 2. */
+/* Registers of halves, with the indices of PTX: entry i of a lane is half i % 2 of word i / 2. */
 template <class Of> void gather(uint32_t *to, int count, Of of) {
   for (int w = 0; w < count; ++w) to[w] = tf_pack_halves(of(2 * w), of(2 * w + 1));
 }

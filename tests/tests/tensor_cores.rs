@@ -1,4 +1,4 @@
-//! Sums that CUDA kernels compute on tensor cores, in emulation: each inner product and each squared
+//! Sums that CUDA kernels compute on tensor cores, in emulation: each inner product and squared
 //! distance of two blocks of rows and some panels of columns keeps the promise of cuda_mma.cuh, and
 //! panels for which tensor cores could not are the sums of floats, bit by bit.
 
@@ -101,8 +101,8 @@ fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    /// Runs a formula on what `draw` gives for rows (true) and columns, by row and component. Checks
-    /// the promise, and says for each panel of the first block whether any sum is not that of floats.
+    /// Runs a formula on what `draw` gives for rows (true) and columns, by row and component.
+    /// Checks the promise, and tells of each panel of the first block if a sum is not that of floats.
     fn run(&self, n: usize, draw: &mut dyn FnMut(bool, usize, usize) -> f64) -> Vec<bool> {
         let (score, dim, columns, _) = FORMULAS[n];
         let width = self.widths[n];
@@ -133,8 +133,8 @@ impl Fixture {
         differ
     }
 
-    /// Runs every formula of a score; `expect` says of which panels, by first column and width, tensor
-    /// cores make the sums.
+    /// Runs every formula of a score; `expect` says of which panels, by first column and width, the
+    /// tensor cores make the sums.
     fn check(
         &self,
         what: &str,
@@ -241,8 +241,8 @@ fn inner_products_keep_their_promise() {
     }
 }
 
-/// Integers whose sums floats and halves hold exactly, rows and columns apart; with `edges`, a NaN in
-/// a row of the second block, and an infinity in a column of the second panel.
+/// Integers whose sums floats and halves hold exactly, rows and columns apart; with `edges`, a NaN
+/// in a row of the second block, and an infinity in a column of the second panel.
 fn integers(formula: Formula, rows: usize, cols: usize, edges: bool) -> Problem {
     let mut rng = Rng::new(41);
     Problem::new(formula, rows, cols, |input, entry| match (input, entry / 64) {
@@ -292,8 +292,8 @@ fn check_integers(built: &Emulated, n: usize, dtype: Storage, p: &Problem, split
     assert_eq!(wrong, "");
 }
 
-/// Every reduction of such sums, on tensor cores unless it searches for row numbers, which are those
-/// of the sums that floats make.
+/// Every reduction of such sums, on tensor cores unless it searches for row numbers, which are
+/// those of the sums that floats make.
 #[test]
 fn every_reduction_of_sums_on_tensor_cores() {
     let score = |n: usize| [Op::Dot, Op::SqDist][n % 2];

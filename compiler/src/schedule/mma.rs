@@ -1,8 +1,8 @@
 //! Which sums of CUDA panels tensor cores compute in f32.
 //!
 //! In: the sums of a panel. Out: whether its one sum is an inner product or a squared distance of a
-//! value of rows and one of columns, both read component by component, and how much of the workspace
-//! their halves take. Any other sum (of magnitudes, of three factors that vary with pairs, of rows
+//! value of rows and one of columns, read component by component, and what part of the workspace their
+//! halves take. Any other sum (of magnitudes, of three factors that vary with pairs, of rows
 //! alone) is left to floats. It never says whether tensor cores are exact enough: that is found out
 //! on the device, panel by panel (cuda_mma.cuh).
 
@@ -47,7 +47,7 @@ const LEAST_COLUMNS: usize = 4;
 const STEP: usize = 16;
 
 /// What tensor cores compute of a panel: its one sum, if that is a long contraction of what is read
-/// as it is, and no row numbers are searched for. Points that are equal have equal sums in floats, of
+/// as it is, and no row numbers are searched for. Equal points have equal sums in floats, of
 /// which the lowest row is found; a panel that tensor cores refuse would differ from one that they
 /// do not.
 pub fn on_tensor_cores(f: &Formula, places: &Places, sums: &[Sum], columns: usize) -> Option<Form> {

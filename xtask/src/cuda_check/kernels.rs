@@ -292,8 +292,8 @@ impl Measured {
     /// Pairs a clock and multiprocessor that the pipes allow at most, and the pipe that sets the
     /// limit. Rates are those of the CUDA programming guide's table of arithmetic throughput; a
     /// read of 16 bytes of shared memory is taken to keep its pipe busy for 4 clocks. A product on
-    /// tensor cores has 2048 multiplications of halves; `mma.sync` reaches 63 % of the peak of sm_90
-    /// (Luo et al., arXiv 2402.13499).
+    /// tensor cores has 2048 multiplications of halves; `mma.sync` reaches 63 % of the peak of
+    /// sm_90 (Luo et al., arXiv 2402.13499).
     pub fn bound(&self) -> (f64, &'static str) {
         let (fma, fp64, tensor) = match self.arch.trim_start_matches("sm_") {
             "80" => (64.0, 32.0, 1024.0),
