@@ -47,7 +47,7 @@ mod tensor;
 pub use tilefold::Axis;
 
 pub use self::source::TensorExt;
-pub use self::tensor::{LazyTensorExt, Number};
+pub use self::tensor::{LazyTensorExt, Manner, Number};
 
 /// A symbolic matrix on candle tensors.
 pub type LazyTensor<T> = tilefold::LazyTensor<'static, T>;

@@ -5,7 +5,8 @@
 use std::cell::OnceCell;
 
 use candle_core::{Device, Error, Result, Shape, Tensor, Var, WithDType, bail};
-use tilefold::{Axis, Element, Options, evaluate};
+use tilefold::lazy::Values;
+use tilefold::{Axis, Element, Options, Ranges, evaluate};
 
 use crate::source::{TensorSource, leaf};
 use crate::{LazyTensor, nary};
@@ -14,6 +15,88 @@ use crate::{LazyTensor, nary};
 pub trait Number: Element + WithDType {}
 
 impl<T: Element + WithDType> Number for T {}
+
+/// How values and their gradients are worked out.
+///
+/// ```
+/// use candle_core::{Device, Result, Var};
+/// use tilefold::Ranges;
+/// use tilefold_candle::{Axis, LazyTensorExt, Manner, TensorExt};
+///
+/// # fn main() -> Result<()> {
+/// let x = Var::new(&[[0.0_f64], [1.0], [5.0]], &Device::Cpu)?;
+/// let d_ij = (x.lazy_i::<f64>()? - x.lazy_j::<f64>()?).square();
+/// // Only pairs of neighbours: the first two points, and the last with itself.
+/// let near = Ranges::from_blocks([(0..2, 0..2), (2..3, 2..3)]).unwrap();
+/// let a_i = d_ij.sum(Axis::J).tensor_as(&Manner::new().ranges(&near).exact_sums())?;
+/// assert_eq!(a_i.to_vec2::<f64>()?, [[1.0], [1.0], [0.0]]);
+/// assert_eq!(a_i.backward()?.get(&x).unwrap().to_vec2::<f64>()?, [[-4.0], [4.0], [0.0]]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    options: Options<'static>,
+    ranges: Option<Ranges>,
+    sums: Sums,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Sums {
+    #[default]
+    Usual,
+    Exact,
+    Fast,
+}
+
+impl Manner {
+    /// The usual one.
+    pub fn new() -> Manner {
+        Manner::default()
+    }
+
+    /// Says how to run.
+    pub fn options(mut self, options: Options<'static>) -> Manner {
+        self.options = options;
+        self
+    }
+
+    /// Restricts every reduction, also those of the gradients, to blocks of pairs; see
+    /// [`Evaluation::ranges`](tilefold::lazy::Evaluation::ranges).
+    pub fn ranges(mut self, ranges: &Ranges) -> Manner {
+        self.ranges = Some(ranges.clone());
+        self
+    }
+
+    /// Sums each term in float64; see
+    /// [`Evaluation::exact_sums`](tilefold::lazy::Evaluation::exact_sums).
+    pub fn exact_sums(mut self) -> Manner {
+        self.sums = Sums::Exact;
+        self
+    }
+
+    /// Sums faster and less exactly; see
+    /// [`Evaluation::fast_sums`](tilefold::lazy::Evaluation::fast_sums).
+    pub fn fast_sums(mut self) -> Manner {
+        self.sums = Sums::Fast;
+        self
+    }
+
+    #[track_caller]
+    fn run<T: Number>(&self, values: &[&LazyTensor<T>]) -> Result<Values> {
+        let usual = evaluate(values).options(self.options);
+        let ranged = match &self.ranges {
+            Some(ranges) => usual.ranges(ranges),
+            None => usual,
+        };
+        let all = match self.sums {
+            Sums::Usual => ranged,
+            Sums::Exact => ranged.exact_sums(),
+            Sums::Fast => ranged.fast_sums(),
+        };
+        all.run().map_err(Error::wrap)
+    }
+}
 
 /// Values of formulas as candle tensors.
 pub trait LazyTensorExt {
@@ -35,6 +118,13 @@ pub trait LazyTensorExt {
     /// # Errors
     /// As [`tensor`](LazyTensorExt::tensor), and when the call is cancelled.
     fn tensor_with(&self, options: Options<'static>) -> Result<Tensor>;
+
+    /// [`tensor`](LazyTensorExt::tensor) in a manner, which counts for its gradients too: options,
+    /// ranges, and how exactly sums are worked out.
+    ///
+    /// # Errors
+    /// As [`tensor_with`](LazyTensorExt::tensor_with), and for ranges that leave the arrays.
+    fn tensor_as(&self, manner: &Manner) -> Result<Tensor>;
 }
 
 impl<T: Number> LazyTensorExt for LazyTensor<T> {
@@ -45,7 +135,12 @@ impl<T: Number> LazyTensorExt for LazyTensor<T> {
 
     #[track_caller]
     fn tensor_with(&self, options: Options<'static>) -> Result<Tensor> {
-        let mut values = evaluate(&[self]).options(options).run().map_err(Error::wrap)?;
+        self.tensor_as(&Manner::new().options(options))
+    }
+
+    #[track_caller]
+    fn tensor_as(&self, manner: &Manner) -> Result<Tensor> {
+        let mut values = manner.run(&[self])?;
         let Ok(array) = values.take_nd::<T>(0) else {
             let array = values.take_nd::<i64>(0).map_err(Error::wrap)?;
             let shape = array.shape().to_vec();
@@ -55,9 +150,9 @@ impl<T: Number> LazyTensorExt for LazyTensor<T> {
         let data = array.into_iter().collect();
         let variables = variables(self);
         let inputs = distinct(&variables);
-        let (value, tensors) = (self.clone(), inputs.clone());
+        let (value, tensors, manner) = (self.clone(), inputs.clone(), manner.clone());
         nary::attach(data, shape, &inputs, move |grad| {
-            gradients(&value, &variables, &tensors, grad, options)
+            gradients(&value, &variables, &tensors, grad, &manner)
         })
     }
 }
@@ -90,7 +185,7 @@ fn gradients<T: Number>(
     variables: &[(LazyTensor<T>, Tensor)],
     tensors: &[Tensor],
     grad: &Tensor,
-    options: Options<'static>,
+    manner: &Manner,
 ) -> Result<Vec<Tensor>> {
     let axis = [Axis::I, Axis::J].into_iter().find(|&axis| value.rows(axis).is_some());
     let seed = match axis {
@@ -100,8 +195,8 @@ fn gradients<T: Number>(
     let derivatives: Vec<LazyTensor<T>> =
         variables.iter().map(|(variable, _)| value.vjp(&seed, variable)).collect();
     let found = match keeps_graphs()? {
-        true => derivatives.iter().map(|d| d.tensor_with(options)).collect::<Result<Vec<_>>>()?,
-        false => together(&derivatives, options)?,
+        true => derivatives.iter().map(|d| d.tensor_as(manner)).collect::<Result<Vec<_>>>()?,
+        false => together(&derivatives, manner)?,
     };
     let of = |tensor: &Tensor| {
         let own = variables.iter().zip(&found).filter(|((_, t), _)| t.id() == tensor.id());
@@ -113,12 +208,9 @@ fn gradients<T: Number>(
 }
 
 /// The values of several expressions in one pass, without a graph.
-fn together<T: Number>(
-    expressions: &[LazyTensor<T>],
-    options: Options<'static>,
-) -> Result<Vec<Tensor>> {
+fn together<T: Number>(expressions: &[LazyTensor<T>], manner: &Manner) -> Result<Vec<Tensor>> {
     let roots: Vec<&LazyTensor<T>> = expressions.iter().collect();
-    let mut values = evaluate(&roots).options(options).run().map_err(Error::wrap)?;
+    let mut values = manner.run(&roots)?;
     let tensor = |n| {
         let array = values.take_nd::<T>(n).map_err(Error::wrap)?;
         let shape = array.shape().to_vec();

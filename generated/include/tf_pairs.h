@@ -49,8 +49,8 @@ TF_FN void tf_add_pair(V a, V b, V &h, V &l) {
 
 /* 2^n for whole n that are exponents of normal numbers. */
 TF_FN V tf_pow2(V n) {
-  const tf_bits whole = (tf_bits)(n + tf_c(TF_K(0x1.8p23, 0x1.8p52)));
-  return (V)((whole << TF_MANTISSA) + (tf_bits)tf_c(1));
+  const tf_words whole = (tf_words)(n + tf_c(TF_K(0x1.8p23, 0x1.8p52)));
+  return (V)((whole << TF_MANTISSA) + (tf_words)tf_c(1));
 }
 
 /* a 2^n for whole n up to 1.08 times the largest exponent. */

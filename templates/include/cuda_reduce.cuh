@@ -65,11 +65,9 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
   V least[E][R];
   int last; /* column of the block's last value, within the tile */
 
-  /* Before the first block nothing is kept, and nothing better. */
   TF_METHOD void open(const State &s) {
     Plain::open(s);
     for (int e = 0; e < E; ++e) TF_ROWS(r) least[e][r] = this->best[e][r];
-    kept.count = last = 0;
   }
   TF_METHOD void add(int e, int r, V x, int slot, int jj) {
     if (slot < 0) {
@@ -122,8 +120,7 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
     if (slot < 0) {
       Plain::add(s, e, r, x, j);
       bound(e, r);
-      kept.count = 0;
-      newest = j;
+      any = false; /* as it is: no value of a block waits */
       return;
     }
     any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);

@@ -33,7 +33,7 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
 #define TF_MANTISSA TF_K(23, 52)
 
 /* The bits of reals in arithmetic that wraps. */
-typedef TF_K(__UINT32_TYPE__, __UINT64_TYPE__) tf_bits __attribute__((vector_size(TF_VB)));
+typedef TF_K(__UINT32_TYPE__, __UINT64_TYPE__) tf_words __attribute__((vector_size(TF_VB)));
 
 #if TF_DOUBLE && TF_STEPS == 16
 TF_FN V tf_exp2_tail(V f) { /* 0 <= f <= 1/16 */
@@ -139,9 +139,9 @@ TF_FN V tf_exp_scale(V x, VI k, V tail) {
                     0x7ef504f3, 0x7ef5672a, 0x7ef744fd, 0x7efac0c7};
   VI step;
   asm("vpermd %2, %1, %0" : "=x"(step) : "x"(k), "x"(table));
-  const V whole = (V)((tf_bits)step + ((tf_bits)k << 20) - (tf_bits)rest);
+  const V whole = (V)((tf_words)step + ((tf_words)k << 20) - (tf_words)rest);
 #else
-  const V whole = (V)(((tf_bits)k << TF_MANTISSA) + 2 * (tf_bits)tf_c(1) - (tf_bits)rest);
+  const V whole = (V)(((tf_words)k << TF_MANTISSA) + 2 * (tf_words)tf_c(1) - (tf_words)rest);
 #endif
   return (whole * tail + whole) * rest;
 }
@@ -185,9 +185,9 @@ TF_FN V tf_small_real(VI v, double offset) {
 /* x = 2^e m, m between sqrt(1/2) and sqrt(2), for finite x > 0. */
 TF_FN void tf_split(V x, V &m, V &e) {
   const M tiny = x < tf_c(TF_K(0x1p-126, 0x1p-1022));
-  const tf_bits v = (tf_bits)(tiny ? x * tf_c(TF_K(0x1p24, 0x1p53)) : x), one = (tf_bits)tf_c(1);
-  const tf_bits root = (tf_bits)tf_c(TF_K(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
-  const tf_bits biased = (v + one - root) >> TF_MANTISSA;
+  const tf_words v = (tf_words)(tiny ? x * tf_c(TF_K(0x1p24, 0x1p53)) : x), one = (tf_words)tf_c(1);
+  const tf_words root = (tf_words)tf_c(TF_K(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
+  const tf_words biased = (v + one - root) >> TF_MANTISSA;
   m = (V)(v + one - (biased << TF_MANTISSA));
   e = tf_small_real((VI)biased, TF_K(-127, -1023)) + (tiny ? tf_c(TF_K(-24, -53)) : tf_c(0));
 }

@@ -19,7 +19,7 @@ pub enum Cut<'a> {
     Whole,
     /// One state, one call; a neutral state is merged before and after.
     WithNeutral,
-    /// Parts, calls and the order of merges at random.
+    /// Parts, calls and the order of merges at random; and whether rows are few.
     Random(&'a mut Rng),
 }
 
@@ -39,6 +39,12 @@ pub fn run(
         let place = Level::ALL.iter().position(|&l| l == level).expect("a known level");
         // SAFETY: a stage has code for a level, or null.
         let code = unsafe { stage.cpu[place].as_ref() }.expect("the kernel has this level");
+        let few = match &mut cut {
+            // SAFETY: null, or the stage's code for few rows.
+            Cut::Random(rng) => unsafe { code.few.as_ref() }.filter(|_| rng.below(2) == 0),
+            _ => None,
+        };
+        let code = few.unwrap_or(code);
         let rows = table.size(stage.row_axis);
         let folds = stage.col_axis != sys::TF_AXIS_NONE;
         let cols = if folds { table.size(stage.col_axis) } else { 0 };
@@ -67,7 +73,8 @@ impl<'a> Stage<'a> {
     ) -> Stage<'a> {
         let word = if kernel.dtype == sys::TF_F64 { 8 } else { 4 };
         let params = Memory::new(code.param_words as usize * word);
-        let packed = Memory::new(cols * code.col_words as usize * word);
+        let room = cols.next_multiple_of(sys::TF_GROUP as usize);
+        let packed = Memory::new(room * code.col_words as usize * word);
         let mut stage = Stage { code, values, word, cols, params, packed };
         let (v, p) = (values.as_ptr(), stage.params.address());
         // SAFETY: the table fits the kernel, and the memory is as large as the descriptor says.
@@ -103,7 +110,9 @@ impl<'a> Stage<'a> {
                 self.join(vec![first, part, last], |_| 1)
             }
             Cut::Random(rng) => {
-                let parts = parts(rng, self.cols);
+                // One row's columns lie in groups, which are not cut.
+                let group = if self.code.lanes == 1 { sys::TF_GROUP as usize } else { 1 };
+                let parts = parts(rng, self.cols, group);
                 let states = parts.iter().map(|cuts| self.part(i0, x, cuts)).collect();
                 self.join(states, |count| rng.below(count))
             }
@@ -137,15 +146,17 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Random cuts of `0..cols` into parts that touch, each with cuts of its own. Some are empty.
-fn parts(rng: &mut Rng, cols: usize) -> Vec<Vec<usize>> {
+/// Random cuts of `0..cols` into parts that touch, each with cuts of its own, at multiples of
+/// `group`. Some are empty.
+fn parts(rng: &mut Rng, cols: usize, group: usize) -> Vec<Vec<usize>> {
     let count = 1 + rng.below(5);
-    let mut cuts: Vec<usize> = (0..count).map(|_| rng.below(cols + 1)).collect();
+    let mut cuts: Vec<usize> = (0..count).map(|_| rng.below(cols + 1) / group * group).collect();
     cuts.extend([0, cols]);
     cuts.sort_unstable();
     let part = |ends: &[usize]| {
         let mut calls = vec![ends[0], ends[1]];
-        calls.extend((0..rng.below(3)).map(|_| ends[0] + rng.below(ends[1] - ends[0] + 1)));
+        let within = ends[1] - ends[0] + 1;
+        calls.extend((0..rng.below(3)).map(|_| ends[0] + rng.below(within) / group * group));
         calls.sort_unstable();
         calls
     };

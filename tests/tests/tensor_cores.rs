@@ -102,7 +102,7 @@ fn fixture() -> Fixture {
 
 impl Fixture {
     /// Runs a formula on what `draw` gives for rows (true) and columns, by row and component.
-    /// Checks the promise, and tells of each panel of the first block if a sum is not that of floats.
+    /// Checks the promise, and tells of each panel of the first block if a sum is not of floats.
     fn run(&self, n: usize, draw: &mut dyn FnMut(bool, usize, usize) -> f64) -> Vec<bool> {
         let (score, dim, columns, _) = FORMULAS[n];
         let width = self.widths[n];

@@ -1,7 +1,8 @@
 //! Gradients of reductions through candle's graph, against differences in float64.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use tilefold_candle::{Axis, LazyTensor, LazyTensorExt, TensorExt};
+use tilefold::Ranges;
+use tilefold_candle::{Axis, LazyTensor, LazyTensorExt, Manner, TensorExt};
 
 use crate::common::{check, numbers, variable, weighted};
 
@@ -267,4 +268,36 @@ fn batches_are_broadcast_and_gradients_summed() {
         let alone = (alone * b.lazy_j::<f64>().unwrap()).sum(Axis::J).tensor().unwrap();
         assert_eq!(numbers(item), numbers(&alone));
     }
+}
+
+#[test]
+fn ranges_and_sums_count_for_gradients_too() {
+    let (x, y) = (variable(&[M, 3], 1), variable(&[N, 3], 2));
+    let blocks = [(0..2, 0..3), (2..4, 2..5)];
+    let ranges = Ranges::from_blocks(blocks.clone()).unwrap();
+    for manner in [Manner::new(), Manner::new().exact_sums(), Manner::new().fast_sums()] {
+        let manner = manner.ranges(&ranges);
+        let value = || gaussian(&x, &y)?.sum(Axis::J).tensor_as(&manner);
+        check(&[&x, &y], value);
+        // The blocks one by one.
+        let part = |(i, j): (std::ops::Range<usize>, std::ops::Range<usize>)| {
+            let (x, y) = (x.narrow(0, i.start, i.len()), y.narrow(0, j.start, j.len()));
+            gaussian(&x?, &y?)?.sum(Axis::J).tensor()
+        };
+        let parts: Vec<Tensor> = blocks.clone().map(part).map(Result::unwrap).into();
+        let all = numbers(&Tensor::cat(&parts, 0).unwrap());
+        for (found, expected) in numbers(&value().unwrap()).iter().zip(all) {
+            assert!((found - expected).abs() < 1e-15);
+        }
+        // Of a sum that would leave the pairs.
+        let value = || {
+            let (x, y) = (x.lazy_i::<f64>()?, y.lazy_j::<f64>()?);
+            (x * y).sum_inner().sum(Axis::J).tensor_as(&manner)
+        };
+        check(&[&x, &y], value);
+    }
+    let outside = Ranges::from_blocks([(0..2, 0..9)]).unwrap();
+    let value = gaussian(&x, &y).unwrap().sum(Axis::J);
+    let error = value.tensor_as(&Manner::new().ranges(&outside)).unwrap_err();
+    assert!(error.to_string().contains("9"), "{error}");
 }

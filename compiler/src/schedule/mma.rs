@@ -1,8 +1,8 @@
 //! Which sums of CUDA panels tensor cores compute in f32.
 //!
 //! In: the sums of a panel. Out: whether its one sum is an inner product or a squared distance of a
-//! value of rows and one of columns, read component by component, and what part of the workspace their
-//! halves take. Any other sum (of magnitudes, of three factors that vary with pairs, of rows
+//! value of rows and one of columns, read component by component, and what part of the workspace
+//! their halves take. Any other sum (of magnitudes, of three factors that vary with pairs, of rows
 //! alone) is left to floats. It never says whether tensor cores are exact enough: that is found out
 //! on the device, panel by panel (cuda_mma.cuh).
 

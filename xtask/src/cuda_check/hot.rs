@@ -93,10 +93,11 @@ impl<'a> Graph<'a> {
         Some(self.count(&shortest(&self.blocks, head, &self.open(head))?))
     }
 
-    /// The same through the block with most work: one column alone may be a shorter way.
+    /// The same through the block that reads most of shared memory: one column alone may be a
+    /// shorter way.
     pub(super) fn turn_through_most(&self, head: usize) -> Option<Turn> {
         let open = self.open(head);
-        let most = *open.iter().max_by_key(|&&b| self.count([&b]).work())?;
+        let most = *open.iter().max_by_key(|&&b| self.count([&b]).shared.iter().sum::<usize>())?;
         // Every way round passes the head: one that did not would be a loop inside.
         Some(self.count(&shortest(&self.blocks, most, &open)?))
     }

@@ -5,7 +5,7 @@
 //! chunks of components, whose turns follow from the number of components; wide accumulators in a
 //! loop over chunks of outputs, with one over blocks of columns inside: all of these are counted
 //! with everything in them. Pairs are folded in a loop over blocks of columns, counted along its
-//! shortest way through the block with most work. All else is on the way round the loop over
+//! shortest way through the block that reads most sums. All else is on the way round the loop over
 //! panels.
 //!
 //! Where sums may come from tensor cores, an entry has both ways: a panel that is accepted takes
@@ -104,6 +104,7 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
         .filter(|&(head, _)| *head != outer && !inner(head))
         .filter(|&(head, _)| whole[head].shared_bytes() > 0)
         .filter_map(|(&head, _)| Some((head, folded(&graph, sizes, word, head)?)))
+        .filter(|(_, turn)| turn.shared[0] + turn.shared[1] >= sizes.cols * sizes.sums.len())
         .max_by_key(|(_, turn)| turn.work())?;
     total.add(&fold.1, sizes.pairs() / sizes.cols);
     known.insert(fold.0);
@@ -168,9 +169,9 @@ fn outputs(graph: &Graph<'_>, sizes: &Sizes, word: usize, outer: usize) -> Optio
     Some((total, chunk))
 }
 
-/// One turn of a loop that folds columns: its shortest way through the block with most work, which
-/// enters no other loop unless it has to. A loop over components that lies on the way takes as many
-/// turns as it needs to read a column's words, or one for every two accumulators.
+/// One turn of a loop that folds columns: its shortest way through the block that reads most sums,
+/// which enters no other loop unless it has to. A loop over components that lies on the way takes
+/// as many turns as it needs to read a column's words, or one for every two accumulators.
 fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<Turn> {
     if let Some(plain) = graph.turn_through_most(head) {
         return Some(plain);
