@@ -172,17 +172,18 @@ fn is_number(text: &str) -> bool {
     digits || text.split('_').all(|part| part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// Names that the emitter counts: `s0`, `k12`, `A0`, `tf_<hash>`, `s0_rows`.
+/// Names that the emitter counts: `s0`, `k12`, `A0`, `Sum0`, `tf_<hash>`, `s0_rows`.
 fn is_numbered(word: &str) -> bool {
     let hash = word.strip_prefix("tf_").is_some_and(|hash| {
         let digits = hash.split('_').next().unwrap_or("");
         digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())
     });
     let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-    let counted = letters.len() == 1 && letters.len() < word.len();
+    let counted = (letters.len() == 1 || letters == "Sum") && letters.len() < word.len();
     let stage = word.strip_prefix('s').is_some_and(|rest| {
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        ["_writes", "_rows", "_finish", "_values"].contains(&rest)
+        let parts = ["_of", "_row", "_few", "_rows", "_finish", "_writes", "_values"];
+        parts.contains(&rest)
     });
     hash || counted || stage
 }

@@ -259,17 +259,21 @@ fn clusters_give_what_loops_over_their_pairs_give() {
     }
 }
 
+/// Rows that no level folds one by one: few rows without ranges are, and then the last bits differ.
 #[test]
 fn all_pairs_give_the_bits_of_no_ranges() {
     let formulas = parsed(GAUSSIAN);
-    let native = Native::quick(&formulas[..1], &[Dtype::F32], native::best());
+    let levels = native::levels();
+    let native = Native::build(&formulas[..1], &[Dtype::F32], &levels);
     let mut rng = Rng::new(64);
-    for (m, n) in [(70, 300), (3, 30_000)] {
+    for (m, n) in [(300, 1000), (500, 30_000)] {
         let problem = Problem::between(formulas[0].clone(), m, n, &mut rng, 0.0, 1.0);
         let problem = problem.rounded(Dtype::F32);
         let all = Ranges::from_blocks([(0..m, 0..n / 3), (0..m, n / 3..n)]).expect("apart");
-        let run = |ranges| native.run_in(0, Dtype::F32, cpu(native::best(), 2), ranges, &problem);
-        assert_eq!(run(Some(&all)).expect("it runs"), run(None).expect("it runs"));
+        for &level in &levels {
+            let run = |ranges| native.run_in(0, Dtype::F32, cpu(level, 2), ranges, &problem);
+            assert!(run(Some(&all)).expect("it runs") == run(None).expect("it runs"), "{level}");
+        }
     }
 }
 

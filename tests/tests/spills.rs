@@ -15,9 +15,14 @@ const BUDGET: u32 = 64;
 /// Kernels that hold more than a thread has registers for, until they get tiles of their own.
 ///
 /// The five nearest in ten dimensions spill on the path of an insertion alone, as all of their
-/// kind.
-const OVER: &[(&str, u32)] =
-    &[("attention_D16_E16_vjp_o", 600), ("attention_D64_E64_vjp_o", 300), ("knn_D10_K5", 96)];
+/// kind. Ten components and three signals: the assembler stays at 80 registers, although more are
+/// free, and reads eight spilled words for sixteen pairs of 29 instructions each.
+const OVER: &[(&str, u32)] = &[
+    ("attention_D16_E16_vjp_o", 600),
+    ("attention_D64_E64_vjp_o", 300),
+    ("knn_D10_K5", 96),
+    ("gaussian_conv_D10_E3", 104),
+];
 
 /// The CUDA texts of the shipped formulas.
 fn texts(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -3,11 +3,9 @@
 //!
 //! `sum_j a_i F_ij b_j c_j = a_i sum_j F_ij (b_j c_j)`, where `b_j c_j` is then packed once a
 //! column. Rounding changes by an ulp a factor. Where the sum is empty and `a_i` is not finite,
-//! the product is NaN. A factor that is a sum over components hands out its scalars first:
-//! `sum(F_ij v) = F_ij sum(v)`, one product instead of one for each component.
+//! the product is NaN.
 
 use crate::ir::{ExprId, Formula, Node, Reduction};
-use crate::ops::Op;
 use crate::reduce::Reducer;
 
 use super::products::{Product, widen};
@@ -25,7 +23,7 @@ pub fn factor(formula: &Formula, fired: &mut Fired) -> Formula {
 fn factor_sum(f: &mut Formula, r: Reduction, fired: &mut Fired) -> ExprId {
     let (arg, axis) = (r.args[0], r.axis);
     let dim = f.dim(arg);
-    let product = hand_out_scalars(f, Product::of(f, arg), fired);
+    let product = Product::of(f, arg);
     let (inside, outside) = product.split(|id| f.stratum(id).varies(axis));
     // A sum of nothing that varies counts rows: leave the whole product in place.
     if inside.len() == 0 {
@@ -43,19 +41,4 @@ fn factor_sum(f: &mut Formula, r: Reduction, fired: &mut Fired) -> ExprId {
     whole.push(sum);
     let built = whole.build(f);
     widen(f, built, dim)
-}
-
-/// Takes the scalar factors, and the sign, out of the factors that are sums over components.
-fn hand_out_scalars(f: &mut Formula, product: Product, fired: &mut Fired) -> Product {
-    product.replace(|id| {
-        let Node::Op(Op::Sum, args, _) = f.node(id) else { return None };
-        let (vectors, mut scalars) = Product::of(f, args[0]).split(|id| f.dim(id) > 1);
-        if vectors.len() == 0 || scalars.is_one() {
-            return None;
-        }
-        *fired.entry("scalars out of a sum of components").or_default() += 1;
-        let body = vectors.build(f);
-        scalars.push(f.sum_components(body));
-        Some(scalars)
-    })
 }

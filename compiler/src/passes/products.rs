@@ -48,21 +48,6 @@ impl Product {
         self.over.push(factor);
     }
 
-    /// Puts products in the places of factors, where `with` has one.
-    pub fn replace(mut self, mut with: impl FnMut(ExprId) -> Option<Product>) -> Product {
-        for id in std::mem::take(&mut self.over) {
-            match with(id) {
-                Some(product) => {
-                    self.over.extend(product.over);
-                    self.under.extend(product.under);
-                    self.negative ^= product.negative;
-                }
-                None => self.over.push(id),
-            }
-        }
-        self
-    }
-
     /// Moves the factors that `keep` refuses, and the sign, into a product of their own.
     pub fn split(self, keep: impl Fn(ExprId) -> bool) -> (Product, Product) {
         let (over, over_out) = self.over.into_iter().partition(|&id| keep(id));

@@ -52,7 +52,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 461.0,
+        .pair_ops = 524.0,
         .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 1),
         .cuda =
             {
@@ -71,7 +71,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s2_writes,
-        .pair_ops = 589.0,
+        .pair_ops = 652.0,
         .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 2),
         .cuda =
             {

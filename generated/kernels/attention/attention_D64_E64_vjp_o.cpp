@@ -187,11 +187,11 @@ template <int ROWS, int GROUP> struct s1_of {
       V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
       tf_store(x + ((64) * R + r) * W, t1);
       TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-        V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
-        tf_store(x + ((k1 + 65) * R + r) * W, t2);
+        tf_store(x + ((k1 + 65) * R + r) * W, tf_read(v[4], k1, i0, i1, step, r));
       }
       TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
-        tf_store(x + ((k2 + 129) * R + r) * W, tf_read(v[4], k2, i0, i1, step, r));
+        V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
+        tf_store(x + ((k2 + 129) * R + r) * W, t2);
       }
     }
   }
@@ -216,7 +216,7 @@ template <int ROWS, int GROUP> struct s1_of {
     a.a0.open(s.a0);
   }
 
-  enum { COLUMNS = TF_R(8, 4), STREAMS = 2 };
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
   template <int C, class Y>
@@ -235,20 +235,6 @@ template <int ROWS, int GROUP> struct s1_of {
       }
     }
     TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
-    V z1[C][G];
-    TF_COLUMNS(c) TF_GROUP(r) z1[c][r] = tf_c(0.0);
-    TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      Y::ahead(ys, C * (COL_WORDS + 64 + k1));
-      TF_COLUMNS(c) {
-        const Y y = {ys, c * COL_WORDS};
-        V t1[G];
-        TF_GROUP(r) t1[r] = y.each(k1 + 64) + tf_load(x + ((k1 + 65) * R + g + r) * W);
-        V t2[G];
-        TF_GROUP(r) t2[r] = tf_load(x + ((k1 + 129) * R + g + r) * W) * t1[r];
-        TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
-      }
-    }
-    TF_COLUMNS(c) TF_GROUP(r) z[c][1][r] = z1[c][r];
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
@@ -257,17 +243,26 @@ template <int ROWS, int GROUP> struct s1_of {
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
     V t1[G];
-    TF_GROUP(r) t1[r] = t0[r] - tf_load(x + ((64) * R + g + r) * W);
+    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
     V t2[G];
-    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
+    TF_GROUP(r) t2[r] = t1[r] - tf_load(x + ((64) * R + g + r) * W);
     V t3[G];
-    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
       V t4[G];
-      TF_GROUP(r) t4[r] = t3[r] * y.at(k0);
-      TF_GROUP(r) a.a0.add(k0, g + r, t4[r]);
+      TF_GROUP(r) t4[r] = tf_load(x + ((k0 + 65) * R + g + r) * W) * t3[r];
+      V t5[G];
+      TF_GROUP(r) t5[r] = y.at(k0 + 64) + tf_load(x + ((k0 + 129) * R + g + r) * W);
+      V t6[G];
+      TF_GROUP(r) t6[r] = t4[r] * t5[r];
+      TF_GROUP(r) t0[r] = t0[r] + t6[r];
+    }
+    TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
+      V t7[G];
+      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
+      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
     }
   }
 
@@ -316,9 +311,9 @@ typedef s1_of<1, 1> s1_row;
 
 /* rows j, folded over i
  * v25 = sum of [v24]
- * v28 = sum of [v27]
+ * v27 = sum of [v16]
  * value 8 = v26
- * value 9 = v28
+ * value 9 = v27
  */
 template <int ROWS, int GROUP> struct s2_of {
   enum {
@@ -375,11 +370,11 @@ template <int ROWS, int GROUP> struct s2_of {
     V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
     tf_pack(y + (64) * word_stride, lane_stride, n, t1);
     TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
-      tf_pack(y + (k1 + 65) * word_stride, lane_stride, n, t2);
+      tf_pack(y + (k1 + 65) * word_stride, lane_stride, n, tf_read(v[4], k1, i0, i1, step, r));
     }
     TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
-      tf_pack(y + (k2 + 129) * word_stride, lane_stride, n, tf_read(v[4], k2, i0, i1, step, r));
+      V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
+      tf_pack(y + (k2 + 129) * word_stride, lane_stride, n, t2);
     }
   }
 
@@ -389,7 +384,7 @@ template <int ROWS, int GROUP> struct s2_of {
     a.a1.open(s.a1);
   }
 
-  enum { COLUMNS = TF_R(8, 4), STREAMS = 2 };
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
   template <int C, class Y>
@@ -408,20 +403,6 @@ template <int ROWS, int GROUP> struct s2_of {
       }
     }
     TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
-    V z1[C][G];
-    TF_COLUMNS(c) TF_GROUP(r) z1[c][r] = tf_c(0.0);
-    TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      Y::ahead(ys, C * (COL_WORDS + 64 + k1));
-      TF_COLUMNS(c) {
-        const Y y = {ys, c * COL_WORDS};
-        V t1[G];
-        TF_GROUP(r) t1[r] = tf_load(x + ((k1 + 64) * R + g + r) * W) + y.each(k1 + 65);
-        V t2[G];
-        TF_GROUP(r) t2[r] = y.each(k1 + 129) * t1[r];
-        TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
-      }
-    }
-    TF_COLUMNS(c) TF_GROUP(r) z[c][1][r] = z1[c][r];
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
@@ -430,22 +411,31 @@ template <int ROWS, int GROUP> struct s2_of {
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
     V t1[G];
-    TF_GROUP(r) t1[r] = t0[r] - y.at(64);
+    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
     V t2[G];
-    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
+    TF_GROUP(r) t2[r] = t1[r] - y.at(64);
     V t3[G];
-    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
     TF_LOOP for (int k0 = 0; k0 < 64; ++k0) {
       V t4[G];
-      TF_GROUP(r) t4[r] = t3[r] * y.at(k0);
-      TF_GROUP(r) a.a0.add(k0, g + r, t4[r]);
+      TF_GROUP(r) t4[r] = y.at(k0 + 65) * t3[r];
+      V t5[G];
+      TF_GROUP(r) t5[r] = tf_load(x + ((k0 + 64) * R + g + r) * W) + y.at(k0 + 129);
+      V t6[G];
+      TF_GROUP(r) t6[r] = t4[r] * t5[r];
+      TF_GROUP(r) t0[r] = t0[r] + t6[r];
     }
     TF_LOOP for (int k1 = 0; k1 < 64; ++k1) {
-      V t5[G];
-      TF_GROUP(r) t5[r] = t2[r] * y.at(k1 + 129);
-      TF_GROUP(r) a.a1.add(k1, g + r, t5[r]);
+      V t7[G];
+      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
+      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
+    }
+    TF_LOOP for (int k2 = 0; k2 < 64; ++k2) {
+      V t8[G];
+      TF_GROUP(r) t8[r] = y.at(k2 + 65) * t3[r];
+      TF_GROUP(r) a.a1.add(k2, g + r, t8[r]);
     }
   }
 

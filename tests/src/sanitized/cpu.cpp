@@ -24,16 +24,22 @@ struct Stage {
         params(64, code.param_words * word),
         cuts(column_cuts) {
     code.params(values, params.start);
+    /* Where columns lie in groups, a part begins with one. */
+    for (std::size_t n = 0; code.lanes == 1 && n + 1 < cuts.size(); ++n)
+      cuts[n] = cuts[n] / TF_GROUP * TF_GROUP;
     for (std::size_t part = 0; part + 1 < cuts.size(); ++part) {
       const int64_t first = cuts[part], last = cuts[part + 1];
-      packed.emplace_back(64, static_cast<std::size_t>(last - first) * code.col_words * word);
+      const int64_t room = (last - first + TF_GROUP - 1) / TF_GROUP * TF_GROUP;
+      packed.emplace_back(64, static_cast<std::size_t>(room) * code.col_words * word);
       code.cols(values, params.start, first, last, packed.back().start);
     }
   }
 
   /* The columns of a part, folded in two calls. */
   void fold(std::size_t part, const Memory &rows, int64_t i0, const Memory &state) {
-    const int64_t first = cuts[part], last = cuts[part + 1], middle = first + (last - first) / 3;
+    const int64_t first = cuts[part], last = cuts[part + 1];
+    const int64_t group = code.lanes == 1 ? TF_GROUP : 1;
+    const int64_t middle = first + (last - first) / 3 / group * group;
     const std::size_t skipped = static_cast<std::size_t>(middle - first) * code.col_words * word;
     const void *const later = packed[part].at<char>(skipped);
     code.init(state.start);
@@ -67,17 +73,19 @@ void run(Reader &in, Problem &problem) {
   in.bytes(shares.data(), shares.size() * sizeof(double));
   for (uint32_t n = 0; n < kernel->n_stages; ++n) {
     const tf_stage &stage = kernel->stages[n];
-    const tf_cpu_stage &code = *stage.cpu[level];
     const int64_t rows = problem.sizes[stage.row_axis];
     std::vector<int64_t> cuts;
     if (stage.col_axis != TF_AXIS_NONE) {
       const auto cols = static_cast<double>(problem.sizes[stage.col_axis]);
       for (double share : shares) cuts.push_back(static_cast<int64_t>(share * cols));
     }
-    Stage packed(code, *kernel, problem.values.data(), cuts);
-    const int64_t lanes = code.lanes;
-    for (int64_t i0 = 0, step = std::min(first, lanes); i0 < rows; i0 += step, step = lanes)
-      packed.block(i0, std::min(rows, i0 + step));
+    /* Blocks of rows, and the code for few. */
+    for (const tf_cpu_stage *code = stage.cpu[level]; code; code = code->few) {
+      Stage packed(*code, *kernel, problem.values.data(), cuts);
+      const int64_t lanes = code->lanes;
+      for (int64_t i0 = 0, step = std::min(first, lanes); i0 < rows; i0 += step, step = lanes)
+        packed.block(i0, std::min(rows, i0 + step));
+    }
   }
 }
 
