@@ -182,7 +182,7 @@ fn is_numbered(word: &str) -> bool {
     let counted = (letters.len() == 1 || letters == "Sum") && letters.len() < word.len();
     let stage = word.strip_prefix('s').is_some_and(|rest| {
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let parts = ["_of", "_row", "_few", "_rows", "_finish", "_writes", "_values"];
+        let parts = ["_of", "_row", "_few", "_rows", "_tiles", "_finish", "_writes", "_values"];
         parts.contains(&rest)
     });
     hash || counted || stage

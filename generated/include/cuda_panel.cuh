@@ -239,41 +239,43 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
   static constexpr int WIDE_WORDS = Outputs::WORDS;
   static_assert(P::ROWS == S::THREADS && S::R == 1, "a thread folds one row");
 
-  TF_FN void rows(const tf_array *v, i64 n_rows, i64 n_cols, i64 cols_per_split, int splits,
-                  T *sums, T *cols, T *outputs, void *workspace) {
+  template <class Part>
+  TF_FN void rows(const tf_array *v, Part part, int splits, T *sums, T *cols, T *outputs,
+                  void *workspace) {
     T p[Rows::PARAMS], x[Rows::ROWS];
     S::launch(v, p);
-    S::row(v, p, Rows::first_row(), n_rows, S::THREADS, x);
+    S::row(v, p, part.row0 + tf_thread(), part.rows_end, S::THREADS, x);
     typename S::State s;
     S::init(s);
-    const i64 split = tf_block_y(), j0 = split * cols_per_split;
-    const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
-    const i64 row0 = (i64)tf_block_x() * P::ROWS;
-    Provider provider(tf_panel_sums<S>{v, p, row0, n_rows, j0, j1, sums});
+    Provider provider(
+        tf_panel_sums<S>{v, p, part.row0, part.rows_end, part.j0, part.j1, sums});
     /* Behind the states of all blocks and splits, room for what a provider keeps. */
     provider.begin((char *)workspace + (i64)tf_grid_x() * splits * S::THREADS * BYTES);
-    const typename Rows::Home home = Rows::home(workspace, split);
+    const typename Rows::Home home = Rows::home(workspace, Rows::own_state());
     if constexpr (S::OUTPUTS > 0) S::init(*home);
-    for (i64 at = j0; at < j1; at += P::COLS) {
-      const int n = j1 - at < P::COLS ? (int)(j1 - at) : (int)P::COLS;
-      provider.col0 = at;
-      provider();
-      for (int jj = tf_thread(); jj < n; jj += S::THREADS)
-        S::col(v, p, at + jj, j1, 1, cols + jj, 1, P::COLS);
-      tf_sync();
-      typename S::Acc a;
-      S::open(a, s);
-      const tf_panel_pairs<S> pairs = {p, x, cols, sums, at};
-      tf_cuda_fold<S, tf_panel_pairs<S>>::tile(a, s, pairs, n);
-      S::close(a, s, at);
-      if constexpr (S::OUTPUTS > 0) {
-        outputs[Outputs::TABLE + tf_thread()] = S::wide(a).factor();
-        char *homes = (char *)home - (i64)tf_thread() * BYTES;
-        const tf_panel_outputs<S, P> add = {v,  p,    row0,    n_rows, at,
-                                            j1, sums, outputs, homes,  BYTES};
-        add(n);
+    do {
+      const i64 j1 = provider.cols_end = part.j1;
+      for (i64 at = part.j0; at < j1; at += P::COLS) {
+        const int n = j1 - at < P::COLS ? (int)(j1 - at) : (int)P::COLS;
+        provider.col0 = at;
+        provider();
+        for (int jj = tf_thread(); jj < n; jj += S::THREADS)
+          S::col(v, p, at + jj, j1, 1, cols + jj, 1, P::COLS);
+        tf_sync();
+        typename S::Acc a;
+        S::open(a, s);
+        const tf_panel_pairs<S> pairs = {p, x, cols, sums, at};
+        tf_cuda_fold<S, tf_panel_pairs<S>>::tile(a, s, pairs, n);
+        S::close(a, s, at);
+        if constexpr (S::OUTPUTS > 0) {
+          outputs[Outputs::TABLE + tf_thread()] = S::wide(a).factor();
+          char *homes = (char *)home - (i64)tf_thread() * BYTES;
+          const tf_panel_outputs<S, P> add = {v,  p,    part.row0, part.rows_end, at,
+                                              j1, sums, outputs,   homes,         BYTES};
+          add(n);
+        }
       }
-    }
+    } while (part.next());
     if constexpr (S::OUTPUTS > 0)
       S::leave(*home, s);
     else
@@ -284,13 +286,15 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
 #define TF_PANEL_ENTRY(symbol, S, f32, f64)                                                        \
   TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_panel_sums<S>)
 #define TF_PROVIDED_ENTRY(symbol, S, f32, f64, ...)                                                \
-  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
-      TF_ENTRY_NAME(symbol, S, _rows)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,     \
-                                      int splits, void *workspace) {                               \
+  TF_PANEL_OF_PART(symbol, S, f32, f64, _rows, tf_dense_part, __VA_ARGS__)                         \
+  TF_PANEL_OF_PART(symbol, S, f32, f64, _tiles, tf_sparse_part, __VA_ARGS__)
+#define TF_PANEL_OF_PART(symbol, S, f32, f64, kind, Part, ...)                                     \
+  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS) TF_ENTRY_NAME(symbol, S, kind)(TF_ARGUMENTS) {       \
     typedef tf_cuda_panel<S, TF_DOUBLE ? f64 : f32, __VA_ARGS__> Code;                             \
     TF_SHARED(T, sums, Code::SUM_WORDS);                                                           \
     TF_SHARED(T, cols, Code::COL_WORDS);                                                           \
     TF_SHARED(T, outputs, Code::WIDE_WORDS);                                                       \
-    Code::rows(v.v, n_rows, n_cols, cols_per_split, splits, sums, cols, outputs, workspace);       \
+    Code::rows(v.v, Part::of(S::THREADS, n_rows, n_cols, cols_per_split, tiles), splits, sums,     \
+               cols, outputs, workspace);                                                          \
   }
 #endif

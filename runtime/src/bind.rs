@@ -8,7 +8,7 @@ use std::ptr;
 use crate::batch::{Batch, Dim};
 use crate::element::ComponentType;
 use crate::error::Error;
-use crate::kernel::{Axis, Kernel, Value};
+use crate::kernel::{Axis, Kernel, Stage, Value};
 use crate::operand::{Rank, RawArray};
 use crate::ranges::Ranges;
 use crate::{sys, words};
@@ -123,14 +123,19 @@ impl Bound {
         Ok(())
     }
 
-    /// What the call has that only the CPU executor knows, as a sentence.
-    pub fn cpu_only(&self) -> Option<&'static str> {
-        self.ranges.is_some().then_some("ranges run on the CPU only")
-    }
-
     /// How many items there are.
     pub fn items(&self) -> usize {
         self.batch.as_ref().map_or(1, Batch::items)
+    }
+
+    /// How many pairs a stage folds, or rows it maps, of all items.
+    pub fn pairs(&self, stage: Stage) -> u64 {
+        let (rows, cols) = (self.sizes.of(stage.row_axis()), self.sizes.of(stage.col_axis()));
+        let pairs = match (&self.ranges, stage.row_axis(), stage.col_axis()) {
+            (Some(ranges), Some(axis), Some(_)) => ranges.half(axis).pairs(),
+            _ => (rows as u64).saturating_mul(cols as u64),
+        };
+        pairs.saturating_mul(self.items() as u64)
     }
 
     /// Turns batch dimensions into rows where they can be ([`Batch::merge_rows`]).
@@ -300,7 +305,7 @@ fn sizes(
 }
 
 fn uses(kernel: &Kernel, axis: Axis) -> bool {
-    let stage = |stage: crate::Stage| [stage.row_axis(), stage.col_axis()].contains(&Some(axis));
+    let stage = |stage: Stage| [stage.row_axis(), stage.col_axis()].contains(&Some(axis));
     kernel.stages().any(stage) || kernel.values().any(|value| value.axis == Some(axis))
 }
 

@@ -75,10 +75,7 @@ pub(crate) fn execute(
     }
     match options.policy {
         Policy::Cpu => host::run(kernel, bound, options),
-        Policy::Cuda => match bound.cpu_only() {
-            Some(what) => Err(words::cpu_only(kernel.name(), what)),
-            None => cuda::prepare(kernel, &bound, options)?.run(bound, options),
-        },
+        Policy::Cuda => cuda::prepare(kernel, &bound, options)?.run(bound, options),
         Policy::Auto => match prepare_if_worth(kernel, &bound, options) {
             Ok(prepared) => prepared.run(bound, options),
             Err(note) => Ok(Report { note, ..host::run(kernel, bound, options)? }),
@@ -93,10 +90,8 @@ fn prepare_if_worth(
     bound: &Bound,
     options: &Options,
 ) -> Result<cuda::Prepared, Option<Cow<'static, str>>> {
-    if let Some(why) = bound.cpu_only() {
-        return Err(Some(why.into()));
-    }
-    let ops: f64 = kernel.stages().map(|stage| ops(stage, bound)).sum();
+    let ops = |stage: Stage| bound.pairs(stage) as f64 * stage.pair_ops();
+    let ops: f64 = kernel.stages().map(ops).sum();
     let is_small = ops < WORTH_OPS && level::choose(kernel, options.level).is_ok();
     match kernel.has_image() {
         true if is_small => return Err(Some("the call is small".into())),
@@ -104,11 +99,6 @@ fn prepare_if_worth(
         _ => (),
     }
     cuda::prepare(kernel, bound, options).map_err(|why| Some(why.message().to_owned().into()))
-}
-
-fn ops(stage: Stage, bound: &Bound) -> f64 {
-    let size = |axis| bound.sizes.of(axis) as f64;
-    size(stage.row_axis()) * size(stage.col_axis()) * stage.pair_ops() * bound.items() as f64
 }
 
 /// The place of the CUDA executor in a program built without it.

@@ -404,11 +404,6 @@ pub(crate) fn no_device(name: &str, why: impl std::fmt::Display) -> Error {
         .help("use Policy::Auto or Policy::Cpu to run on the CPU")
 }
 
-pub(crate) fn cpu_only(name: &str, why: &str) -> Error {
-    Error::new(Code::CpuOnly, format!("{name}: {why}"))
-        .help("use Policy::Auto or Policy::Cpu to run on the CPU")
-}
-
 #[cfg(feature = "cuda")]
 pub(crate) fn no_image(kernel: &Kernel) -> Error {
     new(Code::NoImage, kernel, "it was compiled without CUDA code")

@@ -2,9 +2,10 @@
  * columns, word by word, and every thread of a warp reads the same column at the same time. COLS
  * columns are written out; what their accumulators find unsound is done again column by column.
  *
- * S is a stage, the same text as on the CPU. Blocks (x, y): x is the block of rows, y the split of
- * the columns. The rows entry leaves one State a thread and split in the workspace; the finish
- * entry merges the splits in order and writes the results, so results do not depend on timing.
+ * S is a stage, the same text as on the CPU. Blocks (x, y) of a dense launch: x is the block of rows,
+ * y the split of the columns. The rows entry leaves one State a thread and split in the workspace;
+ * the finish entry merges the splits in order and writes the results, so results do not depend on
+ * timing. A sparse launch is a list of tiles, one a block: what its rows fold of their ranges.
  */
 #ifndef TF_CUDA_ROWS_CUH
 #define TF_CUDA_ROWS_CUH
@@ -93,6 +94,44 @@ template <class S, class Pairs> struct tf_cuda_fold {
   }
 };
 
+/* What a block of a dense launch folds: columns [j0, j1), for rows from row0 on. */
+struct tf_dense_part {
+  i64 row0, rows_end, j0, j1;
+
+  TF_FN tf_dense_part of(int rows, i64 n_rows, i64 n_cols, i64 cols_per_split, tf_tiles) {
+    const i64 j0 = tf_block_y() * cols_per_split;
+    const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
+    return tf_dense_part{(i64)tf_block_x() * rows, n_rows, j0, j1};
+  }
+  /* Goes on to the next columns, if there are any. */
+  TF_METHOD bool next() { return false; }
+};
+
+/* The same of a sparse launch: one range of a tile after the other. */
+struct tf_sparse_part {
+  i64 row0, rows_end, j0, j1;
+  const tf_tile *tile;
+  const i64 *range, *end;
+
+  TF_FN tf_sparse_part of(int, i64, i64, i64, tf_tiles tiles) {
+    const tf_tile *const tile = tiles.at + tf_block_x();
+    const i64 *const range = tiles.ranges + 2 * tile->first;
+    tf_sparse_part part = {tile->row, tile->rows_end, 0, 0, tile, range, range + 2 * tile->count};
+    part.clip();
+    return part;
+  }
+  TF_METHOD void clip() {
+    j0 = range[0] < tile->col ? tile->col : range[0];
+    j1 = range[1] < tile->cols_end ? range[1] : tile->cols_end;
+  }
+  TF_METHOD bool next() {
+    range += 2;
+    if (range == end) return false;
+    clip();
+    return true;
+  }
+};
+
 template <class S, int BYTES> struct tf_cuda_rows {
   typedef decltype(tf_home<S>(nullptr, 0)) Home;
   static_assert(sizeof(*Home()) <= BYTES, "the descriptor promises enough workspace");
@@ -103,69 +142,80 @@ template <class S, int BYTES> struct tf_cuda_rows {
     TILE_WORDS = S::COL_WORDS > 0 ? S::COL_WORDS * S::TILE : 1
   };
 
-  /* This thread's state of one split in the workspace. */
-  TF_FN Home home(void *workspace, i64 split) {
-    i64 n = (split * tf_grid_x() + tf_block_x()) * S::THREADS + tf_thread();
-    return tf_home<S>((char *)workspace + n * BYTES, 0);
+  /* This thread's part of a state in the workspace. */
+  TF_FN Home home(void *workspace, i64 state) {
+    return tf_home<S>((char *)workspace + (state * S::THREADS + tf_thread()) * BYTES, 0);
   }
-  TF_FN i64 first_row() { return (i64)tf_block_x() * S::THREADS * S::R + tf_thread(); }
+  /* The number of the state that this block leaves. */
+  TF_FN i64 own_state() { return (i64)tf_block_y() * tf_grid_x() + tf_block_x(); }
 
-  TF_FN void rows(const tf_array *v, i64 n_rows, i64 n_cols, i64 cols_per_split, T *tile,
-                  void *workspace) {
+  template <class Part> TF_FN void rows(const tf_array *v, Part part, T *tile, void *workspace) {
     T p[PARAMS], x[ROWS];
     S::launch(v, p);
-    S::row(v, p, first_row(), n_rows, S::THREADS, x);
+    S::row(v, p, part.row0 + tf_thread(), part.rows_end, S::THREADS, x);
     typename S::State s;
     S::init(s);
-    const i64 split = tf_block_y();
-    const i64 j0 = split * cols_per_split;
-    const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
-    for (i64 at = j0; at < j1; at += S::TILE) {
-      const int n = j1 - at < S::TILE ? (int)(j1 - at) : (int)S::TILE;
-      tf_sync();
-      for (int jj = tf_thread(); jj < n; jj += S::THREADS)
-        S::col(v, p, at + jj, j1, 1, tile + jj, 1, S::TILE);
-      tf_sync();
-      typename S::Acc a;
-      S::open(a, s);
-      const tf_rows_pairs<S> pairs = {p, x, tile, at};
-      tf_cuda_fold<S, tf_rows_pairs<S>>::tile(a, s, pairs, n);
-      S::close(a, s, at);
-    }
-    *home(workspace, split) = s;
+    do {
+      for (i64 at = part.j0; at < part.j1; at += S::TILE) {
+        const int n = part.j1 - at < S::TILE ? (int)(part.j1 - at) : (int)S::TILE;
+        tf_sync();
+        for (int jj = tf_thread(); jj < n; jj += S::THREADS)
+          S::col(v, p, at + jj, part.j1, 1, tile + jj, 1, S::TILE);
+        tf_sync();
+        typename S::Acc a;
+        S::open(a, s);
+        const tf_rows_pairs<S> pairs = {p, x, tile, at};
+        tf_cuda_fold<S, tf_rows_pairs<S>>::tile(a, s, pairs, n);
+        S::close(a, s, at);
+      }
+    } while (part.next());
+    *home(workspace, own_state()) = s;
   }
 
-  TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace) {
+  TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace, tf_tiles tiles) {
+    i64 row = (i64)tf_block_x() * S::THREADS * S::R, end = n_rows;
+    /* The states of a block of rows follow each other in a list, and lie a grid apart else. */
+    i64 state = tf_block_x(), apart = tf_grid_x();
+    if (tiles.at != nullptr) {
+      const tf_tile tile = tiles.at[tf_block_x()];
+      row = tile.row, end = tile.rows_end;
+      state = tile.first, apart = 1, splits = (int)tile.count;
+    }
+    row += tf_thread();
     T p[PARAMS], x[ROWS];
     S::launch(v, p);
-    S::row(v, p, first_row(), n_rows, S::THREADS, x);
+    S::row(v, p, row, end, S::THREADS, x);
     typename tf_pointed<Home>::Type s;
     S::init(s);
-    for (int split = 0; split < splits; ++split) {
+    for (int split = 0; split < splits; ++split, state += apart) {
       TF_UNROLL
-      for (int r = 0; r < S::R; ++r) S::merge(s, r, *home(workspace, split), r);
+      for (int r = 0; r < S::R; ++r) S::merge(s, r, *home(workspace, state), r);
     }
-    S::finish(v, p, x, s, first_row(), n_rows, S::THREADS);
+    S::finish(v, p, x, s, row, end, S::THREADS);
   }
 };
 
 #define TF_STAGE_CODE(S, f32, f64) tf_cuda_rows<S, TF_DOUBLE ? f64 : f32>
 
+#define TF_ARGUMENTS                                                                               \
+  tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split, int splits, void *workspace,            \
+      tf_tiles tiles
+
 #define TF_ROWS_ENTRY(symbol, S, f32, f64)                                                         \
-  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
-      TF_ENTRY_NAME(symbol, S, _rows)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,     \
-                                      int splits, void *workspace) {                               \
+  TF_ROWS_OF_PART(symbol, S, f32, f64, _rows, tf_dense_part)                                       \
+  TF_ROWS_OF_PART(symbol, S, f32, f64, _tiles, tf_sparse_part)
+#define TF_ROWS_OF_PART(symbol, S, f32, f64, kind, Part)                                           \
+  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS) TF_ENTRY_NAME(symbol, S, kind)(TF_ARGUMENTS) {       \
     TF_UNUSED(splits);                                                                             \
     typedef TF_STAGE_CODE(S, f32, f64) Code;                                                       \
     TF_SHARED(T, tile, Code::TILE_WORDS);                                                          \
-    Code::rows(v.v, n_rows, n_cols, cols_per_split, tile, workspace);                              \
+    Code::rows(v.v, Part::of(S::THREADS *S::R, n_rows, n_cols, cols_per_split, tiles), tile,       \
+               workspace);                                                                         \
   }
 
 #define TF_FINISH_ENTRY(symbol, S, f32, f64)                                                       \
-  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
-      TF_ENTRY_NAME(symbol, S, _finish)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,   \
-                                        int splits, void *workspace) {                             \
+  TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS) TF_ENTRY_NAME(symbol, S, _finish)(TF_ARGUMENTS) {    \
     TF_UNUSED(n_cols, cols_per_split);                                                             \
-    TF_STAGE_CODE(S, f32, f64)::finish(v.v, n_rows, splits, workspace);                            \
+    TF_STAGE_CODE(S, f32, f64)::finish(v.v, n_rows, splits, workspace, tiles);                     \
   }
 #endif

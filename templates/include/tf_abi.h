@@ -12,7 +12,7 @@
 #define TF_ABI_H
 #include <stdint.h>
 
-#define TF_ABI_VERSION 2u
+#define TF_ABI_VERSION 3u
 #define TF_MAGIC 0x444c4f46u /* "FOLD" */
 
 /* Axis of the rows of a value, or of a stage. */
@@ -81,16 +81,33 @@ typedef struct tf_cpu_stage {
   uint32_t few_rows;
 } tf_cpu_stage;
 
-/* How to launch one stage on a GPU. Both entries take (tf_array values[n_values] by value,
- * int64 n_rows, int64 n_cols, int64 cols_per_split, int32 splits, void *workspace). */
+/* Some rows of a sparse launch, and what belongs to them: where they are folded, ranges of columns;
+ * where they are finished, partial states. */
+typedef struct tf_tile {
+  int64_t row, rows_end;  /* rows [row, rows_end), at most rows_per_block */
+  int64_t first, count;   /* ranges or states from number `first` on */
+  int64_t col, cols_end;  /* what ranges have outside of [col, cols_end) is not folded */
+} tf_tile;
+
+/* A list of them, one a block. */
+typedef struct tf_tiles {
+  const tf_tile *at;     /* null: the launch is dense */
+  const int64_t *ranges; /* start and end of each, in ascending order */
+} tf_tiles;
+
+/* How to launch one stage on a GPU. All entries take (tf_array values[n_values] by value,
+ * int64 n_rows, int64 n_cols, int64 cols_per_split, int32 splits, void *workspace, tf_tiles tiles
+ * by value). A dense launch is rows_entry with splits, a sparse one tiles_entry with splits = 1 and
+ * a partial state a tile; finish_entry follows both. */
 typedef struct tf_cuda_stage {
   const char *rows_entry;   /* grid (row blocks, splits); null when nothing is reduced */
-  const char *finish_entry; /* grid (row blocks): merges the splits, writes the results */
+  const char *tiles_entry;  /* grid (tiles); null when nothing is reduced */
+  const char *finish_entry; /* grid (row blocks or tiles): merges states, writes the results */
   uint32_t threads;         /* a block */
   uint32_t rows_per_block;
   uint32_t tile_cols;    /* cols_per_split is a multiple of it */
-  uint32_t shared_bytes; /* dynamic shared memory of rows_entry */
-  uint64_t state_bytes;  /* workspace: state_bytes * threads * row blocks * splits */
+  uint32_t shared_bytes; /* dynamic shared memory of rows_entry and tiles_entry */
+  uint64_t state_bytes;  /* workspace: state_bytes * threads * row blocks * splits, or * tiles */
 } tf_cuda_stage;
 
 typedef struct tf_stage {

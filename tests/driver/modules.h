@@ -127,6 +127,7 @@ inline Launch prepare(const Function &function, void *const *arguments) {
   request.cols_per_split = argument<int64_t>(arguments, 3);
   request.splits = argument<int32_t>(arguments, 4);
   request.workspace = argument<void *>(arguments, 5);
+  request.tiles = argument<tf_tiles>(arguments, 6);
   request.shared_limit = function.most_dynamic + SHARED_WITHOUT_ASKING;
   request.seed = last_number;
   return launch;

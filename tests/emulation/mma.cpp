@@ -50,7 +50,7 @@ template <int LOW> void split_product(const tf_values &v, int lane, float (&tota
 }
 
 /* One warp a product; the mode comes as the number of rows. */
-TF_GLOBAL void product(tf_values v, i64 mode, i64, i64, int, void *) {
+TF_GLOBAL void product(tf_values v, i64 mode, i64, i64, int, void *, tf_tiles) {
   const int lane = tf_thread() % 32, group = lane >> 2, in_group = lane % 4;
   const auto row_of_c = [=](int i) { return i < 2 ? group : group + 8; };
   const auto col_of_c = [=](int i) { return in_group * 2 + (i & 1); };

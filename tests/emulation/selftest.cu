@@ -21,7 +21,7 @@ TF_FN T field_of_column(const tf_values &values, int field, i64 j) {
 
 TF_GLOBAL void TF_LAUNCH_BOUNDS(THREADS)
     selftest_rows(tf_values values, i64 n_rows, i64 n_cols, i64 cols_per_split, int /*splits*/,
-                  void *workspace) {
+                  void *workspace, tf_tiles /*tiles*/) {
   TF_DYN_SHARED(T, tile); /* 4 fields of TILE columns */
   TF_SHARED(T, minus_gamma, 1);
   const int bug = static_cast<int>(row(values, BUG, 0)[0]);
@@ -77,7 +77,7 @@ TF_GLOBAL void TF_LAUNCH_BOUNDS(THREADS)
 
 TF_GLOBAL void TF_LAUNCH_BOUNDS(THREADS)
     selftest_finish(tf_values values, i64 n_rows, i64 /*n_cols*/, i64 /*cols_per_split*/,
-                    int splits, void *workspace) {
+                    int splits, void *workspace, tf_tiles /*tiles*/) {
   const i64 i = static_cast<i64>(tf_block_x()) * THREADS + tf_thread();
   if (i >= n_rows) return;
   double sum = 0;

@@ -67,7 +67,7 @@ TF_FN double tf_emulate_lgamma(double x) {
 /* ---- Launching ---- */
 
 /* One launch of a kernel `void (values by value, n_rows, n_cols, cols_per_split, splits,
- * workspace)`; `kernel` is its address, as from dlsym. */
+ * workspace, tiles)`; `kernel` is its address, as from dlsym. */
 typedef struct tf_emulate_request {
   void *kernel;
   const tf_array *values;
@@ -83,6 +83,7 @@ typedef struct tf_emulate_request {
   void *workspace;
   uint64_t seed; /* of the order of threads and blocks; 0: ascending */
   int32_t splits;
+  tf_tiles tiles; /* null: dense */
 } tf_emulate_request;
 
 enum { TF_EMULATE_MAX_VALUES = 64 };
@@ -98,12 +99,12 @@ struct Values {
 template <std::size_t COUNT>
 void call_kernel(const void *argument) {
   const auto &request = *static_cast<const tf_emulate_request *>(argument);
-  using Kernel = void (*)(Values<COUNT>, int64_t, int64_t, int64_t, int32_t, void *);
+  using Kernel = void (*)(Values<COUNT>, int64_t, int64_t, int64_t, int32_t, void *, tf_tiles);
   Values<COUNT> values;
   for (std::size_t k = 0; k < COUNT; ++k) values.at[k] = request.values[k];
   reinterpret_cast<Kernel>(request.kernel)(values, request.n_rows, request.n_cols,
                                            request.cols_per_split, request.splits,
-                                           request.workspace);
+                                           request.workspace, request.tiles);
 }
 
 using Body = void (*)(const void *);

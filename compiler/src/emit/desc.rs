@@ -45,6 +45,7 @@ struct StageDesc {
     writes: String,
     pair_ops: String,
     rows_entry: String,
+    tiles_entry: String,
     cuda: CudaDesc,
 }
 
@@ -102,6 +103,10 @@ fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
     let stage = &plan.stages[n];
     let choice = cuda_choice(plan, n);
     let (state_bytes_f32, state_bytes_f64) = workspace_bytes(plan, n);
+    let entry = |kind: &str| match stage.cols {
+        Some(_) => format!("TF_ENTRY(\"{symbol}\", \"s{n}_{kind}\")"),
+        None => "0".into(),
+    };
     let writes: Vec<String> = stage.writes.iter().map(|(v, _)| v.to_string()).collect();
     StageDesc {
         index: n,
@@ -113,10 +118,8 @@ fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
         n_writes: writes.len(),
         writes: writes.join(", "),
         pair_ops: format!("{pair_ops:?}"),
-        rows_entry: match stage.cols {
-            Some(_) => format!("TF_ENTRY(\"{symbol}\", \"s{n}_rows\")"),
-            None => "0".into(),
-        },
+        rows_entry: entry("rows"),
+        tiles_entry: entry("tiles"),
         cuda: CudaDesc {
             threads: choice.threads,
             rows_per_block: choice.threads * choice.rows_wide,

@@ -209,6 +209,7 @@ fn stage(choices: &mut Choices<'_>, writes: &[u32], code: &sys::tf_cpu_stage) ->
         cpu,
         cuda: sys::tf_cuda_stage {
             rows_entry: name(choices),
+            tiles_entry: name(choices),
             finish_entry: name(choices),
             threads: small(choices, &[128, 32]),
             rows_per_block: small(choices, &[128]),

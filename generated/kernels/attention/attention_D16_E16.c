@@ -30,6 +30,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_815952e91f7eb1121e3d5370dbd084bb", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_815952e91f7eb1121e3d5370dbd084bb", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_815952e91f7eb1121e3d5370dbd084bb", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

@@ -30,6 +30,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bcfa75937f65cdf833bd67b3195d8dd4", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_bcfa75937f65cdf833bd67b3195d8dd4", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_bcfa75937f65cdf833bd67b3195d8dd4", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_7fa0b86e9f08d8d29c81a795873781c2", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_7fa0b86e9f08d8d29c81a795873781c2", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_7fa0b86e9f08d8d29c81a795873781c2", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

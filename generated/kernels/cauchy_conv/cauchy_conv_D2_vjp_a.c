@@ -34,6 +34,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -53,6 +54,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

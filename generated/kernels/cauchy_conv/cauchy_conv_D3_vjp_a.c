@@ -34,6 +34,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -53,6 +54,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

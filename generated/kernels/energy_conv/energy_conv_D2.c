@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_7f8839050ac63f3af5dafd6eb8b728b8", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_7f8839050ac63f3af5dafd6eb8b728b8", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_7f8839050ac63f3af5dafd6eb8b728b8", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -33,6 +33,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -52,6 +53,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

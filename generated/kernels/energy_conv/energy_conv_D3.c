@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_11fd0b4cc5fd028b64c595af0261e23c", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_11fd0b4cc5fd028b64c595af0261e23c", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_11fd0b4cc5fd028b64c595af0261e23c", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

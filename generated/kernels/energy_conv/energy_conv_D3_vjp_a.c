@@ -33,6 +33,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -52,6 +53,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_4fc917f559e50ce884f83b31a7701045", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_4fc917f559e50ce884f83b31a7701045", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_4fc917f559e50ce884f83b31a7701045", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 256,

@@ -38,6 +38,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
@@ -57,6 +58,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
@@ -76,6 +78,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s2_tiles"),
                 .finish_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_ee205a70fae938ac60f2036250c00ac3", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_ee205a70fae938ac60f2036250c00ac3", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_ee205a70fae938ac60f2036250c00ac3", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 256,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d0c8a8b52f9dcaeeac160efdc73f877a", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_d0c8a8b52f9dcaeeac160efdc73f877a", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_d0c8a8b52f9dcaeeac160efdc73f877a", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -38,6 +38,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
@@ -57,6 +58,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
@@ -76,6 +78,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s2_tiles"),
                 .finish_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

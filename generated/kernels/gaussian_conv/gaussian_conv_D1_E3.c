@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -38,6 +38,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -57,6 +58,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -76,6 +78,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s2_tiles"),
                 .finish_entry = TF_ENTRY("tf_d705ac90bc7ac8492224e8dfd26dc94b", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

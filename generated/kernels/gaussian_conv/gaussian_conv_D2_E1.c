@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_3ac5ede1d7753caf07c73dd90b6fa420", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_3ac5ede1d7753caf07c73dd90b6fa420", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_3ac5ede1d7753caf07c73dd90b6fa420", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_6f8eeec432f3d3d61cf0e7d1ededbfec", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_6f8eeec432f3d3d61cf0e7d1ededbfec", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_6f8eeec432f3d3d61cf0e7d1ededbfec", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_477287b134affb24fc59d50a23ff0fdf", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_477287b134affb24fc59d50a23ff0fdf", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_477287b134affb24fc59d50a23ff0fdf", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_057564a55d762fb14111cde3f60de790", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_057564a55d762fb14111cde3f60de790", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_057564a55d762fb14111cde3f60de790", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -38,6 +38,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 256,
@@ -57,6 +58,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 256,
@@ -76,6 +78,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s2_tiles"),
                 .finish_entry = TF_ENTRY("tf_f0b3a763139caf2358133e8321d119d8", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_b7f4bb196e280d18c884cf0c5040d87d", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_b7f4bb196e280d18c884cf0c5040d87d", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_b7f4bb196e280d18c884cf0c5040d87d", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

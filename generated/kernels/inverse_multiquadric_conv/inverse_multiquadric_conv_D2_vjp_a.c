@@ -34,6 +34,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -53,6 +54,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_98ba6650b2a7ae797a3862f4aaf7eebf", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_98ba6650b2a7ae797a3862f4aaf7eebf", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_98ba6650b2a7ae797a3862f4aaf7eebf", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

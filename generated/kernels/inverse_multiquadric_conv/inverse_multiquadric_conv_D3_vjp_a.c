@@ -34,6 +34,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -53,6 +54,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_60ffee6b684d054c272924574c1899d8", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_60ffee6b684d054c272924574c1899d8", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_60ffee6b684d054c272924574c1899d8", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 256,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_082af6c3835e476360f5c336aa30896e", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_082af6c3835e476360f5c336aa30896e", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_082af6c3835e476360f5c336aa30896e", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 256,

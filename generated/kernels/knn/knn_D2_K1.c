@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_f1353f040be742d58cc1f7e77ca8316f", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_f1353f040be742d58cc1f7e77ca8316f", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_f1353f040be742d58cc1f7e77ca8316f", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_e782abc821d75c0815e88ee6ccc1dfbc", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_e782abc821d75c0815e88ee6ccc1dfbc", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_e782abc821d75c0815e88ee6ccc1dfbc", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

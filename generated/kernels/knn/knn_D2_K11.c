@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_83dd395d452e1a029d98cc96876aefc2", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_83dd395d452e1a029d98cc96876aefc2", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_83dd395d452e1a029d98cc96876aefc2", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

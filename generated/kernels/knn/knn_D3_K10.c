@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_9dc78ca92ce211a4a5154d628f7d7fe6", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_9dc78ca92ce211a4a5154d628f7d7fe6", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_9dc78ca92ce211a4a5154d628f7d7fe6", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_7a282952fc82fd980c39db75c28fc3ab", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_7a282952fc82fd980c39db75c28fc3ab", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_7a282952fc82fd980c39db75c28fc3ab", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_9c2458dff75842b212227f7fe12c0eee", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_9c2458dff75842b212227f7fe12c0eee", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_9c2458dff75842b212227f7fe12c0eee", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_07a66bea764720ca00d560772fcaac8a", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_07a66bea764720ca00d560772fcaac8a", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_07a66bea764720ca00d560772fcaac8a", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

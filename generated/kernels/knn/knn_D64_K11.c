@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_a1ebd3851649a098fd6eea966720138d", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_a1ebd3851649a098fd6eea966720138d", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_a1ebd3851649a098fd6eea966720138d", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_86407bdc5769a1ea1fe5cbb967577705", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_86407bdc5769a1ea1fe5cbb967577705", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_86407bdc5769a1ea1fe5cbb967577705", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

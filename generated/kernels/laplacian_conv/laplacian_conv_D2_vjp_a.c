@@ -34,6 +34,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -53,6 +54,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 512,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_fe6d77624d67f952987c00efe9ce795f", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_fe6d77624d67f952987c00efe9ce795f", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_fe6d77624d67f952987c00efe9ce795f", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -37,6 +37,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
@@ -56,6 +57,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
@@ -75,6 +77,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s2_tiles"),
                 .finish_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

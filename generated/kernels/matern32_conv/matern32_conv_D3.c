@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_b13d08d14d66b3eb9be8b672bdbb44ec", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_b13d08d14d66b3eb9be8b672bdbb44ec", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_b13d08d14d66b3eb9be8b672bdbb44ec", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_62dd55c69111e6f9a00903a17ac83dcd", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_62dd55c69111e6f9a00903a17ac83dcd", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_62dd55c69111e6f9a00903a17ac83dcd", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -29,6 +29,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bb24f5b57bc60e49e5939a0cc7787f57", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_bb24f5b57bc60e49e5939a0cc7787f57", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_bb24f5b57bc60e49e5939a0cc7787f57", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -37,6 +37,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
@@ -56,6 +57,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s1_tiles"),
                 .finish_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
@@ -75,6 +77,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s2_tiles"),
                 .finish_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

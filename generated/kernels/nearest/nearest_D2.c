@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_53dce9b4c72feab1657da3c7f4257c6f", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_53dce9b4c72feab1657da3c7f4257c6f", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_53dce9b4c72feab1657da3c7f4257c6f", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

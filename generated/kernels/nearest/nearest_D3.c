@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

@@ -28,6 +28,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_16edc817ef1942433a1508d715cac2e7", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_16edc817ef1942433a1508d715cac2e7", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_16edc817ef1942433a1508d715cac2e7", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 128,

@@ -30,6 +30,7 @@ static const tf_stage stages[] = {
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d9289bdc319e8fda26e59bdae834e2a0", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_d9289bdc319e8fda26e59bdae834e2a0", "s0_tiles"),
                 .finish_entry = TF_ENTRY("tf_d9289bdc319e8fda26e59bdae834e2a0", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,

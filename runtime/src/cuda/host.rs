@@ -10,7 +10,7 @@ use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError}
 
 use super::device::{self, unavailable};
 use super::module::CudaKernel;
-use super::plan::{Plan, extent};
+use super::plan::{Plan, Work, extent};
 use crate::bind::{Bound, dense_bytes};
 use crate::error::Error;
 use crate::kernel::{Kernel, Value};
@@ -65,7 +65,7 @@ pub(crate) fn prepare(
     });
     let outputs = outputs.collect::<Result<_, Error>>()?;
     bound.batch_to_rows(kernel);
-    let plan = loaded.plan((bound.sizes, bound.items()))?;
+    let plan = loaded.plan(Work::of(&bound))?;
     let workspace = take(name, &stream, plan.bytes)?;
     Ok(Prepared { loaded, stream, plan, bound, inputs, outputs, workspace, start })
 }
@@ -131,6 +131,7 @@ impl Prepared {
         for (index, data) in self.plan.temp_addresses(workspace) {
             self.bound.place_temp(index, data);
         }
+        self.loaded.copy_lists(&stream, &self.plan, workspace)?;
         let stages = self.stages(workspace, options)?;
         for (index, (value, device)) in kernel.outputs().zip(&self.outputs).enumerate() {
             let array = &host.values[first + index];
@@ -169,8 +170,7 @@ impl Prepared {
             let (rows, cols) = extent(stage, bound.sizes);
             let cols = if stage.col_axis().is_some() { cols } else { 1 };
             let seconds = start.elapsed().as_secs_f64();
-            let pairs = (rows as u64).saturating_mul(cols as u64);
-            let pairs = pairs.saturating_mul(bound.items() as u64);
+            let pairs = bound.pairs(stage);
             reports.push(StageReport::new((rows, cols, pairs), stage.pair_ops(), seconds));
         }
         Ok(reports)

@@ -10,12 +10,14 @@ use cudarc::driver::{DriverError, SyncOnDrop, result};
 use num_complex::Complex;
 
 use super::module::{CudaKernel, LoadedStage};
-use super::plan::{ALIGN, Arguments, Plan, StageGrid, extent};
+use super::plan::{ALIGN, Arguments, Plan, Sparse, StageGrid, Work, extent};
+use super::values::copy_in;
 use crate::bind::Bound;
 use crate::element::{Component, ComponentType, Element};
 use crate::error::Error;
 use crate::kernel::Stage;
 use crate::operand::RawArray;
+use crate::ranges::Ranges;
 use crate::{sys, words};
 
 /// An array on a device that a kernel reads. Cloning it copies a pointer.
@@ -316,12 +318,68 @@ impl CudaKernel {
         rows: Option<(usize, usize)>,
         workspace: &mut W,
     ) -> Result<(), Error> {
+        self.run_on(stream, (inputs, outputs), rows, None, workspace)
+    }
+
+    /// As [`run_on_stream`](CudaKernel::run_on_stream), with reductions restricted to ranges. The
+    /// workspace has the bytes of [`workspace_bytes_for`](CudaKernel::workspace_bytes_for). The list
+    /// of what each block of rows folds is made here, and copied to the workspace in pieces of at
+    /// most 64 KiB, which the driver takes without waiting for the stream.
+    ///
+    /// ```no_run
+    /// use tilefold::Ranges;
+    /// use tilefold::cuda::cudarc::driver::{CudaSlice, CudaStream};
+    /// use tilefold::cuda::{CudaKernel, DeviceArray, DeviceArrayMut};
+    ///
+    /// fn near(
+    ///     kernel: &CudaKernel,
+    ///     stream: &std::sync::Arc<CudaStream>,
+    ///     (x, y): (&CudaSlice<f32>, &CudaSlice<f32>),
+    /// ) -> Result<CudaSlice<f32>, Box<dyn std::error::Error>> {
+    ///     let ranges = Ranges::from_blocks([(0..500, 0..800), (500..1000, 800..2000)])?;
+    ///     let inputs = [DeviceArray::new(x, (1000, 3))?, DeviceArray::new(y, (2000, 3))?];
+    ///     let bytes = kernel.workspace_bytes_for(&inputs, None, Some(&ranges))?;
+    ///     let mut workspace = stream.alloc_zeros::<u8>(bytes)?;
+    ///     let mut a = stream.alloc_zeros::<f32>(1000)?;
+    ///     let mut outputs = [DeviceArrayMut::new(&mut a, (1000, 1))?];
+    ///     let workspace = &mut workspace;
+    ///     kernel.run_ranges_on_stream(stream, &ranges, &inputs, &mut outputs, None, workspace)?;
+    ///     drop(outputs);
+    ///     Ok(a)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run_on_stream`](CudaKernel::run_on_stream), and as [`run`](crate::run()) for ranges that
+    /// do not fit.
+    pub fn run_ranges_on_stream<W: DevicePtrMut<u8>>(
+        &self,
+        stream: &CudaStream,
+        ranges: &Ranges,
+        inputs: &[DeviceArray<'_>],
+        outputs: &mut [DeviceArrayMut<'_>],
+        rows: Option<(usize, usize)>,
+        workspace: &mut W,
+    ) -> Result<(), Error> {
+        self.run_on(stream, (inputs, outputs), rows, Some(ranges), workspace)
+    }
+
+    fn run_on<W: DevicePtrMut<u8>>(
+        &self,
+        stream: &CudaStream,
+        (inputs, outputs): (&[DeviceArray<'_>], &mut [DeviceArrayMut<'_>]),
+        rows: Option<(usize, usize)>,
+        ranges: Option<&Ranges>,
+        workspace: &mut W,
+    ) -> Result<(), Error> {
         let mut order = self.order(stream)?;
         let inputs = inputs.iter().map(|input| self.place(input, &mut order));
         let inputs = inputs.collect::<Result<Vec<RawArray>, Error>>()?;
         let bytes = workspace.len();
         let address = self.place_workspace(workspace, &mut order)?;
-        self.queue(order, &inputs, outputs, rows, (address, bytes))
+        let mut bound = Bound::inputs(self.kernel, &inputs, rows)?;
+        ranges.map_or(Ok(()), |ranges| bound.restrict(self.kernel, ranges))?;
+        self.queue(order, bound, outputs, (address, bytes))
     }
 
     /// The order of a run on a stream, which must be one of the kernel's context.
@@ -348,27 +406,26 @@ impl CudaKernel {
         Ok(address)
     }
 
-    /// Queues a run on arrays that were placed. The workspace is an address and its bytes.
+    /// Queues a run on inputs that were placed. The workspace is an address and its bytes.
     pub(crate) fn queue<'s>(
         &self,
         mut order: Order<'s>,
-        inputs: &[RawArray],
+        mut bound: Bound,
         outputs: &'s mut [DeviceArrayMut<'_>],
-        rows: Option<(usize, usize)>,
         (address, bytes): (CUdeviceptr, usize),
     ) -> Result<(), Error> {
-        let mut bound = Bound::inputs(self.kernel, inputs, rows)?;
         let outputs = outputs.iter_mut().map(|output| self.place_mut(output, &mut order));
         let outputs = outputs.collect::<Result<Vec<RawArray>, Error>>()?;
         bound.outputs(self.kernel, &outputs)?;
         bound.batch_to_rows(self.kernel);
-        let plan = self.plan((bound.sizes, bound.items()))?;
+        let plan = self.plan(Work::of(&bound))?;
         if bytes < plan.bytes {
             return Err(self.small_workspace(bytes, plan.bytes));
         }
         for (index, data) in plan.temp_addresses(address) {
             bound.place_temp(index, data);
         }
+        self.copy_lists(order.stream, &plan, address)?;
         let launch = |step| self.launch(order.stream, &step, &bound, &plan, address);
         self.steps(&plan).try_for_each(launch)?;
         order.before_owners()
@@ -428,8 +485,31 @@ impl CudaKernel {
 
     /// The stages with their grids, in order.
     pub(super) fn steps<'s>(&'s self, plan: &'s Plan) -> impl Iterator<Item = Step<'s>> {
-        let stages = self.kernel.stages().zip(&self.stages).zip(&plan.grids);
-        stages.map(|((stage, loaded), grid)| Step { stage, loaded, grid })
+        let stages = self.kernel.stages().zip(&self.stages).zip(&plan.grids).zip(&plan.sparse);
+        stages.map(|(((stage, loaded), grid), sparse)| Step {
+            stage,
+            loaded,
+            grid,
+            sparse: sparse.as_ref(),
+        })
+    }
+
+    /// Copies tile lists to where the plan has them. Pieces are as large as CUDA takes without
+    /// waiting: its guide names copies "from host to device of a memory block of 64 KB or less".
+    pub(super) fn copy_lists(
+        &self,
+        stream: &CudaStream,
+        plan: &Plan,
+        workspace: CUdeviceptr,
+    ) -> Result<(), Error> {
+        for Sparse { list, offset } in plan.sparse.iter().flatten() {
+            let mut at = workspace + *offset as u64;
+            for piece in list.table().chunks(64 << 10) {
+                copy_in(self.kernel.name(), stream, at, piece)?;
+                at += piece.len() as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Queues one stage, for every item. The arrays of `bound` are valid on the device, and
@@ -442,7 +522,7 @@ impl CudaKernel {
         plan: &Plan,
         workspace: CUdeviceptr,
     ) -> Result<(), Error> {
-        let Step { stage, loaded, grid } = step;
+        let Step { stage, loaded, grid, sparse } = step;
         if grid.row_blocks == 0 {
             return Ok(());
         }
@@ -453,12 +533,21 @@ impl CudaKernel {
         let states = workspace + plan.states as u64;
         let facts = &loaded.facts;
         let item = |values: &[sys::tf_array]| {
-            let arguments = Arguments::new(values, size, grid, states);
-            if let Some(rows) = &loaded.rows {
-                let blocks = (grid.row_blocks, grid.splits);
-                self.call(stream, rows, blocks, (facts.threads, facts.shared_bytes), &arguments)?;
+            let mut arguments = Arguments::new(values, size, grid, states);
+            let (mut blocks, mut rows) = ((grid.row_blocks, grid.splits), grid.row_blocks);
+            if let Some(Sparse { list, offset }) = sparse {
+                let at = workspace + *offset as u64;
+                (blocks, rows) = ((list.folds.len() as u32, 1), list.finishes.len() as u32);
+                arguments = arguments.sparse(list.of_folds(at));
             }
-            self.call(stream, &loaded.finish, (grid.row_blocks, 1), (facts.threads, 0), &arguments)
+            if let Some([dense, tiles]) = loaded.folds.as_ref().filter(|_| blocks.0 > 0) {
+                let fold = if sparse.is_some() { tiles } else { dense };
+                self.call(stream, fold, blocks, (facts.threads, facts.shared_bytes), &arguments)?;
+            }
+            if let Some(Sparse { list, offset }) = sparse {
+                arguments = arguments.sparse(list.of_finishes(workspace + *offset as u64));
+            }
+            self.call(stream, &loaded.finish, (rows, 1), (facts.threads, 0), &arguments)
         };
         let Some(batch) = &bound.batch else { return item(&bound.values) };
         let mut values = bound.values.clone();
@@ -547,6 +636,7 @@ pub(super) struct Step<'a> {
     pub stage: Stage<'static>,
     loaded: &'a LoadedStage,
     grid: &'a StageGrid,
+    sparse: Option<&'a Sparse>,
 }
 
 fn fits(len: usize, component: ComponentType, shape: (usize, usize)) -> Result<(), Error> {

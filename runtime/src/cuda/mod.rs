@@ -40,7 +40,11 @@ mod host;
 mod launch;
 mod module;
 mod plan;
-#[cfg(feature = "lazy")]
+mod tiles;
+#[cfg_attr(
+    not(feature = "lazy"),
+    allow(dead_code, reason = "expressions have results of any type")
+)]
 mod values;
 
 pub use cudarc;

@@ -11,11 +11,12 @@ use cudarc::nvrtc::Ptx;
 
 use super::device::unavailable;
 use super::launch::DeviceArray;
-use super::plan::Plan;
+use super::plan::{Plan, Work};
 use crate::bind::{Bound, Sizes};
 use crate::error::Error;
 use crate::kernel::{CudaStage, Kernel, Stage};
 use crate::operand::RawArray;
+use crate::ranges::Ranges;
 use crate::words;
 
 /// More dynamic shared memory than this must be asked for.
@@ -31,10 +32,10 @@ pub struct CudaKernel {
 /// The entries of a stage.
 pub(super) struct LoadedStage {
     pub facts: CudaStage<'static>,
-    /// Absent when nothing is reduced.
-    pub rows: Option<CudaFunction>,
+    /// That of a dense launch and that of a list of tiles; absent when nothing is reduced.
+    pub folds: Option<[CudaFunction; 2]>,
     pub finish: CudaFunction,
-    /// Blocks of `rows` that the whole device holds at once.
+    /// Blocks that fold that the whole device holds at once.
     resident: usize,
 }
 
@@ -100,41 +101,43 @@ impl CudaKernel {
         self.kernel
     }
 
-    /// The bytes of workspace that a run with M = `m` and N = `n` needs, without batch dimensions:
-    /// [`workspace_bytes_for`](CudaKernel::workspace_bytes_for) knows of those.
+    /// The bytes of workspace that a run with M = `m` and N = `n` needs, without batch dimensions
+    /// and ranges: [`workspace_bytes_for`](CudaKernel::workspace_bytes_for) knows of those.
     ///
     /// # Errors
     /// [`Overflow`](crate::Code::Overflow) for sizes that the device cannot count.
     pub fn workspace_bytes(&self, m: usize, n: usize) -> Result<usize, Error> {
-        Ok(self.plan((Sizes { i: m, j: n }, 1))?.bytes)
+        Ok(self.plan(Work { sizes: Sizes { i: m, j: n }, items: 1, ranges: None })?.bytes)
     }
 
-    /// The bytes of workspace that a run on these arrays needs, given in the order of the formula.
-    /// `rows` is as in [`run`](crate::run()).
+    /// The bytes of workspace that a run on these arrays needs, given in the order of the formula,
+    /// restricted to ranges if there are any. `rows` is as in [`run`](crate::run()).
     ///
     /// # Errors
-    /// As [`run`](crate::run()) for arrays that do not fit, and
+    /// As [`run`](crate::run()) for arrays and ranges that do not fit, and
     /// [`Overflow`](crate::Code::Overflow) for sizes that the device cannot count.
     pub fn workspace_bytes_for(
         &self,
         inputs: &[DeviceArray<'_>],
         rows: Option<(usize, usize)>,
+        ranges: Option<&Ranges>,
     ) -> Result<usize, Error> {
         let inputs: Vec<RawArray> = inputs.iter().map(DeviceArray::raw).collect();
-        self.workspace_of(Bound::inputs(self.kernel, &inputs, rows)?)
+        let mut bound = Bound::inputs(self.kernel, &inputs, rows)?;
+        ranges.map_or(Ok(()), |ranges| bound.restrict(self.kernel, ranges))?;
+        self.workspace_of(bound)
     }
 
     /// The bytes of workspace that a call needs.
     pub(crate) fn workspace_of(&self, mut bound: Bound) -> Result<usize, Error> {
         bound.batch_to_rows(self.kernel);
-        Ok(self.plan((bound.sizes, bound.items()))?.bytes)
+        Ok(self.plan(Work::of(&bound))?.bytes)
     }
 
-    /// The plan for so many rows and items.
-    pub(super) fn plan(&self, (sizes, items): (Sizes, usize)) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, work: Work<'_>) -> Result<Plan, Error> {
         let stages = self.stages.iter().map(|stage| (stage.facts, stage.resident));
-        Plan::new(self.kernel, (sizes, items), stages)
-            .ok_or_else(|| words::overflow_pairs(self.kernel, sizes.i, sizes.j))
+        Plan::new(self.kernel, work, stages)
+            .ok_or_else(|| words::overflow_pairs(self.kernel, work.sizes.i, work.sizes.j))
     }
 }
 
@@ -153,20 +156,25 @@ fn load_stage(
     let failed = |doing| move |why: DriverError| words::driver(kernel.name(), doing, why.0);
     let facts = stage.cuda().ok_or_else(|| words::no_image(kernel))?;
     let find = |entry: &str| module.load_function(entry).map_err(failed("looking for an entry"));
-    let rows = facts.rows_entry.map(find).transpose()?;
+    let folds = match (facts.rows_entry, facts.tiles_entry) {
+        (Some(rows), Some(tiles)) => Some([find(rows)?, find(tiles)?]),
+        _ => None,
+    };
     let mut resident = multiprocessors;
-    if let Some(rows) = &rows {
+    if let Some(folds) = &folds {
         if facts.shared_bytes > SHARED_WITHOUT_ASKING {
             let which = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let bytes = i32::try_from(facts.shared_bytes).unwrap_or(i32::MAX);
-            rows.set_attribute(which, bytes).map_err(failed("asking for shared memory"))?;
+            for fold in folds {
+                fold.set_attribute(which, bytes).map_err(failed("asking for shared memory"))?;
+            }
         }
-        let blocks = rows.occupancy_max_active_blocks_per_multiprocessor(
+        let blocks = folds[0].occupancy_max_active_blocks_per_multiprocessor(
             facts.threads,
             facts.shared_bytes as usize,
             None,
         );
         resident *= (blocks.map_err(failed("asking for occupancy"))? as usize).max(1);
     }
-    Ok(LoadedStage { facts, rows, finish: find(facts.finish_entry)?, resident })
+    Ok(LoadedStage { facts, folds, finish: find(facts.finish_entry)?, resident })
 }

@@ -5,15 +5,17 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use crate::bind::{Sizes, dense_bytes};
+use super::tiles::TileList;
+use crate::bind::{Bound, Sizes, dense_bytes};
 use crate::kernel::{CudaStage, Kernel, Stage};
+use crate::ranges::Ranges;
 use crate::sys;
 
 /// A device is full when every place for a block is taken this many times.
-const WAVES: usize = 4;
+pub(super) const WAVES: usize = 4;
 
 /// A split folds at least this many tiles of columns.
-const TILES_A_SPLIT: usize = 4;
+pub(super) const TILES_A_SPLIT: usize = 4;
 
 /// The hardware's limit of the second grid axis.
 const MOST_SPLITS: usize = 65_535;
@@ -50,17 +52,41 @@ impl StageGrid {
         })
     }
 
-    /// Bytes of partial states.
-    fn state_bytes(&self, facts: &CudaStage) -> Option<usize> {
-        let blocks = (self.row_blocks as usize).checked_mul(self.splits as usize)?;
-        facts.state_bytes.checked_mul(facts.threads as usize)?.checked_mul(blocks)
+    /// Blocks that fold.
+    fn blocks(&self) -> Option<usize> {
+        (self.row_blocks as usize).checked_mul(self.splits as usize)
     }
+}
+
+/// What a run on a device is for.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub sizes: Sizes,
+    pub items: usize,
+    /// Which pairs are folded; all of them if there are none.
+    pub ranges: Option<&'a Ranges>,
+}
+
+impl<'a> Work<'a> {
+    /// That of a call.
+    pub fn of(bound: &'a Bound) -> Work<'a> {
+        Work { sizes: bound.sizes, items: bound.items(), ranges: bound.ranges.as_ref() }
+    }
+}
+
+/// The tile list of a sparse stage, and where it lies in the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sparse {
+    pub list: TileList,
+    pub offset: usize,
 }
 
 /// Everything that a run on a device needs to know before its first launch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub grids: Vec<StageGrid>,
+    /// For each stage, what ranges make of it.
+    pub sparse: Vec<Option<Sparse>>,
     /// The index in the table and the offset in the workspace of each temporary.
     pub temps: Vec<(usize, usize)>,
     /// The offset of the partial states, which all stages share.
@@ -74,7 +100,7 @@ impl Plan {
     /// temporaries, and share the partial states. `None`: a size overflows.
     pub fn new(
         kernel: &'static Kernel,
-        (sizes, items): (Sizes, usize),
+        Work { sizes, items, ranges }: Work<'_>,
         stages: impl Iterator<Item = (CudaStage<'static>, usize)>,
     ) -> Option<Plan> {
         let mut next = 0_usize;
@@ -86,15 +112,34 @@ impl Plan {
             let bytes = bytes.checked_mul(items)?;
             next = next.checked_add(bytes)?.checked_next_multiple_of(ALIGN)?;
         }
-        let mut grids = Vec::new();
-        let mut states = 0;
+        let (mut grids, mut sparse, mut states) = (Vec::new(), Vec::new(), 0);
         for (stage, (facts, resident)) in kernel.stages().zip(stages) {
             let (rows, cols) = extent(stage, sizes);
             let grid = StageGrid::new(rows, cols, &facts, resident)?;
-            states = grid.state_bytes(&facts)?.max(states);
+            let half = match (ranges, stage.row_axis(), stage.col_axis()) {
+                (Some(ranges), Some(axis), Some(_)) => Some(ranges.half(axis)),
+                _ => None,
+            };
+            let list = match half {
+                Some(half) => Some(TileList::new(half, rows, &facts, resident)?),
+                None => None,
+            };
+            let blocks = match &list {
+                Some(list) => list.folds.len(),
+                None => grid.blocks()?,
+            };
+            states = facts
+                .state_bytes
+                .checked_mul(facts.threads as usize)?
+                .checked_mul(blocks)?
+                .max(states);
+            let offset = next;
+            let bytes = list.as_ref().map_or(0, TileList::bytes);
+            next = next.checked_add(bytes)?.checked_next_multiple_of(ALIGN)?;
+            sparse.push(list.map(|list| Sparse { list, offset }));
             grids.push(grid);
         }
-        Some(Plan { grids, temps, states: next, bytes: next.checked_add(states)? })
+        Some(Plan { grids, sparse, temps, states: next, bytes: next.checked_add(states)? })
     }
 }
 
@@ -112,7 +157,7 @@ pub(super) fn extent(stage: Stage, sizes: Sizes) -> (usize, usize) {
     (sizes.of(stage.row_axis()), stage.col_axis().map_or(0, |axis| sizes.of(Some(axis))))
 }
 
-/// The arguments of both entries of a stage, kept in place while the driver copies them.
+/// The arguments of the entries of a stage, kept in place while the driver copies them.
 pub(super) struct Arguments<'a> {
     values: &'a [sys::tf_array],
     rows: i64,
@@ -120,6 +165,7 @@ pub(super) struct Arguments<'a> {
     cols_per_split: i64,
     splits: i32,
     workspace: u64,
+    tiles: sys::tf_tiles,
 }
 
 impl<'a> Arguments<'a> {
@@ -129,6 +175,7 @@ impl<'a> Arguments<'a> {
         grid: &StageGrid,
         workspace: u64,
     ) -> Arguments<'a> {
+        let tiles = sys::tf_tiles { at: ptr::null(), ranges: ptr::null() };
         Arguments {
             values,
             rows: rows as i64,
@@ -136,11 +183,17 @@ impl<'a> Arguments<'a> {
             cols_per_split: grid.cols_per_split,
             splits: grid.splits as i32,
             workspace,
+            tiles,
         }
     }
 
+    /// The same for a launch of a list.
+    pub fn sparse(self, tiles: sys::tf_tiles) -> Arguments<'a> {
+        Arguments { cols_per_split: 0, splits: 1, tiles, ..self }
+    }
+
     /// One address an argument, as `cuLaunchKernel` takes them.
-    pub fn pointers(&self) -> [*mut c_void; 6] {
+    pub fn pointers(&self) -> [*mut c_void; 7] {
         [
             self.values.as_ptr().cast_mut().cast(),
             ptr::from_ref(&self.rows).cast_mut().cast(),
@@ -148,6 +201,7 @@ impl<'a> Arguments<'a> {
             ptr::from_ref(&self.cols_per_split).cast_mut().cast(),
             ptr::from_ref(&self.splits).cast_mut().cast(),
             ptr::from_ref(&self.workspace).cast_mut().cast(),
+            ptr::from_ref(&self.tiles).cast_mut().cast(),
         ]
     }
 }
@@ -159,6 +213,7 @@ mod tests {
 
     const FACTS: CudaStage = CudaStage {
         rows_entry: Some("rows"),
+        tiles_entry: Some("tiles"),
         finish_entry: "finish",
         threads: 128,
         rows_per_block: 512,
@@ -215,15 +270,13 @@ mod tests {
         let facts = CudaStage { rows_entry: None, tile_cols: 0, ..FACTS };
         let grid = StageGrid::new(513, 0, &facts, RESIDENT).unwrap();
         assert_eq!(grid, StageGrid { row_blocks: 2, splits: 0, cols_per_split: 0 });
-        assert_eq!(grid.state_bytes(&facts), Some(0));
+        assert_eq!(grid.blocks(), Some(0));
     }
 
     #[test]
     fn sizes_past_the_hardware_are_refused() {
         assert_eq!(StageGrid::new(usize::MAX, 1, &FACTS, RESIDENT), None);
         assert_eq!(StageGrid::new(512 << 31, 1, &FACTS, RESIDENT), None);
-        let wide = CudaStage { state_bytes: usize::MAX / 2, ..FACTS };
-        assert_eq!(grid(1, 1).state_bytes(&wide), None);
         assert_eq!(
             StageGrid::new(1, usize::MAX, &FACTS, usize::MAX).map(|g| g.splits),
             Some(65_535)
@@ -235,7 +288,8 @@ mod tests {
         let kernel = fake::chain::<f32>();
         let sizes = Sizes { i: 1000, j: 300 };
         let facts = kernel.stages().map(|stage| (stage.cuda().unwrap(), 8));
-        let plan = Plan::new(kernel, (sizes, 1), facts).unwrap();
+        let work = Work { sizes, items: 1, ranges: None };
+        let plan = Plan::new(kernel, work, facts).unwrap();
         // One temporary of 300 f32; then 8 bytes for each of 128 threads of a block.
         assert_eq!(plan.temps, [(3, 0)]);
         assert_eq!(plan.states, 1280);
@@ -251,13 +305,22 @@ mod tests {
         let values = [array(5), array(7)];
         let grid = StageGrid { row_blocks: 9, splits: 4, cols_per_split: 640 };
         let arguments = Arguments::new(&values, (11, 13), &grid, 0xdead_beef);
-        let [table, rows, cols, width, splits, workspace] = arguments.pointers();
+        let [table, rows, cols, width, splits, workspace, tiles] = arguments.pointers();
         // SAFETY: the addresses of live values of these types.
         unsafe {
             assert_eq!((*table.cast::<[sys::tf_array; 2]>()).map(|a| a.rows), [5, 7]);
             assert_eq!((*rows.cast::<i64>(), *cols.cast::<i64>()), (11, 13));
             assert_eq!((*width.cast::<i64>(), *splits.cast::<i32>()), (640, 4));
             assert_eq!(*workspace.cast::<u64>(), 0xdead_beef);
+            assert!((*tiles.cast::<sys::tf_tiles>()).at.is_null());
+        }
+        let list = sys::tf_tiles { at: 64 as *const _, ranges: 96 as *const _ };
+        let arguments = arguments.sparse(list);
+        let [.., width, splits, _, tiles] = arguments.pointers();
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!((*width.cast::<i64>(), *splits.cast::<i32>()), (0, 1));
+            assert_eq!((*tiles.cast::<sys::tf_tiles>()).ranges, list.ranges);
         }
     }
 }

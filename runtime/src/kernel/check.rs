@@ -215,11 +215,13 @@ fn cuda(stage: &sys::tf_stage) -> Result<(), String> {
     let reduces = stage.col_axis != sys::TF_AXIS_NONE;
     let raw = &stage.cuda;
     string(raw.finish_entry).map_err(|why| format!("`finish_entry` {why}"))?;
-    if raw.rows_entry.is_null() == reduces {
-        return Err("`rows_entry` must be there exactly if the stage reduces".to_owned());
-    }
-    if reduces {
-        string(raw.rows_entry).map_err(|why| format!("`rows_entry` {why}"))?;
+    for (name, entry) in [("rows_entry", raw.rows_entry), ("tiles_entry", raw.tiles_entry)] {
+        if entry.is_null() == reduces {
+            return Err(format!("`{name}` must be there exactly if the stage reduces"));
+        }
+        if reduces {
+            string(entry).map_err(|why| format!("`{name}` {why}"))?;
+        }
     }
     if !(1..=1024).contains(&raw.threads) {
         return Err(format!("`threads` is {}, not in 1..=1024", raw.threads));

@@ -11,6 +11,8 @@ use super::{Kernel, Stage, text};
 pub(crate) struct CudaStage<'k> {
     /// Absent when nothing is reduced.
     pub rows_entry: Option<&'k str>,
+    /// The same for a list of tiles.
+    pub tiles_entry: Option<&'k str>,
     pub finish_entry: &'k str,
     pub threads: u32,
     pub rows_per_block: usize,
@@ -42,6 +44,7 @@ impl<'k> Stage<'k> {
         };
         Some(CudaStage {
             rows_entry: entry(raw.rows_entry),
+            tiles_entry: entry(raw.tiles_entry),
             finish_entry: entry(raw.finish_entry)?,
             threads: raw.threads,
             rows_per_block: (raw.rows_per_block as usize).max(1),

@@ -121,6 +121,7 @@ impl OwnedKernel {
 
 const NO_CUDA: sys::tf_cuda_stage = sys::tf_cuda_stage {
     rows_entry: ptr::null(),
+    tiles_entry: ptr::null(),
     finish_entry: ptr::null(),
     threads: 0,
     rows_per_block: 0,

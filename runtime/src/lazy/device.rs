@@ -10,14 +10,14 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut};
 use ndarray::{Array2, ArrayD};
 
 use super::evaluate::{Evaluation, gathered, is_in_parts};
-use super::flat::{Flat, Input};
+use super::flat::{Flat, Input, Manner};
 use super::node::{Leaf, mistake};
 use super::source::{Held, device_shape};
 use super::{LazyTensor, leaf, resolve, words};
 use crate::bind::Bound;
 use crate::cuda::{self, CudaKernel, DeviceArray, DeviceArrayMut, Order};
 use crate::element::{Component, ComponentType, Dtype, Element};
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::kernel::Axis;
 use crate::operand::RawArray;
 use crate::options::Policy;
@@ -97,7 +97,7 @@ impl<'e, 'a, T: Element> Evaluation<'e, 'a, T> {
     /// nothing waits for it. All arrays are of that device ([`LazyTensor::device`]); numbers beside
     /// expressions are copied there, in one copy, with each evaluation.
     ///
-    /// Not on a device yet: ranges. The kernels are those that are linked with
+    /// Ranges are copied there as lists of what blocks of rows fold, with each evaluation. The kernels are those that are linked with
     /// CUDA code, or that the feature `jit` compiles for the device.
     ///
     /// ```no_run
@@ -136,6 +136,8 @@ struct Ready<'e, T> {
     order: Vec<usize>,
     tier: Tier,
     prepared: f64,
+    /// Whether no pass moved a sum out of the pairs.
+    keeps_pairs: bool,
 }
 
 impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
@@ -157,7 +159,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     /// # Errors
     /// As [`Evaluation::run`](crate::lazy::Evaluation::run), and
     /// [`DeviceArgument`](crate::Code::DeviceArgument) for arrays of the host or of another device,
-    /// [`CpuOnly`](crate::Code::CpuOnly) for ranges, [`NoImage`](crate::Code::NoImage) or
+    /// [`NoImage`](crate::Code::NoImage) or
     /// [`NoExecutor`](crate::Code::NoExecutor) without CUDA code for the formula, and
     /// [`Device`](crate::Code::Device) for what the driver reports.
     #[track_caller]
@@ -216,26 +218,39 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
 
     #[track_caller]
     fn ready(&self) -> Result<Ready<'e, T>, Error> {
-        let Evaluation { roots, options, ranges, manner, .. } = &self.evaluation;
+        let Evaluation { roots, options, .. } = &self.evaluation;
         self.evaluation.check()?;
         if options.is_cancelled() {
             return Err(crate::words::cancelled("expression"));
         }
-        if ranges.is_some() {
-            return Err(words::ranges_on_a_device());
+        let ready = self.ready_in(roots, self.evaluation.manner)?;
+        match self.bound(&ready) {
+            // A sum left the pairs: the formula again, in which none does.
+            Err(why) if why.code() == Code::RangesKernel => {
+                self.ready_in(roots, Manner { pairs: true, ..self.evaluation.manner })
+            }
+            _ => Ok(ready),
         }
-        let flat = Flat::new(roots, *manner);
+    }
+
+    fn ready_in(
+        &self,
+        roots: &[&'e LazyTensor<'a, T>],
+        manner: Manner,
+    ) -> Result<Ready<'e, T>, Error> {
+        let options = &self.evaluation.options;
+        let flat = Flat::new(roots, manner);
         let held = Held::new(&flat.inputs);
         for (n, input) in flat.inputs.iter().enumerate() {
             held.device(n, input)?;
         }
-        let known = resolve::known(&flat, *manner)?;
+        let known = resolve::known(&flat, manner)?;
         let device = self.stream.context().ordinal();
         let code = known.code(flat.pairs(), &options.executor(Policy::Cuda).device(device))?;
         let kernel = code.native().ok_or_else(words::programs_on_a_device)?;
         let (order, tier, prepared) = (code.order.to_vec(), code.tier, code.seconds);
         let kernel = CudaKernel::load(self.stream.context(), kernel)?;
-        Ok(Ready { held, flat, kernel, order, tier, prepared })
+        Ok(Ready { held, flat, kernel, order, tier, prepared, keeps_pairs: manner.pairs })
     }
 
     /// The arrays by their addresses, checked against each other.
@@ -250,7 +265,18 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
                 None => RawArray::dense(ALIGN as *mut _, T::TYPE, 1, 1),
             });
         }
-        Bound::inputs(ready.kernel.kernel(), &inputs, self.evaluation.rows)
+        self.bind(ready, &inputs)
+    }
+
+    fn bind(&self, ready: &Ready<'e, T>, inputs: &[RawArray]) -> Result<Bound, Error> {
+        let kernel = ready.kernel.kernel();
+        let mut bound = Bound::inputs(kernel, inputs, self.evaluation.rows)?;
+        match self.evaluation.ranges {
+            None => (),
+            Some(ranges) if ready.keeps_pairs => bound.restrict_pairs(kernel, ranges)?,
+            Some(ranges) => bound.restrict(kernel, ranges)?,
+        }
+        Ok(bound)
     }
 
     fn queue<W: DevicePtrMut<u8>>(
@@ -285,7 +311,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
             cuda::copy_in(kernel.kernel().name(), self.stream, address, &numbers)?;
         }
         let rest = (address + front as u64, bytes - front);
-        kernel.queue(order, &inputs, outputs, self.evaluation.rows, rest)
+        kernel.queue(order, self.bind(ready, &inputs)?, outputs, rest)
     }
 
     fn report(&self, ready: &Ready<'e, T>, start: Instant) -> Report {

@@ -336,12 +336,6 @@ mod device {
         Error::new(Code::ParameterRows, why).help("name its axis: Some(Axis::I) or Some(Axis::J)")
     }
 
-    pub(in crate::lazy) fn ranges_on_a_device() -> Error {
-        Error::new(Code::CpuOnly, "expression: ranges are not on a device yet".to_owned()).help(
-            "evaluate arrays of the host, or reduce over all pairs with a condition: `masked`",
-        )
-    }
-
     pub(in crate::lazy) fn parts_of_a_sum(index: usize, own: &[usize], parts: &[usize]) -> Error {
         let why = format!(
             "expression: value {index} has batch dimensions {own:?}, but lies on the device in its \

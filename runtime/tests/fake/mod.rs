@@ -66,6 +66,7 @@ impl Spec {
             cpu: [cpu; 4],
             cuda: sys::tf_cuda_stage {
                 rows_entry: if axes.1 == ONE { ptr::null() } else { leak("rows") },
+                tiles_entry: if axes.1 == ONE { ptr::null() } else { leak("tiles") },
                 finish_entry: leak("finish"),
                 threads: 128,
                 rows_per_block: 128,

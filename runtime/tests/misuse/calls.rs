@@ -289,15 +289,8 @@ misuse! { refused;
     misuse_range_at_the_end_of_numbers RangesOutside
         |b| with_ranges(b, &[[usize::MAX - 1, usize::MAX, 0, 1]]),
     misuse_range_backwards Ranges |b| with_ranges(b, &[[2, 1, 0, 4]]),
-    misuse_ranges_on_cuda CpuOnly ranges_on_cuda,
     misuse_ranges_under_a_total RangesKernel ranges_under_a_total,
     misuse_pair_named_twice Ranges |b| with_ranges(b, &[[0, 2, 0, 4], [1, 3, 3, 4]]),
-}
-
-fn ranges_on_cuda(b: &Bench) -> Result<(), Error> {
-    let ranges = Ranges::from_blocks([(0..3, 0..4)])?;
-    let call = right(b).ranges(&ranges).options(Options::new().executor(Policy::Cuda));
-    call.out("a", b.output()).run_into().map(drop)
 }
 
 /// A kernel whose first stage leaves one number for all rows.

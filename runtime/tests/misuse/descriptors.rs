@@ -120,6 +120,10 @@ misuse! { spoilt;
         ("`rows_entry` must be there", |s| with_image(s, |c| c.rows_entry = std::ptr::null())),
     misuse_launch_empty_rows_entry Descriptor
         ("`rows_entry` is empty", |s| with_image(s, |c| c.rows_entry = c"".as_ptr())),
+    misuse_launch_null_tiles_entry Descriptor
+        ("`tiles_entry` must be there", |s| with_image(s, |c| c.tiles_entry = std::ptr::null())),
+    misuse_launch_empty_tiles_entry Descriptor
+        ("`tiles_entry` is empty", |s| with_image(s, |c| c.tiles_entry = c"".as_ptr())),
     misuse_launch_no_threads Descriptor ("`threads` is 0", |s| with_image(s, |c| c.threads = 0)),
     misuse_launch_too_many_threads Descriptor
         ("`threads` is 1025", |s| with_image(s, |c| c.threads = 1025)),

@@ -46,7 +46,7 @@ fn image(kernel: &sys::tf_kernel, code: &Path, (major, minor): (u32, u32)) -> Ve
     let code = code.display();
     let mut text = format!("emulated CUDA image\nsm {major} {minor}\nlibrary {code}\n");
     for stage in stages(kernel) {
-        for entry in [stage.cuda.rows_entry, stage.cuda.finish_entry] {
+        for entry in [stage.cuda.rows_entry, stage.cuda.tiles_entry, stage.cuda.finish_entry] {
             if entry.is_null() {
                 continue;
             }

@@ -173,7 +173,7 @@ fn batches_on_a_stream() {
             let views: Vec<_> = slices.iter().zip(&inputs).map(|(s, a)| view(s, a)).collect();
             let kernel = kernels().kernel(n, Dtype::F32);
             let kernel = CudaKernel::load(stream.context(), kernel).unwrap();
-            let bytes = kernel.workspace_bytes_for(&views, None).unwrap();
+            let bytes = kernel.workspace_bytes_for(&views, None, None).unwrap();
             // SAFETY: it is written before it is read.
             let mut workspace = unsafe { stream.alloc::<u8>(bytes.max(1)) }.unwrap();
             let shapes = formula.outputs.iter().map(|output| {
@@ -305,10 +305,10 @@ fn batches_that_do_not_fit() {
     let number = || DeviceArray::new(&slice, (1, 1)).unwrap();
     let pair = || DeviceArray::new(&slice, (20, 2)).unwrap();
     let inputs = [array().batch(&[5]).unwrap(), array().batch(&[4]).unwrap(), pair(), number()];
-    let error = kernel.workspace_bytes_for(&inputs, None).unwrap_err();
+    let error = kernel.workspace_bytes_for(&inputs, None, None).unwrap_err();
     assert_eq!(error.code(), Code::Batch, "{error}");
     let inputs = [array().batch(&[5]).unwrap(), array(), pair(), number()];
-    let bytes = kernel.workspace_bytes_for(&inputs, None).unwrap();
+    let bytes = kernel.workspace_bytes_for(&inputs, None, None).unwrap();
     let mut workspace = stream.alloc_zeros::<u8>(bytes).unwrap();
     let mut a = stream.alloc_zeros::<f32>(40).unwrap();
     for (shape, fits) in [(&[5][..], true), (&[], false), (&[1, 5], false), (&[2], false)] {

@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2};
 use tilefold::cuda::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr};
 use tilefold::cuda::{DeviceArray, DeviceArrayMut, unavailable};
 use tilefold::lazy::{Reading, Source, SourceView};
-use tilefold::{Axis, Code, Complex, Error, Executor, LazyTensor, Options, Ranges, Tier, Tiers};
+use tilefold::{Axis, Code, Complex, Error, Executor, LazyTensor, Options, Tier, Tiers};
 use tilefold::{Policy, evaluate};
 use tilefold_compiler::ir::Dtype;
 use tilefold_tests::{driver, emulated, linked};
@@ -354,9 +354,6 @@ fn what_is_not_on_a_device() {
     let values = bench.expressions(0.5);
     let run = |options| evaluate(&values.each_ref()).options(options).on(&stream).run().map(drop);
     run(Options::new()).unwrap();
-    let ranges = Ranges::from_blocks([(0..4, 0..5)]).unwrap();
-    let error = evaluate(&values.each_ref()).ranges(&ranges).on(&stream).run().map(drop);
-    assert_eq!(error.unwrap_err().code(), Code::CpuOnly);
     let error = run(Options::new().tiers(Tiers::INTERPRETED)).unwrap_err();
     assert_eq!(error.code(), Code::NoExecutor, "{error}");
     let stop = std::sync::atomic::AtomicBool::new(true);

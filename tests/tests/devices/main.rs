@@ -17,6 +17,8 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod guards;
 #[cfg(target_os = "linux")]
+mod sparse;
+#[cfg(target_os = "linux")]
 mod streams;
 #[cfg(target_os = "linux")]
 mod typed;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         typed::TESTS,
         streams::TESTS,
         batches::TESTS,
+        sparse::TESTS,
         expressions::TESTS,
         faults::TESTS,
         guards::TESTS,
