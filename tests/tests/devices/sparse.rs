@@ -234,7 +234,7 @@ fn ranges_on_a_stream() {
     let single = (0..3000).map(|i| (i..i + 1, i % 30..i % 30 + 9)).collect();
     let few = vec![(0..1000, 3..40), (1500..3000, 0..1)];
     let mut bench = Bench::new(&problem, &stream);
-    for (blocks, copies) in [(single, 5), (few, 1)] {
+    for (blocks, copies) in [(single, 6), (few, 1)] {
         let blocks: Blocks = blocks;
         let ranges = Ranges::from_blocks(blocks).unwrap();
         let bytes = bench.bytes(&ranges).unwrap();
