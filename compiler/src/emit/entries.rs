@@ -15,19 +15,37 @@ pub fn written_out(cols: usize, chains: usize) -> String {
     }
 }
 
+/// Which loop runs a stage.
+#[derive(Clone, Copy)]
+pub enum Loop {
+    /// A pair at a time.
+    Rows,
+    /// Sums of a panel of pairs first.
+    Panels,
+    /// The same on tensor cores.
+    TensorCores,
+}
+
+impl Loop {
+    /// That of a stage with streamed sums or without, on tensor cores or not.
+    pub fn new(streams: bool, on_tensor_cores: bool) -> Loop {
+        match (streams, on_tensor_cores) {
+            (false, _) => Loop::Rows,
+            (true, false) => Loop::Panels,
+            (true, true) => Loop::TensorCores,
+        }
+    }
+}
+
 /// The macro that makes the entries of CUDA, or the entry of a CPU's table and that for few rows:
 /// a stage that reduces has one, or is it.
-pub fn entries(
-    stage: &Stage,
-    name: &str,
-    target: Target,
-    panels: bool,
-) -> (String, Option<String>) {
-    let run = match (target, panels) {
-        (Target::Cuda, false) => return ("TF_ROWS_ENTRY".into(), None),
-        (Target::Cuda, true) => return ("TF_PANEL_ENTRY".into(), None),
-        (Target::Cpu, false) => "tf_rows_loop",
-        (Target::Cpu, true) => "tf_panel_loop",
+pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String, Option<String>) {
+    let run = match (target, run) {
+        (Target::Cuda, Loop::Rows) => return ("TF_ROWS_ENTRY".into(), None),
+        (Target::Cuda, Loop::Panels) => return ("TF_PANEL_ENTRY".into(), None),
+        (Target::Cuda, Loop::TensorCores) => return ("TF_MMA_ENTRY".into(), None),
+        (Target::Cpu, Loop::Rows) => "tf_rows_loop",
+        (Target::Cpu, _) => "tf_panel_loop",
     };
     let entry = |code: &str, name: &str, few: &str| {
         format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
