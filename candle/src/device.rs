@@ -17,7 +17,7 @@ use crate::tensor::Number;
 /// Whether a tensor on a device can be a variable.
 ///
 /// # Errors
-/// For shapes that are no matrix.
+/// As [`Matrix::new`].
 pub(crate) fn check(tensor: &Tensor, axis: Option<Axis>) -> Result<()> {
     Matrix::new(tensor.layout(), axis).map(drop)
 }
@@ -29,7 +29,7 @@ pub(crate) fn view<'a>(
     axis: Option<Axis>,
 ) -> SourceView<'a> {
     let matrix = Matrix::new(layout, axis).expect("`check` took the shape");
-    let Matrix { offset, shape, strides } = matrix;
+    let Matrix { offset, shape, strides, batch } = matrix;
     let array = match &storage.slice {
         CudaStorageSlice::F16(slice) => DeviceArray::strided(slice, offset, shape, strides),
         CudaStorageSlice::BF16(slice) => DeviceArray::strided(slice, offset, shape, strides),
@@ -38,13 +38,18 @@ pub(crate) fn view<'a>(
         CudaStorageSlice::I64(slice) => DeviceArray::strided(slice, offset, shape, strides),
         _ => unreachable!("`leaf` looked at the type"),
     };
-    SourceView::Device(array.expect("a candle layout lies within its storage"))
+    let array = array.expect("a candle layout lies within its storage");
+    SourceView::Device(match batch.is_empty() {
+        true => array,
+        false => array.batch(&batch).expect("the rows are those of all items, of which there are"),
+    })
 }
 
 /// Queues an evaluation on the stream of a device, and takes its values.
 ///
 /// # Errors
-/// As [`OnStream::run`](tilefold::lazy::OnStream::run), and for complex values.
+/// As [`OnStream::run`](tilefold::lazy::OnStream::run), for complex values, and for sums over items
+/// of a batch, which gradients of shared tensors are.
 #[track_caller]
 pub(crate) fn run<T: Number>(
     evaluation: Evaluation<'_, '_, T>,
@@ -59,7 +64,8 @@ pub(crate) fn run<T: Number>(
 /// One value as candle's own memory.
 fn value<T: Number>(values: &mut DeviceValues, n: usize, device: &CudaDevice) -> Result<Value> {
     let (rows, cols) = values.shape(n).map_err(Error::wrap)?;
-    let entries = rows.saturating_mul(cols);
+    let dims = [values.batch(), &[rows, cols]].concat();
+    let entries = dims.iter().fold(1_usize, |all, &dim| all.saturating_mul(dim));
     let found = match <T as Element>::DTYPE {
         Dtype::F16 => take(values, n, entries, CudaStorageSlice::F16)?,
         Dtype::BF16 => take(values, n, entries, CudaStorageSlice::BF16)?,
@@ -70,7 +76,7 @@ fn value<T: Number>(values: &mut DeviceValues, n: usize, device: &CudaDevice) ->
         Some(slice) => slice,
         None => values.take(n).map(CudaStorageSlice::I64).map_err(Error::wrap)?,
     };
-    Ok((Storage::Cuda(CudaStorage { slice, device: device.clone() }), Shape::from((rows, cols))))
+    Ok((Storage::Cuda(CudaStorage { slice, device: device.clone() }), Shape::from(dims)))
 }
 
 /// A value of so many entries, if it is of this type.

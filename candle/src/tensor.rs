@@ -230,6 +230,11 @@ fn gradients<T: Number>(
     manner: &Manner,
 ) -> Result<Vec<Tensor>> {
     let axis = [Axis::I, Axis::J].into_iter().find(|&axis| value.rows(axis).is_some());
+    // On a device the items of a batch follow each other; candle's broadcast gradients may not.
+    let grad = match grad.device() {
+        Device::Cuda(_) if grad.rank() > 2 => &grad.contiguous()?,
+        _ => grad,
+    };
     let seed = match axis {
         Some(_) => leaf(grad, axis)?,
         None => leaf(&grad.squeeze(grad.rank() - 2)?, None)?,
