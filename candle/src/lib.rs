@@ -41,16 +41,17 @@
 //! # CUDA
 //!
 //! With the feature `candle-cuda` the same lines work on tensors of a CUDA device: kernels read
-//! candle's memory where it is, run on the stream of candle's device, and leave values and gradients
-//! in memory that candle owns. Nothing is copied but the numbers beside an expression, and nothing
-//! waits. A formula has to be linked with CUDA code, or compiled when it is met (feature `jit`);
-//! ranges are not on a device yet, and say so. The items of a batch follow each other there
-//! (`contiguous`), and a tensor that several items share has no gradient: `broadcast_as` it first,
-//! and candle adds up. Without the feature a tensor on a device is an error.
+//! candle's memory where it is, run on the stream of candle's device, and leave values and
+//! gradients in memory that candle owns. Nothing is copied but the numbers beside an expression,
+//! and nothing waits. A formula has to be linked with CUDA code, or compiled when it is met (the
+//! feature `jit`); ranges are not on a device yet, and say so. The items of a batch follow each
+//! other there, and the gradient of a tensor that several items share is refused: copy it to each
+//! (`broadcast_as`, then `contiguous`), and candle adds up. Without the feature a tensor on a
+//! device is an error.
 //!
 //! Candle compiles its own kernels with nvcc, and links CUDA's libraries so that a program does not
-//! start without them: the page on `LazyTensor` says what a build needs. **No device has run this**;
-//! the tests run it on a driver written for them.
+//! start without them: the page on `LazyTensor` says what a build needs. **No device has run
+//! this**; the tests run it on a driver written for them.
 //!
 //! The map: `source` makes tensors readable for formulas, `nary` makes operations of any number of
 //! inputs for candle, `tensor` brings both together; `device` is the same for CUDA, `matrix` the

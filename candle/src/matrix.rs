@@ -1,5 +1,5 @@
-//! Layouts of tensors as matrices on a device. Goes in: a layout, and the axis that the tensor varies
-//! along. Comes out: rows, columns, strides and where they begin. It looks at no memory.
+//! Layouts of tensors as matrices on a device. Goes in: a layout, and the axis that the tensor
+//! varies along. Comes out: rows, columns, strides and where they begin. It looks at no memory.
 
 use candle_core::{Layout, Result, bail};
 use tilefold::Axis;
@@ -37,8 +37,8 @@ impl Matrix {
         }
         let Some(row) = common_stride(leading, layout.stride()) else {
             bail!(
-                "tilefold: on a device the items of a batch follow each other, but a tensor of shape \
-                 {dims:?} has strides {:?}; copy it: tensor.contiguous()",
+                "tilefold: on a device the items of a batch follow each other, but a tensor of \
+                 shape {dims:?} has strides {:?}; copy it: tensor.contiguous()",
                 layout.stride()
             )
         };

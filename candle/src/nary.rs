@@ -29,8 +29,9 @@ pub(crate) fn constant((storage, shape): Value) -> Tensor {
 }
 
 /// The value as a tensor that depends on `inputs`, which are different tensors of one dtype on the
-/// value's device. `gradients` goes from the gradient of a loss with respect to the value to those with
-/// respect to the inputs, in their order and of their shapes; it is never called if there are none.
+/// value's device. `gradients` goes from the gradient of a loss with respect to the value to those
+/// with respect to the inputs, in their order and of their shapes; it is never called if there are
+/// none.
 pub(crate) fn attach(
     value: Value,
     inputs: &[Tensor],

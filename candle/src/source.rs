@@ -17,9 +17,9 @@ use crate::{LazyTensor, device};
 /// their numbers.
 ///
 /// # Errors
-/// If a tensor is not on the CPU (or, with the feature `candle-cuda`, on a CUDA device), holds other
-/// numbers than `T` (or `i64`, for labels), or has no axis or no component; on a device also if
-/// the items of a batch do not follow each other.
+/// If a tensor is not on the CPU (or, with the feature `candle-cuda`, on a CUDA device), holds
+/// other numbers than `T` (or `i64`, for labels), or has no axis or no component; on a device also
+/// if the items of a batch do not follow each other.
 pub trait TensorExt {
     /// A variable of the targets: shape `(M, D)`, or `(B.., M, D)` with batch dimensions; `(M)` is
     /// M rows of one component.

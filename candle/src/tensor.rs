@@ -130,7 +130,8 @@ pub trait LazyTensorExt {
     ///
     /// # Errors
     /// As [`Evaluation::run`](tilefold::lazy::Evaluation::run), for tensors on different devices,
-    /// and for complex values, which candle does not have. In the backward pass: where a derivative does not exist.
+    /// and for complex values, which candle does not have. In the backward
+    /// pass: where a derivative does not exist.
     fn tensor(&self) -> Result<Tensor>;
 
     /// [`tensor`](LazyTensorExt::tensor) with options, which count for its gradients too.
@@ -176,8 +177,8 @@ impl<T: Number> LazyTensorExt for LazyTensor<T> {
     }
 }
 
-/// The leaves of an expression that are tensors. A tensor that is both an `i`- and a `j`-variable is
-/// there twice.
+/// The leaves of an expression that are tensors. A tensor that is both an `i`- and a `j`-variable
+/// is there twice.
 fn sources<T: Number>(value: &LazyTensor<T>) -> Vec<(LazyTensor<T>, Tensor)> {
     let found = value.sources().into_iter().filter_map(|(leaf, source)| {
         let tensor = TensorSource::tensor(&*source)?.clone();

@@ -1,7 +1,7 @@
-/* What candle asks of CUDA besides the driver, as far as its backward pass needs it: three of its own
- * kernels, in float64, and libraries that are opened and closed. What goes in: arguments of a launch
- * (candle-kernels has the signatures). What comes out: what it does when its stream gets there. It
- * computes nothing of tilefold's. */
+/* What candle asks of CUDA besides the driver, as far as its backward pass needs it: three of its
+ * own kernels, in float64, and libraries that are opened and closed. What goes in: arguments of a
+ * launch (candle-kernels has the signatures). What comes out: what it does when its stream gets
+ * there. It computes nothing of tilefold's. */
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>

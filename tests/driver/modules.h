@@ -15,8 +15,8 @@ namespace driver {
 constexpr uint64_t SHARED_WITHOUT_ASKING = 48 << 10;
 constexpr int MOST_SHARED = 227 << 10;
 
-/* An entry of a plain library. Goes in: the arguments of a launch, when it is queued. Comes out: what
- * it does when the stream gets there. */
+/* An entry of a plain library. Goes in: the arguments of a launch, when it is queued. Comes out:
+ * what it does when the stream gets there. */
 using Plain = void (*)(void *const *, std::function<void()> *);
 
 using Start = int (*)(const tf_emulate_request *, char *, uint64_t);

@@ -1,5 +1,5 @@
-//! `cargo xtask candle-cuda`: the feature `candle-cuda` is checked, and run on a driver for tests, where
-//! there is no CUDA toolkit and no device.
+//! `cargo xtask candle-cuda`: the feature `candle-cuda` is checked, and run on a driver for tests,
+//! where there is no CUDA toolkit and no device.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ pub struct Arguments {
     run: bool,
 }
 
-/// Stands for nvcc: says a version, and leaves archives without objects, and images that the driver of
-/// the tests loads (`tests/driver/modules.h`).
+/// Stands for nvcc: says a version, and leaves archives without objects, and images that the driver
+/// of the tests loads (`tests/driver/modules.h`).
 const NVCC: &str = r#"#!/bin/sh
 folder=. name=none out=
 while [ $# -gt 0 ]; do
