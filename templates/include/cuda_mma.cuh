@@ -19,7 +19,7 @@
  *     With the sum 2 S + 57 that promise holds if the distance found is at least
  *       (2 S + 57) (1 / (2 (D + 2)) + u) (|x|^2 + |y|^2)
  *     so every pair is compared with that: it is no close neighbour far from the centre.
- * NaN, infinities and what has no half make a norm too large, NaN or infinite, and refuse the panel.
+ * NaN, infinities and what has no half make a norm NaN or too large, which refuses the panel.
  */
 #ifndef TF_CUDA_MMA_CUH
 #define TF_CUDA_MMA_CUH
