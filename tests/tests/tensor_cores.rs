@@ -187,6 +187,10 @@ fn distances_keep_their_promise() {
     check("columns at the centre", NEVER, &mut |x, row, _| near(x, row, 1.0));
     check("columns near the centre", ALWAYS, &mut |x, row, _| near(x, row, rng.normal()));
 
+    // Norms of a panel that differ: no pair is close, though some are to the largest norm.
+    let sizes = |x: bool, row: usize| if x { 1.0 } else { 10f64.powi(row as i32 % 3) };
+    check("columns of many sizes", ALWAYS, &mut |x, row, _| sizes(x, row) * apart(rng, x));
+
     // Two clusters: differences are small, norms are not.
     let cluster = |row: usize, r: f64| if row.is_multiple_of(2) { 1000.0 + r } else { r - 1000.0 };
     check("clusters", NEVER, &mut |_, row, _| cluster(row, rng.normal()));

@@ -43,16 +43,23 @@ pub(crate) fn run(kernel: &Kernel, bound: Bound, options: &Options) -> Result<Re
     run_with(kernel, bound, options, Limits::DEFAULT)
 }
 
-/// As [`run`], with programs: one for each stage.
+/// As [`run`], with programs: `code` gives that of a stage, for that many rows, all of which fold
+/// the same columns or not.
 #[cfg(feature = "lazy")]
-pub(crate) fn interpret(
+pub(crate) fn interpret<'p>(
     kernel: &Kernel,
-    stages: &[CpuStage],
+    code: impl Fn(usize, usize, bool) -> CpuStage<'p>,
     mut bound: Bound,
     options: &Options,
 ) -> Result<Report, Error> {
     bound.batch_to_rows(kernel);
-    run_stages((kernel, stages), bound, Executor::Interpreted, options, Limits::DEFAULT)
+    let is_dense = bound.ranges.is_none();
+    let stages: SmallVec<[CpuStage; 1]> = kernel
+        .stages()
+        .enumerate()
+        .map(|(n, stage)| code(n, bound.sizes.of(stage.row_axis()), is_dense))
+        .collect();
+    run_stages((kernel, &stages), bound, Executor::Interpreted, options, Limits::DEFAULT)
 }
 
 fn run_with(
