@@ -42,10 +42,10 @@
 //!
 //! With the feature `candle-cuda` the same lines work on tensors of a CUDA device: kernels read
 //! candle's memory where it is, run on the stream of candle's device, and leave values and
-//! gradients in memory that candle owns. Nothing is copied but the numbers beside an expression,
-//! and nothing waits. A formula has to be linked with CUDA code, or compiled when it is met (the
-//! feature `jit`); ranges are not on a device yet, and say so. The items of a batch follow each
-//! other there, and the gradient of a tensor that several items share is refused: copy it to each
+//! gradients in memory that candle owns. Nothing is copied but the numbers beside an expression
+//! and the lists that ranges become, and nothing waits. A formula has to be linked with CUDA code,
+//! or compiled when it is met (the feature `jit`). The items of a batch follow each other there,
+//! and the gradient of a tensor that several items share is refused: copy it to each
 //! (`broadcast_as`, then `contiguous`), and candle adds up. Without the feature a tensor on a
 //! device is an error.
 //!
