@@ -35,6 +35,7 @@
 //! }
 //! ```
 
+mod arrays;
 mod device;
 mod host;
 mod launch;
@@ -49,12 +50,12 @@ mod values;
 
 pub use cudarc;
 
+pub use self::arrays::{DeviceArray, DeviceArrayMut};
 pub(crate) use self::device::is_there;
 pub use self::device::{DeviceInfo, devices, unavailable};
 pub(crate) use self::host::{Prepared, prepare};
 #[cfg(feature = "lazy")]
 pub(crate) use self::launch::Order;
-pub use self::launch::{DeviceArray, DeviceArrayMut};
 pub use self::module::CudaKernel;
 #[cfg(feature = "lazy")]
 pub(crate) use self::{

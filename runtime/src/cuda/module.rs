@@ -9,8 +9,8 @@ use cudarc::driver::sys::{CUdevice_attribute, CUfunction_attribute, CUresult};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError};
 use cudarc::nvrtc::Ptx;
 
+use super::arrays::DeviceArray;
 use super::device::unavailable;
-use super::launch::DeviceArray;
 use super::plan::{Plan, Work};
 use crate::bind::{Bound, Sizes};
 use crate::error::Error;

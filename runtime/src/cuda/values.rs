@@ -10,8 +10,8 @@ use cudarc::driver::sys::CUdeviceptr;
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, result};
 use half::{bf16, f16};
 
+use super::arrays::{DeviceArray, DeviceArrayMut};
 use super::host::out_of;
-use super::launch::{DeviceArray, DeviceArrayMut};
 use crate::element::{Component, ComponentType, Dtype};
 use crate::error::Error;
 use crate::host::memory::zeros;

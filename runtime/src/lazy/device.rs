@@ -97,8 +97,9 @@ impl<'e, 'a, T: Element> Evaluation<'e, 'a, T> {
     /// nothing waits for it. All arrays are of that device ([`LazyTensor::device`]); numbers beside
     /// expressions are copied there, in one copy, with each evaluation.
     ///
-    /// Ranges are copied there as lists of what blocks of rows fold, with each evaluation. The kernels are those that are linked with
-    /// CUDA code, or that the feature `jit` compiles for the device.
+    /// Ranges are copied there as lists of what blocks of rows fold, with each evaluation. The
+    /// kernels are those that are linked with CUDA code, or that the feature `jit` compiles for the
+    /// device.
     ///
     /// ```no_run
     /// # use std::sync::Arc;
