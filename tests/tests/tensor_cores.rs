@@ -22,10 +22,10 @@ const COLS: usize = 128 + 6;
 /// A score, its components, the columns whose sums are looked at, and how they are added up.
 const FORMULAS: &[(Op, usize, &[usize], Adds)] = &[
     (Op::Dot, 64, FEW, Adds::Together),
-    (Op::Dot, 100, MANY, Adds::Masked),
+    (Op::Dot, 99, MANY, Adds::Masked),
     (Op::SqDist, 64, MANY, Adds::Masked),
     (Op::SqDist, 100, FEW, Adds::Together),
-    (Op::SqDist, 260, MANY, Adds::Together),
+    (Op::SqDist, 262, MANY, Adds::Together),
 ];
 
 /// Many outputs are added up together by a panel unless they are masked: then each is a word of a
