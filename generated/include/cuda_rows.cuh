@@ -2,10 +2,10 @@
  * columns, word by word, and every thread of a warp reads the same column at the same time. COLS
  * columns are written out; what their accumulators find unsound is done again column by column.
  *
- * S is a stage, the same text as on the CPU. Blocks (x, y) of a dense launch: x is the block of rows,
- * y the split of the columns. The rows entry leaves one State a thread and split in the workspace;
- * the finish entry merges the splits in order and writes the results, so results do not depend on
- * timing. A sparse launch is a list of tiles, one a block: what its rows fold of their ranges.
+ * S is a stage, the same text as on the CPU. Blocks (x, y) of a dense launch: x is the block of
+ * rows, y the split of the columns. The rows entry leaves one State a thread and split in the
+ * workspace; the finish entry merges the splits in order and writes the results, so results do not
+ * depend on timing. A sparse launch is a list of tiles, one a block: what its rows fold of their ranges.
  */
 #ifndef TF_CUDA_ROWS_CUH
 #define TF_CUDA_ROWS_CUH
