@@ -5,7 +5,8 @@
  * S is a stage, the same text as on the CPU. Blocks (x, y) of a dense launch: x is the block of
  * rows, y the split of the columns. The rows entry leaves one State a thread and split in the
  * workspace; the finish entry merges the splits in order and writes the results, so results do not
- * depend on timing. A sparse launch is a list of tiles, one a block: what its rows fold of their ranges.
+ * depend on timing. A sparse launch is a list of tiles, one a block: what its rows fold of their
+ * ranges.
  */
 #ifndef TF_CUDA_ROWS_CUH
 #define TF_CUDA_ROWS_CUH
