@@ -2,9 +2,9 @@
  *
  * The values of a block of columns are kept, and compared with the K-th of each row at the block's
  * end: one comparison a vector. What passes waits in a queue of its row, about K ln(N / K) times a
- * row; a full queue empties those of all lanes at once, each level of which is inserted in all lanes
- * by the same instructions (an insertion network). The K-th value is not looked at in between, so
- * that somewhat more waits than would be inserted; what comes too late changes no list.
+ * row. A full queue empties those of all lanes: each level of the queues is inserted in all lanes
+ * by the same instructions, a network. The K-th value is not looked at in between, so that somewhat
+ * more waits than is inserted; what comes too late changes no list.
  *
  * Included by cpu_rows.h. Columns come in the order of their rows, so that among equal values the
  * one in the list stays before.

@@ -60,6 +60,9 @@ template <class S> struct tf_panel_sums {
   i64 row0, rows_end, col0, cols_end;
   T *shared;
 
+  /* Once a block; `scratch` are the bytes of the workspace for what a provider keeps. */
+  TF_METHOD void begin(void *scratch) const { TF_UNUSED(scratch); }
+
   /* One chunk on its way: what this thread reads of it. */
   template <class Sum> struct Ahead {
     T row[ROWS_EACH][Sum::ROW_PARTS > 0 ? Sum::ROW_PARTS : 1];
@@ -236,8 +239,8 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
   static constexpr int WIDE_WORDS = Outputs::WORDS;
   static_assert(P::ROWS == S::THREADS && S::R == 1, "a thread folds one row");
 
-  TF_FN void rows(const tf_array *v, i64 n_rows, i64 n_cols, i64 cols_per_split, T *sums, T *cols,
-                  T *outputs, void *workspace) {
+  TF_FN void rows(const tf_array *v, i64 n_rows, i64 n_cols, i64 cols_per_split, int splits,
+                  T *sums, T *cols, T *outputs, void *workspace) {
     T p[Rows::PARAMS], x[Rows::ROWS];
     S::launch(v, p);
     S::row(v, p, Rows::first_row(), n_rows, S::THREADS, x);
@@ -246,11 +249,14 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
     const i64 split = tf_block_y(), j0 = split * cols_per_split;
     const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
     const i64 row0 = (i64)tf_block_x() * P::ROWS;
+    Provider provider(tf_panel_sums<S>{v, p, row0, n_rows, j0, j1, sums});
+    /* Behind the states of all blocks and splits, room for what a provider keeps. */
+    provider.begin((char *)workspace + (i64)tf_grid_x() * splits * S::THREADS * BYTES);
     const typename Rows::Home home = Rows::home(workspace, split);
     if constexpr (S::OUTPUTS > 0) S::init(*home);
     for (i64 at = j0; at < j1; at += P::COLS) {
       const int n = j1 - at < P::COLS ? (int)(j1 - at) : (int)P::COLS;
-      const Provider provider = {v, p, row0, n_rows, at, j1, sums};
+      provider.col0 = at;
       provider();
       for (int jj = tf_thread(); jj < n; jj += S::THREADS)
         S::col(v, p, at + jj, j1, 1, cols + jj, 1, P::COLS);
@@ -276,14 +282,15 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
 };
 
 #define TF_PANEL_ENTRY(symbol, S, f32, f64)                                                        \
+  TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_panel_sums<S>)
+#define TF_PROVIDED_ENTRY(symbol, S, f32, f64, ...)                                                \
   TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS)                                                      \
       TF_ENTRY_NAME(symbol, S, _rows)(tf_values v, i64 n_rows, i64 n_cols, i64 cols_per_split,     \
                                       int splits, void *workspace) {                               \
-    TF_UNUSED(splits);                                                                             \
-    typedef tf_cuda_panel<S, TF_DOUBLE ? f64 : f32> Code;                                          \
+    typedef tf_cuda_panel<S, TF_DOUBLE ? f64 : f32, __VA_ARGS__> Code;                             \
     TF_SHARED(T, sums, Code::SUM_WORDS);                                                           \
     TF_SHARED(T, cols, Code::COL_WORDS);                                                           \
     TF_SHARED(T, outputs, Code::WIDE_WORDS);                                                       \
-    Code::rows(v.v, n_rows, n_cols, cols_per_split, sums, cols, outputs, workspace);               \
+    Code::rows(v.v, n_rows, n_cols, cols_per_split, splits, sums, cols, outputs, workspace);       \
   }
 #endif

@@ -91,13 +91,36 @@ impl Batch {
 
     /// How many bytes a value of an item lies behind that of the first one.
     pub fn offset(&self, value: usize, item: usize) -> isize {
-        let rank = self.shape.len();
-        let (mut rest, mut offset) = (item, 0);
-        for (&len, &step) in self.shape.iter().zip(&self.steps[value * rank..][..rank]).rev() {
-            offset += (rest % len) as isize * step;
-            rest /= len;
+        offset(self.dims(value), item)
+    }
+
+    /// The lengths of the dimensions, with a value's steps.
+    fn dims(&self, value: usize) -> impl DoubleEndedIterator<Item = (usize, isize)> + Clone {
+        let (rank, steps) = (self.shape.len(), &self.steps);
+        self.shape.iter().zip(&steps[value * rank..][..rank]).map(|(&len, &step)| (len, step))
+    }
+
+    /// As [`offset`](Batch::offset), of the items that a value has of its own, in order: along a
+    /// dimension that repeats it there is one.
+    #[cfg(feature = "cuda")]
+    pub fn own_offsets(&self, value: usize) -> impl Iterator<Item = isize> {
+        let dims: Vec<_> = self.dims(value).filter(|&(_, step)| step != 0).collect();
+        // No more than there are items.
+        let count = if self.items == 0 { 0 } else { dims.iter().map(|dim| dim.0).product() };
+        (0..count).map(move |item| offset(dims.iter().copied(), item))
+    }
+
+    /// Lets the items that a value has of its own follow each other, of that many bytes each. Says
+    /// how many bytes all of them are, if memory can hold them.
+    #[cfg(feature = "cuda")]
+    pub fn pack(&mut self, value: usize, bytes: usize) -> Option<usize> {
+        let (rank, mut step) = (self.shape.len(), bytes);
+        let steps = &mut self.steps[value * rank..][..rank];
+        for (to, &len) in steps.iter_mut().zip(&self.shape).rev().filter(|(to, _)| **to != 0) {
+            *to = step as isize;
+            step = step.checked_mul(len)?;
         }
-        offset
+        isize::try_from(step).is_ok().then_some(step)
     }
 
     /// Makes rows of the last dimension, where each item's rows of `axis` follow those of the one
@@ -143,4 +166,14 @@ impl Batch {
         self.steps.retain(|_| at.next().is_some_and(|at| (at + 1) % rank != 0));
         Some(len)
     }
+}
+
+/// How far an item lies behind the first one, by lengths and steps.
+fn offset(dims: impl DoubleEndedIterator<Item = (usize, isize)>, item: usize) -> isize {
+    let (mut rest, mut offset) = (item, 0);
+    for (len, step) in dims.rev() {
+        offset += (rest % len) as isize * step;
+        rest /= len;
+    }
+    offset
 }

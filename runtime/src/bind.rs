@@ -36,6 +36,7 @@ impl Sizes {
 
 /// The table of values, ready for an executor. The data of temporaries is null: each executor
 /// places them in its own memory.
+#[derive(Clone)]
 pub(crate) struct Bound {
     pub values: Vec<sys::tf_array>,
     pub sizes: Sizes,
@@ -124,8 +125,26 @@ impl Bound {
 
     /// What the call has that only the CPU executor knows, as a sentence.
     pub fn cpu_only(&self) -> Option<&'static str> {
-        let batch = self.batch.is_some().then_some("batch dimensions run on the CPU only");
-        self.ranges.is_some().then_some("ranges run on the CPU only").or(batch)
+        self.ranges.is_some().then_some("ranges run on the CPU only")
+    }
+
+    /// How many items there are.
+    pub fn items(&self) -> usize {
+        self.batch.as_ref().map_or(1, Batch::items)
+    }
+
+    /// Turns batch dimensions into rows where they can be ([`Batch::merge_rows`]).
+    pub fn batch_to_rows(&mut self, kernel: &Kernel) {
+        let Bound { batch: Some(batch), ranges: None, values, sizes, .. } = self else { return };
+        // The canonical text names what counts rows, which items would count on.
+        if kernel.text().contains("pos(") {
+            return;
+        }
+        for (axis, rows) in [(Axis::I, &mut sizes.i), (Axis::J, &mut sizes.j)] {
+            while let Some(items) = batch.merge_rows(axis, kernel.values(), values) {
+                *rows *= items;
+            }
+        }
     }
 
     /// The shape of the items; empty if there is one item without batch dimensions.
@@ -165,7 +184,7 @@ impl Bound {
     pub fn temps(&self, kernel: &Kernel) -> impl Iterator<Item = (usize, usize)> {
         let first = kernel.n_inputs();
         let temps = kernel.values().enumerate().skip(first).take(kernel.n_temps());
-        let items = self.batch.as_ref().map_or(1, Batch::items);
+        let items = self.items();
         temps.map(move |(index, value)| {
             let rows = self.sizes.of(value.axis);
             // `inputs` refused sizes that overflow.

@@ -93,7 +93,7 @@ codes! {
     Device = 62,
     /// A device array or a workspace cannot be used.
     DeviceArgument = 63,
-    /// The call has ranges or batch dimensions, which run on the CPU only.
+    /// The call has ranges, which run on the CPU only.
     CpuOnly = 64,
     /// An operation of an expression does not fit its operands.
     Expression = 70,

@@ -67,6 +67,26 @@ impl RawArray {
         }
     }
 
+    /// The rows as items of a batch; none if they are not so many, or are items already.
+    #[cfg(feature = "cuda")]
+    pub fn batched(self, shape: &[usize]) -> Option<RawArray> {
+        let items = shape.iter().try_fold(1_usize, |items, &len| items.checked_mul(len))?;
+        if items == 0 || !self.rows.is_multiple_of(items) || !self.batch.is_empty() {
+            return None;
+        }
+        let rows = self.rows / items;
+        let mut stride = self.row_stride.wrapping_mul(rows as isize);
+        let dim = |&len: &usize| {
+            let dim = Dim { len, stride };
+            // What wraps is outside of memory, and is refused when the array is bound.
+            stride = stride.wrapping_mul(len as isize);
+            dim
+        };
+        let mut batch: Box<[Dim]> = shape.iter().rev().map(dim).collect();
+        batch.reverse();
+        Some(RawArray { rows, batch, ..self })
+    }
+
     /// As [`RawArray::new`], of a parameter: a vector behind batch dimensions.
     #[cfg(feature = "lazy")]
     fn parameter<T: Component>(data: *const T, shape: &[usize], strides: &[isize]) -> RawArray {

@@ -108,7 +108,7 @@ fn prepare_if_worth(
 
 fn ops(stage: Stage, bound: &Bound) -> f64 {
     let size = |axis| bound.sizes.of(axis) as f64;
-    size(stage.row_axis()) * size(stage.col_axis()) * stage.pair_ops()
+    size(stage.row_axis()) * size(stage.col_axis()) * stage.pair_ops() * bound.items() as f64
 }
 
 /// The place of the CUDA executor in a program built without it.

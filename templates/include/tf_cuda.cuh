@@ -39,6 +39,8 @@ TF_FN int tf_block_y() { return static_cast<int>(blockIdx.y); }
 TF_FN int tf_grid_x() { return static_cast<int>(gridDim.x); }
 /* Waits for all threads of the block; every thread has to come to the same call. */
 TF_FN void tf_sync() { __syncthreads(); }
+/* The same, and whether any of them comes with true. */
+TF_FN bool tf_any_of_block(bool b) { return __syncthreads_or(b) != 0; }
 
 #endif
 

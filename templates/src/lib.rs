@@ -25,6 +25,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_lists.h", include_str!("../include/cpu_lists.h")),
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
+    ("cuda_mma.cuh", include_str!("../include/cuda_mma.cuh")),
     ("cuda_panel.cuh", include_str!("../include/cuda_panel.cuh")),
     ("cuda_reduce.cuh", include_str!("../include/cuda_reduce.cuh")),
     ("cuda_rows.cuh", include_str!("../include/cuda_rows.cuh")),
@@ -40,6 +41,7 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("tf_gamma.h", include_str!("../include/tf_gamma.h")),
     ("tf_int.h", include_str!("../include/tf_int.h")),
     ("tf_math.h", include_str!("../include/tf_math.h")),
+    ("tf_mma.cuh", include_str!("../include/tf_mma.cuh")),
     ("tf_pairs.h", include_str!("../include/tf_pairs.h")),
     ("tf_special.h", include_str!("../include/tf_special.h")),
 ];

@@ -1,5 +1,5 @@
-/* One block of CUDA threads at a time, every thread a fiber: its schedule, its barriers and its
- * shared memory.
+/* One block of CUDA threads at a time, every thread a fiber: its schedule, its barriers, those of
+ * its warps, and its shared memory.
  *
  * What goes in: a body that every thread of every block of a grid runs. What comes out: nothing,
  * or the one rule of CUDA that the body broke, in words. Threads run in turn from one barrier to
@@ -16,7 +16,7 @@
 
 namespace tf_emulate TF_EMULATE_HIDDEN {
 
-enum class State : unsigned char { Runs, Waits, Left };
+enum class State : unsigned char { Runs, WaitsForWarp, Waits, Left };
 
 struct Place {
   const char *file;
@@ -28,6 +28,15 @@ struct Thread {
   State state = State::Runs;
   Place barrier = {nullptr, 0};
   unsigned barriers_passed = 0;
+  unsigned warp_barriers_passed = 0;
+  unsigned votes_cast = 0;
+};
+
+constexpr int WARP = 32;
+
+/* What a thread shows the others of its warp. */
+struct Shown {
+  float values[12];
 };
 
 /* A TF_SHARED array, known by the address of a static of its declaration. */
@@ -69,6 +78,10 @@ struct Block {
   int array_count;
   std::uint64_t random;
   int order[MAX_THREADS];
+  /* By the parity of warp barriers: a thread that is past one shows the next in the other half. */
+  Shown shown[2][MAX_THREADS];
+  /* Of three votes in turn: threads may still look at the last one, and the next is cleared. */
+  bool votes[3];
   char left_tag;
   bool failed;
   char *error;
@@ -126,6 +139,32 @@ TF_EMULATE_UNWATCHED inline void barrier(Place place) {
   thread.barrier = place;
   switch_fiber(thread.context, block->scheduler, false);
   order_after(tag);
+}
+
+/* A barrier that says whether any thread came with true. */
+TF_EMULATE_UNWATCHED inline bool any_of_block(bool own, Place place) {
+  Block &b = *block;
+  const unsigned vote = b.threads[b.current].votes_cast++;
+  b.votes[(vote + 1) % 3] = false;
+  if (own) b.votes[vote % 3] = true;
+  barrier(place);
+  return b.votes[vote % 3];
+}
+
+/* Shows something to the warp and waits for all of it. Comes back with what lane 0 shows; the other
+ * lanes follow. It orders nothing but that: memory is what block barriers are for. */
+TF_EMULATE_UNWATCHED inline const Shown *show_warp(const Shown &own, Place place) {
+  Block &b = *block;
+  const int self = b.current;
+  Thread &thread = b.threads[self];
+  Shown *const all = b.shown[thread.warp_barriers_passed++ & 1u];
+  all[self] = own;
+  /* For who looks at memory after the launch, should nobody come. */
+  order_before(&b.left_tag);
+  thread.state = State::WaitsForWarp;
+  thread.barrier = place;
+  switch_fiber(thread.context, b.scheduler, false);
+  return all + self / WARP * WARP;
 }
 
 TF_EMULATE_UNWATCHED inline void *dynamic_shared() { return block->arena + GAP; }
@@ -209,19 +248,58 @@ TF_EMULATE_UNWATCHED inline bool all_wait_together() {
   return true;
 }
 
-TF_EMULATE_UNWATCHED inline void run_threads() {
+/* Lets the warps whose threads wait for each other go on. False: there are none, or a rule is
+ * broken. No thread runs, so that one that waits for its warp in vain waits for ever. */
+TF_EMULATE_UNWATCHED inline bool warps_go_on() {
   const int count = static_cast<int>(block->grid->threads);
+  bool any = false;
+  for (int first = 0; first < count; first += WARP) {
+    Thread *const warp = block->threads + first;
+    const int lanes = count - first < WARP ? count - first : WARP;
+    int waits = -1, other = -1;
+    for (int l = 0; l < lanes; ++l) {
+      if (warp[l].state == State::WaitsForWarp) waits = l;
+    }
+    if (waits < 0) continue;
+    const Place here = warp[waits].barrier;
+    for (int l = 0; l < lanes; ++l) {
+      const Place there = warp[l].barrier;
+      const bool same = there.line == here.line && std::strcmp(there.file, here.file) == 0;
+      if (warp[l].state != State::WaitsForWarp || !same) other = l;
+    }
+    if (lanes < WARP || other >= 0) {
+      set_error("divergent warp: thread %d waits for its warp at %s:%d, %s does not",
+                first + waits, here.file, here.line,
+                lanes < WARP ? "which is not whole and" : "another thread of it");
+      return false;
+    }
+    for (int l = 0; l < lanes; ++l) warp[l].state = State::Runs;
+    any = true;
+  }
+  return any;
+}
+
+/* Runs every thread that is `ready`, up to where it waits. */
+template <class Ready>
+TF_EMULATE_UNWATCHED inline void run_all(Ready ready) {
+  for (unsigned k = 0; k < block->grid->threads && !block->failed; ++k) {
+    Thread &thread = block->threads[block->order[k]];
+    if (!ready(thread.state)) continue;
+    thread.state = State::Runs;
+    block->current = block->order[k];
+    switch_fiber(block->scheduler, thread.context, false);
+  }
+}
+
+TF_EMULATE_UNWATCHED inline void run_threads() {
   do {
     shuffle_threads();
-    for (int k = 0; k < count; ++k) {
-      Thread &thread = block->threads[block->order[k]];
-      if (thread.state == State::Left) continue;
-      thread.state = State::Runs;
-      block->current = block->order[k];
-      switch_fiber(block->scheduler, thread.context, false);
-      if (block->failed) return;
+    run_all([](State state) { return state != State::Left; });
+    while (!block->failed && warps_go_on()) {
+      shuffle_threads();
+      run_all([](State state) { return state == State::Runs; });
     }
-  } while (all_wait_together());
+  } while (!block->failed && all_wait_together());
 }
 
 /* Shared memory of all ones: reading what no thread wrote gives NaN, or -1. */
@@ -251,6 +329,7 @@ TF_EMULATE_UNWATCHED inline void run_block(Block &b, Pages &shared, Stacks &stac
   const int count = static_cast<int>(b.grid->threads);
   b.x = x;
   b.y = y;
+  for (bool &vote : b.votes) vote = false;
   clear_shared(b, shared);
 #ifdef TF_EMULATE_TSAN
   stacks.renew(count);
@@ -259,6 +338,8 @@ TF_EMULATE_UNWATCHED inline void run_block(Block &b, Pages &shared, Stacks &stac
     Thread &thread = b.threads[t];
     thread.state = State::Runs;
     thread.barriers_passed = 0;
+    thread.warp_barriers_passed = 0;
+    thread.votes_cast = 0;
     prepare_fiber(thread.context, stacks.low(t), Stacks::BYTES, thread_main);
   }
   run_threads();

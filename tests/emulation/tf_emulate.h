@@ -23,6 +23,7 @@
 
 #include "block.h"
 #include "tf_abi.h"
+#include "warp.h"
 
 /* ---- The words of tf_cuda.cuh's section 1 ---- */
 
@@ -45,6 +46,10 @@ TF_FN int tf_block_y() { return tf_emulate::block->y; }
 TF_FN int tf_grid_x() { return static_cast<int>(tf_emulate::block->grid->blocks_x); }
 TF_FN void tf_sync(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
   tf_emulate::barrier({file, line});
+}
+TF_FN bool tf_any_of_block(bool b, const char *file = __builtin_FILE(),
+                           int line = __builtin_LINE()) {
+  return tf_emulate::any_of_block(b, {file, line});
 }
 
 /* The host's lgamma leaves a sign in a global variable, which would be a race; CUDA's does not. */

@@ -86,6 +86,18 @@ fn functions_of_the_cuda_prelude_are_right() {
     }
 }
 
+/// With both numbers of products that tensor cores are known to add up at once.
+#[test]
+fn words_of_tensor_cores_are_right() {
+    for terms in [8, 16] {
+        let flags = format!("{EMULATION} -DTF_REAL_T=float -DTF_EMULATE_MMA_TERMS={terms}");
+        let program = compile("tests/emulation/mma.cpp", &format!("mma-{terms}"), &flags);
+        let (code, said) = run(&program, &[]);
+        let _ = std::fs::remove_file(&program);
+        assert_eq!(code, Some(0), "{terms} terms:\n{said}");
+    }
+}
+
 /// What the plain build has to say of each bug: exit code and a part of what it prints.
 const PLAIN: &[(&str, i32, &str)] = &[
     ("none", 0, ""),

@@ -2,7 +2,7 @@
 //! numbers of rows and columns around those of vectors, against the oracle; and the same bits for
 //! any number of threads. Numbers are small integers, so that sums are exact and ties abound.
 
-use tilefold::{Level, Options, Policy};
+use tilefold::{Interpreted, Level, Options, Policy};
 use tilefold_compiler::emit;
 use tilefold_compiler::front;
 use tilefold_compiler::ir::eval::Matrix;
@@ -10,6 +10,7 @@ use tilefold_compiler::ir::{Accumulation, Axis, Dtype, ExprId, Formula, Reductio
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
+use tilefold_tests::interpreted;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
@@ -110,6 +111,34 @@ fn every_reduction_of_few_rows() {
     }
 }
 
+/// The interpreter folds up to 32 rows one by one.
+#[test]
+fn every_reduction_interpreted() {
+    // Around its lanes, and around a tile and its pieces.
+    let shapes = [(1, 1), (3, 63), (32, 64), (1, 65), (2, 300), (1, 17_000), (33, 65), (70, 9)];
+    for (nth, f) in formulas().iter().enumerate() {
+        let least = if f.name.contains("kmin") || f.name.contains("kmax") { K } else { 1 };
+        for (m, n) in shapes {
+            let m = if f.inputs[0].axis.is_none() { 1 } else { m };
+            let p = problem(f, (m, n.max(least)), n % 2 == 0);
+            let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
+            for &dtype in Dtype::ALL {
+                let made = Interpreted::new(f, dtype.into()).expect("a short formula");
+                let run = |options: &Options| {
+                    interpreted::run_made(&made, &p, dtype, options).expect("it runs").0
+                };
+                // A third of the formulas for every level, and all for the best one.
+                let others = native::levels().into_iter().enumerate();
+                let levels = others.filter(|(at, _)| (at + nth).is_multiple_of(3));
+                for level in levels.map(|(_, level)| level).chain([native::best()]) {
+                    let found = run(&Options::new().level(level));
+                    check(dtype, &format!("{level} interpreted"), &p, &expected, &found);
+                }
+            }
+        }
+    }
+}
+
 /// A row has its own number in every lane, whatever comes after it.
 #[test]
 fn row_numbers_are_those_of_rows_and_columns() {
@@ -129,6 +158,8 @@ fn row_numbers_are_those_of_rows_and_columns() {
         for &dtype in Dtype::ALL {
             let both = native.run_both(0, dtype, native::best(), &p).expect("it runs");
             both.iter().for_each(|found| check(dtype, "numbers", &p, &expected, found));
+            let found = interpreted::run(&p, dtype, &Options::new()).expect("it runs");
+            check(dtype, "numbers interpreted", &p, &expected, &found);
         }
     }
 }
@@ -144,6 +175,8 @@ fn of_no_columns_there_are_neutral_elements() {
         for &dtype in Dtype::ALL {
             let found = native.run(n, dtype, native::best(), &p).expect("it runs");
             check(dtype, "empty", &p, &expected, &found);
+            let found = interpreted::run(&p, dtype, &Options::new()).expect("it runs");
+            check(dtype, "empty interpreted", &p, &expected, &found);
         }
     }
 }

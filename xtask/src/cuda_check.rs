@@ -102,12 +102,13 @@ pub fn run(arguments: &Arguments) -> crate::Result {
 
 /// One line a kernel, dtype, stage and generation; counts of instructions are per pair.
 fn table(measured: &[Measured]) {
-    let heads = ["instr", "FMA", "ALU", "MUFU", "FP64", "LDS16", "regs", "stack", "local", "bound"];
-    let heads = heads.map(|head| format!("{head:>7}")).concat();
+    let heads = ["instr", "FMA", "ALU", "MUFU", "FP64", "HMMA", "LDS16"];
+    let heads = heads.iter().chain(&["regs", "stack", "local", "bound"]);
+    let heads: String = heads.map(|head| format!("{head:>7}")).collect();
     println!("{:<36} {:<6}{heads} limit", "kernel", "arch");
     for m in measured {
         let t = &m.turn;
-        let counts = [t.issued, t.fma, t.alu, t.mufu, t.fp64, t.shared[2]];
+        let counts = [t.issued, t.fma, t.alu, t.mufu, t.fp64, t.tensor, t.shared[2]];
         let counts = counts.map(|n| format!("{:>7.2}", n as f64 / m.pairs)).concat();
         let (bound, limit) = m.bound();
         println!(

@@ -6,7 +6,7 @@ use crate::ir::{Axis, Key, Kind};
 use crate::schedule::Plan;
 
 use super::Banner;
-use super::view::{cuda_choice, state_bytes};
+use super::view::{cuda_choice, workspace_bytes};
 
 /// What `kernel.c.hbs` sees.
 #[derive(Serialize)]
@@ -101,6 +101,7 @@ pub fn bytes(digits: &str) -> String {
 fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
     let stage = &plan.stages[n];
     let choice = cuda_choice(plan, n);
+    let (state_bytes_f32, state_bytes_f64) = workspace_bytes(plan, n);
     let writes: Vec<String> = stage.writes.iter().map(|(v, _)| v.to_string()).collect();
     StageDesc {
         index: n,
@@ -120,8 +121,8 @@ fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
             threads: choice.threads,
             rows_per_block: choice.threads * choice.rows_wide,
             tile: choice.tile,
-            state_bytes_f32: state_bytes(plan, n, 4),
-            state_bytes_f64: state_bytes(plan, n, 8),
+            state_bytes_f32,
+            state_bytes_f64,
         },
     }
 }

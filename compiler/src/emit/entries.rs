@@ -1,9 +1,9 @@
-//! How C++ calls the loops of a stage.
+//! How C++ calls the loops of a stage, and what is said of it.
 //!
-//! In: a stage and the choices made for it. Out: the macros and initializers that a kernel file
-//! prints. It never chooses.
+//! In: a stage and the choices made for it. Out: the macros, initializers and comments that a
+//! kernel file prints. It never chooses.
 
-use crate::schedule::{CHAIN, Stage, Target};
+use crate::schedule::{CHAIN, Plan, Stage, Target, reduction};
 
 /// How many columns CUDA writes out, as C++ says it.
 pub fn written_out(cols: usize, chains: usize) -> String {
@@ -15,19 +15,37 @@ pub fn written_out(cols: usize, chains: usize) -> String {
     }
 }
 
+/// Which loop runs a stage.
+#[derive(Clone, Copy)]
+pub enum Loop {
+    /// A pair at a time.
+    Rows,
+    /// Sums of a panel of pairs first.
+    Panels,
+    /// The same on tensor cores.
+    TensorCores,
+}
+
+impl Loop {
+    /// That of a stage with streamed sums or without, on tensor cores or not.
+    pub fn new(streams: bool, on_tensor_cores: bool) -> Loop {
+        match (streams, on_tensor_cores) {
+            (false, _) => Loop::Rows,
+            (true, false) => Loop::Panels,
+            (true, true) => Loop::TensorCores,
+        }
+    }
+}
+
 /// The macro that makes the entries of CUDA, or the entry of a CPU's table and that for few rows:
 /// a stage that reduces has one, or is it.
-pub fn entries(
-    stage: &Stage,
-    name: &str,
-    target: Target,
-    panels: bool,
-) -> (String, Option<String>) {
-    let run = match (target, panels) {
-        (Target::Cuda, false) => return ("TF_ROWS_ENTRY".into(), None),
-        (Target::Cuda, true) => return ("TF_PANEL_ENTRY".into(), None),
-        (Target::Cpu, false) => "tf_rows_loop",
-        (Target::Cpu, true) => "tf_panel_loop",
+pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String, Option<String>) {
+    let run = match (target, run) {
+        (Target::Cuda, Loop::Rows) => return ("TF_ROWS_ENTRY".into(), None),
+        (Target::Cuda, Loop::Panels) => return ("TF_PANEL_ENTRY".into(), None),
+        (Target::Cuda, Loop::TensorCores) => return ("TF_MMA_ENTRY".into(), None),
+        (Target::Cpu, Loop::Rows) => "tf_rows_loop",
+        (Target::Cpu, _) => "tf_panel_loop",
     };
     let entry = |code: &str, name: &str, few: &str| {
         format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
@@ -40,4 +58,24 @@ pub fn entries(
         (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
         (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),
     }
+}
+
+/// What a stage folds over what.
+pub fn title(stage: &Stage) -> String {
+    let rows = stage.rows.map_or("one row".into(), |a| format!("rows {a}"));
+    match stage.cols {
+        Some(axis) => format!("{rows}, folded over {axis}"),
+        None => format!("{rows}, nothing folded"),
+    }
+}
+
+/// One line a reduction and a written value.
+pub fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
+    let f = &plan.formula;
+    let folds = stage.reductions.iter().map(|&id| {
+        let r = reduction(f, id);
+        format!("{id} = {} of {:?}", r.reducer.def().name, r.args)
+    });
+    let writes = stage.writes.iter().map(|(value, id)| format!("value {value} = {id}"));
+    folds.chain(writes).collect()
 }

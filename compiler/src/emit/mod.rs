@@ -173,6 +173,7 @@ struct FileView<'a> {
     symbol: &'a str,
     n_values: usize,
     panels: bool,
+    on_tensor_cores: bool,
     stages: Vec<StageView>,
 }
 
@@ -184,7 +185,9 @@ impl<'a> FileView<'a> {
         stages: Vec<StageView>,
     ) -> FileView<'a> {
         let panels = stages.iter().any(|s| s.panel.is_some());
-        FileView { banner: *banner, symbol, n_values: plan.values.len(), panels, stages }
+        let on_tensor_cores = stages.iter().any(|s| s.tensor_bytes > 0);
+        let n_values = plan.values.len();
+        FileView { banner: *banner, symbol, n_values, panels, on_tensor_cores, stages }
     }
 }
 

@@ -2,13 +2,19 @@
 
 use serde::Serialize;
 
-use crate::schedule::{Panel, Place, Sum, Wide};
+use crate::schedule::{Form, Panel, Place, Sum, Wide};
 
 use super::body::Body;
 
 /// The sums of a panel on CUDA.
 #[derive(Serialize)]
 pub struct PanelView {
+    /// Whether tensor cores compute the sum in f32.
+    pub on_tensor_cores: bool,
+    /// 1 if they compute squared distances, 0 if inner products.
+    pub is_distance: usize,
+    /// 1 if the distances are those from what columns are with the other sign.
+    pub is_negated: usize,
     /// Most parts of a row that one of them reads.
     pub row_parts: usize,
     /// Most parts of a column.
@@ -89,6 +95,9 @@ pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> Pan
         terms: body(Place::Pair).terms(sum).lines,
     };
     PanelView {
+        on_tensor_cores: panel.on_tensor_cores.is_some(),
+        is_distance: usize::from(!matches!(panel.on_tensor_cores, Some(Form::InnerProduct) | None)),
+        is_negated: usize::from(panel.on_tensor_cores == Some(Form::SquaredSum)),
         row_parts: panel.most_operands(Place::Row),
         col_parts: panel.most_operands(Place::Col),
         launch_parts: panel.most_operands(Place::Launch),

@@ -11,7 +11,7 @@ use crate::schedule::{
 };
 
 use super::body::{Body, Index, Text, int_type, number};
-use super::entries::{entries, written_out};
+use super::entries::{Loop, entries, notes, title, written_out};
 use super::panel::{PanelView, panel_view};
 
 /// One stage of a kernel file.
@@ -73,6 +73,8 @@ pub struct StageView {
     pub state_bytes_f32: usize,
     /// See `state_bytes_f32`.
     pub state_bytes_f64: usize,
+    /// Bytes of the workspace of one thread that tensor cores need in f32, beside the states.
+    pub tensor_bytes: usize,
     /// Accumulators.
     pub states: Vec<StateView>,
     /// Members of those that may refuse a block of columns.
@@ -150,6 +152,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
     let streams = streamed(plan, stage, &places, target, panel.as_ref());
+    let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
@@ -158,7 +161,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let name = format!("s{n}");
-    let (entry, few) = entries(stage, &name, target, !streams.is_empty());
+    let run = Loop::new(!streams.is_empty(), tensor_bytes > 0);
+    let (entry, few) = entries(stage, &name, target, run);
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
         name,
@@ -187,6 +191,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         row_words: Places::words(&places.row),
         col_words: Places::words(&places.col),
         folds: stage.cols.is_some(),
+        tensor_bytes,
         state_bytes_f32: state_bytes(plan, n, 4),
         state_bytes_f64: state_bytes(plan, n, 8),
         checked: blocks.refusing(f, groups, watched),
@@ -222,9 +227,15 @@ pub fn cuda_choice(plan: &Plan, n: usize) -> Choice {
     choose(plan, &plan.stages[n], Target::Cuda)
 }
 
+/// Bytes of the workspace of one thread, in f32 and in f64.
+pub fn workspace_bytes(plan: &Plan, n: usize) -> (usize, usize) {
+    let tensor_bytes = Panel::new(plan, &plan.stages[n]).map_or(0, |p| p.tensor_bytes());
+    (state_bytes(plan, n, 4) + tensor_bytes, state_bytes(plan, n, 8))
+}
+
 /// Bytes that hold the states of one CUDA thread, for scalars of `t` bytes: each array of a state
 /// rounded up to 8 bytes. The emitted code asserts that it is enough.
-pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
+fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     let stage = &plan.stages[n];
     let f = &plan.formula;
     let rows = cuda_choice(plan, n).rows_wide;
@@ -251,24 +262,6 @@ pub fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     };
     let total: usize = accumulators(f, stage).iter().map(bytes).sum();
     total.max(8)
-}
-
-fn title(stage: &Stage) -> String {
-    let rows = stage.rows.map_or("one row".into(), |a| format!("rows {a}"));
-    match stage.cols {
-        Some(axis) => format!("{rows}, folded over {axis}"),
-        None => format!("{rows}, nothing folded"),
-    }
-}
-
-fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
-    let f = &plan.formula;
-    let folds = stage.reductions.iter().map(|&id| {
-        let r = reduction(f, id);
-        format!("{id} = {} of {:?}", r.reducer.def().name, r.args)
-    });
-    let writes = stage.writes.iter().map(|(value, id)| format!("value {value} = {id}"));
-    folds.chain(writes).collect()
 }
 
 /// The lines that compute and pack everything one place hands over.

@@ -100,5 +100,11 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
             panel.columns_f64,
             sums.join(", ")
         );
+        if let Some(form) = panel.on_tensor_cores {
+            let _ = writeln!(
+                out,
+                "  cuda: {form} on tensor cores in f32, panel by panel where they are exact enough"
+            );
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod choose;
 mod explain;
+mod mma;
 mod panel;
 mod places;
 mod streams;
@@ -17,6 +18,7 @@ use crate::ops::Op;
 
 pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose};
 pub use explain::explain;
+pub use mma::Form;
 pub use panel::{Operand, Panel, Sum};
 pub use places::{
     Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,

@@ -8,6 +8,7 @@
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::Emit;
 
+use super::mma::{Form, on_tensor_cores, tensor_bytes};
 use super::streams::{is_of_pair, streams};
 use super::{Place, Places, Plan, Stage, Wide, is_transparent, shifted_arg};
 
@@ -69,6 +70,8 @@ pub struct Panel {
     pub columns_f32: usize,
     /// The same in f64.
     pub columns_f64: usize,
+    /// What tensor cores compute in f32, if they do.
+    pub on_tensor_cores: Option<Form>,
 }
 
 impl Panel {
@@ -91,7 +94,13 @@ impl Panel {
         let outputs = wide.as_ref().map_or(0, |w| w.by.operands_of(Place::Col).count());
         let columns_f32 = columns(&sums, words, outputs * 32, 4, 8, 8)?;
         let columns_f64 = columns(&sums, words, outputs * 16, 8, 4, 4)?;
-        Some(Panel { places, sums, wide, columns_f32, columns_f64 })
+        let on_tensor_cores = on_tensor_cores(f, &whole, &sums, columns_f32);
+        Some(Panel { places, sums, wide, columns_f32, columns_f64, on_tensor_cores })
+    }
+
+    /// Bytes of the workspace that tensor cores need of a thread, beside its states, in f32.
+    pub fn tensor_bytes(&self) -> usize {
+        self.on_tensor_cores.map_or(0, |_| tensor_bytes(self.sums[0].dim))
     }
 
     /// Most operands of one place that a sum has.

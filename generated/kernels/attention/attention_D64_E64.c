@@ -34,7 +34,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 64,
-                .state_bytes = TF_PICK(536, 1056),
+                .state_bytes = TF_PICK(808, 1056),
             },
     },
 };

@@ -5,6 +5,7 @@
 #include "tf_cuda.cuh"
 #include "cuda_rows.cuh"
 #include "cuda_panel.cuh"
+#include "cuda_mma.cuh"
 
 struct tf_values {
   tf_array v[6];
@@ -99,7 +100,9 @@ struct s0 {
       DIM = 64,
       ROW_PARTS = 1,
       COL_PARTS = 1,
-      LAUNCH_PARTS = 0
+      LAUNCH_PARTS = 0,
+      IS_DISTANCE = 0,
+      IS_NEGATED = 0
     };
     TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
       TF_UNUSED(v, p, i0, i1, k0, to);
@@ -215,5 +218,5 @@ struct s0 {
 
 } // namespace
 
-TF_PANEL_ENTRY(tf_bcfa75937f65cdf833bd67b3195d8dd4, s0, 536, 1056)
+TF_MMA_ENTRY(tf_bcfa75937f65cdf833bd67b3195d8dd4, s0, 536, 1056, 272)
 TF_FINISH_ENTRY(tf_bcfa75937f65cdf833bd67b3195d8dd4, s0, 536, 1056)

@@ -42,7 +42,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 64,
-                .state_bytes = TF_PICK(536, 1056),
+                .state_bytes = TF_PICK(808, 1056),
             },
     },
     {
@@ -61,7 +61,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 32,
-                .state_bytes = TF_PICK(512, 1024),
+                .state_bytes = TF_PICK(784, 1024),
             },
     },
     {
@@ -80,7 +80,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 32,
-                .state_bytes = TF_PICK(1024, 2048),
+                .state_bytes = TF_PICK(1296, 2048),
             },
     },
 };

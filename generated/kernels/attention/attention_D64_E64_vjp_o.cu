@@ -5,6 +5,7 @@
 #include "tf_cuda.cuh"
 #include "cuda_rows.cuh"
 #include "cuda_panel.cuh"
+#include "cuda_mma.cuh"
 
 struct tf_values {
   tf_array v[10];
@@ -99,7 +100,9 @@ struct s0 {
       DIM = 64,
       ROW_PARTS = 1,
       COL_PARTS = 1,
-      LAUNCH_PARTS = 0
+      LAUNCH_PARTS = 0,
+      IS_DISTANCE = 0,
+      IS_NEGATED = 0
     };
     TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
       TF_UNUSED(v, p, i0, i1, k0, to);
@@ -311,7 +314,9 @@ struct s1 {
       DIM = 64,
       ROW_PARTS = 1,
       COL_PARTS = 1,
-      LAUNCH_PARTS = 0
+      LAUNCH_PARTS = 0,
+      IS_DISTANCE = 0,
+      IS_NEGATED = 0
     };
     TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
       TF_UNUSED(v, p, i0, i1, k0, to);
@@ -537,7 +542,9 @@ struct s2 {
       DIM = 64,
       ROW_PARTS = 1,
       COL_PARTS = 1,
-      LAUNCH_PARTS = 0
+      LAUNCH_PARTS = 0,
+      IS_DISTANCE = 0,
+      IS_NEGATED = 0
     };
     TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
       TF_UNUSED(v, p, i0, i1, k0, to);
@@ -670,11 +677,11 @@ struct s2 {
 
 } // namespace
 
-TF_PANEL_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 536, 1056)
+TF_MMA_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 536, 1056, 272)
 TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0, 536, 1056)
 
-TF_PANEL_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 1024)
+TF_MMA_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 1024, 272)
 TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1, 512, 1024)
 
-TF_PANEL_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 2048)
+TF_MMA_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 2048, 272)
 TF_FINISH_ENTRY(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2, 1024, 2048)

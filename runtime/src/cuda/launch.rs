@@ -16,7 +16,7 @@ use crate::element::{Component, ComponentType, Element};
 use crate::error::Error;
 use crate::kernel::Stage;
 use crate::operand::RawArray;
-use crate::words;
+use crate::{sys, words};
 
 /// An array on a device that a kernel reads. Cloning it copies a pointer.
 #[derive(Clone)]
@@ -164,13 +164,41 @@ impl<'a> DeviceArray<'a> {
         DeviceArray { memory, array: self.array }
     }
 
+    /// The same array as items of a batch, whose rows follow each other: `(b.., m, d)` is made of
+    /// `(b.. * m, d)`, where a parameter has one row an item. Dimensions of all arrays of a call
+    /// broadcast as in NumPy.
+    ///
+    /// ```no_run
+    /// use tilefold::cuda::{DeviceArray, cudarc::driver::CudaContext};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let stream = CudaContext::new(0)?.new_stream()?;
+    /// let x = stream.clone_htod(&vec![0.5_f32; 8 * 1000 * 3])?;
+    /// let x = DeviceArray::new(&x, (8 * 1000, 3))?.batch(&[8])?;
+    /// # let _ = x;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DeviceArgument`](crate::Code::DeviceArgument) if its rows are not a multiple of so many
+    /// items, if there is no item, or if it is a batch already.
+    pub fn batch(self, shape: &[usize]) -> Result<DeviceArray<'a>, Error> {
+        let DeviceArray { memory, array } = self;
+        Ok(DeviceArray { memory, array: items(array, shape)? })
+    }
+
     /// Where it lies.
-    #[cfg(feature = "lazy")]
     pub(crate) fn address(&self) -> CUdeviceptr {
         match &self.memory {
             Memory::Raw(address) => *address,
             Memory::Slice(slice) => slice.pointer(slice.owner()).0,
         }
+    }
+
+    /// Its shape, strides and component, with its address.
+    pub(super) fn raw(&self) -> RawArray {
+        RawArray { data: self.address() as usize as *mut _, ..self.array.clone() }
     }
 
     /// Its shape, strides and component, without an address.
@@ -230,6 +258,15 @@ impl<'a> DeviceArrayMut<'a> {
         Ok(DeviceArrayMut { memory, array })
     }
 
+    /// The same array as items of a batch, as [`DeviceArray::batch`].
+    ///
+    /// # Errors
+    /// As [`DeviceArray::batch`].
+    pub fn batch(self, shape: &[usize]) -> Result<DeviceArrayMut<'a>, Error> {
+        let DeviceArrayMut { memory, array } = self;
+        Ok(DeviceArrayMut { memory, array: items(array, shape)? })
+    }
+
     /// A dense array by device address.
     ///
     /// # Safety
@@ -261,8 +298,10 @@ impl CudaKernel {
     /// Queues a run on a stream and returns at once. Arrays come in the order of the formula.
     ///
     /// Nothing is allocated on the device: `workspace` has at least
-    /// [`workspace_bytes`](CudaKernel::workspace_bytes) bytes, and may be used again by later
-    /// work on the same stream. `rows` is as in [`run`](crate::run()).
+    /// [`workspace_bytes`](CudaKernel::workspace_bytes) bytes, or those of
+    /// [`workspace_bytes_for`](CudaKernel::workspace_bytes_for) where arrays have batch dimensions,
+    /// and may be used again by later work on the same stream. `rows` is as in
+    /// [`run`](crate::run()).
     ///
     /// # Errors
     /// As [`run`](crate::run()) for arrays that do not fit;
@@ -322,7 +361,8 @@ impl CudaKernel {
         let outputs = outputs.iter_mut().map(|output| self.place_mut(output, &mut order));
         let outputs = outputs.collect::<Result<Vec<RawArray>, Error>>()?;
         bound.outputs(self.kernel, &outputs)?;
-        let plan = self.plan(bound.sizes)?;
+        bound.batch_to_rows(self.kernel);
+        let plan = self.plan((bound.sizes, bound.items()))?;
         if bytes < plan.bytes {
             return Err(self.small_workspace(bytes, plan.bytes));
         }
@@ -392,8 +432,8 @@ impl CudaKernel {
         stages.map(|((stage, loaded), grid)| Step { stage, loaded, grid })
     }
 
-    /// Queues one stage. The arrays of `bound` are valid on the device, and `workspace` has the
-    /// plan's bytes.
+    /// Queues one stage, for every item. The arrays of `bound` are valid on the device, and
+    /// `workspace` has the plan's bytes.
     pub(super) fn launch(
         &self,
         stream: &CudaStream,
@@ -411,13 +451,23 @@ impl CudaKernel {
         bind.map_err(|why| words::driver(self.kernel.name(), "choosing its context", why.0))?;
         let size = extent(*stage, bound.sizes);
         let states = workspace + plan.states as u64;
-        let arguments = Arguments::new(&bound.values, size, grid, states);
         let facts = &loaded.facts;
-        if let Some(rows) = &loaded.rows {
-            let blocks = (grid.row_blocks, grid.splits);
-            self.call(stream, rows, blocks, (facts.threads, facts.shared_bytes), &arguments)?;
-        }
-        self.call(stream, &loaded.finish, (grid.row_blocks, 1), (facts.threads, 0), &arguments)
+        let item = |values: &[sys::tf_array]| {
+            let arguments = Arguments::new(values, size, grid, states);
+            if let Some(rows) = &loaded.rows {
+                let blocks = (grid.row_blocks, grid.splits);
+                self.call(stream, rows, blocks, (facts.threads, facts.shared_bytes), &arguments)?;
+            }
+            self.call(stream, &loaded.finish, (grid.row_blocks, 1), (facts.threads, 0), &arguments)
+        };
+        let Some(batch) = &bound.batch else { return item(&bound.values) };
+        let mut values = bound.values.clone();
+        (0..batch.items()).try_for_each(|index| {
+            for (value, (to, first)) in values.iter_mut().zip(&bound.values).enumerate() {
+                to.data = first.data.wrapping_byte_offset(batch.offset(value, index));
+            }
+            item(&values)
+        })
     }
 
     fn call(
@@ -508,4 +558,18 @@ fn fits(len: usize, component: ComponentType, shape: (usize, usize)) -> Result<(
             Err(words::device_argument("device array", why, "pass a longer slice"))
         }
     }
+}
+
+/// An array whose rows are items.
+fn items(array: RawArray, shape: &[usize]) -> Result<RawArray, Error> {
+    let (rows, is_batch) = (array.rows, !array.batch.is_empty());
+    array.batched(shape).ok_or_else(|| {
+        let why = match is_batch {
+            true => format!("it has batch dimensions, and was to get {shape:?}"),
+            false => format!("{rows} rows are no batch of shape {shape:?}"),
+        };
+        let help =
+            "pass an array of as many rows as all items have, of which there is one at least";
+        words::device_argument("device array", why, help)
+    })
 }

@@ -10,10 +10,12 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaModule, DriverError};
 use cudarc::nvrtc::Ptx;
 
 use super::device::unavailable;
+use super::launch::DeviceArray;
 use super::plan::Plan;
-use crate::bind::Sizes;
+use crate::bind::{Bound, Sizes};
 use crate::error::Error;
 use crate::kernel::{CudaStage, Kernel, Stage};
+use crate::operand::RawArray;
 use crate::words;
 
 /// More dynamic shared memory than this must be asked for.
@@ -98,17 +100,40 @@ impl CudaKernel {
         self.kernel
     }
 
-    /// The bytes of workspace that a run with M = `m` and N = `n` needs.
+    /// The bytes of workspace that a run with M = `m` and N = `n` needs, without batch dimensions:
+    /// [`workspace_bytes_for`](CudaKernel::workspace_bytes_for) knows of those.
     ///
     /// # Errors
     /// [`Overflow`](crate::Code::Overflow) for sizes that the device cannot count.
     pub fn workspace_bytes(&self, m: usize, n: usize) -> Result<usize, Error> {
-        Ok(self.plan(Sizes { i: m, j: n })?.bytes)
+        Ok(self.plan((Sizes { i: m, j: n }, 1))?.bytes)
     }
 
-    pub(super) fn plan(&self, sizes: Sizes) -> Result<Plan, Error> {
+    /// The bytes of workspace that a run on these arrays needs, given in the order of the formula.
+    /// `rows` is as in [`run`](crate::run()).
+    ///
+    /// # Errors
+    /// As [`run`](crate::run()) for arrays that do not fit, and
+    /// [`Overflow`](crate::Code::Overflow) for sizes that the device cannot count.
+    pub fn workspace_bytes_for(
+        &self,
+        inputs: &[DeviceArray<'_>],
+        rows: Option<(usize, usize)>,
+    ) -> Result<usize, Error> {
+        let inputs: Vec<RawArray> = inputs.iter().map(DeviceArray::raw).collect();
+        self.workspace_of(Bound::inputs(self.kernel, &inputs, rows)?)
+    }
+
+    /// The bytes of workspace that a call needs.
+    pub(crate) fn workspace_of(&self, mut bound: Bound) -> Result<usize, Error> {
+        bound.batch_to_rows(self.kernel);
+        Ok(self.plan((bound.sizes, bound.items()))?.bytes)
+    }
+
+    /// The plan for so many rows and items.
+    pub(super) fn plan(&self, (sizes, items): (Sizes, usize)) -> Result<Plan, Error> {
         let stages = self.stages.iter().map(|stage| (stage.facts, stage.resident));
-        Plan::new(self.kernel, sizes, stages)
+        Plan::new(self.kernel, (sizes, items), stages)
             .ok_or_else(|| words::overflow_pairs(self.kernel, sizes.i, sizes.j))
     }
 }

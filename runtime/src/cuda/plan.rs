@@ -70,10 +70,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `stages` are the launch facts with the number of resident blocks. `None`: a size overflows.
+    /// `stages` are the launch facts with the number of resident blocks. All items have their
+    /// temporaries, and share the partial states. `None`: a size overflows.
     pub fn new(
         kernel: &'static Kernel,
-        sizes: Sizes,
+        (sizes, items): (Sizes, usize),
         stages: impl Iterator<Item = (CudaStage<'static>, usize)>,
     ) -> Option<Plan> {
         let mut next = 0_usize;
@@ -82,6 +83,7 @@ impl Plan {
         for (index, value) in values {
             temps.push((index, next));
             let bytes = dense_bytes(sizes.of(value.axis), &value)?;
+            let bytes = bytes.checked_mul(items)?;
             next = next.checked_add(bytes)?.checked_next_multiple_of(ALIGN)?;
         }
         let mut grids = Vec::new();
@@ -233,7 +235,7 @@ mod tests {
         let kernel = fake::chain::<f32>();
         let sizes = Sizes { i: 1000, j: 300 };
         let facts = kernel.stages().map(|stage| (stage.cuda().unwrap(), 8));
-        let plan = Plan::new(kernel, sizes, facts).unwrap();
+        let plan = Plan::new(kernel, (sizes, 1), facts).unwrap();
         // One temporary of 300 f32; then 8 bytes for each of 128 threads of a block.
         assert_eq!(plan.temps, [(3, 0)]);
         assert_eq!(plan.states, 1280);

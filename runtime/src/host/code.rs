@@ -137,7 +137,8 @@ impl Code<'_> {
                 unsafe { (fold.block)(params, rows, cols, i0, j0, j1, state.as_mut_ptr().cast()) }
             }
             Fold::Program(program) => {
-                let used = lines_of((skip + range.len()) * self.stage.col_bytes);
+                let used = (skip + range.len()).next_multiple_of(GROUP);
+                let used = lines_of(used * self.stage.col_bytes);
                 // SAFETY: `pack_rows`, `pack_cols` and `init` filled them.
                 let (packed, state) =
                     unsafe { (self.packed(rows, &cols[..used]), memory::filled_mut(state)) };

@@ -28,7 +28,7 @@ use self::tiles::Tiles;
 use crate::batch::Batch;
 use crate::bind::Bound;
 use crate::error::Error;
-use crate::kernel::{Axis, CpuStage, Kernel, Map, Stage};
+use crate::kernel::{CpuStage, Kernel, Map, Stage};
 use crate::level;
 use crate::options::Options;
 use crate::ranges::Ranges;
@@ -43,16 +43,23 @@ pub(crate) fn run(kernel: &Kernel, bound: Bound, options: &Options) -> Result<Re
     run_with(kernel, bound, options, Limits::DEFAULT)
 }
 
-/// As [`run`], with programs: one for each stage.
+/// As [`run`], with programs: `code` gives that of a stage, for that many rows, all of which fold
+/// the same columns or not.
 #[cfg(feature = "lazy")]
-pub(crate) fn interpret(
+pub(crate) fn interpret<'p>(
     kernel: &Kernel,
-    stages: &[CpuStage],
+    code: impl Fn(usize, usize, bool) -> CpuStage<'p>,
     mut bound: Bound,
     options: &Options,
 ) -> Result<Report, Error> {
-    batch_to_rows(kernel, &mut bound);
-    run_stages((kernel, stages), bound, Executor::Interpreted, options, Limits::DEFAULT)
+    bound.batch_to_rows(kernel);
+    let is_dense = bound.ranges.is_none();
+    let stages: SmallVec<[CpuStage; 1]> = kernel
+        .stages()
+        .enumerate()
+        .map(|(n, stage)| code(n, bound.sizes.of(stage.row_axis()), is_dense))
+        .collect();
+    run_stages((kernel, &stages), bound, Executor::Interpreted, options, Limits::DEFAULT)
 }
 
 fn run_with(
@@ -62,7 +69,7 @@ fn run_with(
     limits: Limits,
 ) -> Result<Report, Error> {
     let level = level::choose(kernel, options.level)?;
-    batch_to_rows(kernel, &mut bound);
+    bound.batch_to_rows(kernel);
     let is_dense = bound.ranges.is_none();
     let code = |stage: Stage| {
         let rows = bound.sizes.of(stage.row_axis());
@@ -170,20 +177,6 @@ fn across(job: &Job, batch: &Batch, limits: Limits) -> bool {
         && ops * items as f64 >= limits.serial_ops
         && (ops < limits.serial_ops || items >= MANY_ITEMS)
         && packed <= limits.panel_bytes / MANY_ITEMS
-}
-
-/// Turns batch dimensions into rows where they can be ([`Batch::merge_rows`]).
-fn batch_to_rows(kernel: &Kernel, bound: &mut Bound) {
-    let Bound { batch: Some(batch), ranges: None, values, sizes, .. } = bound else { return };
-    // The canonical text names what counts rows, which items would count on.
-    if kernel.text().contains("pos(") {
-        return;
-    }
-    for (axis, rows) in [(Axis::I, &mut sizes.i), (Axis::J, &mut sizes.j)] {
-        while let Some(items) = batch.merge_rows(axis, kernel.values(), values) {
-            *rows *= items;
-        }
-    }
 }
 
 #[cfg(test)]

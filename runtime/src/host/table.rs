@@ -151,7 +151,7 @@ impl Table {
         }
     }
 
-    fn read<S: Copy, T>(
+    fn read<S: Copy, T: Copy>(
         &self,
         value: usize,
         col: usize,
@@ -161,14 +161,18 @@ impl Table {
     ) {
         let (array, cells) = (&self.arrays[value], self.cells[value]);
         assert!(col < cells.scalars && first < array.rows as usize, "the entry exists");
-        let last = array.rows as usize - 1;
+        let there = out.len().min(array.rows as usize - first);
+        let (out, past) = out.split_at_mut(there);
+        let (by_row, by_col) = (array.row_stride as isize, array.col_stride as isize);
+        // SAFETY: the row and the column exist, and the array is valid (`new`).
+        let start = unsafe {
+            array.data.cast::<S>().offset(first as isize * by_row + col as isize * by_col)
+        };
         for (n, out) in out.iter_mut().enumerate() {
-            let row = (first + n).min(last) as isize;
-            let offset = row * array.row_stride as isize + col as isize * array.col_stride as isize;
-            // SAFETY: the row and the column exist, the array holds `S` (`cells`), and it is valid
-            // for reading (`new`).
-            *out = convert(unsafe { *array.data.cast::<S>().offset(offset) });
+            // SAFETY: as above, and the array holds `S` (`cells`).
+            *out = convert(unsafe { *start.offset(n as isize * by_row) });
         }
+        past.fill(out[there - 1]);
     }
 }
 

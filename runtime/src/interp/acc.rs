@@ -13,6 +13,7 @@ use tilefold_compiler::reduce::StateKind;
 use tilefold_compiler::schedule::{reads_top, reduction, state_kind, weight};
 
 use super::exec::{chunk, chunk_mut};
+use super::folds::Columns;
 use super::math::Float;
 use super::moments;
 use super::program::LANES;
@@ -180,8 +181,8 @@ impl Acc {
         *chunk_mut(self.scratch(scratch, self.parts + e), 0) = open;
     }
 
-    /// Ends the tile that began at column `tile`.
-    pub fn close<T: Float>(&self, scratch: &mut [T], state: &mut [f64], tile: usize) {
+    /// Ends the tile of these columns.
+    pub fn close<T: Float>(&self, scratch: &mut [T], state: &mut [f64], tile: Columns) {
         let own = self.scratch(scratch, 0);
         match self.kind {
             StateKind::Sum | StateKind::Mean | StateKind::ShiftedExp => {
@@ -213,12 +214,12 @@ impl Acc {
                     let found: &[T; LANES] = chunk(own, (self.parts + e) * LANES);
                     *self.of_mut(state, e) = best.map(T::to_f64);
                     let at = self.of_mut(state, self.parts + e);
-                    for (at, found) in at.iter_mut().zip(found) {
-                        if *found >= T::ZERO {
-                            *at = tile as f64 + found.to_f64();
-                        } else if !self.masked && *at < 0.0 {
+                    for l in 0..LANES {
+                        if found[l] >= T::ZERO {
+                            at[l] = tile.number(found[l].to_f64() as usize, l);
+                        } else if !self.masked && at[l] < 0.0 {
                             // Nothing came before the neutral element: all values equal it.
-                            *at = tile as f64;
+                            at[l] = tile.number(0, l);
                         }
                     }
                 }
@@ -264,8 +265,8 @@ impl Acc {
                 for e in 0..self.parts {
                     let (values, rows) = (self.of(other, e), self.of(other, self.parts + e));
                     for l in (0..LANES).filter(|&l| rows[l] >= 0.0) {
-                        let empty = self.of(state, self.parts + e)[l] < 0.0;
-                        if empty || self.first(values[l], self.of(state, e)[l]) {
+                        let here = [self.of(state, e)[l], self.of(state, self.parts + e)[l]];
+                        if here[1] < 0.0 || self.precedes([values[l], rows[l]], here) {
                             self.of_mut(state, e)[l] = values[l];
                             self.of_mut(state, self.parts + e)[l] = rows[l];
                         }
@@ -334,8 +335,8 @@ impl Acc {
                     let x = self.of(other, row)[l];
                     let at = self.of(other, self.k * self.parts + row)[l];
                     let last = (self.k - 1) * self.parts + e;
-                    let full = self.of(state, self.k * self.parts + last)[l] >= 0.0;
-                    if at < 0.0 || full && !self.first(x, self.of(state, last)[l]) {
+                    let last = [last, self.k * self.parts + last].map(|n| self.of(state, n)[l]);
+                    if at < 0.0 || last[1] >= 0.0 && !self.precedes([x, at], last) {
                         break;
                     }
                     self.insert(state, (e, l), x, at);
@@ -344,19 +345,36 @@ impl Acc {
         }
     }
 
-    /// Puts an entry behind those that are not after it; ties stay behind what is there, which
-    /// has lower rows.
+    /// Whether an entry, a value and its row, comes before another one: ties go to the lower row.
+    fn precedes(&self, [a, at]: [f64; 2], [b, at_b]: [f64; 2]) -> bool {
+        self.first(a, b) || at < at_b && !self.first(b, a)
+    }
+
+    /// Makes lane 0 of a state that of all lanes, which folded different columns of one row.
+    pub fn gather<T: Float>(&self, state: &mut [f64]) {
+        let own = self.state * LANES..(self.state + self.state_rows()) * LANES;
+        let mut other = state.to_vec();
+        let mut half = LANES / 2;
+        while half > 0 {
+            other[own.clone()].copy_from_slice(&state[own.clone()]);
+            other[own.clone()].chunks_mut(LANES).for_each(|row| row.rotate_left(half));
+            self.merge::<T>(state, &other);
+            half /= 2;
+        }
+    }
+
+    /// Puts an entry behind those that are not after it.
     pub fn insert(&self, state: &mut [f64], (e, l): (usize, usize), x: f64, at: f64) {
         let rows = self.k * self.parts;
         let mut entry = self.k - 1;
         while entry > 0 {
             let before = (entry - 1) * self.parts + e;
-            let (value, row) = (self.of(state, before)[l], self.of(state, rows + before)[l]);
-            if row >= 0.0 && !self.first(x, value) {
+            let there = [before, rows + before].map(|n| self.of(state, n)[l]);
+            if there[1] >= 0.0 && !self.precedes([x, at], there) {
                 break;
             }
-            self.of_mut(state, before + self.parts)[l] = value;
-            self.of_mut(state, rows + before + self.parts)[l] = row;
+            self.of_mut(state, before + self.parts)[l] = there[0];
+            self.of_mut(state, rows + before + self.parts)[l] = there[1];
             entry -= 1;
         }
         self.of_mut(state, entry * self.parts + e)[l] = x;

@@ -28,10 +28,16 @@ pub(super) trait Door<T> {
 }
 
 /// Packed operands of a tile. `cols` begins at its first column.
+///
+/// A tile of one row and many columns has them the other way around: `rows` are its columns, in
+/// groups of [`LANES`], and `cols` is its row.
 #[derive(Clone, Copy)]
 pub(super) struct Packs<'a, T> {
     pub params: &'a [T],
     pub rows: &'a [T],
+    /// Numbers between the rows of one column of the tile and those of the next; 0 where they are
+    /// the same.
+    pub row_step: usize,
     pub cols: &'a [T],
     pub col_words: usize,
 }
@@ -105,7 +111,7 @@ impl<'a, T: Float> Others<'a, T> {
                 };
                 Arg::Lanes(data, LANES)
             }
-            Operand::Row(word) => Arg::Lanes(&packs.rows[*word as usize * LANES..], 0),
+            Operand::Row(word) => Arg::Lanes(&packs.rows[*word as usize * LANES..], packs.row_step),
             Operand::Col(word) => Arg::Number(&packs.cols[*word as usize..], packs.col_words),
             Operand::Param(word) => Arg::Number(&packs.params[*word as usize..], 0),
             Operand::Number(x) => Arg::Number(std::slice::from_ref(x), 0),
@@ -148,9 +154,19 @@ pub(super) fn run<T: Float, I: Isa>(code: &Code<T>, m: &mut Machine<'_, T>) {
             Instr::Chain(term, out, terms) => {
                 let (out, _) = split(m.registers, *out, m.stride);
                 let (packs, cols) = (&m.packs, m.cols);
-                match term {
-                    Term::Product => chain::<T, I, lanes::MulAdd>(out, terms, packs, cols),
-                    Term::Square => chain::<T, I, lanes::SquareAdd>(out, terms, packs, cols),
+                match (term, packs.row_step) {
+                    (Term::Product, 0) => {
+                        chain::<T, I, lanes::MulAdd, true>(out, terms, packs, cols);
+                    }
+                    (Term::Product, _) => {
+                        chain::<T, I, lanes::MulAdd, false>(out, terms, packs, cols);
+                    }
+                    (Term::Square, 0) => {
+                        chain::<T, I, lanes::SquareAdd, true>(out, terms, packs, cols);
+                    }
+                    (Term::Square, _) => {
+                        chain::<T, I, lanes::SquareAdd, false>(out, terms, packs, cols);
+                    }
                 }
             }
             Instr::Fold(Fold::Exps { acc, out, score }) => {
@@ -268,9 +284,9 @@ fn far(curve: Curve, x: &Lanes, found: &mut Lanes) {
 }
 
 /// A sum of terms over packed operands. Terms of a row and a column, the usual ones, are taken
-/// eight at a time.
+/// eight at a time. `SAME` tells that all columns of the tile have the same rows.
 #[inline(always)]
-fn chain<T: Float, I: Isa, F: Three>(
+fn chain<T: Float, I: Isa, F: Three, const SAME: bool>(
     out: &mut [T],
     terms: &[[Operand<T>; 2]],
     packs: &Packs<'_, T>,
@@ -281,13 +297,15 @@ fn chain<T: Float, I: Isa, F: Three>(
         let start = rest.len() == terms.len();
         let done = match rest {
             [a, b, c, d, e, f, g, h, ..] if links(&[a, b, c, d, e, f, g, h]) => {
-                link::<T, I, F, _>(out, [a, b, c, d, e, f, g, h], packs, cols, start)
+                link::<T, I, F, _, SAME>(out, [a, b, c, d, e, f, g, h], packs, cols, start)
             }
             [a, b, c, ..] if links(&[a, b, c]) => {
-                link::<T, I, F, _>(out, [a, b, c], packs, cols, start)
+                link::<T, I, F, _, SAME>(out, [a, b, c], packs, cols, start)
             }
-            [a, b, ..] if links(&[a, b]) => link::<T, I, F, _>(out, [a, b], packs, cols, start),
-            [a, ..] if links(&[a]) => link::<T, I, F, _>(out, [a], packs, cols, start),
+            [a, b, ..] if links(&[a, b]) => {
+                link::<T, I, F, _, SAME>(out, [a, b], packs, cols, start)
+            }
+            [a, ..] if links(&[a]) => link::<T, I, F, _, SAME>(out, [a], packs, cols, start),
             [a, ..] => loose::<T, I, F>(out, a, packs, cols, start),
             [] => 1,
         };
@@ -303,16 +321,16 @@ fn links<T>(terms: &[&[Operand<T>; 2]]) -> bool {
 
 /// Adds N terms of rows and columns to what is there, or begins with them; gives N.
 #[inline(always)]
-fn link<T: Float, I: Isa, F: Three, const N: usize>(
+fn link<T: Float, I: Isa, F: Three, const N: usize, const SAME: bool>(
     out: &mut [T],
     terms: [&[Operand<T>; 2]; N],
     packs: &Packs<'_, T>,
     cols: usize,
     start: bool,
 ) -> usize {
-    let rows: [&[T; LANES]; N] = terms.map(|term| match term[0] {
-        Operand::Row(word) => chunk(packs.rows, word as usize * LANES),
-        _ => chunk(packs.rows, 0),
+    let rows: [&[T]; N] = terms.map(|term| match term[0] {
+        Operand::Row(word) => &packs.rows[word as usize * LANES..],
+        _ => packs.rows,
     });
     let words: [usize; N] = terms.map(|term| match term[1] {
         Operand::Col(word) => word as usize,
@@ -320,23 +338,24 @@ fn link<T: Float, I: Isa, F: Three, const N: usize>(
     });
     let even = cols - cols % 2;
     for c in (0..even).step_by(2) {
-        linked::<T, I, F, N, 2>(out, rows, words, packs, (c, start));
+        linked::<T, I, F, N, 2, SAME>(out, rows, words, packs, (c, start));
     }
     // A last one by itself is rare.
     if even < cols {
         for n in 0..N {
             let begins = start && n == 0;
-            linked::<T, I, F, 1, 1>(out, [rows[n]], [words[n]], packs, (even, begins));
+            linked::<T, I, F, 1, 1, SAME>(out, [rows[n]], [words[n]], packs, (even, begins));
         }
     }
     N
 }
 
-/// The same for K columns from a column on: numbers of rows are loaded once for all of them.
+/// The same for K columns from a column on: numbers of rows are loaded once for all of them, where
+/// they are the same.
 #[inline(always)]
-fn linked<T: Float, I: Isa, F: Three, const N: usize, const K: usize>(
+fn linked<T: Float, I: Isa, F: Three, const N: usize, const K: usize, const SAME: bool>(
     out: &mut [T],
-    rows: [&[T; LANES]; N],
+    rows: [&[T]; N],
     words: [usize; N],
     packs: &Packs<'_, T>,
     (first, start): (usize, bool),
@@ -347,6 +366,13 @@ fn linked<T: Float, I: Isa, F: Three, const N: usize, const K: usize>(
         let column = &packs.cols[(first + k) * packs.col_words..];
         *numbers = words.map(|word| column[word]);
     }
+    let rows: [[&[T; LANES]; N]; K] = match SAME {
+        true => [rows.map(|row| chunk(row, 0)); K],
+        false => {
+            let at = |k| (first + k) * packs.row_step;
+            std::array::from_fn(|k| rows.map(|row| chunk(row, at(k))))
+        }
+    };
     for at in (0..LANES).step_by(GROUP) {
         let mut sums = [[T::ZERO; GROUP]; K];
         if !start {
@@ -357,7 +383,11 @@ fn linked<T: Float, I: Isa, F: Three, const N: usize, const K: usize>(
         for n in 0..N {
             for k in 0..K {
                 for l in 0..GROUP {
-                    sums[k][l] = F::of::<T, I>(rows[n][at + l], numbers[k][n], sums[k][l]);
+                    sums[k][l] = F::of::<T, I>(
+                        rows[if SAME { 0 } else { k }][n][at + l],
+                        numbers[k][n],
+                        sums[k][l],
+                    );
                 }
             }
         }

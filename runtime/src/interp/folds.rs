@@ -24,10 +24,27 @@ pub(super) struct Folding<'a, T> {
     pub sums: Accumulation,
     pub scratch: &'a mut [T],
     pub state: &'a mut [f64],
-    /// Number of the first column of all tiles since `open`.
-    pub tile: usize,
+    /// What all tiles since `open` fold.
+    pub tile: Columns,
     /// Columns of them that came before this tile.
     pub past: usize,
+}
+
+/// Numbers of the columns that tiles fold.
+#[derive(Clone, Copy)]
+pub(super) struct Columns {
+    /// That of the first one.
+    pub first: usize,
+    /// Whether a tile's column is [`LANES`] columns of one row.
+    pub across: bool,
+}
+
+impl Columns {
+    /// The number of a lane's column.
+    #[inline(always)]
+    pub fn number(self, col: usize, lane: usize) -> f64 {
+        (if self.across { self.first + col * LANES + lane } else { self.first + col }) as f64
+    }
 }
 
 /// What a tile hands to a fold.
@@ -39,8 +56,8 @@ pub(super) struct Tile<'a, T> {
 
 impl<T: Float> Folding<'_, T> {
     /// Begins a tile of columns at a column.
-    pub fn open(&mut self, tile: usize) {
-        (self.tile, self.past) = (tile, 0);
+    pub fn open(&mut self, first: usize) {
+        (self.tile.first, self.past) = (first, 0);
         self.accs.iter().for_each(|acc| acc.open(self.scratch, self.state));
     }
 
@@ -197,7 +214,7 @@ impl<T: Float> Folding<'_, T> {
             let wanted: [bool; LANES] = std::array::from_fn(wanted);
             let taken = |l: usize| taken.is_none_or(|mask| mask[l] != T::ZERO);
             for l in (0..LANES).filter(|&l| wanted[l] && taken(l)) {
-                let at = (self.tile + self.past + c) as f64;
+                let at = self.tile.number(self.past + c, l);
                 acc.insert(self.state, (e, l), x[l].to_f64(), at);
             }
             acc.load_last(self.scratch, self.state, e);

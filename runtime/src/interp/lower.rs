@@ -12,7 +12,7 @@ use tilefold_compiler::schedule::{Place, Places, Plan, Stage, is_transparent};
 
 use super::codes::{Make, of_code};
 use super::math::Float;
-use super::program::{Binary, Code, Eval, Instr, Operand, Term, Ternary, Unary};
+use super::program::{Binary, Code, Eval, Instr, LANES, Operand, Term, Ternary, Unary};
 
 /// Longer programs are refused: each instruction costs time whenever a tile runs.
 const MOST_INSTRS: usize = 1 << 19;
@@ -32,6 +32,8 @@ pub(super) struct Lower<'a, T> {
     pub stage: &'a Stage,
     pub places: &'a Places,
     pub place: Place,
+    /// Whether lanes are columns of one row.
+    across: bool,
     pub instrs: Vec<Instr<T>>,
     next: u32,
     reals: HashMap<(ExprId, usize), Operand<T>>,
@@ -40,11 +42,25 @@ pub(super) struct Lower<'a, T> {
 
 impl<'a, T: Float> Lower<'a, T> {
     pub fn new(plan: &'a Plan, stage: &'a Stage, places: &'a Places, place: Place) -> Self {
+        Lower::make_for((plan, stage, places), place, false)
+    }
+
+    /// For pairs of one row and columns in all lanes: rows and columns have changed places.
+    pub fn across(plan: &'a Plan, stage: &'a Stage, places: &'a Places) -> Self {
+        Lower::make_for((plan, stage, places), Place::Pair, true)
+    }
+
+    fn make_for(
+        (plan, stage, places): (&'a Plan, &'a Stage, &'a Places),
+        place: Place,
+        across: bool,
+    ) -> Self {
         let mut lower = Lower {
             plan,
             stage,
             places,
             place,
+            across,
             instrs: Vec::new(),
             next: 0,
             reals: HashMap::new(),
@@ -177,6 +193,9 @@ impl<'a, T: Float> Lower<'a, T> {
         let word: Word<T> = match place {
             _ if place == self.place => return None,
             Place::Launch => Operand::Param,
+            // A word of packed rows has all lanes, of which such a block has one row's.
+            Place::Row if self.across => |word| Operand::Col(word * LANES as u32),
+            Place::Col if self.across => Operand::Row,
             Place::Row => Operand::Row,
             Place::Col => Operand::Col,
             Place::Const | Place::Pair | Place::Finish => return None,

@@ -6,6 +6,7 @@
 //! (launch, row, column, pair, result) becomes a program for a machine whose registers are tiles:
 //! 64 rows times a few columns, which stay in first-level cache. One dispatch works on a whole
 //! tile, with loops that the Rust compiler turned into vector instructions for several levels.
+//! Where rows are few, a tile is one row times 64 times a few columns.
 //!
 //! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`,
 //! `lanes`, `math` and `curves` run them, `levels` picks the instructions of the processor, `acc`,
@@ -33,7 +34,7 @@ use tilefold_compiler::passes;
 use tilefold_compiler::schedule;
 
 use self::math::Float;
-use self::stage::{AtLevel, StageProgram};
+use self::stage::{AtLevel, FEW_ROWS, StageProgram};
 use crate::bind::Bound;
 use crate::error::Error;
 use crate::kernel::{Kernel, OwnedKernel};
@@ -128,10 +129,16 @@ impl Interpreted {
         bound: Bound,
         options: &Options,
     ) -> Result<Report, Error> {
-        let at: Vec<AtLevel<'_, T>> =
-            programs.iter().map(|program| AtLevel { program, level }).collect();
-        let stages: Vec<_> = at.iter().map(|at| at.program.stage(at)).collect();
-        host::interpret(self.kernel(), &stages, bound, options)
+        let at = |across| -> Vec<AtLevel<'_, T>> {
+            programs.iter().map(|program| AtLevel { program, level, across }).collect()
+        };
+        let (blocks, across) = (at(false), at(true));
+        let code = |stage: usize, rows: usize, is_dense: bool| {
+            let few = is_dense && rows <= FEW_ROWS && programs[stage].folds;
+            let at = if few { &across[stage] } else { &blocks[stage] };
+            at.program.stage(at)
+        };
+        host::interpret(self.kernel(), code, bound, options)
     }
 }
 

@@ -9,7 +9,7 @@ use tilefold_compiler::schedule::{Place, Places, Plan, Stage, reduction, weight}
 
 use super::acc::Acc;
 use super::exec::{Door, Machine, Packs};
-use super::folds::{Folding, TILE};
+use super::folds::{Columns, Folding, TILE};
 use super::levels;
 use super::lower::Lower;
 use super::math::Float;
@@ -24,6 +24,10 @@ const REGISTER_BYTES: usize = 24 << 10;
 
 /// Most columns of a tile.
 const MOST_COLS: usize = 32;
+
+/// Up to so many rows are folded one by one. A block of them takes as long as 37, when all is in
+/// the cache.
+pub(super) const FEW_ROWS: usize = LANES / 2;
 
 /// Lines between registers. Instructions read and write the same places of several registers in
 /// turn, and a processor takes a load for one of what was just stored where the last 12 bits of
@@ -40,6 +44,8 @@ pub(super) struct StageProgram<T> {
     row: Code<T>,
     col: Code<T>,
     pair: Code<T>,
+    /// Pairs of one row and columns in all lanes.
+    across: Code<T>,
     finish: Code<T>,
     accs: Vec<Acc>,
     sums: Accumulation,
@@ -47,7 +53,7 @@ pub(super) struct StageProgram<T> {
     words: [usize; 3],
     /// Columns of a tile of pairs.
     tile: usize,
-    folds: bool,
+    pub folds: bool,
     /// Operations of a pair.
     pub pair_ops: f64,
 }
@@ -67,14 +73,17 @@ impl<T: Float> StageProgram<T> {
             pack(&mut lower);
             lower.finish()
         };
-        let mut pair = lower(Place::Pair);
-        for (n, acc) in accs.iter().enumerate() {
-            fold(&mut pair, n, acc);
-        }
-        let pair = pair.finish()?;
+        let folded = |mut lower: Lower<'_, T>| {
+            for (n, acc) in accs.iter().enumerate() {
+                fold(&mut lower, n, acc);
+            }
+            lower.finish()
+        };
+        let pair = folded(lower(Place::Pair))?;
+        let across = folded(Lower::across(plan, stage, &places))?;
         let mut finish = lower(Place::Finish);
         write(&mut finish);
-        let column = LANES * size_of::<T>() * pair.registers.max(1);
+        let column = LANES * size_of::<T>() * pair.registers.max(across.registers).max(1);
         if column > MOST_BYTES {
             return None;
         }
@@ -84,6 +93,7 @@ impl<T: Float> StageProgram<T> {
             row: packed(Place::Row)?,
             col: packed(Place::Col)?,
             pair,
+            across,
             finish: finish.finish()?,
             accs,
             sums: f.acc,
@@ -99,7 +109,7 @@ impl<T: Float> StageProgram<T> {
         let [_, state] = Acc::sizes(&self.accs);
         let [launch, row, col] = self.words.map(|words| words * size_of::<T>());
         CpuStage {
-            lanes: LANES,
+            lanes: if at.across { 1 } else { LANES },
             row_bytes: row * LANES,
             col_bytes: col,
             param_bytes: launch,
@@ -259,12 +269,15 @@ fn pair_ops(plan: &Plan, places: &Places) -> f64 {
 pub(super) struct AtLevel<'a, T> {
     pub program: &'a StageProgram<T>,
     pub level: Option<Level>,
+    /// Whether rows are folded one by one, with columns in all lanes: where they are few.
+    pub across: bool,
 }
 
 /// Where the results of a program of rows or columns go.
 enum Out<'a, 'r, T> {
     Launch(&'a mut [T]),
-    Rows(&'a mut [T]),
+    /// Packed rows, or columns in all lanes.
+    Lanes(&'a mut [T]),
     /// Packed columns, words of one beside each other, and how many columns there are.
     Cols(&'a mut [T], usize, usize),
     Results(&'a mut Results<'r>),
@@ -303,7 +316,7 @@ impl<T: Float> Door<T> for Arrays<'_, '_, T> {
     fn store(&mut self, word: usize, from: &[T; LANES]) {
         match &mut self.out {
             Out::Launch(to) => to[word] = from[0],
-            Out::Rows(to) => to[word * LANES..][..LANES].copy_from_slice(from),
+            Out::Lanes(to) => to[word * LANES..][..LANES].copy_from_slice(from),
             Out::Cols(to, words, cols) => {
                 for (column, &x) in to.chunks_mut(*words).zip(&from[..*cols]) {
                     column[word] = x;
@@ -330,13 +343,28 @@ impl<T: Float> Door<T> for Arrays<'_, '_, T> {
 impl<T: Float> AtLevel<'_, T> {
     /// Runs a program that has no pairs; `active` lanes matter.
     fn map(&self, code: &Code<T>, packed: Packed, active: usize, arrays: &mut Arrays<'_, '_, T>) {
+        self.map_in(&mut self.registers(code), code, packed, active, arrays);
+    }
+
+    fn registers(&self, code: &Code<T>) -> Vec<Line> {
+        vec![Line::ZERO; lines_of(code.registers * LANES * size_of::<T>())]
+    }
+
+    /// The same, with registers that were used before.
+    fn map_in(
+        &self,
+        registers: &mut [Line],
+        code: &Code<T>,
+        packed: Packed,
+        active: usize,
+        arrays: &mut Arrays<'_, '_, T>,
+    ) {
         if code.instrs.is_empty() {
             return;
         }
-        let mut registers = vec![Line::ZERO; lines_of(code.registers * LANES * size_of::<T>())];
         let mut machine = Machine {
             packs: self.packs(packed),
-            registers: floats_mut(&mut registers),
+            registers: floats_mut(registers),
             stride: LANES,
             cols: 1,
             active,
@@ -346,10 +374,53 @@ impl<T: Float> AtLevel<'_, T> {
         levels::run(self.level, code, &mut machine);
     }
 
+    /// Folds a range of columns. `packs` begins with them.
+    fn fold(&self, code: &Code<T>, packs: Packs<'_, T>, range: Range<usize>, state: &mut [f64]) {
+        let program = self.program;
+        let stride = program.tile * LANES + APART * size_of::<Line>() / size_of::<T>();
+        let lines = |numbers: usize| vec![Line::ZERO; lines_of(numbers * size_of::<T>())];
+        let mut registers = lines(code.registers * stride);
+        let mut scratch = lines(Acc::sizes(&program.accs)[0] * LANES);
+        let mut machine = Machine {
+            packs,
+            registers: floats_mut(&mut registers),
+            stride,
+            cols: 0,
+            active: LANES,
+            folding: Some(Folding {
+                accs: &program.accs,
+                sums: program.sums,
+                scratch: floats_mut(&mut scratch),
+                state,
+                tile: Columns { first: range.start, across: self.across },
+                past: 0,
+            }),
+            door: None,
+        };
+        // What a column of a tile holds of them.
+        let each = if self.across { LANES } else { 1 };
+        let cols = range.len() / each;
+        for start in (0..cols).step_by(TILE) {
+            let end = (start + TILE).min(cols);
+            let first = range.start + start * each;
+            machine.folding.iter_mut().for_each(|folding| folding.open(first));
+            for at in (start..end).step_by(program.tile) {
+                machine.cols = (end - at).min(program.tile);
+                machine.packs.cols = &packs.cols[at * packs.col_words..];
+                machine.packs.rows = &packs.rows[at * packs.row_step..];
+                levels::run(self.level, code, &mut machine);
+                let cols = machine.cols;
+                machine.folding.iter_mut().for_each(|folding| folding.past += cols);
+            }
+            machine.folding.iter_mut().for_each(Folding::close);
+        }
+    }
+
     fn packs<'p>(&self, packed: Packed<'p>) -> Packs<'p, T> {
         Packs {
             params: floats(packed.params),
             rows: floats(packed.rows),
+            row_step: 0,
             cols: floats(packed.cols),
             col_words: self.program.words[2],
         }
@@ -374,7 +445,7 @@ impl<T: Float> Program for AtLevel<'_, T> {
     }
 
     fn rows(&self, table: &Table, params: &[Line], block: Range<usize>, rows: &mut [Line]) {
-        let mut arrays = self.arrays(table, block.start, Out::Rows(floats_mut(rows)));
+        let mut arrays = self.arrays(table, block.start, Out::Lanes(floats_mut(rows)));
         let packed = Packed { params, ..NOTHING };
         self.map(&self.program.row, packed, block.len(), &mut arrays);
     }
@@ -384,11 +455,13 @@ impl<T: Float> Program for AtLevel<'_, T> {
         if words == 0 {
             return;
         }
-        let packed = Packed { params, ..NOTHING };
+        let (packed, code) = (Packed { params, ..NOTHING }, &self.program.col);
+        let mut registers = self.registers(code);
         for (start, part) in range.clone().step_by(LANES).zip(all.chunks_mut(words * LANES)) {
             let count = (range.end - start).min(LANES);
-            let mut arrays = self.arrays(table, start, Out::Cols(part, words, count));
-            self.map(&self.program.col, packed, count, &mut arrays);
+            let out = if self.across { Out::Lanes(part) } else { Out::Cols(part, words, count) };
+            let mut arrays = self.arrays(table, start, out);
+            self.map_in(&mut registers, code, packed, count, &mut arrays);
         }
     }
 
@@ -398,40 +471,25 @@ impl<T: Float> Program for AtLevel<'_, T> {
     }
 
     fn block(&self, packed: Packed, range: Range<usize>, state: &mut [Line]) {
-        let program = self.program;
-        let stride = program.tile * LANES + APART * size_of::<Line>() / size_of::<T>();
-        let lines = |numbers: usize| vec![Line::ZERO; lines_of(numbers * size_of::<T>())];
-        let mut registers = lines(program.pair.registers * stride);
-        let mut scratch = lines(Acc::sizes(&program.accs)[0] * LANES);
-        let mut packs = self.packs(packed);
+        let (mut packs, state) = (self.packs(packed), floats_mut(state));
         packs.cols = &packs.cols[packed.skip * packs.col_words..];
-        let mut machine = Machine {
-            packs,
-            registers: floats_mut(&mut registers),
-            stride,
-            cols: 0,
-            active: LANES,
-            folding: Some(Folding {
-                accs: &program.accs,
-                sums: program.sums,
-                scratch: floats_mut(&mut scratch),
-                state: floats_mut(state),
-                tile: 0,
-                past: 0,
-            }),
-            door: None,
-        };
-        for start in (0..range.len()).step_by(TILE) {
-            let end = (start + TILE).min(range.len());
-            machine.folding.iter_mut().for_each(|folding| folding.open(range.start + start));
-            for at in (start..end).step_by(program.tile) {
-                machine.cols = (end - at).min(program.tile);
-                machine.packs.cols = &packs.cols[at * packs.col_words..];
-                levels::run(self.level, &program.pair, &mut machine);
-                let cols = machine.cols;
-                machine.folding.iter_mut().for_each(|folding| folding.past += cols);
+        if !self.across {
+            return self.fold(&self.program.pair, packs, range, state);
+        }
+        let code = &self.program.across;
+        (packs.rows, packs.cols) = (packs.cols, packs.rows);
+        (packs.row_step, packs.col_words) = (packs.col_words * LANES, 0);
+        let rest = range.len() % LANES;
+        let whole = range.start..range.end - rest;
+        self.fold(code, packs, whole.clone(), state);
+        if rest > 0 {
+            // Lanes without a column keep what they have.
+            let kept = state.to_vec();
+            packs.rows = &packs.rows[whole.len() / LANES * packs.row_step..];
+            self.fold(code, packs, whole.end..whole.end + LANES, state);
+            for (row, kept) in state.chunks_mut(LANES).zip(kept.chunks(LANES)) {
+                row[rest..].copy_from_slice(&kept[rest..]);
             }
-            machine.folding.iter_mut().for_each(Folding::close);
         }
     }
 
@@ -443,7 +501,13 @@ impl<T: Float> Program for AtLevel<'_, T> {
     fn finish(&self, table: &Table, packed: Packed, state: &[Line], results: &mut Results) {
         let rows = results.rows();
         let mut arrays = self.arrays(table, rows.start, Out::Results(results));
+        let mut gathered = Vec::new();
         arrays.state = floats(state);
+        if self.across {
+            gathered.extend_from_slice(arrays.state);
+            self.program.accs.iter().for_each(|acc| acc.gather::<T>(&mut gathered));
+            arrays.state = &gathered;
+        }
         self.map(&self.program.finish, packed, rows.len(), &mut arrays);
     }
 }

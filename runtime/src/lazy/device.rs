@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD};
 
-use super::evaluate::Evaluation;
+use super::evaluate::{Evaluation, gathered, is_in_parts};
 use super::flat::{Flat, Input};
 use super::node::{Leaf, mistake};
-use super::source::Held;
+use super::source::{Held, device_shape};
 use super::{LazyTensor, leaf, resolve, words};
 use crate::bind::Bound;
 use crate::cuda::{self, CudaKernel, DeviceArray, DeviceArrayMut, Order};
@@ -49,7 +49,8 @@ impl DeviceLeaf {
 
 impl<'a, T: Element> LazyTensor<'a, T> {
     /// An array on a CUDA device: as [`i`](LazyTensor::i) and [`j`](LazyTensor::j) with an axis,
-    /// and as [`param`](LazyTensor::param), of one row, without. It holds `T`, complex numbers of
+    /// and as [`param`](LazyTensor::param), of one row, without; with the batch dimensions that
+    /// [`DeviceArray::batch`] gave it. It holds `T`, complex numbers of
     /// it, or `i64`. What is made of it is evaluated [`on`](crate::lazy::Evaluation::on) a stream.
     ///
     /// ```no_run
@@ -72,7 +73,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
     #[track_caller]
     pub fn device(array: DeviceArray<'a>, axis: Option<Axis>) -> LazyTensor<'a, T> {
         let at = Location::caller();
-        let RawArray { component, rows, cols, .. } = *array.facts();
+        let RawArray { component, rows, .. } = *array.facts();
         let is_entry = match component {
             ComponentType::Real(dtype) | ComponentType::Complex(dtype) => dtype == T::DTYPE,
             ComponentType::Index => true,
@@ -85,7 +86,7 @@ impl<'a, T: Element> LazyTensor<'a, T> {
         }
         let array = array.unbound();
         let address = array.address();
-        let shape = if axis.is_some() { vec![rows, cols] } else { vec![cols] };
+        let shape = device_shape(&array, axis);
         let array = Leaf::Device(Arc::new(DeviceLeaf { array, address }));
         leaf(Some(array), component, axis, &shape, at)
     }
@@ -96,7 +97,7 @@ impl<'e, 'a, T: Element> Evaluation<'e, 'a, T> {
     /// nothing waits for it. All arrays are of that device ([`LazyTensor::device`]); numbers beside
     /// expressions are copied there, in one copy, with each evaluation.
     ///
-    /// Not on a device yet: ranges and batch dimensions. The kernels are those that are linked with
+    /// Not on a device yet: ranges. The kernels are those that are linked with
     /// CUDA code, or that the feature `jit` compiles for the device.
     ///
     /// ```no_run
@@ -145,8 +146,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
     #[track_caller]
     pub fn workspace_bytes(&self) -> Result<usize, Error> {
         let ready = self.ready()?;
-        let bound = self.bound(&ready)?;
-        let own = ready.kernel.workspace_bytes(bound.sizes.i, bound.sizes.j)?;
+        let own = ready.kernel.workspace_of(self.bound(&ready)?)?;
         Ok(ready.numbers_bytes() + own)
     }
 
@@ -166,17 +166,22 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         let ready = self.ready()?;
         let bound = self.bound(&ready)?;
         let (kernel, stream) = (ready.kernel.kernel(), self.stream);
-        let own = ready.kernel.workspace_bytes(bound.sizes.i, bound.sizes.j)?;
+        let own = ready.kernel.workspace_of(bound.clone())?;
         let mut workspace = cuda::take(kernel.name(), stream, ready.numbers_bytes() + own)?;
-        let slot = |value: crate::Value<'_>| {
+        let (batch, items) = (bound.batch_shape(), bound.items());
+        let slot = |(value, root): (crate::Value<'_>, &&LazyTensor<'a, T>)| {
             let shape = (bound.sizes.of(value.axis), value.dim);
-            let slice = cuda::Slice::take(kernel.name(), stream, value.component, shape)?;
-            Ok(Slot { component: value.component, shape, slice: Some(slice) })
+            let all = (items * shape.0, shape.1);
+            let slice = cuda::Slice::take(kernel.name(), stream, value.component, all)?;
+            let (own, worked_out) = (root.node.batch.clone(), root.node.extent().into());
+            Ok(Slot { component: value.component, own, worked_out, shape, slice: Some(slice) })
         };
-        let mut slots = kernel.outputs().map(slot).collect::<Result<Vec<Slot>, Error>>()?;
+        let slots = kernel.outputs().zip(&self.evaluation.roots).map(slot);
+        let mut slots = slots.collect::<Result<Vec<Slot>, Error>>()?;
         let outputs = slots.iter_mut().filter_map(|slot| {
-            let Slot { component, shape, slice } = slot;
-            slice.as_mut().map(|slice| slice.array_mut(*component, *shape))
+            let Slot { component, shape: (rows, cols), slice, .. } = slot;
+            let array = slice.as_mut()?.array_mut(*component, (items * *rows, *cols));
+            Some(array.and_then(|array| array.batch(batch)))
         });
         let mut outputs = outputs.collect::<Result<Vec<_>, Error>>()?;
         self.queue(&ready, &mut outputs, &mut workspace)?;
@@ -185,10 +190,13 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         // Without pools cudarc waits before it gives memory back, which is not to be here.
         let has_pools = stream.context().has_async_alloc();
         let workspace = (!has_pools).then_some(workspace);
-        Ok(DeviceValues { slots, stream: stream.clone(), report, _workspace: workspace })
+        let batch = batch.to_vec();
+        Ok(DeviceValues { slots, batch, stream: stream.clone(), report, _workspace: workspace })
     }
 
     /// Queues the work, and takes no memory of the device: the values go to `outputs`, in order.
+    /// Where there are batch dimensions each has those of the call ([`DeviceArrayMut::batch`]), and
+    /// a gradient with respect to an array that several items share comes as a part for each item.
     /// The workspace, aligned to 256 bytes, may be used again by later work on the stream.
     ///
     /// # Errors
@@ -258,8 +266,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
         let (front, mut numbers) = (ready.numbers_bytes(), Vec::new());
         let address = kernel.place_workspace(workspace, &mut order)?;
         if bytes < front {
-            let own = self.bound(ready)?.sizes;
-            let needed = front + kernel.workspace_bytes(own.i, own.j)?;
+            let needed = front + kernel.workspace_of(self.bound(ready)?)?;
             return Err(kernel.small_workspace(bytes, needed));
         }
         let mut inputs = Vec::with_capacity(arrays.len());
@@ -322,8 +329,12 @@ fn bytes_of<T: Element>(number: T) -> [u8; NUMBER] {
 
 /// The values of an evaluation on a stream, on its device. The work that makes them may not be
 /// done: what reads them on the same stream, or through cudarc on another one, comes after it.
+///
+/// All of them have the batch dimensions of the call, one item after the other; a value that varies
+/// along fewer is repeated.
 pub struct DeviceValues {
     slots: Vec<Slot>,
+    batch: Vec<usize>,
     stream: Arc<CudaStream>,
     report: Report,
     _workspace: Option<CudaSlice<u8>>,
@@ -331,12 +342,16 @@ pub struct DeviceValues {
 
 struct Slot {
     component: ComponentType,
+    /// The batch dimensions of the value.
+    own: Box<[usize]>,
+    /// Those that it was worked out for: a gradient is summed over the rest.
+    worked_out: Box<[usize]>,
     shape: (usize, usize),
     slice: Option<cuda::Slice>,
 }
 
 impl DeviceValues {
-    /// Rows and columns of a value, counted from 0; complex numbers count once.
+    /// Rows and columns of an item of a value, counted from 0; complex numbers count once.
     ///
     /// # Errors
     /// For a value that is not there.
@@ -345,22 +360,33 @@ impl DeviceValues {
         slot.map(|slot| slot.shape).ok_or_else(|| words::no_value(index, self.slots.len()))
     }
 
+    /// The batch dimensions of the call, which lie in front of rows and columns of every value.
+    pub fn batch(&self) -> &[usize] {
+        &self.batch
+    }
+
     /// A value as an array on the device, for another expression or kernel.
     ///
     /// # Errors
-    /// For a value that was taken before or that is not there.
+    /// For a value that was taken before or that is not there, and for the gradient with respect to
+    /// an array that several items share: it is a sum over them ([`to_host_nd`]), whose parts lie
+    /// on the device.
+    ///
+    /// [`to_host_nd`]: DeviceValues::to_host_nd
     pub fn array(&self, index: usize) -> Result<DeviceArray<'_>, Error> {
         let (slot, slice) = self.slot(index)?;
-        slice.array(slot.component, slot.shape)
+        self.check_whole(index)?;
+        slice.array(slot.component, self.all(slot))?.batch(&self.batch)
     }
 
     /// Moves a value out, row after row. Complex numbers are reals, the parts side by side. A value
     /// without rows comes as one element that means nothing.
     ///
     /// # Errors
-    /// For a value that was taken before or that is not there, and for another type.
+    /// As [`array`](DeviceValues::array), and for another type.
     pub fn take<C: Component>(&mut self, index: usize) -> Result<CudaSlice<C>, Error> {
         let (slot, _) = self.slot(index)?;
+        self.check_whole(index)?;
         let holds = match slot.component {
             ComponentType::Complex(dtype) => ComponentType::Real(dtype),
             other => other,
@@ -375,22 +401,57 @@ impl DeviceValues {
     /// Waits for a value, and copies it to the host.
     ///
     /// # Errors
-    /// For a value that was taken before or that is not there, for another type, and for what went
-    /// wrong on the device since the work was queued.
+    /// For a value that was taken before or that is not there, for another type, for a value with
+    /// batch dimensions, and for what went wrong on the device since the work was queued.
     pub fn to_host<C: Component>(&self, index: usize) -> Result<Array2<C>, Error> {
+        match self.slots.get(index) {
+            Some(slot) if !slot.own.is_empty() => Err(words::batched_value(&slot.own)),
+            _ => {
+                let array = self.to_host_nd::<C>(index)?.into_dimensionality();
+                array.map_err(|_| words::no_value(index, self.slots.len()))
+            }
+        }
+    }
+
+    /// As [`to_host`](DeviceValues::to_host), with the batch dimensions of the value in front of
+    /// rows and columns, if it has any. A gradient with respect to an array that several items
+    /// share is added up in float64.
+    ///
+    /// # Errors
+    /// As [`to_host`](DeviceValues::to_host), but for batch dimensions.
+    pub fn to_host_nd<C: Component>(&self, index: usize) -> Result<ArrayD<C>, Error> {
         let (slot, slice) = self.slot(index)?;
         if slot.component != C::TYPE {
             return Err(words::value_type(index, slot.component, C::TYPE));
         }
-        let (rows, cols) = slot.shape;
+        let (rows, cols) = self.all(slot);
         let host = slice.to_host::<C>("expression", &self.stream, rows * cols)?;
-        let array = Array2::from_shape_vec((rows, cols), host);
-        array.map_err(|_| words::no_value(index, self.slots.len()))
+        let shape = [&self.batch[..], &[slot.shape.0, slot.shape.1]].concat();
+        let array = ArrayD::from_shape_vec(shape, host);
+        let array = array.map_err(|_| words::no_value(index, self.slots.len()))?;
+        match *slot.own == *self.batch {
+            true => Ok(array),
+            false => Ok(gathered(array, &slot.own, &slot.worked_out)),
+        }
     }
 
     /// What was queued: times are those of the host.
     pub fn report(&self) -> &Report {
         &self.report
+    }
+
+    /// Rows and columns of a value with all its items.
+    fn all(&self, slot: &Slot) -> (usize, usize) {
+        (self.batch.iter().product::<usize>() * slot.shape.0, slot.shape.1)
+    }
+
+    /// Refuses a value that lies on the device in parts that are to be added.
+    fn check_whole(&self, index: usize) -> Result<(), Error> {
+        let Slot { own, worked_out, .. } = &self.slots[index];
+        match is_in_parts(own, worked_out) {
+            true => Err(words::parts_of_a_sum(index, own, &self.batch)),
+            false => Ok(()),
+        }
     }
 
     fn slot(&self, index: usize) -> Result<(&Slot, &cuda::Slice), Error> {

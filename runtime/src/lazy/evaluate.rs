@@ -234,7 +234,11 @@ impl Values {
 /// A value of its own batch dimensions, from one with those of the call: along a dimension that the
 /// value does not have it is repeated, so one item says it all; but a gradient that was worked
 /// out for several items is their sum, in float64.
-fn gathered<C: Component>(array: ArrayD<C>, batch: &[usize], worked_out: &[usize]) -> ArrayD<C> {
+pub(super) fn gathered<C: Component>(
+    array: ArrayD<C>,
+    batch: &[usize],
+    worked_out: &[usize],
+) -> ArrayD<C> {
     let rank = array.ndim() - 2;
     let mut array = array;
     for at in 0..rank {
@@ -256,6 +260,13 @@ fn gathered<C: Component>(array: ArrayD<C>, batch: &[usize], worked_out: &[usize
         array = array.index_axis_move(ndarray::Axis(0), 0);
     }
     array
+}
+
+/// Whether a value of batch dimensions is a sum over some of those that it was worked out for.
+#[cfg(feature = "cuda")]
+pub(super) fn is_in_parts(batch: &[usize], worked_out: &[usize]) -> bool {
+    let own = batch.iter().rev().chain(std::iter::repeat(&1));
+    worked_out.iter().rev().zip(own).any(|(all, own)| all != own)
 }
 
 fn sum<C: Component>(numbers: ArrayView1<'_, C>) -> C {

@@ -84,13 +84,10 @@ impl<'a> SourceView<'a> {
         }
     }
 
-    /// The shape. A parameter on a device is a row of a matrix there.
+    /// The shape.
     #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only devices ask"))]
     fn shape(&self, axis: Option<Axis>) -> Box<[usize]> {
-        each!(self, view => view.shape().into(), array => match (axis, array.facts()) {
-            (None, facts) if facts.rows == 1 => [facts.cols].into(),
-            (_, facts) => [facts.rows, facts.cols].into(),
-        })
+        each!(self, view => view.shape().into(), array => device_shape(array, axis))
     }
 
     fn operand(self, axis: Option<Axis>) -> Option<Operand<'a>> {
@@ -114,6 +111,15 @@ impl<'a> SourceView<'a> {
         }
         self.operand(axis).is_some()
     }
+}
+
+/// The shape of an array on a device. A parameter is a row of a matrix there.
+#[cfg(feature = "cuda")]
+pub(super) fn device_shape(array: &DeviceArray<'_>, axis: Option<Axis>) -> Box<[usize]> {
+    let facts = array.facts();
+    let batch = facts.batch.iter().map(|dim| dim.len);
+    let rows = (axis.is_some() || facts.rows != 1).then_some(facts.rows);
+    batch.chain(rows).chain([facts.cols]).collect()
 }
 
 impl<'a, T: Element> LazyTensor<'a, T> {

@@ -328,11 +328,7 @@ mod device {
             [] => format!("an array of {rows} x {dim} numbers"),
             batch => format!("an array of batch {batch:?} and {rows} x {dim} numbers"),
         };
-        let error = refused(format!("{what} is on the host, but the evaluation runs on a device"));
-        match batch {
-            [] => error.help(ALL),
-            _ => error.help(ALL).help("batch dimensions are not on a device yet: evaluate items"),
-        }
+        refused(format!("{what} is on the host, but the evaluation runs on a device")).help(ALL)
     }
 
     pub(in crate::lazy) fn device_parameter(rows: usize, place: Place) -> Error {
@@ -344,6 +340,14 @@ mod device {
         Error::new(Code::CpuOnly, "expression: ranges are not on a device yet".to_owned()).help(
             "evaluate arrays of the host, or reduce over all pairs with a condition: `masked`",
         )
+    }
+
+    pub(in crate::lazy) fn parts_of_a_sum(index: usize, own: &[usize], parts: &[usize]) -> Error {
+        let why = format!(
+            "expression: value {index} has batch dimensions {own:?}, but lies on the device in its \
+             parts, of batch {parts:?}"
+        );
+        Error::new(Code::Batch, why).help("call to_host_nd, which adds them up on the host")
     }
 
     pub(in crate::lazy) fn programs_on_a_device() -> Error {

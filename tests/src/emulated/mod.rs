@@ -169,7 +169,7 @@ pub(crate) fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]
         flags.extend([force.clone(), headers.clone()]);
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
-        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_panel.cuh\"\n");
+        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_mma.cuh\"\n");
         for kernel in group {
             text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cu);
         }

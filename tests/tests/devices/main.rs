@@ -7,6 +7,8 @@
 use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
+mod batches;
+#[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
 mod expressions;
@@ -21,7 +23,14 @@ mod typed;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    let tests = [typed::TESTS, streams::TESTS, expressions::TESTS, faults::TESTS, guards::TESTS];
+    let tests = [
+        typed::TESTS,
+        streams::TESTS,
+        batches::TESTS,
+        expressions::TESTS,
+        faults::TESTS,
+        guards::TESTS,
+    ];
     let tests = tests.concat();
     if let Some(name) = std::env::var_os(bench::SCENARIO) {
         let found = tests.iter().find(|test| name == test.name);

@@ -31,6 +31,8 @@ pub struct Turn {
     pub conversions: usize,
     /// Float64.
     pub fp64: usize,
+    /// Products of 16 x 16 and 16 x 8 halves on tensor cores, by a warp.
+    pub tensor: usize,
     /// Reads of shared memory of 4, 8 and 16 bytes.
     pub shared: [usize; 3],
     /// Reads and writes of local memory: spills and arrays.
@@ -56,6 +58,7 @@ impl Turn {
         self.mufu += other.mufu * times;
         self.conversions += other.conversions * times;
         self.fp64 += other.fp64 * times;
+        self.tensor += other.tensor * times;
         self.local += other.local * times;
         let reads = self.shared.iter_mut().zip(other.shared);
         reads.for_each(|(mine, theirs)| *mine += theirs * times);
@@ -109,9 +112,9 @@ impl<'a> Graph<'a> {
         body.iter().copied().filter(|b| !inner(b)).collect()
     }
 
-    /// The shortest way round a loop; it may pass through others.
-    pub(super) fn way(&self, head: usize) -> Option<Vec<usize>> {
-        shortest(&self.blocks, head, &self.loops[&head])
+    /// The shortest way round a loop; it may pass through others, but not through `closed` blocks.
+    pub(super) fn way(&self, head: usize, closed: &BTreeSet<usize>) -> Option<Vec<usize>> {
+        shortest(&self.blocks, head, &self.loops[&head].difference(closed).copied().collect())
     }
 
     /// What some blocks take.
@@ -227,6 +230,7 @@ fn count<'a>(code: impl Iterator<Item = &'a Instruction>) -> Turn {
             "MUFU" => turn.mufu += 1,
             "F2F" | "F2I" | "I2F" | "FRND" => turn.conversions += 1,
             "DFMA" | "DADD" | "DMUL" | "DSETP" | "DMNMX" => turn.fp64 += 1,
+            "HMMA" => turn.tensor += 1,
             "LDS" if i.op.contains(".128") => turn.shared[2] += 1,
             "LDS" if i.op.contains(".64") => turn.shared[1] += 1,
             "LDS" => turn.shared[0] += 1,

@@ -18,7 +18,7 @@ use tilefold_templates::HEADERS;
 use tilefold_tests::toolchain::parallel;
 
 use super::hot::{Turn, turn};
-use super::panel;
+use super::panel::{self, Way};
 use super::sass::{self, Entry};
 
 /// One CUDA text and dtype.
@@ -191,6 +191,12 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
         if let Some(count) = number("COLS = ") {
             cols = count as usize;
         }
+        if let Some(on_tensor_cores) = line.strip_prefix("TF_MMA_ENTRY(") {
+            let stage = on_tensor_cores.split(", ").nth(1).unwrap_or_default();
+            let panel = found.get_mut(stage).and_then(|sizes| sizes.panel.as_mut());
+            panel.ok_or("the CUDA text has tensor cores without panels")?.on_tensor_cores =
+                dtype != Dtype::F64;
+        }
         let Some(sizes) = found.get_mut(&name) else { continue };
         if let Some(words) = number("COL_WORDS = ") {
             sizes.col_words = words;
@@ -233,39 +239,48 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
 /// of them, and each is read once for all rows of a thread. So a loop over components counts for
 /// the part of a pair that it does.
 ///
-/// A stage with panels is counted whole: see [`panel`].
+/// A stage with panels is counted whole: see [`panel`]. Where its sums may come from tensor cores,
+/// the way without them is a stage of its own, as `s0_floats`.
 fn measured(
     kernel: &Kernel,
     stage: &str,
     sizes: &Sizes,
     entry: &Entry,
-) -> Result<Option<Measured>, String> {
+) -> Result<Vec<Measured>, String> {
     let word = if kernel.dtype == Dtype::F64 { 8 } else { 4 };
-    let (turn, columns) = match &sizes.panel {
+    let mut turns: Vec<(String, Turn, f64)> = Vec::new();
+    match &sizes.panel {
         Some(panel) => {
-            let turn = panel::turn(&entry.code, panel, word).ok_or_else(|| {
-                format!("{}: the loops of a panel are not in its machine code", entry.symbol)
-            })?;
-            (turn, panel.pairs() as f64)
+            let floats = if panel.on_tensor_cores { "_floats" } else { "" };
+            let mut ways = vec![(floats, Way::Floats)];
+            ways.extend(panel.on_tensor_cores.then_some(("", Way::TensorCores)));
+            for (suffix, way) in ways {
+                let turn = panel::turn(&entry.code, panel, word, way).ok_or_else(|| {
+                    format!("{}: the loops of a panel are not in its machine code", entry.symbol)
+                })?;
+                turns.push((format!("{stage}{suffix}"), turn, panel.pairs() as f64));
+            }
         }
         None => {
-            let Some(turn) = turn(&entry.code) else { return Ok(None) };
+            let Some(turn) = turn(&entry.code) else { return Ok(Vec::new()) };
             let columns = turn.shared_bytes() as f64 / word as f64 / sizes.col_words;
-            (turn, columns)
+            turns.push((stage.into(), turn, columns));
         }
-    };
+    }
+    turns.retain(|(_, _, columns)| *columns > 0.0 && columns.is_finite());
     let local = entry.code.iter().filter(|i| matches!(i.name(), "LDL" | "STL")).count();
-    Ok((columns > 0.0 && columns.is_finite()).then(|| Measured {
+    let one = |(stage, turn, columns)| Measured {
         kernel: kernel.name.clone(),
         dtype: kernel.dtype.name(),
-        stage: stage.into(),
+        stage,
         arch: entry.arch.clone(),
         registers: entry.registers,
         stack: entry.stack,
         local,
         pairs: columns * sizes.rows,
         turn,
-    }))
+    };
+    Ok(turns.into_iter().map(one).collect())
 }
 
 impl Measured {
@@ -276,12 +291,14 @@ impl Measured {
 
     /// Pairs a clock and multiprocessor that the pipes allow at most, and the pipe that sets the
     /// limit. Rates are those of the CUDA programming guide's table of arithmetic throughput; a
-    /// read of 16 bytes of shared memory is taken to keep its pipe busy for 4 clocks.
+    /// read of 16 bytes of shared memory is taken to keep its pipe busy for 4 clocks. A product on
+    /// tensor cores has 2048 multiplications of halves; `mma.sync` reaches 63 % of the peak of
+    /// sm_90 (Luo et al., arXiv 2402.13499).
     pub fn bound(&self) -> (f64, &'static str) {
-        let (fma, fp64) = match self.arch.trim_start_matches("sm_") {
-            "80" => (64.0, 32.0),
-            "90" | "100" | "103" => (128.0, 64.0),
-            _ => (128.0, 2.0),
+        let (fma, fp64, tensor) = match self.arch.trim_start_matches("sm_") {
+            "80" => (64.0, 32.0, 1024.0),
+            "90" | "100" | "103" => (128.0, 64.0, 0.63 * 2048.0),
+            _ => (128.0, 2.0, 512.0),
         };
         let t = &self.turn;
         let lanes = |n: usize, rate: f64| 32.0 * n as f64 / rate;
@@ -293,8 +310,9 @@ impl Measured {
             ("MUFU", lanes(t.mufu + t.conversions, 16.0)),
             ("FP64", lanes(t.fp64, fp64)),
             ("LDS", (narrow + 2 * middle + 4 * wide) as f64),
+            ("tensor", 2048.0 * t.tensor as f64 / tensor),
         ];
-        let slowest = clocks.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("six pipes");
+        let slowest = clocks.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).expect("seven pipes");
         (32.0 * self.pairs / slowest.1, slowest.0)
     }
 }

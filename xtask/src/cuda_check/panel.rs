@@ -7,6 +7,9 @@
 //! with everything in them. Pairs are folded in a loop over blocks of columns, counted along its
 //! shortest way through the block that reads most sums. All else is on the way round the loop over
 //! panels.
+//!
+//! Where sums may come from tensor cores, an entry has both ways: a panel that is accepted takes
+//! one, a panel that is not even tried the other, and a panel that is refused about both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +26,18 @@ const BLOCK: usize = 8;
 /// Components of long accumulators that a turn of their loops takes (reduce.h).
 const ACCUMULATED: usize = 2;
 
+/// Components that tensor cores take at once (cuda_mma.cuh).
+const STEP: usize = 16;
+
+/// Who makes sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// tf_panel_sums.
+    Floats,
+    /// tf_mma_sums.
+    TensorCores,
+}
+
 /// What the text of a stage says of its panels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sizes {
@@ -38,6 +53,8 @@ pub struct Sizes {
     pub output_parts: usize,
     /// Components and parts of rows, of columns and of parameters, sum by sum.
     pub sums: Vec<[usize; 4]>,
+    /// Whether sums may come from tensor cores.
+    pub on_tensor_cores: bool,
 }
 
 impl Sizes {
@@ -53,31 +70,28 @@ impl Sizes {
 }
 
 /// What one panel takes; `None` if the loops are not those of cuda_panel.cuh.
-pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize) -> Option<Turn> {
+pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Option<Turn> {
     let graph = Graph::new(code);
-    let depth = if word == 8 { 4 } else { 8 };
     let whole: BTreeMap<usize, Turn> =
         graph.loops.iter().map(|(&head, body)| (head, graph.count(body))).collect();
     // The loop over panels is the one with most in it.
     let (&outer, _) = whole.iter().max_by_key(|(_, turn)| turn.issued)?;
-    let mut known: BTreeSet<usize> = BTreeSet::new();
+    let of_floats = float_loops(&graph, &whole, sizes, word)?;
+    // The innermost one that has any.
+    let tensor_loops = whole.iter().filter(|(_, turn)| turn.tensor > 0);
+    let of_tensor_cores = tensor_loops
+        .min_by_key(|(_, turn)| turn.issued)
+        .map(|(&head, _)| vec![(head, sizes.sums[0][0].div_ceil(STEP))]);
+    let (taken, left) = match way {
+        Way::Floats => (of_floats, of_tensor_cores.unwrap_or_default()),
+        Way::TensorCores => (of_tensor_cores?, of_floats),
+    };
     let mut total = Turn::default();
-    for &sum in &sizes.sums {
-        let bytes = sizes.component_bytes(sum, word);
-        let [dim, ..] = sum;
-        for (turns, read) in [(dim / depth, bytes * depth), (dim % depth, bytes)] {
-            if turns == 0 {
-                continue;
-            }
-            let of_sum = |head: &usize| {
-                let turn = &whole[head];
-                turn.shared_bytes() == read && turn.work() >= read / word && !known.contains(head)
-            };
-            let head = *graph.loops.keys().find(|head| of_sum(head))?;
-            known.insert(head);
-            total.add(&whole[&head], turns);
-        }
+    for &(head, turns) in &taken {
+        total.add(&whole[&head], turns);
     }
+    let mut known: BTreeSet<usize> = taken.iter().chain(&left).map(|&(head, _)| head).collect();
+    let closed = left.iter().flat_map(|(head, _)| &graph.loops[head]).copied().collect();
     if sizes.outputs > 0 {
         let (turn, head) = outputs(&graph, sizes, word, outer)?;
         total.add(&turn, 1);
@@ -94,10 +108,38 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize) -> Option<Turn> {
         .max_by_key(|(_, turn)| turn.work())?;
     total.add(&fold.1, sizes.pairs() / sizes.cols);
     known.insert(fold.0);
-    let rest = graph.way(outer)?;
+    let rest = graph.way(outer, &closed)?;
     let counted = |b: &usize| known.iter().any(|head| graph.loops[head].contains(b));
     total.add(&graph.count(rest.iter().filter(|&b| !counted(b))), 1);
     Some(total)
+}
+
+/// The loops that add up components in floats, each with its turns.
+fn float_loops(
+    graph: &Graph<'_>,
+    whole: &BTreeMap<usize, Turn>,
+    sizes: &Sizes,
+    word: usize,
+) -> Option<Vec<(usize, usize)>> {
+    let depth = if word == 8 { 4 } else { 8 };
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    for &sum in &sizes.sums {
+        let bytes = sizes.component_bytes(sum, word);
+        let [dim, ..] = sum;
+        for (turns, read) in [(dim / depth, bytes * depth), (dim % depth, bytes)] {
+            if turns == 0 {
+                continue;
+            }
+            let of_sum = |head: &usize| {
+                let turn = &whole[head];
+                let known = found.iter().any(|(known, _)| known == head);
+                turn.shared_bytes() == read && turn.work() >= read / word && !known
+            };
+            let head = *graph.loops.keys().find(|head| of_sum(head))?;
+            found.push((head, turns));
+        }
+    }
+    Some(found)
 }
 
 /// All that is done for the outputs of a wide accumulator, and the head of the loop over them.
@@ -134,7 +176,7 @@ fn folded(graph: &Graph<'_>, sizes: &Sizes, word: usize, head: usize) -> Option<
     if let Some(plain) = graph.turn_through_most(head) {
         return Some(plain);
     }
-    let way = graph.way(head)?;
+    let way = graph.way(head, &BTreeSet::new())?;
     let mut total = graph.count(&way);
     for &inner in graph.loops.keys().filter(|&&h| h != head && way.contains(&h)) {
         let Some(turn) = graph.turn(inner) else { continue };

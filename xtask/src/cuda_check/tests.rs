@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::hot::{Turn, turn};
 use super::kernels::Measured;
-use super::{budget, panel, sass};
+use super::panel::{self, Way};
+use super::{budget, sass};
 
 const LOOP: &str = include_str!("listings/loop.sass");
 
@@ -57,17 +58,17 @@ fn the_hot_turn_is_a_whole_one() {
     assert_eq!(turn(&sass::read(&straight).unwrap()[0].code), None);
 }
 
-/// Instructions one after the other; `loop N` ends a loop over the last N.
+/// Instructions one after the other; `loop N` ends a loop over the last N, `skip N` may jump over
+/// the next N.
 fn code(lines: &[(&str, usize)]) -> Vec<sass::Instruction> {
     let mut code: Vec<sass::Instruction> = Vec::new();
     for &(op, times) in lines {
         let at = |n: usize| 16 * n as u64;
         let here = code.len();
-        let (op, times, operands) = match op.strip_prefix("loop ") {
-            Some(size) => {
-                let back = here - size.parse::<usize>().unwrap();
-                ("BRA", 1, format!("0x{:x}", at(back)))
-            }
+        let jump = |to: usize| ("BRA", 1, format!("0x{:x}", at(to)));
+        let (op, times, operands) = match op.split_once(' ') {
+            Some(("loop", size)) => jump(here - size.parse::<usize>().unwrap()),
+            Some((_, size)) => jump(here + 1 + size.parse::<usize>().unwrap()),
             None => (op, times, String::new()),
         };
         let guarded = op == "BRA";
@@ -106,13 +107,43 @@ fn a_panel_is_counted_whole() {
     ];
     let sums = vec![[20, 1, 1, 0]];
     let sizes = panel::Sizes { columns: 1, cols: 4, sums, ..Default::default() };
-    let found = panel::turn(&code(&lines), &sizes, 4).unwrap();
+    let found = panel::turn(&code(&lines), &sizes, 4, Way::Floats).unwrap();
     assert_eq!(sizes.pairs(), 8);
     assert_eq!(found.issued, 2 * 102 + 4 * 13 + 2 * 9 + 6);
     assert_eq!((found.fma, found.mufu), (2 * 72 + 4 * 9, 2 * 4));
     assert_eq!(found.shared, [2 * 8 + 4 + 2 * 4, 0, 2 * 16 + 4 * 2]);
     let other = panel::Sizes { sums: vec![[20, 2, 1, 0]], ..sizes };
-    assert_eq!(panel::turn(&code(&lines), &other, 4), None);
+    assert_eq!(panel::turn(&code(&lines), &other, 4, Way::Floats), None);
+}
+
+/// Sums of 24 components, by two products on tensor cores of 16 each or three turns of floats: one
+/// way leaves out the other.
+#[test]
+fn a_panel_has_a_way_with_tensor_cores_and_one_without() {
+    let lines = [
+        ("MOV", 3),
+        ("skip 30", 1),
+        ("LDS.128", 4),
+        ("HMMA", 24),
+        ("loop 28", 1),
+        ("skip 97", 1),
+        ("LDS.128", 16),
+        ("LDS", 8),
+        ("FFMA", 72),
+        ("loop 96", 1),
+        ("LDS", 4),
+        ("MUFU", 4),
+        ("loop 8", 1),
+        ("STS", 2),
+        ("loop 142", 1),
+        ("EXIT", 1),
+    ];
+    let sums = vec![[24, 1, 1, 0]];
+    let sizes = panel::Sizes { columns: 1, cols: 4, sums, ..Default::default() };
+    let [floats, tensor] = [Way::Floats, Way::TensorCores]
+        .map(|way| panel::turn(&code(&lines), &sizes, 4, way).unwrap());
+    assert_eq!((floats.issued, floats.fma, floats.tensor), (3 * 97 + 2 * 9 + 7, 3 * 72, 0));
+    assert_eq!((tensor.issued, tensor.fma, tensor.tensor), (2 * 29 + 2 * 9 + 8, 0, 2 * 24));
 }
 
 fn measured(issued: usize, wide: usize) -> Measured {

@@ -1,0 +1,438 @@
+/* The sums of a panel from tensor cores: a provider of cuda_panel.cuh for one sum that is an inner
+ * product or a squared distance of many components, in float.
+ *
+ * Floats are split into two halves each (tf_mma.cuh). What is centred on the mean of the block's
+ * rows gives squared distances as |x|^2 + |y|^2 - 2 x y. Halves of rows are made once a block and
+ * lie in the workspace; those of the columns are made panel by panel. A panel whose sums might be
+ * less exact than promised is done again by tf_panel_sums, so it never is.
+ *
+ * The promise, in units u = 2^-24, for D components and S = ceil(D / 16):
+ *   an inner product is within D u of the exact one, times the sum of its terms' magnitudes. That
+ *     is the bound of adding D terms up in float. Tensor cores are within 45 + S, see
+ *     tf_mma_split, where halves keep all digits: no component but 0 may be less than 2^-13 of
+ *     what is scaled to less than 2^14. D is at least 64, hence no less than 45 + S.
+ *   a squared distance is within 2 (D + 2) u of the exact one, relatively, where adding up squares
+ *     of differences is within (D + 2) u. By tensor cores it is off by at most
+ *       2 (45 + S) |x||y|, from the product, which is at most (45 + S) (|x|^2 + |y|^2),
+ *       and times |x|^2 + |y|^2: S + 4 from the norms, 4 from centring, 3 from adding up, and 1 if
+ *       each norm counts at least as much as its halves may lose: 4 D (scale LOW)^-2.
+ *     With the sum 2 S + 57 that promise holds if the distance found is at least
+ *       (2 S + 57) (1 / (2 (D + 2)) + u) (|x|^2 + |y|^2)
+ *     so every pair is compared with that: it is no close neighbour far from the centre.
+ * NaN, infinities and what has no half make sums NaN, which no comparison lets pass.
+ */
+#ifndef TF_CUDA_MMA_CUH
+#define TF_CUDA_MMA_CUH
+#include "cuda_panel.cuh"
+
+#if !TF_DOUBLE
+#include "tf_mma.cuh"
+
+/* Four registers of halves, which one instruction moves. */
+struct alignas(16) tf_words4 {
+  uint32_t at[4];
+};
+/* Of a row or column: its squared norm, and what a squared distance has to be at least for it; of
+ * an inner product 0, or NaN where halves do not keep all digits. */
+struct alignas(8) tf_norm {
+  float square, least;
+};
+
+/* A power of two, and its reciprocal. */
+struct tf_scale {
+  float by, back;
+};
+
+/* Sizes, and where what lies. Warp w has rows 32 w to 32 w + 32, lanes have what tf_mma gives. */
+template <class S> struct tf_mma_panel {
+  typedef tf_panel<S> P;
+  typedef typename S::Sum0 Sum;
+  static constexpr int DIM = Sum::DIM, STEPS = (DIM + 15) / 16;
+  /* Tiles of 16 rows of a block, and of a warp; tiles of 8 columns. */
+  static constexpr int TILES = P::ROWS / 16, OWN_TILES = 2, COL_TILES = P::COLS / 8;
+  /* A thread splits four neighbouring components of a step at a time, of every 32nd row. */
+  static constexpr int QUADS = 4, APART = S::THREADS / QUADS;
+  static constexpr int ROWS_EACH = P::ROWS / APART, COLS_EACH = P::COLS / APART;
+  static constexpr int LOW = Sum::IS_DISTANCE ? 1 : 2048;
+  /* Words of the workspace a block: halves of rows, their norms, the centre. */
+  static constexpr int HALVES = STEPS * TILES * 2 * 128;
+  static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 16 * STEPS);
+  /* Words of shared memory: two steps of columns; what threads found, and norms. */
+  static constexpr int STEP = COL_TILES * 128, FOUND = 2 * STEP;
+  static constexpr int NORMS = FOUND + 2 * QUADS * P::ROWS, WORDS = NORMS + 2 * P::ROWS;
+  static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
+  static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
+
+  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. Those of odd
+   * pairs are 4 words further than those of the one before, here and below. */
+  TF_FN int word_of_row(int row, int pair) {
+    return (row % 8 * 4 + pair % 4) * 4 + row % 16 / 8 + pair / 4 * 2;
+  }
+  /* Column n of tile t is number t % RUN of this run, so that lanes write to different banks. */
+  TF_FN int run(int t, int n) { return t / P::RUN * 8 * P::RUN + n * P::RUN; }
+  /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. Bits
+   * of the column go each to its own place. */
+  TF_FN int word_of_col(int col, int pair) {
+    const int within = col % (8 * P::RUN);
+    const int t = col / (8 * P::RUN) * P::RUN + within % P::RUN, n = within / P::RUN;
+    return t * 128 + (n * 4 + pair % 4) * 4 + pair / 4;
+  }
+};
+
+/* What makes sums of the panels of one block. */
+template <class S> struct tf_mma_sums : tf_panel_sums<S> {
+  typedef tf_panel_sums<S> Direct;
+  typedef tf_panel<S> P;
+  typedef tf_mma_panel<S> Q;
+  typedef typename S::Sum0 Sum;
+  static constexpr int WORDS = Q::WORDS < Direct::WORDS ? Direct::WORDS : Q::WORDS;
+  static constexpr bool IS_DISTANCE = Sum::IS_DISTANCE;
+
+  uint32_t *halves;
+  tf_norm *norms;
+  float *centre;
+  tf_scale row_scale, col_scale;
+  /* Whether the rows have halves; panels that are not tried after one that was refused. */
+  bool usable;
+  int waiting, pause;
+
+  TF_METHOD explicit tf_mma_sums(const Direct &direct) : Direct(direct) {}
+
+  TF_FN int quad() { return tf_thread() % Q::QUADS; }
+  TF_FN int first() { return tf_thread() / Q::QUADS; }
+  TF_FN int nth(int m) { return first() + m * Q::APART; }
+  TF_FN int component(int step, int h) { return step * 16 + 4 * quad() + h; }
+
+  /* Component k of a row and of a column; past the last one some other. */
+  TF_FN int known(int k) { return Q::DIM % 16 == 0 || k < Q::DIM ? k : Q::DIM - 1; }
+  TF_METHOD float row_at(int row, int k) const {
+    T x;
+    Sum::row(this->v, this->p, this->row0 + row, this->rows_end, known(k), &x);
+    return x;
+  }
+  TF_METHOD float col_at(int col, int k) const {
+    T y;
+    Sum::col(this->v, this->p, this->col0 + col, this->cols_end, known(k), &y);
+    return Sum::IS_NEGATED ? -y : y;
+  }
+  /* Takes this thread's components of a step from the centre, and scales them: one rounding. */
+  struct Map {
+    float scale[4], shift[4];
+    TF_METHOD float operator()(float x, int h) const { return fmaf(x, scale[h], shift[h]); }
+  };
+  TF_METHOD Map map(int step, float scale) const {
+    Map map;
+    TfVec4 from = {};
+    if (IS_DISTANCE) from = tf_load4(centre + component(step, 0));
+    TF_UNROLL
+    for (int h = 0; h < 4; ++h) {
+      map.scale[h] = Q::DIM % 16 == 0 || component(step, h) < Q::DIM ? scale : 0.0f;
+      map.shift[h] = -from.at[h] * map.scale[h];
+    }
+    return map;
+  }
+
+  /* ---- Norms ---- */
+
+  /* What one thread sees of a row or column: the squares of its four components of each step, and
+   * the least magnitude but 0. */
+  struct Seen {
+    float square[4], least;
+    TF_METHOD void clear() {
+      for (int h = 0; h < 4; ++h) square[h] = 0.0f;
+      least = (float)TF_INF;
+    }
+    TF_METHOD void see(float x, int h) {
+      square[h] = fmaf(x, x, square[h]);
+      const float size = tf_abs(x);
+      if (!IS_DISTANCE && size > 0.0f && size < least) least = size;
+    }
+  };
+  /* Leaves it for the thread that has the whole; `all` are so many rows or columns. */
+  TF_METHOD void leave(const Seen &seen, int at, int all) const {
+    float *const found = this->shared + Q::FOUND + quad() * all + at;
+    found[0] = (seen.square[0] + seen.square[1]) + (seen.square[2] + seen.square[3]);
+    if (!IS_DISTANCE) found[Q::QUADS * all] = seen.least;
+  }
+  /* The squared norm of row or column `at`, and its least magnitude but 0. */
+  TF_METHOD tf_norm gather(int at, int all) const {
+    const float *found = this->shared + Q::FOUND + at;
+    tf_norm norm;
+    norm.square = (found[0] + found[all]) + (found[2 * all] + found[3 * all]);
+    norm.least = (float)TF_INF;
+    if (!IS_DISTANCE)
+      for (int n = Q::QUADS; n < 2 * Q::QUADS; ++n) norm.least = tf_min(norm.least, found[n * all]);
+    return norm;
+  }
+  TF_METHOD tf_norm *shared_norms() const { return (tf_norm *)(this->shared + Q::NORMS); }
+
+  /* The power of two that brings the largest of n norms into [2^13, 2^14); it is 0 where squares
+   * may have been too large or too small, or NaN. */
+  TF_METHOD tf_scale scale_of(int n) const {
+    float most = 0.0f;
+    for (int k = 0; k < n; ++k) most = tf_max(most, shared_norms()[k].square);
+    if (!(most > 0x1p-60f && most < 0x1p100f)) return tf_scale{0.0f, 0.0f};
+    /* Half of the exponent, rounded down. */
+    const int e = 13 - ((tf_exponent(most) + 64) / 2 - 32);
+    return tf_scale{tf_power_of_two(e), tf_power_of_two(-e)};
+  }
+
+  /* Makes `least`, of what was scaled, what sums are compared with. The norm was not scaled. */
+  TF_FN tf_norm judged(tf_norm norm, tf_scale scale) {
+    const float u = 0x1p-24f, nan = (float)TF_NAN;
+    if (!IS_DISTANCE) {
+      norm.least = norm.least >= 0x1p-13f ? 0.0f : nan;
+    } else {
+      const float off = 2 * Q::STEPS + 57, allowed = 2 * (Q::DIM + 2);
+      const float floor = scale.back * (2.0f / Q::LOW);
+      const float counts = tf_max(norm.square, floor * floor * Q::DIM);
+      /* The last factor is for the roundings of this line and of the norms. */
+      norm.least =
+          counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : nan;
+    }
+    return norm;
+  }
+
+  /* ---- Rows: once a block ---- */
+
+  TF_METHOD void begin(void *scratch) {
+    const i64 block = (i64)tf_block_y() * tf_grid_x() + tf_block_x();
+    halves = (uint32_t *)((char *)scratch + block * Q::BYTES);
+    norms = (tf_norm *)(halves + Q::HALVES);
+    centre = (float *)(norms + P::ROWS);
+    waiting = pause = 0;
+    row_scale = col_scale = tf_scale{0.0f, 0.0f};
+    usable = this->col0 < this->cols_end;
+    if (!usable) return;
+    if (IS_DISTANCE) find_centre();
+    tf_sync();
+    see<true>();
+    col_scale = scale_of(P::COLS);
+    see<false>();
+    row_scale = scale_of(P::ROWS);
+    tf_norm norm = shared_norms()[tf_thread()];
+    norm.least *= row_scale.by;
+    norms[tf_thread()] = norm = judged(norm, row_scale);
+    usable = row_scale.by != 0.0f && col_scale.by != 0.0f;
+    if (tf_any_of_block(!usable || norm.least != norm.least)) usable = false;
+    if (usable) split_rows();
+    tf_sync();
+  }
+
+  TF_METHOD void find_centre() const {
+    for (int k = tf_thread(); k < 16 * Q::STEPS; k += S::THREADS) {
+      float sum = 0.0f;
+      TF_NO_UNROLL
+      for (int row = 0; row < P::ROWS; ++row) sum += row_at(row, k);
+      centre[k] = sum * (1.0f / P::ROWS);
+    }
+  }
+
+  /* Leaves the norms of all rows, or of the columns of the first panel. */
+  template <bool COLUMNS> TF_METHOD void see() const {
+    const int all = COLUMNS ? P::COLS : P::ROWS;
+    tf_sync();
+    TF_NO_UNROLL
+    for (int m = 0; m < (COLUMNS ? Q::COLS_EACH : Q::ROWS_EACH); ++m) {
+      Seen seen;
+      seen.clear();
+      TF_NO_UNROLL
+      for (int step = 0; step < Q::STEPS; ++step) {
+        const Map each = map(step, 1.0f);
+        for (int h = 0; h < 4; ++h) {
+          const int k = component(step, h);
+          seen.see(each(COLUMNS ? col_at(nth(m), k) : row_at(nth(m), k), h), h);
+        }
+      }
+      leave(seen, nth(m), all);
+    }
+    tf_sync();
+    if (tf_thread() < all) shared_norms()[tf_thread()] = gather(tf_thread(), all);
+    tf_sync();
+  }
+
+  TF_METHOD void split_rows() const {
+    TF_NO_UNROLL
+    for (int step = 0; step < Q::STEPS; ++step)
+      TF_NO_UNROLL
+      for (int m = 0; m < Q::ROWS_EACH; ++m) {
+        const Map each = map(step, row_scale.by);
+        uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), 2 * quad());
+        float x[4];
+        for (int h = 0; h < 4; ++h) x[h] = each(row_at(nth(m), component(step, h)), h);
+        for (int e = 0; e < 2; ++e) {
+          const tf_halves split = tf_split<Q::LOW>(x[2 * e], x[2 * e + 1]);
+          to[4 * e] = split.high;
+          to[4 * e + 128] = split.low;
+        }
+      }
+  }
+
+  /* A tile of A: the registers of all lanes, one after the other. */
+  TF_METHOD uint32_t *halves_of(int step, int tile, int low) const {
+    return halves + ((step * Q::TILES + tile) * 2 + low) * 128;
+  }
+
+  /* ---- Columns: once a panel ---- */
+
+  typedef float Ahead[Q::COLS_EACH][4];
+  typedef float Totals[Q::OWN_TILES][Q::COL_TILES][4];
+
+  TF_METHOD void fetch(Ahead &to, int step) const {
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m)
+      TF_UNROLL
+      for (int h = 0; h < 4; ++h) to[m][h] = col_at(nth(m), component(step, h));
+  }
+
+  TF_METHOD void put(const Ahead &from, Seen (&seen)[Q::COLS_EACH], int step) const {
+    uint32_t *const buffer = (uint32_t *)this->shared + step % 2 * Q::STEP +
+                             Q::word_of_col(first(), 2 * quad());
+    const Map each = map(step, col_scale.by);
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m) {
+      uint32_t *const to = buffer + Q::word_of_col(m * Q::APART, 0);
+      float y[4];
+      TF_UNROLL
+      for (int h = 0; h < 4; ++h) {
+        y[h] = each(from[m][h], h);
+        seen[m].see(y[h], h);
+      }
+      TF_UNROLL
+      for (int e = 0; e < 2; ++e) {
+        const tf_halves split = tf_split<Q::LOW>(y[2 * e], y[2 * e + 1]);
+        to[4 * e] = split.high;
+        to[4 * e + 2] = split.low;
+      }
+    }
+  }
+
+  TF_METHOD void multiply(Totals &totals, int step) const {
+    const int warp = tf_thread() / 32, lane = tf_thread() % 32;
+    tf_words4 a[Q::OWN_TILES][2];
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int low = 0; low < 2; ++low)
+        a[m][low] = ((const tf_words4 *)halves_of(step, warp * Q::OWN_TILES + m, low))[lane];
+    const tf_words4 *buffer = (const tf_words4 *)(this->shared + step % 2 * Q::STEP) + lane;
+    TF_UNROLL
+    for (int n = 0; n < Q::COL_TILES; ++n) {
+      const tf_words4 b = buffer[n * 32];
+      const uint32_t high[2] = {b.at[0], b.at[1]}, low[2] = {b.at[2], b.at[3]};
+      TF_UNROLL
+      for (int m = 0; m < Q::OWN_TILES; ++m)
+        tf_mma_split<Q::LOW>(totals[m][n], a[m][0].at, a[m][1].at, high, low);
+    }
+  }
+
+  /* Makes totals of products into sums; whether all are as exact as promised. */
+  TF_METHOD bool finish(Totals &totals) const {
+    const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4, t = tf_thread() % 4;
+    const float back = row_scale.back * col_scale.back;
+    bool sound = true;
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int i = 0; i < 2; ++i) {
+        const tf_norm x = norms[(warp * Q::OWN_TILES + m) * 16 + i * 8 + g];
+        TF_UNROLL
+        for (int n = 0; n < Q::COL_TILES; ++n)
+          TF_UNROLL
+          for (int q = 0; q < 2; ++q) {
+            const tf_norm y = shared_norms()[Q::run(n, 2 * t + q) + n % P::RUN];
+            float &z = totals[m][n][2 * i + q];
+            if (IS_DISTANCE) {
+              z = fmaf(z, -2 * back, x.square + y.square);
+              sound = sound && z >= x.least + y.least;
+            } else {
+              sound = sound && z - z == y.least;
+              z *= back;
+            }
+          }
+      }
+    return sound;
+  }
+
+  TF_METHOD void store(const Totals &sums) const {
+    const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4, t = tf_thread() % 4;
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int n = 0; n < Q::COL_TILES; ++n)
+        TF_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int row = (warp * Q::OWN_TILES + m) * 16 + i / 2 * 8 + g;
+          const int run = Q::run(n, 2 * t + i % 2);
+          this->shared[P::home(0, row, run, n % P::RUN)] = sums[m][n][i];
+        }
+  }
+
+  /* False: the panel is refused. */
+  TF_METHOD bool try_panel() {
+    Totals totals = {};
+    Seen seen[Q::COLS_EACH];
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m) seen[m].clear();
+    Ahead ahead;
+    fetch(ahead, 0);
+    tf_sync();
+    TF_NO_UNROLL
+    for (int step = 0; step < Q::STEPS; ++step) {
+      put(ahead, seen, step);
+      tf_sync();
+      if (step + 1 < Q::STEPS) fetch(ahead, step + 1);
+      multiply(totals, step);
+    }
+    TF_UNROLL
+    for (int m = 0; m < Q::COLS_EACH; ++m) leave(seen[m], nth(m), P::COLS);
+    tf_sync();
+    if (tf_thread() < P::COLS) {
+      tf_norm norm = gather(tf_thread(), P::COLS);
+      norm.square *= col_scale.back * col_scale.back;
+      shared_norms()[tf_thread()] = judged(norm, col_scale);
+    }
+    tf_sync();
+    if (tf_any_of_block(!finish(totals))) {
+      refused();
+      return false;
+    }
+    store(totals);
+    return true;
+  }
+
+  /* Where a panel is refused, the next ones most likely would be: twice as many are left to floats
+   * each time, up to 16. But it may have been for columns of another size than those before. */
+  TF_METHOD void refused() {
+    const tf_scale better = scale_of(P::COLS);
+    const float change = better.by * col_scale.back;
+    const bool new_size = change >= 16.0f || (change > 0.0f && change <= 0x1p-4f);
+    if (better.by != 0.0f) col_scale = better;
+    if (!new_size) waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
+  }
+
+  /* As of tf_panel_sums. */
+  TF_METHOD void operator()() {
+    if (usable && waiting == 0) {
+      if (try_panel()) {
+        pause = 0;
+        return;
+      }
+    } else if (usable) {
+      --waiting;
+    }
+    Direct::operator()();
+  }
+};
+
+#endif
+
+/* `scratch`: bytes a thread that the descriptor promises beyond the states, in float. */
+#if TF_DOUBLE
+#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch) TF_PANEL_ENTRY(symbol, S, f32, f64)
+#else
+#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch)                                                 \
+  static_assert(tf_mma_panel<S>::BYTES <= (scratch) * S::THREADS, "room in the workspace");        \
+  TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_mma_sums<S>)
+#endif
+#endif
