@@ -33,13 +33,34 @@
 //! - second derivatives are right where candle keeps graphs of gradients (with
 //!   `CANDLE_GRAD_DO_NOT_DETACH=1`); where it does not, gradients have no graph at all, so that
 //!   no part of a second derivative can be missing unnoticed;
-//! - `f16`, `bf16`, `f32` and `f64` with any strides and offsets, `i64` for labels; other types and
-//!   other devices than the CPU are errors;
-//! - tensors are read under candle's locks: while a formula runs, who wants to write one waits.
+//! - `f16`, `bf16`, `f32` and `f64` with any strides and offsets, `i64` for labels; other types are
+//!   errors, and so are tensors on different devices;
+//! - tensors are read under candle's locks: while a formula runs, or is queued on a device, who
+//!   wants to write one waits.
+//!
+//! # CUDA
+//!
+//! With the feature `candle-cuda` the same lines work on tensors of a CUDA device: kernels read
+//! candle's memory where it is, run on the stream of candle's device, and leave values and
+//! gradients in memory that candle owns. Nothing is copied but the numbers beside an expression,
+//! and nothing waits. A formula has to be linked with CUDA code, or compiled when it is met (the
+//! feature `jit`); ranges are not on a device yet, and say so. The items of a batch follow each
+//! other there, and the gradient of a tensor that several items share is refused: copy it to each
+//! (`broadcast_as`, then `contiguous`), and candle adds up. Without the feature a tensor on a
+//! device is an error.
+//!
+//! Candle compiles its own kernels with nvcc, and links CUDA's libraries so that a program does not
+//! start without them: the page on `LazyTensor` says what a build needs. **No device has run
+//! this**; the tests run it on a driver written for them.
 //!
 //! The map: `source` makes tensors readable for formulas, `nary` makes operations of any number of
-//! inputs for candle, `tensor` brings both together.
+//! inputs for candle, `tensor` brings both together; `device` is the same for CUDA, `matrix` the
+//! shapes there, `no_device` what stands for them without the feature.
 
+#[cfg_attr(not(feature = "candle-cuda"), path = "no_device.rs")]
+mod device;
+#[cfg(any(test, feature = "candle-cuda"))]
+mod matrix;
 mod nary;
 mod source;
 mod tensor;

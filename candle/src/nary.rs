@@ -11,30 +11,39 @@
 use std::cmp::Reverse;
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::op::BackpropOp;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Device, Error, Layout, Result, Shape, Tensor,
-    WithDType,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Error, Layout, Result, Shape,
+    Storage, Tensor, bail,
 };
 
 /// The name in candle's messages.
 const NAME: &str = "tilefold";
 
+/// Numbers where candle keeps them, and their shape.
+pub(crate) type Value = (Storage, Shape);
+
+/// A value as a tensor that depends on nothing.
+pub(crate) fn constant((storage, shape): Value) -> Tensor {
+    Tensor::from_storage(storage, shape, BackpropOp::none(), false)
+}
+
 /// The value as a tensor that depends on `inputs`, which are different tensors of one dtype on the
-/// CPU. `gradients` goes from the gradient of a loss with respect to the value to those with
-/// respect to the inputs, in their order and of their shapes; it is never called if there are none.
-pub(crate) fn attach<T: WithDType>(
-    data: Vec<T>,
-    shape: Shape,
+/// value's device. `gradients` goes from the gradient of a loss with respect to the value to those
+/// with respect to the inputs, in their order and of their shapes; it is never called if there are
+/// none.
+pub(crate) fn attach(
+    value: Value,
     inputs: &[Tensor],
     gradients: impl Fn(&Tensor) -> Result<Vec<Tensor>> + Send + Sync + 'static,
 ) -> Result<Tensor> {
     if inputs.is_empty() {
-        return Tensor::from_vec(data, shape, &Device::Cpu);
+        return Ok(constant(value));
     }
     let mut order: Vec<usize> = (0..inputs.len()).collect();
     order.sort_by_key(|&n| Reverse(inputs[n].elem_count()));
     let sorted: Vec<&Tensor> = order.iter().map(|&n| &inputs[n]).collect();
-    let value = Mutex::new(Some((T::to_cpu_storage_owned(data), shape)));
+    let value = Mutex::new(Some(value));
     let operation = Operation { value, order, gradients: Box::new(gradients) };
     match *sorted.as_slice() {
         [] => unreachable!("there is an input"),
@@ -53,7 +62,7 @@ fn join(tensors: &[&Tensor]) -> Result<Tensor> {
 
 struct Operation {
     /// The value, until the graph takes it.
-    value: Mutex<Option<(CpuStorage, Shape)>>,
+    value: Mutex<Option<Value>>,
     /// The places of the inputs among the caller's, in the order in which the graph has them.
     order: Vec<usize>,
     gradients: Box<Gradients>,
@@ -62,9 +71,25 @@ struct Operation {
 type Gradients = dyn Fn(&Tensor) -> Result<Vec<Tensor>> + Send + Sync;
 
 impl Operation {
-    fn take(&self) -> Result<(CpuStorage, Shape)> {
+    fn take(&self) -> Result<Value> {
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
         value.take().ok_or_else(|| Error::Msg(format!("{NAME}: the value was taken before")))
+    }
+
+    /// The value, for candle's CPU.
+    fn on_cpu(&self) -> Result<(CpuStorage, Shape)> {
+        match self.take()? {
+            (Storage::Cpu(storage), shape) => Ok((storage, shape)),
+            (other, _) => bail!("{NAME}: the value is on {:?}", other.device().location()),
+        }
+    }
+
+    /// The value, for a CUDA device of candle.
+    fn on_cuda(&self) -> Result<(CudaStorage, Shape)> {
+        match self.take()? {
+            (Storage::Cuda(storage), shape) => Ok((storage, shape)),
+            (other, _) => bail!("{NAME}: the value is on {:?}", other.device().location()),
+        }
     }
 
     /// The gradients of the graph's inputs: what was joined is joined again.
@@ -86,7 +111,11 @@ impl CustomOp1 for Operation {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        self.on_cpu()
+    }
+
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.on_cuda()
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -107,7 +136,17 @@ impl CustomOp2 for Operation {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        self.on_cpu()
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.on_cuda()
     }
 
     fn bwd(
@@ -136,7 +175,19 @@ impl CustomOp3 for Operation {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        self.take()
+        self.on_cpu()
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.on_cuda()
     }
 
     fn bwd(
@@ -154,9 +205,14 @@ impl CustomOp3 for Operation {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Var;
+    use candle_core::{Device, Var, WithDType};
 
     use super::*;
+
+    /// A scalar on the CPU.
+    fn scalar(value: f64) -> Value {
+        (Storage::Cpu(f64::to_cpu_storage_owned(vec![value])), Shape::from(()))
+    }
 
     fn variable(values: &[f64], shape: &[usize]) -> Var {
         let tensor = Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
@@ -171,7 +227,7 @@ mod tests {
         let value: f64 = (0..sums.len()).map(|n| weighted(n) * sums[n]).sum();
         let shapes: Vec<Shape> = inputs.iter().map(|x| x.shape().clone()).collect();
         let slopes: Vec<f64> = (0..sums.len()).map(|n| 2.0 * weighted(n)).collect();
-        attach(vec![value], Shape::from(()), inputs, move |grad| {
+        attach(scalar(value), inputs, move |grad| {
             let grad = grad.to_scalar::<f64>()?;
             let gradient = |(shape, slope): (&Shape, &f64)| {
                 Tensor::full(slope * grad, shape.clone(), &Device::Cpu)
@@ -251,7 +307,7 @@ mod tests {
     fn an_error_of_the_gradients_comes_out() {
         let x = variable(&[1.0], &[1]);
         let fails = |_: &Tensor| Err(Error::Msg("no gradient".to_owned()));
-        let value = attach(vec![1.0_f64], Shape::from(()), &[x.as_tensor().clone()], fails);
+        let value = attach(scalar(1.0), &[x.as_tensor().clone()], fails);
         let error = value.unwrap().backward().unwrap_err().to_string();
         assert!(error.contains("no gradient"), "{error}");
     }

@@ -1,5 +1,5 @@
 //! Candle tensors as arrays of formulas. Goes in: a tensor. Comes out: a variable or a parameter
-//! that reads the tensor's memory. It never copies.
+//! that reads the tensor's memory where it lies. It never copies.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use ndarray::{ArrayViewD, IxDyn, ShapeBuilder};
 use tilefold::lazy::{Reading, Source, SourceView};
 use tilefold::{Axis, Element};
 
-use crate::LazyTensor;
+use crate::{LazyTensor, device};
 
 /// Candle tensors as variables and parameters of formulas over `T`, which has to be the type of
 /// their numbers.
 ///
 /// # Errors
-/// If a tensor is not on the CPU, holds other numbers than `T` (or `i64`, for labels), or has
-/// no axis or no component.
+/// If a tensor is not on the CPU (or, with the feature `candle-cuda`, on a CUDA device), holds
+/// other numbers than `T` (or `i64`, for labels), or has no axis or no component; on a device also
+/// if the items of a batch do not follow each other.
 pub trait TensorExt {
     /// A variable of the targets: shape `(M, D)`, or `(B.., M, D)` with batch dimensions; `(M)` is
     /// M rows of one component.
@@ -53,12 +54,14 @@ impl TensorExt for Tensor {
 /// A tensor as a variable or, without an axis, as a parameter.
 #[track_caller]
 pub(crate) fn leaf<T: Element>(tensor: &Tensor, axis: Option<Axis>) -> Result<LazyTensor<T>> {
-    if !matches!(tensor.device(), Device::Cpu) {
-        bail!(
-            "tilefold: the tensor is on {:?}, but formulas on candle tensors run on the CPU; \
-             move it there: tensor.to_device(&Device::Cpu)",
+    match tensor.device() {
+        Device::Cpu => (),
+        Device::Cuda(_) => device::check(tensor, axis)?,
+        Device::Metal(_) => bail!(
+            "tilefold: the tensor is on {:?}, but formulas on candle tensors run on CPUs and CUDA \
+             devices; move it: tensor.to_device(&Device::Cpu)",
             tensor.device().location()
-        );
+        ),
     }
     if !matches!(tensor.dtype(), DType::F16 | DType::BF16 | DType::F32 | DType::F64 | DType::I64) {
         bail!(
@@ -67,33 +70,37 @@ pub(crate) fn leaf<T: Element>(tensor: &Tensor, axis: Option<Axis>) -> Result<La
             tensor.dtype()
         );
     }
-    let leaf = LazyTensor::source(Arc::new(TensorSource(tensor.clone())), axis);
+    let source = TensorSource { tensor: tensor.clone(), axis };
+    let leaf = LazyTensor::source(Arc::new(source), axis);
     match leaf.mistake() {
         Some(error) => Err(Error::wrap(error.clone())),
         None => Ok(leaf),
     }
 }
 
-/// A tensor on the CPU, of a type that formulas know.
-pub(crate) struct TensorSource(Tensor);
+/// A tensor on a device and of a type that formulas know, and the axis that it varies along.
+pub(crate) struct TensorSource {
+    tensor: Tensor,
+    axis: Option<Axis>,
+}
 
 impl TensorSource {
     /// The tensor behind a variable that [`leaf`] made.
     pub fn tensor(source: &dyn Source) -> Option<&Tensor> {
-        (source as &dyn Any).downcast_ref::<TensorSource>().map(|source| &source.0)
+        (source as &dyn Any).downcast_ref::<TensorSource>().map(|source| &source.tensor)
     }
 }
 
 impl Source for TensorSource {
     fn read(&self) -> Box<dyn Reading + '_> {
-        let (storage, layout) = self.0.storage_and_layout();
-        Box::new(Locked { storage, layout })
+        let (storage, layout) = self.tensor.storage_and_layout();
+        Box::new(Locked { storage, layout, axis: self.axis })
     }
 
     /// One tensor is one variable. Two tensors may share memory and still be two, as a tensor and
     /// what `detach` makes of it.
     fn is_same(&self, other: &dyn Source) -> bool {
-        TensorSource::tensor(other).is_some_and(|other| other.id() == self.0.id())
+        TensorSource::tensor(other).is_some_and(|other| other.id() == self.tensor.id())
     }
 }
 
@@ -101,6 +108,7 @@ impl Source for TensorSource {
 struct Locked<'a> {
     storage: StorageRef<'a>,
     layout: &'a Layout,
+    axis: Option<Axis>,
 }
 
 impl Reading for Locked<'_> {
@@ -112,6 +120,7 @@ impl Reading for Locked<'_> {
             Storage::Cpu(CpuStorage::F32(data)) => SourceView::F32(view(data, layout)),
             Storage::Cpu(CpuStorage::F64(data)) => SourceView::F64(view(data, layout)),
             Storage::Cpu(CpuStorage::I64(data)) => SourceView::I64(view(data, layout)),
+            Storage::Cuda(storage) => device::view(storage, layout, self.axis),
             _ => unreachable!("`leaf` looked at the device and at the type"),
         }
     }

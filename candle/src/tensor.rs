@@ -4,12 +4,14 @@
 
 use std::cell::OnceCell;
 
-use candle_core::{Device, Error, Result, Shape, Tensor, Var, WithDType, bail};
-use tilefold::lazy::Values;
+use candle_core::{Device, Error, Result, Shape, Storage, Tensor, Var, WithDType, bail};
+use ndarray::ArrayD;
+use tilefold::lazy::Evaluation;
 use tilefold::{Axis, Element, Options, Ranges, evaluate};
 
+use crate::nary::{self, Value};
 use crate::source::{TensorSource, leaf};
-use crate::{LazyTensor, nary};
+use crate::{LazyTensor, device};
 
 /// The types that both candle and formulas compute with.
 pub trait Number: Element + WithDType {}
@@ -83,7 +85,7 @@ impl Manner {
     }
 
     #[track_caller]
-    fn run<T: Number>(&self, values: &[&LazyTensor<T>]) -> Result<Values> {
+    fn run<T: Number>(&self, values: &[&LazyTensor<T>], device: &Device) -> Result<Vec<Value>> {
         let usual = evaluate(values).options(self.options);
         let ranged = match &self.ranges {
             Some(ranges) => usual.ranges(ranges),
@@ -94,8 +96,26 @@ impl Manner {
             Sums::Exact => ranged.exact_sums(),
             Sums::Fast => ranged.fast_sums(),
         };
-        all.run().map_err(Error::wrap)
+        match device {
+            Device::Cuda(device) => device::run(all, values.len(), device),
+            _ => on_cpu(all, values.len()),
+        }
     }
+}
+
+/// The values of an evaluation that has so many.
+#[track_caller]
+fn on_cpu<T: Number>(evaluation: Evaluation<'_, '_, T>, count: usize) -> Result<Vec<Value>> {
+    fn value<C: WithDType>(array: ArrayD<C>) -> Value {
+        let shape = Shape::from(array.shape());
+        (Storage::Cpu(C::to_cpu_storage_owned(array.into_iter().collect())), shape)
+    }
+    let mut values = evaluation.run().map_err(Error::wrap)?;
+    let take = |n| match values.take_nd::<T>(n) {
+        Ok(array) => Ok(value(array)),
+        Err(_) => values.take_nd::<i64>(n).map(value).map_err(Error::wrap),
+    };
+    (0..count).map(take).collect()
 }
 
 /// Values of formulas as candle tensors.
@@ -109,8 +129,9 @@ pub trait LazyTensorExt {
     /// change them in place in between.
     ///
     /// # Errors
-    /// As [`Evaluation::run`](tilefold::lazy::Evaluation::run), and for complex values, which
-    /// candle does not have. In the backward pass: where a derivative does not exist.
+    /// As [`Evaluation::run`](tilefold::lazy::Evaluation::run), for tensors on different devices,
+    /// and for complex values, which candle does not have. In the backward
+    /// pass: where a derivative does not exist.
     fn tensor(&self) -> Result<Tensor>;
 
     /// [`tensor`](LazyTensorExt::tensor) with options, which count for its gradients too.
@@ -140,32 +161,54 @@ impl<T: Number> LazyTensorExt for LazyTensor<T> {
 
     #[track_caller]
     fn tensor_as(&self, manner: &Manner) -> Result<Tensor> {
-        let mut values = manner.run(&[self])?;
-        let Ok(array) = values.take_nd::<T>(0) else {
-            let array = values.take_nd::<i64>(0).map_err(Error::wrap)?;
-            let shape = array.shape().to_vec();
-            return Tensor::from_vec(array.into_iter().collect(), shape, &Device::Cpu);
-        };
-        let shape = Shape::from(array.shape());
-        let data = array.into_iter().collect();
-        let variables = variables(self);
+        let sources = sources(self);
+        let device = device_of(&sources)?;
+        let found = manner.run(&[self], &device)?.pop();
+        let Some(value) = found else { bail!("tilefold: an expression has no value") };
+        if value.0.dtype() != <T as WithDType>::DTYPE {
+            return Ok(nary::constant(value));
+        }
+        let variables = variables(sources);
         let inputs = distinct(&variables);
-        let (value, tensors, manner) = (self.clone(), inputs.clone(), manner.clone());
-        nary::attach(data, shape, &inputs, move |grad| {
-            gradients(&value, &variables, &tensors, grad, &manner)
+        let (expression, tensors, manner) = (self.clone(), inputs.clone(), manner.clone());
+        nary::attach(value, &inputs, move |grad| {
+            gradients(&expression, &variables, &tensors, grad, &manner)
         })
     }
 }
 
-/// The variables of an expression that gradients are asked for, with their tensors. A tensor that
-/// is both an `i`- and a `j`-variable is there twice.
-fn variables<T: Number>(value: &LazyTensor<T>) -> Vec<(LazyTensor<T>, Tensor)> {
-    let found = value.sources().into_iter().filter_map(|(variable, source)| {
-        let tensor = TensorSource::tensor(&*source)?;
-        let is_asked = tensor.dtype() == <T as WithDType>::DTYPE && tensor.track_op();
-        is_asked.then(|| (variable, tensor.clone()))
+/// The leaves of an expression that are tensors. A tensor that is both an `i`- and a `j`-variable
+/// is there twice.
+fn sources<T: Number>(value: &LazyTensor<T>) -> Vec<(LazyTensor<T>, Tensor)> {
+    let found = value.sources().into_iter().filter_map(|(leaf, source)| {
+        let tensor = TensorSource::tensor(&*source)?.clone();
+        Some((leaf, tensor))
     });
     found.collect()
+}
+
+/// The device of all tensors; the CPU where there is none.
+fn device_of<T>(sources: &[(LazyTensor<T>, Tensor)]) -> Result<Device> {
+    let Some(((_, first), rest)) = sources.split_first() else { return Ok(Device::Cpu) };
+    let device = first.device();
+    match rest.iter().find(|(_, tensor)| !tensor.device().same_device(device)) {
+        None => Ok(device.clone()),
+        Some((_, other)) => bail!(
+            "tilefold: a tensor of shape {:?} is on {:?}, and one of shape {:?} on {:?} (two \
+             `Device`s made of one GPU are two to candle); move one: \
+             tensor.to_device(other.device())",
+            first.dims(),
+            device.location(),
+            other.dims(),
+            other.device().location()
+        ),
+    }
+}
+
+/// Those that gradients are asked for.
+fn variables<T: Number>(mut sources: Vec<(LazyTensor<T>, Tensor)>) -> Vec<(LazyTensor<T>, Tensor)> {
+    sources.retain(|(_, tensor)| tensor.dtype() == <T as WithDType>::DTYPE && tensor.track_op());
+    sources
 }
 
 /// The tensors of variables, each once.
@@ -188,6 +231,11 @@ fn gradients<T: Number>(
     manner: &Manner,
 ) -> Result<Vec<Tensor>> {
     let axis = [Axis::I, Axis::J].into_iter().find(|&axis| value.rows(axis).is_some());
+    // On a device the items of a batch follow each other; candle's broadcast gradients may not.
+    let grad = match grad.device() {
+        Device::Cuda(_) if grad.rank() > 2 => &grad.contiguous()?,
+        _ => grad,
+    };
     let seed = match axis {
         Some(_) => leaf(grad, axis)?,
         None => leaf(&grad.squeeze(grad.rank() - 2)?, None)?,
@@ -196,7 +244,7 @@ fn gradients<T: Number>(
         variables.iter().map(|(variable, _)| value.vjp(&seed, variable)).collect();
     let found = match keeps_graphs()? {
         true => derivatives.iter().map(|d| d.tensor_as(manner)).collect::<Result<Vec<_>>>()?,
-        false => together(&derivatives, manner)?,
+        false => together(&derivatives, manner, grad.device())?,
     };
     let of = |tensor: &Tensor| {
         let own = variables.iter().zip(&found).filter(|((_, t), _)| t.id() == tensor.id());
@@ -208,15 +256,13 @@ fn gradients<T: Number>(
 }
 
 /// The values of several expressions in one pass, without a graph.
-fn together<T: Number>(expressions: &[LazyTensor<T>], manner: &Manner) -> Result<Vec<Tensor>> {
+fn together<T: Number>(
+    expressions: &[LazyTensor<T>],
+    manner: &Manner,
+    device: &Device,
+) -> Result<Vec<Tensor>> {
     let roots: Vec<&LazyTensor<T>> = expressions.iter().collect();
-    let mut values = manner.run(&roots)?;
-    let tensor = |n| {
-        let array = values.take_nd::<T>(n).map_err(Error::wrap)?;
-        let shape = array.shape().to_vec();
-        Tensor::from_vec(array.into_iter().collect::<Vec<T>>(), shape, &Device::Cpu)
-    };
-    (0..expressions.len()).map(tensor).collect()
+    Ok(manner.run(&roots, device)?.into_iter().map(nary::constant).collect())
 }
 
 thread_local! {

@@ -22,6 +22,8 @@ template <class S> struct tf_rows_pairs {
     const tf_col y = {tile + (slot < 0 ? jj : jj - slot), S::TILE, slot};
     S::pair(a, s, p, x, y, at, jj, 0);
   }
+  /* What folds each column of a block from jj on. */
+  TF_METHOD const tf_rows_pairs &block(int) const { return *this; }
   /* After some columns from jj on. */
   TF_METHOD void done(typename S::Acc &, int, int) const {}
 };
@@ -69,9 +71,10 @@ template <class S, class Pairs> struct tf_cuda_fold {
   /* COLS columns from jj on; false if they are refused, which leaves all as it was. */
   TF_FN bool block(Acc &a, State &s, const Pairs &pairs, int jj) {
     const Acc before = a;
+    const auto &each = pairs.block(jj);
     TF_UNROLL
     for (int q = 0; q < S::COLS; ++q) {
-      pairs(a, s, jj + q, S::COLS > 1 ? q : -1);
+      each(a, s, jj + q, S::COLS > 1 ? q : -1);
       if ((int)S::BLOCK < (int)S::COLS) S::flush(a, s);
     }
     if (!tf_sound<S>(a, 0)) {

@@ -19,7 +19,7 @@
  *     With the sum 2 S + 57 that promise holds if the distance found is at least
  *       (2 S + 57) (1 / (2 (D + 2)) + u) (|x|^2 + |y|^2)
  *     so every pair is compared with that: it is no close neighbour far from the centre.
- * NaN, infinities and what has no half make sums NaN, which no comparison lets pass.
+ * NaN, infinities and what has no half make a norm NaN or too large, which refuses the panel.
  */
 #ifndef TF_CUDA_MMA_CUH
 #define TF_CUDA_MMA_CUH
@@ -33,7 +33,7 @@ struct alignas(16) tf_words4 {
   uint32_t at[4];
 };
 /* Of a row or column: its squared norm, and what a squared distance has to be at least for it; of
- * an inner product 0, or NaN where halves do not keep all digits. */
+ * an inner product 0. It is infinite where halves do not keep all digits, or there are none. */
 struct alignas(8) tf_norm {
   float square, least;
 };
@@ -54,28 +54,37 @@ template <class S> struct tf_mma_panel {
   static constexpr int QUADS = 4, APART = S::THREADS / QUADS;
   static constexpr int ROWS_EACH = P::ROWS / APART, COLS_EACH = P::COLS / APART;
   static constexpr int LOW = Sum::IS_DISTANCE ? 1 : 2048;
-  /* Words of the workspace a block: halves of rows, their norms, the centre. */
+  /* Words of the workspace a block: halves of rows, their norms, the centre, the map of columns. */
   static constexpr int HALVES = STEPS * TILES * 2 * 128;
-  static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 16 * STEPS);
-  /* Words of shared memory: two steps of columns; what threads found, and norms. */
-  static constexpr int STEP = COL_TILES * 128, FOUND = 2 * STEP;
+  static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 3 * 16 * STEPS);
+  /* Words of shared memory: two steps of columns; what threads found, and norms. Neighbouring tiles
+   * of columns are written at once, so they lie in other banks. */
+  static constexpr int COL_TILE = 128 + 16, STEP = COL_TILES * COL_TILE, FOUND = 2 * STEP;
   static constexpr int NORMS = FOUND + 2 * QUADS * P::ROWS, WORDS = NORMS + 2 * P::ROWS;
   static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
   static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
 
-  /* The word of the halves (row, 2 pair), (row, 2 pair + 1) of A, in a tile of rows. Those of odd
-   * pairs are 4 words further than those of the one before, here and below. */
-  TF_FN int word_of_row(int row, int pair) {
-    return (row % 8 * 4 + pair % 4) * 4 + row % 16 / 8 + pair / 4 * 2;
+  /* Components change places within a step, so that a thread has all four that a lane needs: lane
+   * t of four has components 4 t to 4 t + 4. A product does not mind, as both factors do it. */
+
+  /* The word of the first two of four components of a row, in a tile of A; that of the other two
+   * is 2 further. */
+  TF_FN int word_of_row(int row, int quad) { return (row % 8 * 4 + quad) * 4 + row % 16 / 8; }
+  /* Column n of tile t. A thread has columns 2 i and 2 i + 1 of all tiles: of two tiles they are
+   * neighbours, for homes by row; else far from those of the next thread, in other banks. */
+  TF_FN int column(int t, int n) {
+    if (P::BY_ROW) return t / 2 * 16 + n / 2 * 4 + t % 2 * 2 + n % 2;
+    return t / P::RUN * 8 * P::RUN + n * P::RUN + t % P::RUN;
   }
-  /* Column n of tile t is number t % RUN of this run, so that lanes write to different banks. */
-  TF_FN int run(int t, int n) { return t / P::RUN * 8 * P::RUN + n * P::RUN; }
-  /* The word of the high halves (2 pair, col), (2 pair + 1, col) of B; low ones are 2 further. Bits
-   * of the column go each to its own place. */
-  TF_FN int word_of_col(int col, int pair) {
-    const int within = col % (8 * P::RUN);
-    const int t = col / (8 * P::RUN) * P::RUN + within % P::RUN, n = within / P::RUN;
-    return t * 128 + (n * 4 + pair % 4) * 4 + pair / 4;
+  /* The word of the halves of four components of a column: two high ones, two low ones. Bits of
+   * the column go each to its own place. */
+  TF_FN int word_of_col(int col, int quad) {
+    int t = col / 16 * 2 + col / 2 % 2, n = col % 16 / 4 * 2 + col % 2;
+    if (!P::BY_ROW) {
+      const int within = col % (8 * P::RUN);
+      t = col / (8 * P::RUN) * P::RUN + within % P::RUN, n = within / P::RUN;
+    }
+    return t * COL_TILE + (n * 4 + quad) * 4;
   }
 };
 
@@ -90,7 +99,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
   uint32_t *halves;
   tf_norm *norms;
-  float *centre;
+  float *centre, *col_map;
   tf_scale row_scale, col_scale;
   /* Whether the rows have halves; panels that are not tried after one that was refused. */
   bool usable;
@@ -103,32 +112,55 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   TF_FN int nth(int m) { return first() + m * Q::APART; }
   TF_FN int component(int step, int h) { return step * 16 + 4 * quad() + h; }
 
-  /* Component k of a row and of a column; past the last one some other. */
-  TF_FN int known(int k) { return Q::DIM % 16 == 0 || k < Q::DIM ? k : Q::DIM - 1; }
+  /* Component h of this thread's four of a step; past the last one some other. */
+  TF_FN int known(int step, int h) {
+    const unsigned k = (unsigned)component(step, 0);
+    if (Q::DIM % 4 == 0) return (int)(Q::DIM % 16 == 0 || k < Q::DIM ? k : Q::DIM - 4) + h;
+    return k + h < Q::DIM ? (int)k + h : Q::DIM - 1;
+  }
   TF_METHOD float row_at(int row, int k) const {
     T x;
-    Sum::row(this->v, this->p, this->row0 + row, this->rows_end, known(k), &x);
+    Sum::row(this->v, this->p, this->row0 + row, this->rows_end, k, &x);
     return x;
   }
   TF_METHOD float col_at(int col, int k) const {
     T y;
-    Sum::col(this->v, this->p, this->col0 + col, this->cols_end, known(k), &y);
+    Sum::col(this->v, this->p, this->col0 + col, this->cols_end, k, &y);
     return Sum::IS_NEGATED ? -y : y;
   }
-  /* Takes this thread's components of a step from the centre, and scales them: one rounding. */
+  /* Takes four components of a step from the centre, and scales them: one rounding. What is past
+   * the last component becomes 0. */
   struct Map {
-    float scale[4], shift[4];
-    TF_METHOD float operator()(float x, int h) const { return fmaf(x, scale[h], shift[h]); }
+    TfVec4 scale, shift;
+    TF_METHOD float operator()(float x, int h) const { return fmaf(x, scale.at[h], shift.at[h]); }
   };
-  TF_METHOD Map map(int step, float scale) const {
+  TF_METHOD Map map(int k0, float scale) const {
     Map map;
     TfVec4 from = {};
-    if (IS_DISTANCE) from = tf_load4(centre + component(step, 0));
+    if (IS_DISTANCE) from = tf_load4(centre + k0);
     TF_UNROLL
     for (int h = 0; h < 4; ++h) {
-      map.scale[h] = Q::DIM % 16 == 0 || component(step, h) < Q::DIM ? scale : 0.0f;
-      map.shift[h] = -from.at[h] * map.scale[h];
+      map.scale.at[h] = Q::DIM % 16 == 0 || k0 + h < Q::DIM ? scale : 0.0f;
+      map.shift.at[h] = -from.at[h] * map.scale.at[h];
     }
+    return map;
+  }
+  /* That of columns lies in the workspace, as it is needed in each step of each panel. A barrier
+   * has to come before it is read. */
+  TF_METHOD void keep_col_map() const {
+    for (int k0 = 4 * tf_thread(); k0 < 16 * Q::STEPS; k0 += 4 * S::THREADS) {
+      const Map each = map(k0, col_scale.by);
+      tf_store4(col_map + 2 * k0, each.scale);
+      tf_store4(col_map + 2 * k0 + 4, each.shift);
+    }
+  }
+  TF_METHOD Map kept_col_map(int step) const {
+    const float *const at = col_map + 2 * component(step, 0);
+    Map map;
+    TF_UNROLL
+    for (int h = 0; h < 4; ++h) map.scale.at[h] = col_scale.by, map.shift.at[h] = 0.0f;
+    if (Q::DIM % 16 != 0) map.scale = tf_load4(at);
+    if (IS_DISTANCE) map.shift = tf_load4(at + 4);
     return map;
   }
 
@@ -177,18 +209,24 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     return tf_scale{tf_power_of_two(e), tf_power_of_two(-e)};
   }
 
-  /* Makes `least`, of what was scaled, what sums are compared with. The norm was not scaled. */
+  /* Makes `least` what sums are compared with. Both were found of what is scaled; the norm becomes
+   * that of what is not. No component is beyond 2^15.5 where the norm is not, so that each has
+   * halves, and no sum is infinite or NaN. */
   TF_FN tf_norm judged(tf_norm norm, tf_scale scale) {
-    const float u = 0x1p-24f, nan = (float)TF_NAN;
-    if (!IS_DISTANCE) {
-      norm.least = norm.least >= 0x1p-13f ? 0.0f : nan;
+    const float u = 0x1p-24f, none = (float)TF_INF;
+    const bool has_halves = norm.square < 0x1p31f;
+    norm.square *= scale.back * scale.back;
+    if (!has_halves) {
+      norm.least = none;
+    } else if (!IS_DISTANCE) {
+      norm.least = norm.least >= 0x1p-13f ? 0.0f : none;
     } else {
       const float off = 2 * Q::STEPS + 57, allowed = 2 * (Q::DIM + 2);
       const float floor = scale.back * (2.0f / Q::LOW);
       const float counts = tf_max(norm.square, floor * floor * Q::DIM);
       /* The last factor is for the roundings of this line and of the norms. */
       norm.least =
-          counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : nan;
+          counts < 0x1p100f ? counts * (off * (1 / allowed + u) * (1 + (Q::STEPS + 16) * u)) : none;
     }
     return norm;
   }
@@ -200,6 +238,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     halves = (uint32_t *)((char *)scratch + block * Q::BYTES);
     norms = (tf_norm *)(halves + Q::HALVES);
     centre = (float *)(norms + P::ROWS);
+    col_map = centre + 16 * Q::STEPS;
     waiting = pause = 0;
     row_scale = col_scale = tf_scale{0.0f, 0.0f};
     usable = this->col0 < this->cols_end;
@@ -211,11 +250,13 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     see<false>();
     row_scale = scale_of(P::ROWS);
     tf_norm norm = shared_norms()[tf_thread()];
+    norm.square *= row_scale.by * row_scale.by;
     norm.least *= row_scale.by;
     norms[tf_thread()] = norm = judged(norm, row_scale);
     usable = row_scale.by != 0.0f && col_scale.by != 0.0f;
-    if (tf_any_of_block(!usable || norm.least != norm.least)) usable = false;
+    if (tf_any_of_block(!usable || !(norm.least < (float)TF_INF))) usable = false;
     if (usable) split_rows();
+    if (usable) keep_col_map();
     tf_sync();
   }
 
@@ -238,9 +279,9 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       seen.clear();
       TF_NO_UNROLL
       for (int step = 0; step < Q::STEPS; ++step) {
-        const Map each = map(step, 1.0f);
+        const Map each = map(component(step, 0), 1.0f);
         for (int h = 0; h < 4; ++h) {
-          const int k = component(step, h);
+          const int k = known(step, h);
           seen.see(each(COLUMNS ? col_at(nth(m), k) : row_at(nth(m), k), h), h);
         }
       }
@@ -256,14 +297,14 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     for (int step = 0; step < Q::STEPS; ++step)
       TF_NO_UNROLL
       for (int m = 0; m < Q::ROWS_EACH; ++m) {
-        const Map each = map(step, row_scale.by);
-        uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), 2 * quad());
+        const Map each = map(component(step, 0), row_scale.by);
+        uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), quad());
         float x[4];
-        for (int h = 0; h < 4; ++h) x[h] = each(row_at(nth(m), component(step, h)), h);
+        for (int h = 0; h < 4; ++h) x[h] = each(row_at(nth(m), known(step, h)), h);
         for (int e = 0; e < 2; ++e) {
           const tf_halves split = tf_split<Q::LOW>(x[2 * e], x[2 * e + 1]);
-          to[4 * e] = split.high;
-          to[4 * e + 128] = split.low;
+          to[2 * e] = split.high;
+          to[2 * e + 128] = split.low;
         }
       }
   }
@@ -275,50 +316,49 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
   /* ---- Columns: once a panel ---- */
 
-  typedef float Ahead[Q::COLS_EACH][4];
+  struct Ahead {
+    float y[Q::COLS_EACH][4];
+    Map map;
+  };
   typedef float Totals[Q::OWN_TILES][Q::COL_TILES][4];
 
   TF_METHOD void fetch(Ahead &to, int step) const {
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m)
       TF_UNROLL
-      for (int h = 0; h < 4; ++h) to[m][h] = col_at(nth(m), component(step, h));
+      for (int h = 0; h < 4; ++h) to.y[m][h] = col_at(nth(m), known(step, h));
+    to.map = kept_col_map(step);
   }
 
-  TF_METHOD void put(const Ahead &from, Seen (&seen)[Q::COLS_EACH], int step) const {
-    uint32_t *const buffer = (uint32_t *)this->shared + step % 2 * Q::STEP +
-                             Q::word_of_col(first(), 2 * quad());
-    const Map each = map(step, col_scale.by);
+  /* Leaves a step in one half of the buffer, from which `multiply` takes it. */
+  TF_METHOD void put(const Ahead &from, Seen (&seen)[Q::COLS_EACH], unsigned half) const {
+    uint32_t *const buffer = (uint32_t *)this->shared + Q::word_of_col(first(), quad()) + half;
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) {
-      uint32_t *const to = buffer + Q::word_of_col(m * Q::APART, 0);
       float y[4];
       TF_UNROLL
       for (int h = 0; h < 4; ++h) {
-        y[h] = each(from[m][h], h);
+        y[h] = from.map(from.y[m][h], h);
         seen[m].see(y[h], h);
       }
-      TF_UNROLL
-      for (int e = 0; e < 2; ++e) {
-        const tf_halves split = tf_split<Q::LOW>(y[2 * e], y[2 * e + 1]);
-        to[4 * e] = split.high;
-        to[4 * e + 2] = split.low;
-      }
+      const tf_halves a = tf_split<Q::LOW>(y[0], y[1]), b = tf_split<Q::LOW>(y[2], y[3]);
+      *(tf_words4 *)(buffer + Q::word_of_col(m * Q::APART, 0)) =
+          tf_words4{{a.high, b.high, a.low, b.low}};
     }
   }
 
-  TF_METHOD void multiply(Totals &totals, int step) const {
-    const int warp = tf_thread() / 32, lane = tf_thread() % 32;
+  /* `own` are the halves of this lane's rows. */
+  TF_METHOD void multiply(Totals &totals, const tf_words4 *own, unsigned half) const {
     tf_words4 a[Q::OWN_TILES][2];
     TF_UNROLL
     for (int m = 0; m < Q::OWN_TILES; ++m)
       TF_UNROLL
-      for (int low = 0; low < 2; ++low)
-        a[m][low] = ((const tf_words4 *)halves_of(step, warp * Q::OWN_TILES + m, low))[lane];
-    const tf_words4 *buffer = (const tf_words4 *)(this->shared + step % 2 * Q::STEP) + lane;
+      for (int low = 0; low < 2; ++low) a[m][low] = own[(m * 2 + low) * 32];
+    const int tile = Q::COL_TILE / 4, lane = tf_thread() % 32;
+    const tf_words4 *buffer = (const tf_words4 *)this->shared + lane + half / 4;
     TF_UNROLL
     for (int n = 0; n < Q::COL_TILES; ++n) {
-      const tf_words4 b = buffer[n * 32];
+      const tf_words4 b = buffer[n * tile];
       const uint32_t high[2] = {b.at[0], b.at[1]}, low[2] = {b.at[2], b.at[3]};
       TF_UNROLL
       for (int m = 0; m < Q::OWN_TILES; ++m)
@@ -326,31 +366,62 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     }
   }
 
-  /* Makes totals of products into sums; whether all are as exact as promised. */
+  /* Column i of this thread in tile n. */
+  TF_METHOD tf_norm norm_of_col(int n, int i) const {
+    return shared_norms()[Q::column(n, 2 * (tf_thread() % 4) + i % 2)];
+  }
+  TF_METHOD tf_norm norm_of_row(int m, int i) const {
+    const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4;
+    return norms[(warp * Q::OWN_TILES + m) * 16 + i / 2 * 8 + g];
+  }
+
+  /* Makes totals of products into sums; whether all are as exact as promised. What is asked of all
+   * columns together is more than has to be, and most often true. */
   TF_METHOD bool finish(Totals &totals) const {
-    const int warp = tf_thread() / 32, g = tf_thread() % 32 / 4, t = tf_thread() % 4;
     const float back = row_scale.back * col_scale.back;
-    bool sound = true;
+    float most = 0.0f;
+    TF_UNROLL
+    for (int n = 0; n < Q::COL_TILES; ++n)
+      TF_UNROLL
+      for (int i = 0; i < 2; ++i) most = tf_max(most, norm_of_col(n, i).least);
+    bool sound = most < (float)TF_INF;
+    bool all_are = sound;
     TF_UNROLL
     for (int m = 0; m < Q::OWN_TILES; ++m)
       TF_UNROLL
-      for (int i = 0; i < 2; ++i) {
-        const tf_norm x = norms[(warp * Q::OWN_TILES + m) * 16 + i * 8 + g];
+      for (int i = 0; i < 4; i += 2) {
+        const tf_norm x = norm_of_row(m, i);
+        /* Bits of floats have the order of what they mean, but that all with a sign come first. */
+        int lowest = INT32_MAX;
         TF_UNROLL
         for (int n = 0; n < Q::COL_TILES; ++n)
           TF_UNROLL
           for (int q = 0; q < 2; ++q) {
-            const tf_norm y = shared_norms()[Q::run(n, 2 * t + q) + n % P::RUN];
-            float &z = totals[m][n][2 * i + q];
-            if (IS_DISTANCE) {
-              z = fmaf(z, -2 * back, x.square + y.square);
-              sound = sound && z >= x.least + y.least;
-            } else {
-              sound = sound && z - z == y.least;
+            float &z = totals[m][n][i + q];
+            if (!IS_DISTANCE) {
               z *= back;
+            } else {
+              z = fmaf(z, -2 * back, x.square + norm_of_col(n, q).square);
+              const int bits = (int)tf_float_bits(z);
+              lowest = bits < lowest ? bits : lowest;
             }
           }
+        if (IS_DISTANCE) all_are = all_are && lowest >= (int)tf_float_bits(x.least + most);
       }
+    if (IS_DISTANCE && sound && !all_are) sound = each_is_sound(totals);
+    return sound;
+  }
+
+  /* The same of every sum, for norms that differ. */
+  TF_METHOD bool each_is_sound(const Totals &sums) const {
+    bool sound = true;
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int n = 0; n < Q::COL_TILES; ++n)
+        TF_UNROLL
+        for (int i = 0; i < 4; ++i)
+          sound = sound && sums[m][n][i] >= norm_of_row(m, i).least + norm_of_col(n, i).least;
     return sound;
   }
 
@@ -359,12 +430,17 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     TF_UNROLL
     for (int m = 0; m < Q::OWN_TILES; ++m)
       TF_UNROLL
-      for (int n = 0; n < Q::COL_TILES; ++n)
+      for (int n = 0; n < Q::COL_TILES; n += P::BY_ROW ? 2 : 1)
         TF_UNROLL
-        for (int i = 0; i < 4; ++i) {
+        for (int i = 0; i < 4; i += P::BY_ROW ? 2 : 1) {
           const int row = (warp * Q::OWN_TILES + m) * 16 + i / 2 * 8 + g;
-          const int run = Q::run(n, 2 * t + i % 2);
-          this->shared[P::home(0, row, run, n % P::RUN)] = sums[m][n][i];
+          const int col = Q::column(n, 2 * t + i % 2), slot = P::BY_ROW ? 0 : n % P::RUN;
+          T *const to = this->shared + P::home(0, row, col - slot, slot);
+          if (P::BY_ROW)
+            tf_store4(to, TfVec4{{sums[m][n][i], sums[m][n][i + 1], sums[m][n + 1][i],
+                                  sums[m][n + 1][i + 1]}});
+          else
+            *to = sums[m][n][i];
         }
   }
 
@@ -376,21 +452,24 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     for (int m = 0; m < Q::COLS_EACH; ++m) seen[m].clear();
     Ahead ahead;
     fetch(ahead, 0);
+    const int warp = tf_thread() / 32, lane = tf_thread() % 32;
+    const tf_words4 *own = (const tf_words4 *)halves_of(0, warp * Q::OWN_TILES, 0) + lane;
+    unsigned half = 0;
     tf_sync();
     TF_NO_UNROLL
-    for (int step = 0; step < Q::STEPS; ++step) {
-      put(ahead, seen, step);
+    for (int step = 1; step <= Q::STEPS; ++step) {
+      put(ahead, seen, half);
       tf_sync();
-      if (step + 1 < Q::STEPS) fetch(ahead, step + 1);
-      multiply(totals, step);
+      if (step < Q::STEPS) fetch(ahead, step);
+      multiply(totals, own, half);
+      own += Q::TILES * 2 * 32;
+      half = Q::STEP - half;
     }
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) leave(seen[m], nth(m), P::COLS);
     tf_sync();
     if (tf_thread() < P::COLS) {
-      tf_norm norm = gather(tf_thread(), P::COLS);
-      norm.square *= col_scale.back * col_scale.back;
-      shared_norms()[tf_thread()] = judged(norm, col_scale);
+      shared_norms()[tf_thread()] = judged(gather(tf_thread(), P::COLS), col_scale);
     }
     tf_sync();
     if (tf_any_of_block(!finish(totals))) {
@@ -406,8 +485,11 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   TF_METHOD void refused() {
     const tf_scale better = scale_of(P::COLS);
     const float change = better.by * col_scale.back;
-    const bool new_size = change >= 16.0f || (change > 0.0f && change <= 0x1p-4f);
-    if (better.by != 0.0f) col_scale = better;
+    const bool new_size = change >= 16.0f || (change > 0.0f && change <= 0x1p-2f);
+    if (better.by != 0.0f) {
+      col_scale = better;
+      keep_col_map();
+    }
     if (!new_size) waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
   }
 

@@ -30,10 +30,24 @@ template <class S> struct tf_panel {
   TF_FN int row(int g) { return (g * (S::THREADS / ACROSS) + down()) * TF_VEC4; }
   TF_FN int col(int h) { return (h * ACROSS + across()) * RUN; }
 
-  /* Where a sum lies among those of a panel: column after column, rows next to each other but for
-   * runs that change places, so that threads across write to different banks. The column is number
-   * `slot` of those from `col` on, which begins a run. */
+  /* Where a sum lies among those of a panel. The column is number `slot` of those from `col` on,
+   * which begins a run.
+   *
+   * Row after row, so that a thread that folds its row reads 16 bytes at a time. Those of 8 rows
+   * change places, so that threads of neighbouring rows read from different banks; two rows differ
+   * by 4 of them, which is what tensor cores leave of one. A wide accumulator reads columns of 8
+   * rows: then column after column, rows next to each other but for runs that change places, so
+   * that threads across write to different banks. */
+  static constexpr bool BY_ROW = S::OUTPUTS == 0;
+  static constexpr int PLACES = COLS / TF_VEC4;
+  TF_FN int turned(int row) {
+    return PLACES >= 8 ? row % 2 * 4 + row / 2 % 4 : row / (8 / PLACES) % PLACES;
+  }
   TF_FN int home(int stream, int row, int col, int slot) {
+    if (BY_ROW) {
+      const int column = col + slot, place = column / TF_VEC4 ^ turned(row);
+      return (stream * ROWS + row) * COLS + place * TF_VEC4 + column % TF_VEC4;
+    }
     const int run = row / TF_VEC4 ^ (col / RUN + slot / RUN) % ACROSS;
     return (stream * COLS + slot) * ROWS + col * ROWS + run * TF_VEC4 + row % TF_VEC4;
   }
@@ -172,6 +186,13 @@ template <class S> struct tf_panel_sums {
     Sums z;
     S::sums(Each{*this, z});
     tf_sync();
+    if (P::BY_ROW)
+      leave_rows(z);
+    else
+      leave_columns(z);
+  }
+
+  TF_METHOD void leave_columns(const Sums &z) const {
     TF_UNROLL
     for (int n = 0; n < S::STREAMS; ++n)
       TF_UNROLL
@@ -183,6 +204,31 @@ template <class S> struct tf_panel_sums {
           tf_store4(shared + P::home(n, P::row(g), P::col(c / P::RUN), c % P::RUN), run);
         }
   }
+  TF_METHOD void leave_rows(const Sums &z) const {
+    TF_UNROLL
+    for (int n = 0; n < S::STREAMS; ++n)
+      TF_UNROLL
+      for (int r = 0; r < P::GROUP; ++r)
+        TF_UNROLL
+        for (int h = 0; h < S::COLUMNS / P::RUN; ++h) {
+          const int row = P::row(r / TF_VEC4) + r % TF_VEC4;
+          T *const to = shared + P::home(n, row, P::col(h), 0);
+          TfVec4 run;
+          TF_UNROLL
+          for (int c = 0; c < P::RUN; ++c) {
+            run.at[c] = z[n][h * P::RUN + c][r];
+            if ((int)P::RUN < (int)TF_VEC4) to[c] = run.at[c];
+          }
+          if ((int)P::RUN == (int)TF_VEC4) tf_store4(to, run);
+        }
+  }
+};
+
+/* The words of packed columns that were read before: as tf_col. */
+template <int WORDS, int COLS> struct tf_read_cols {
+  const V (&words)[WORDS][COLS];
+  int slot;
+  TF_METHOD V at(int word) const { return words[word][slot]; }
 };
 
 /* Column jj of the panel that starts at column `at`: as tf_rows_pairs, with its sums. */
@@ -199,6 +245,45 @@ template <class S> struct tf_panel_pairs {
       z[n][0] = sums[P::home(n, tf_thread(), first, slot < 0 ? jj % P::RUN : slot)];
     const tf_col y = {cols + (slot < 0 ? jj : first), P::COLS, slot};
     S::pair(a, s, p, x, y, at, jj, 0, z);
+  }
+
+  /* A block of columns whose sums and words were read first, 16 bytes at a time: nvcc does not
+   * bring together what is read between the powers of the columns. */
+  static constexpr int COLS = S::COLS, WORDS = S::COL_WORDS > 0 ? S::COL_WORDS : 1;
+  struct Block {
+    const tf_panel_pairs &pairs;
+    V sums[S::STREAMS][COLS], words[WORDS][COLS];
+    TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
+      V z[S::STREAMS][1];
+      TF_UNROLL
+      for (int n = 0; n < S::STREAMS; ++n) z[n][0] = sums[n][slot];
+      const tf_read_cols<WORDS, COLS> y = {words, slot};
+      S::pair(a, s, pairs.p, pairs.x, y, pairs.at, jj, 0, z);
+    }
+  };
+  TF_FN void read(V (&to)[COLS], const T *from, int q) {
+    const TfVec4 read = tf_load4(from);
+    TF_UNROLL
+    for (int k = 0; k < TF_VEC4; ++k) to[q + k] = read.at[k];
+  }
+  /* Columns of many words would take more registers than there are. */
+  static constexpr bool READS_FIRST = P::BY_ROW && COLS % TF_VEC4 == 0 && S::COL_WORDS <= 4;
+  TF_METHOD auto block(int jj) const {
+    if constexpr (READS_FIRST) {
+      Block block = {*this, {}, {}};
+      TF_UNROLL
+      for (int q = 0; q < COLS; q += TF_VEC4) {
+        TF_UNROLL
+        for (int n = 0; n < S::STREAMS; ++n)
+          read(block.sums[n], sums + P::home(n, tf_thread(), jj + q, 0), q);
+        TF_UNROLL
+        for (int w = 0; w < S::COL_WORDS; ++w)
+          read(block.words[w], cols + w * P::COLS + jj + q, q);
+      }
+      return block;
+    } else {
+      return *this;
+    }
   }
   /* Leaves the numbers of a wide accumulator where the first sums were. */
   TF_METHOD void done(typename S::Acc &a, int jj, int count) const {

@@ -183,6 +183,13 @@ EXPORT int cuStreamSynchronize(void *handle) {
   return SUCCESS;
 }
 
+EXPORT int cuStreamIsCapturing(void *handle, int *status) {
+  CALL;
+  ON_STREAM;
+  *status = 0;
+  return SUCCESS;
+}
+
 EXPORT int cuEventCreate(void **out, unsigned) {
   CALL;
   IN_CONTEXT;
@@ -415,13 +422,17 @@ EXPORT int cuLaunchKernel(void *which, unsigned x, unsigned y, unsigned z, unsig
   const bool grid = x >= 1 && x <= 0x7fffffffu && y >= 1 && y <= 65535 && z == 1;
   const bool block = threads >= 1 && threads <= 1024 && threads_y == 1 && threads_z == 1;
   if (!grid || !block || shared > function->most_dynamic || extra != nullptr) return INVALID_VALUE;
+  note("launch %s of %u x %u blocks on stream %d of device %d", function->name.c_str(), x, y,
+       stream->id, here->ordinal);
+  if (function->module->plain) {
+    submit(*stream, prepare_plain(*function, arguments));
+    return SUCCESS;
+  }
   auto launch = std::make_shared<Launch>(prepare(*function, arguments));
   launch->request.grid_x = x;
   launch->request.grid_y = y;
   launch->request.threads = threads;
   launch->request.shared_bytes = shared;
-  note("launch %s of %u x %u blocks on stream %d of device %d", function->name.c_str(), x, y,
-       stream->id, here->ordinal);
   submit(*stream, [launch] { launch->run(); });
   return SUCCESS;
 }

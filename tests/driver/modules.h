@@ -15,6 +15,10 @@ namespace driver {
 constexpr uint64_t SHARED_WITHOUT_ASKING = 48 << 10;
 constexpr int MOST_SHARED = 227 << 10;
 
+/* An entry of a plain library. Goes in: the arguments of a launch, when it is queued. Comes out:
+ * what it does when the stream gets there. */
+using Plain = void (*)(void *const *, std::function<void()> *);
+
 using Start = int (*)(const tf_emulate_request *, char *, uint64_t);
 
 struct Module {
@@ -23,6 +27,7 @@ struct Module {
   bool loaded;
   void *library;
   std::map<std::string, uint32_t> entries; /* with the number of arrays that each takes */
+  bool plain; /* its entries are functions of the host: see Plain */
 };
 
 struct Function {
@@ -46,7 +51,9 @@ inline bool is_usable(const Module &module) {
  *   sm MAJOR MINOR
  *   library PATH
  *   entry NAME ARRAYS
- * with as many entries as there are, and a zero at its end. */
+ * with as many entries as there are, and a zero at its end; or its first line and
+ *   plain LIBRARY
+ */
 inline Status load(const char *image, int major, int minor, Module **out) {
   if (std::strncmp(image, "emulated CUDA image\n", 20) != 0) return INVALID_IMAGE;
   std::istringstream text(image + 20);
@@ -57,9 +64,10 @@ inline Status load(const char *image, int major, int minor, Module **out) {
       int wanted_major = 0, wanted_minor = 0;
       text >> wanted_major >> wanted_minor;
       if (wanted_major != major || wanted_minor > minor) return NO_BINARY_FOR_GPU;
-    } else if (word == "library") {
+    } else if (word == "library" || word == "plain") {
       std::string path;
       text >> path;
+      module->plain = word == "plain";
       module->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
       if (module->library == nullptr) fatal("%s", dlerror());
     } else {
@@ -78,11 +86,12 @@ inline Status load(const char *image, int major, int minor, Module **out) {
 
 inline Status find(Module &module, const char *name, Function **out) {
   const auto entry = module.entries.find(name);
-  if (entry == module.entries.end()) return NOT_FOUND;
+  if (entry == module.entries.end() && !module.plain) return NOT_FOUND;
   void *address = dlsym(module.library, name);
   if (address == nullptr) fatal("%s", dlerror());
+  const uint32_t n_values = module.plain ? 0 : entry->second;
   functions.push_back(std::make_unique<Function>(
-      Function{&module, name, address, entry->second, SHARED_WITHOUT_ASKING}));
+      Function{&module, name, address, n_values, SHARED_WITHOUT_ASKING}));
   *out = functions.back().get();
   return SUCCESS;
 }
@@ -110,6 +119,16 @@ T argument(void *const *arguments, int n) {
   T value;
   std::memcpy(&value, arguments[n], sizeof value);
   return value;
+}
+
+/* A launch of a plain entry. */
+inline std::function<void()> prepare_plain(const Function &function, void *const *arguments) {
+  std::function<void()> work;
+  reinterpret_cast<Plain>(function.address)(arguments, &work);
+  return [work, device = function.module->device->ordinal] {
+    const Open open(device);
+    work();
+  };
 }
 
 inline Launch prepare(const Function &function, void *const *arguments) {

@@ -18,6 +18,36 @@ const FILES: &[(&str, &str)] = &[
     ("journal.h", include_str!("../driver/journal.h")),
 ];
 
+const CANDLE: &str = include_str!("../driver/candle.cpp");
+
+/// The libraries of CUDA that candle is linked to, and one with its kernels.
+const LIBRARIES: &[&str] = &["candle", "cublas", "cublasLt", "cudart", "curand", "nvrtc"];
+
+/// Puts the driver, and what candle needs besides, into a folder, to link with and for
+/// `LD_LIBRARY_PATH`.
+///
+/// # Panics
+/// As [`folder`].
+pub fn with_candle(to: &Path) {
+    let flags = "-std=c++20 -O1 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror";
+    let flags = flags.split_whitespace().map(String::from).collect();
+    let source = Source { name: "candle".into(), language: "cpp", text: CANDLE.into(), flags };
+    let library = toolchain::build(Product::Library, &[source], &[]);
+    fs::create_dir_all(to).expect("the target directory is writable");
+    let put = |from: &Path, name: &str| {
+        fs::copy(from, to.join(name)).expect("the target directory is writable");
+    };
+    for name in LIBRARIES {
+        put(&library, &format!("lib{name}.so"));
+    }
+    let driver = folder().join("libcuda.so");
+    put(&driver, "libcuda.so");
+    let _ = fs::remove_file(to.join("libcuda.so.1"));
+    // One file by two names is one library, as NVIDIA's is.
+    fs::hard_link(to.join("libcuda.so"), to.join("libcuda.so.1"))
+        .expect("the target directory is writable");
+}
+
 /// A folder with `libcuda.so` and `libcuda.so.1`, for `LD_LIBRARY_PATH`.
 ///
 /// # Panics

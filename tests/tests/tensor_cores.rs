@@ -22,10 +22,10 @@ const COLS: usize = 128 + 6;
 /// A score, its components, the columns whose sums are looked at, and how they are added up.
 const FORMULAS: &[(Op, usize, &[usize], Adds)] = &[
     (Op::Dot, 64, FEW, Adds::Together),
-    (Op::Dot, 100, MANY, Adds::Masked),
+    (Op::Dot, 99, MANY, Adds::Masked),
     (Op::SqDist, 64, MANY, Adds::Masked),
     (Op::SqDist, 100, FEW, Adds::Together),
-    (Op::SqDist, 260, MANY, Adds::Together),
+    (Op::SqDist, 262, MANY, Adds::Together),
 ];
 
 /// Many outputs are added up together by a panel unless they are masked: then each is a word of a
@@ -186,6 +186,10 @@ fn distances_keep_their_promise() {
     };
     check("columns at the centre", NEVER, &mut |x, row, _| near(x, row, 1.0));
     check("columns near the centre", ALWAYS, &mut |x, row, _| near(x, row, rng.normal()));
+
+    // Norms of a panel that differ: no pair is close, though some are to the largest norm.
+    let sizes = |x: bool, row: usize| if x { 1.0 } else { 10f64.powi(row as i32 % 3) };
+    check("columns of many sizes", ALWAYS, &mut |x, row, _| sizes(x, row) * apart(rng, x));
 
     // Two clusters: differences are small, norms are not.
     let cluster = |row: usize, r: f64| if row.is_multiple_of(2) { 1000.0 + r } else { r - 1000.0 };

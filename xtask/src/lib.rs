@@ -7,6 +7,7 @@ pub mod bars;
 pub mod bench;
 pub mod book;
 pub mod build_formulas;
+pub mod candle_cuda;
 pub mod conformance;
 pub mod cuda_check;
 pub mod declarations;
@@ -39,8 +40,14 @@ pub fn program() -> PathBuf {
 
 /// Runs cargo in the root of the repository, with its output shown.
 pub fn cargo(arguments: &[&str]) -> Result {
+    cargo_as(arguments, |cargo| cargo)
+}
+
+/// Runs cargo as [`cargo`] does, in a changed environment.
+pub fn cargo_as(arguments: &[&str], change: impl FnOnce(&mut Command) -> &mut Command) -> Result {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(&cargo).args(arguments).current_dir(root()).status();
+    let mut command = Command::new(&cargo);
+    let status = change(command.args(arguments).current_dir(root())).status();
     let line = arguments.join(" ");
     match status {
         Ok(status) if status.success() => Ok(()),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use xtask::{
-    bench, book, build_formulas, conformance, cuda_check, demo, doctor, explain, fuzz, methods,
-    mutants, sanitize, soak, test,
+    bench, book, build_formulas, candle_cuda, conformance, cuda_check, demo, doctor, explain, fuzz,
+    methods, mutants, sanitize, soak, test,
 };
 
 /// Development tasks of tilefold.
@@ -26,6 +26,7 @@ enum Command {
     Explain(explain::Arguments),
     Conformance(conformance::Arguments),
     CudaCheck(cuda_check::Arguments),
+    CandleCuda(candle_cuda::Arguments),
     Book(book::Arguments),
     Methods(methods::Arguments),
     Fuzz(fuzz::Arguments),
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::CudaCheck(arguments) => cuda_check::run(&arguments),
+        Command::CandleCuda(arguments) => candle_cuda::run(&arguments),
         Command::Book(arguments) => book::run(&arguments),
         Command::Methods(arguments) => methods::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),

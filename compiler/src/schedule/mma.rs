@@ -62,12 +62,12 @@ pub fn on_tensor_cores(f: &Formula, places: &Places, sums: &[Sum], columns: usiz
     form(f, places, sum.arg).filter(|_| pays && alone && !searches)
 }
 
-/// Bytes of the workspace a thread for the halves of its row, its norm and its part of the centre,
-/// where a sum has `dim` components: `tf_mma_panel::BYTES`.
+/// Bytes of the workspace a thread for the halves of its row, its norm and its part of the centre
+/// and of the map of columns, where a sum has `dim` components: `tf_mma_panel::BYTES`.
 pub fn tensor_bytes(dim: usize) -> usize {
     let steps = dim.div_ceil(STEP);
-    let (halves, norm, centre) = (4 * STEP * steps, 8, (4 * STEP * steps).div_ceil(ROWS));
-    (halves + norm + centre).next_multiple_of(8)
+    let (halves, norm, shared) = (4 * STEP * steps, 8, (3 * 4 * STEP * steps).div_ceil(ROWS));
+    (halves + norm + shared).next_multiple_of(8)
 }
 
 /// What the terms of a sum are, if they are those of a contraction.

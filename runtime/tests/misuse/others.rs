@@ -1,6 +1,6 @@
 //! Bad expressions, formulas as strings, clusters, and linear systems.
 
-use ndarray::{Array1, Array2, Array3, array};
+use ndarray::{Array1, Array2, array};
 use tilefold::cluster::{grid_cluster, sort_clusters};
 use tilefold::linear::{ConjugateGradients, Diagonal, Identity, LinearOperator};
 use tilefold::{Error, Ranges};
@@ -62,6 +62,7 @@ misuse! { refused;
 /// Expressions, where they are compiled.
 #[cfg(feature = "lazy")]
 pub mod expressions {
+    use ndarray::Array3;
     use tilefold::{Axis, LazyTensor, Options, Tiers};
 
     use super::*;

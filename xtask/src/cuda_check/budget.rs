@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kernels::Measured;
+use super::kernels::{FLOATS, Measured};
 
 /// What a line begins with, without its value.
 pub type Key = [String; 5];
@@ -23,10 +23,12 @@ fn numbers(m: &Measured) -> [(&'static str, bool, f64); 5] {
 }
 
 /// Instructions a pair in float32 on sm_90 that no budget may go beyond: those that the kernels are
-/// designed for, with something for the loop around them.
+/// designed for, with something for the loop around them. Where tensor cores make sums, it is the
+/// way with them that is held to it.
 const LIMITS: &[(&str, f64)] = &[
     ("gaussian_D3", 10.2),
     ("gaussian_D3_vjp_a", 13.6),
+    ("gaussian_D100", 40.0),
     ("log_density", 9.7),
     ("relaxed_gaussian", 8.9),
     ("relaxed_gaussian_vjp_a", 12.0),
@@ -40,7 +42,7 @@ pub fn over_limits(all: &[Measured]) -> Vec<String> {
     let over = |m: &Measured| {
         let limit = LIMITS.iter().find(|(kernel, _)| *kernel == m.kernel)?.1;
         let [(_, _, found), ..] = numbers(m);
-        let held = m.dtype == "f32" && m.arch == "sm_90";
+        let held = m.dtype == "f32" && m.arch == "sm_90" && !m.stage.ends_with(FLOATS);
         (held && found > limit).then(|| {
             let key = key(m, "instructions").join(" ");
             format!("{key}: {found}, the limit is {limit}")

@@ -21,6 +21,9 @@ use super::hot::{Turn, turn};
 use super::panel::{self, Way};
 use super::sass::{self, Entry};
 
+/// What the name of a stage ends with where tensor cores could make its sums and did not.
+pub const FLOATS: &str = "_floats";
+
 /// One CUDA text and dtype.
 pub struct Kernel {
     /// Formula, dimensions, derivative.
@@ -251,7 +254,7 @@ fn measured(
     let mut turns: Vec<(String, Turn, f64)> = Vec::new();
     match &sizes.panel {
         Some(panel) => {
-            let floats = if panel.on_tensor_cores { "_floats" } else { "" };
+            let floats = if panel.on_tensor_cores { FLOATS } else { "" };
             let mut ways = vec![(floats, Way::Floats)];
             ways.extend(panel.on_tensor_cores.then_some(("", Way::TensorCores)));
             for (suffix, way) in ways {

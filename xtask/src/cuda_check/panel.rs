@@ -104,7 +104,7 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
         .filter(|&(head, _)| *head != outer && !inner(head))
         .filter(|&(head, _)| whole[head].shared_bytes() > 0)
         .filter_map(|(&head, _)| Some((head, folded(&graph, sizes, word, head)?)))
-        .filter(|(_, turn)| turn.shared[0] + turn.shared[1] >= sizes.cols * sizes.sums.len())
+        .filter(|(_, turn)| turn.shared_bytes() >= sizes.cols * sizes.sums.len() * word)
         .max_by_key(|(_, turn)| turn.work())?;
     total.add(&fold.1, sizes.pairs() / sizes.cols);
     known.insert(fold.0);
