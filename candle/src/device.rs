@@ -8,7 +8,7 @@ use candle_core::cuda_backend::{CudaStorage, CudaStorageSlice};
 use candle_core::{CudaDevice, Error, Layout, Result, Shape, Storage, Tensor, bail};
 use tilefold::cuda::DeviceArray;
 use tilefold::lazy::{DeviceValues, Evaluation, SourceView};
-use tilefold::{Axis, Component, Dtype, Element};
+use tilefold::{Axis, Code, Component, Dtype, Element};
 
 use crate::matrix::Matrix;
 use crate::nary::Value;
@@ -61,6 +61,10 @@ pub(crate) fn run<T: Number>(
     (0..count).map(|n| value::<T>(&mut values, n, device)).collect()
 }
 
+const SHARED: &str = "tilefold: the gradient of a tensor that several items of a batch share is a \
+                      sum over them, which is not worked out on a device; copy it to each item: \
+                      tensor.broadcast_as(shape)?.contiguous()";
+
 /// One value as candle's own memory.
 fn value<T: Number>(values: &mut DeviceValues, n: usize, device: &CudaDevice) -> Result<Value> {
     let (rows, cols) = values.shape(n).map_err(Error::wrap)?;
@@ -74,7 +78,10 @@ fn value<T: Number>(values: &mut DeviceValues, n: usize, device: &CudaDevice) ->
     };
     let slice = match found {
         Some(slice) => slice,
-        None => values.take(n).map(CudaStorageSlice::I64).map_err(Error::wrap)?,
+        None => values.take(n).map(CudaStorageSlice::I64).map_err(|why| match why.code() {
+            Code::Batch => Error::Msg(SHARED.to_owned()),
+            _ => Error::wrap(why),
+        })?,
     };
     Ok((Storage::Cuda(CudaStorage { slice, device: device.clone() }), Shape::from(dims)))
 }

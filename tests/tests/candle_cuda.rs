@@ -174,4 +174,9 @@ fn refusals(device: &Device) {
     let batch = numbers(&[3, 2, 3], 0).to_device(device).unwrap();
     refused(batch.transpose(0, 1).unwrap().lazy_i::<f64>(), "contiguous()");
     refused(v[0].lazy_i::<f32>(), "f64, not f32");
+    // The value is the same for shared tensors; their gradients are not worked out.
+    let items = variables(BATCH, device);
+    let value = gauss(&items[0], &v[1], &v[2]).unwrap().tensor().unwrap();
+    assert_eq!(value.dims(), [2, 9, 1]);
+    refused(value.backward(), "several items of a batch share");
 }
