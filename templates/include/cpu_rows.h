@@ -9,6 +9,7 @@
 #ifndef TF_CPU_ROWS_H
 #define TF_CPU_ROWS_H
 #include "kernel.h"
+#include "cpu_lists.h"
 
 /* Keeps the compiler from hoisting a block's rows into registers that it does not have: rows stay
  * memory operands in first-level cache. */
@@ -108,6 +109,12 @@ template <class S> struct tf_panel_loop {
   }
 };
 
+/* The end of a fold, where the stage keeps lists. */
+template <class S> TF_FN auto tf_settled(typename S::State &s, int) -> decltype(S::settle(s)) {
+  return S::settle(s);
+}
+template <class S> TF_FN void tf_settled(typename S::State &, long) {}
+
 /* ---- blocks of rows ---- */
 
 template <class S, class Loop> struct tf_cpu_rows {
@@ -136,6 +143,7 @@ template <class S, class Loop> struct tf_cpu_rows {
       const T *at = (const T *)y + (tile - j0) * S::COL_WORDS;
       Loop::template tile<tf_col>(*(State *)s, (const T *)p, (const T *)x, at, tile, n);
     }
+    tf_settled<S>(*(State *)s, 0);
   }
 
   static void merge(void *s, const void *o) {
@@ -183,11 +191,13 @@ template <class S, class Loop> struct tf_cpu_row : tf_cpu_rows<S, Loop> {
     for (i64 step = 0; step < count; step += S::TILE, at += S::TILE * W * S::COL_WORDS)
       steps(s.lanes, (const T *)p, (const T *)x, at, first + step,
             count - step < S::TILE ? (int)(count - step) : (int)S::TILE);
+    tf_settled<S>(s.lanes, 0);
     if (left == 0) return;
     /* The last lanes have no column, and what they fold is left alone. */
     S::init(s.rest);
     at = (const T *)y + count * W * S::COL_WORDS;
     steps(s.rest, (const T *)p, (const T *)x, at, first + count, 1);
+    tf_settled<S>(s.rest, 0);
     for (int l = 0; l < left; ++l) S::merge(s.lanes, l, s.rest, l);
   }
 

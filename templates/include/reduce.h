@@ -69,7 +69,13 @@ namespace {
 
 /* dst[l] *= (double)c[l] */
 TF_FN void tf_widen_scale(double *dst, V c) {
+#ifdef TF_LEVEL
+  typedef double wide __attribute__((vector_size(8 * W)));
+  typedef wide wide_unaligned __attribute__((aligned(8), may_alias));
+  *(wide_unaligned *)dst *= __builtin_convertvector(c, wide);
+#else
   TF_LANES(l) dst[l] *= (double)tf_lane(c, l);
+#endif
 }
 
 /* The terms of shifted sums are exp(q - m). A GPU has an instruction for powers of two, so that in

@@ -23,6 +23,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 
 /// Headers that emitted code includes, by file name.
 pub const HEADERS: &[(&str, &str)] = &[
+    ("cpu_lists.h", include_str!("../include/cpu_lists.h")),
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
     ("cuda_mma.cuh", include_str!("../include/cuda_mma.cuh")),
     ("cuda_panel.cuh", include_str!("../include/cuda_panel.cuh")),

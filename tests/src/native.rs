@@ -1,6 +1,8 @@
 //! Formulas compiled for the CPU by the C++ compiler, loaded and run.
 
+use std::ffi::c_void;
 use std::slice;
+use std::sync::RwLock;
 
 use libloading::Library;
 use tilefold::{
@@ -114,21 +116,56 @@ impl Native {
     /// # Panics
     /// When the runtime refuses the descriptor.
     pub fn kernel_in_blocks(&self, n: usize, dtype: impl Into<Storage>) -> &'static Kernel {
+        self.kernel_with(n, dtype, |_, code| sys::tf_cpu_stage {
+            few: std::ptr::null(),
+            few_rows: 0,
+            ..code
+        })
+    }
+
+    /// Formula `n`, whose folds at a level take column j for column `FAR + j`: no array has so many
+    /// rows.
+    ///
+    /// # Panics
+    /// When the runtime refuses the descriptor.
+    pub fn kernel_far(&self, n: usize, dtype: Dtype, level: Level) -> &'static Kernel {
+        self.kernel_with(n, dtype, |of, code| {
+            if of != level {
+                return code;
+            }
+            // SAFETY: null, or the code for few rows, which stays in place.
+            let few = unsafe { code.few.as_ref() }.map(|&few| {
+                let code = sys::tf_cpu_stage { block: Some(far::<true>), ..few };
+                AHEAD.write().expect("no test panics here").1 = few.block;
+                &raw const *Box::leak(Box::new(code))
+            });
+            AHEAD.write().expect("no test panics here").0 = code.block;
+            let few = few.unwrap_or(std::ptr::null());
+            sys::tf_cpu_stage { block: Some(far::<false>), few, ..code }
+        })
+    }
+
+    /// Formula `n` with the CPU code that `change` makes of its own.
+    fn kernel_with(
+        &self,
+        n: usize,
+        dtype: impl Into<Storage>,
+        change: impl Fn(Level, sys::tf_cpu_stage) -> sys::tf_cpu_stage,
+    ) -> &'static Kernel {
         let mut kernel = *self.raw(n, dtype);
         // SAFETY: the descriptor was emitted by the compiler: the count is right.
         let stages = unsafe { slice::from_raw_parts(kernel.stages, kernel.n_stages as usize) };
         let mut stages = stages.to_vec();
-        for code in stages.iter_mut().flat_map(|stage| &mut stage.cpu) {
+        for (&level, code) in
+            stages.iter_mut().flat_map(|stage| Level::ALL.iter().zip(&mut stage.cpu))
+        {
             // SAFETY: null, or the code of a level, which stays in place.
             let Some(&blocks) = (unsafe { code.as_ref() }) else { continue };
-            *code = Box::leak(Box::new(sys::tf_cpu_stage {
-                few: std::ptr::null(),
-                few_rows: 0,
-                ..blocks
-            }));
+            *code = Box::leak(Box::new(change(level, blocks)));
         }
         kernel.stages = Vec::leak(stages).as_ptr();
-        // SAFETY: the same descriptor, but for what every descriptor may lack.
+        // SAFETY: the same descriptor, but for what every descriptor may lack and for what calls
+        // its own code.
         let kernel = unsafe { Kernel::from_raw(Box::leak(Box::new(kernel))) };
         kernel.unwrap_or_else(|e| panic!("{}: {e}", self.symbols[n]))
     }
@@ -182,6 +219,35 @@ impl Native {
         let dtype = dtype.into();
         run_kernel(self.kernel(n, dtype), dtype, options, ranges, problem)
     }
+}
+
+/// What [`Native::kernel_far`] adds to the number of a column: rows pass 2^31 soon.
+pub const FAR: i64 = (1 << 31) - 192;
+
+type Block = Option<
+    unsafe extern "C" fn(*const c_void, *const c_void, *const c_void, i64, i64, i64, *mut c_void),
+>;
+
+/// The fold of the kernel that [`Native::kernel_far`] made last: of blocks, and of few rows.
+static AHEAD: RwLock<(Block, Block)> = RwLock::new((None, None));
+
+/// A fold that begins [`FAR`] columns later.
+///
+/// # Safety
+/// As the fold itself: the columns are where they were.
+unsafe extern "C" fn far<const FEW: bool>(
+    params: *const c_void,
+    rows: *const c_void,
+    cols: *const c_void,
+    i0: i64,
+    j0: i64,
+    j1: i64,
+    state: *mut c_void,
+) {
+    let both = *AHEAD.read().expect("no test panics here");
+    let block = if FEW { both.1 } else { both.0 }.expect("a kernel was made");
+    // SAFETY: the caller's promise.
+    unsafe { block(params, rows, cols, i0, j0 + FAR, j1 + FAR, state) }
 }
 
 /// Runs a kernel of the problem's formula through the runtime.

@@ -55,7 +55,7 @@ fn formulas() -> Vec<Formula> {
     });
     let mut all: Vec<Formula> = all.collect();
     for acc in [Accumulation::Each, Accumulation::Fast] {
-        for reducer in [Reducer::Sum, Reducer::SoftMaxSum] {
+        for reducer in [Reducer::Sum, Reducer::SoftMaxSum, Reducer::ArgKMin] {
             let mut f = formula(reducer, 2, false, Some(Axis::I));
             f.acc = acc;
             all.push(f);

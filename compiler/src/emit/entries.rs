@@ -1,9 +1,9 @@
-//! How C++ calls the loops of a stage.
+//! How C++ calls the loops of a stage, and what is said of it.
 //!
-//! In: a stage and the choices made for it. Out: the macros and initializers that a kernel file
-//! prints. It never chooses.
+//! In: a stage and the choices made for it. Out: the macros, initializers and comments that a
+//! kernel file prints. It never chooses.
 
-use crate::schedule::{CHAIN, Stage, Target};
+use crate::schedule::{CHAIN, Plan, Stage, Target, reduction};
 
 /// How many columns CUDA writes out, as C++ says it.
 pub fn written_out(cols: usize, chains: usize) -> String {
@@ -58,4 +58,24 @@ pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String,
         (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
         (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),
     }
+}
+
+/// What a stage folds over what.
+pub fn title(stage: &Stage) -> String {
+    let rows = stage.rows.map_or("one row".into(), |a| format!("rows {a}"));
+    match stage.cols {
+        Some(axis) => format!("{rows}, folded over {axis}"),
+        None => format!("{rows}, nothing folded"),
+    }
+}
+
+/// One line a reduction and a written value.
+pub fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
+    let f = &plan.formula;
+    let folds = stage.reductions.iter().map(|&id| {
+        let r = reduction(f, id);
+        format!("{id} = {} of {:?}", r.reducer.def().name, r.args)
+    });
+    let writes = stage.writes.iter().map(|(value, id)| format!("value {value} = {id}"));
+    folds.chain(writes).collect()
 }

@@ -11,7 +11,7 @@ use crate::schedule::{
 };
 
 use super::body::{Body, Index, Text, int_type, number};
-use super::entries::{Loop, entries, written_out};
+use super::entries::{Loop, entries, notes, title, written_out};
 use super::panel::{PanelView, panel_view};
 
 /// One stage of a kernel file.
@@ -43,6 +43,8 @@ pub struct StageView {
     pub home: &'static str,
     /// Whether the stage is written for any number of rows: CPU code that reduces.
     pub template: bool,
+    /// Whether an accumulator keeps lists that values wait for, on a CPU.
+    pub lists: bool,
     /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
     pub entry: String,
     /// The entry for few rows, where it is another one.
@@ -176,6 +178,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         home: if wide.is_some() { "Home" } else { "State" },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
         template,
+        lists: template && stage.reductions.iter().any(|&id| reduction(f, id).k > 0),
         entry,
         few,
         tile: choice.tile,
@@ -261,24 +264,6 @@ fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     total.max(8)
 }
 
-fn title(stage: &Stage) -> String {
-    let rows = stage.rows.map_or("one row".into(), |a| format!("rows {a}"));
-    match stage.cols {
-        Some(axis) => format!("{rows}, folded over {axis}"),
-        None => format!("{rows}, nothing folded"),
-    }
-}
-
-fn notes(plan: &Plan, stage: &Stage) -> Vec<String> {
-    let f = &plan.formula;
-    let folds = stage.reductions.iter().map(|&id| {
-        let r = reduction(f, id);
-        format!("{id} = {} of {:?}", r.reducer.def().name, r.args)
-    });
-    let writes = stage.writes.iter().map(|(value, id)| format!("value {value} = {id}"));
-    folds.chain(writes).collect()
-}
-
 /// The lines that compute and pack everything one place hands over.
 fn pack(
     f: &Formula,
@@ -317,6 +302,8 @@ struct Blocks<'a> {
     chains: usize,
     /// Values of at most this many components are written out.
     short: usize,
+    /// How lists of values are told the column: those of a CPU keep what a block of columns gives.
+    column: &'static str,
 }
 
 /// Most values of a block that a thread keeps in registers.
@@ -330,7 +317,8 @@ impl<'a> Blocks<'a> {
         let any = target == Target::Cuda && choice.cols > 1 && f.acc == Accumulation::Blocked;
         let chains = if any { choice.cols.div_ceil(CHAIN) } else { 1 };
         let pairs = choice.rows_wide * choice.cols;
-        Blocks { any, wide, pairs, chains, short: choice.unroll }
+        let column = if target == Target::Cpu { "tile, jj" } else { "tile + jj" };
+        Blocks { any, wide, pairs, chains, short: choice.unroll, column }
     }
 
     /// Whether a search of E components keeps its values until the end of a block.
@@ -401,6 +389,8 @@ fn state(
         StateKind::KMax if kept => format!("tf_k_block<{e}, {}, R, -1, COLS>", r.k),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
+        StateKind::KMin if template => format!("tf_k_lanes<{e}, {}, R, 1, {masked}>", r.k),
+        StateKind::KMax if template => format!("tf_k_lanes<{e}, {}, R, -1, {masked}>", r.k),
         StateKind::KMin => format!("tf_kmin<{e}, {}, R>", r.k),
         StateKind::KMax => format!("tf_kmin<{e}, {}, R, -1>", r.k),
         StateKind::ShiftedExp if lag => format!("tf_exp_block<{weights}, R, {top}, COLS>"),
@@ -460,7 +450,15 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) ->
             _ => {
                 body.each(r.args[0], |body, index, value| {
                     body.count(1.0);
-                    body.per_row(&add(kind, n, &index, &value, mask.as_deref(), slot));
+                    body.per_row(&add(
+                        kind,
+                        n,
+                        &index,
+                        &value,
+                        mask.as_deref(),
+                        slot,
+                        blocks.column,
+                    ));
                 });
                 // These count the rows that take part, once for all components.
                 let state = match kind {
@@ -487,6 +485,7 @@ fn add(
     value: &str,
     mask: Option<&str>,
     slot: &str,
+    column: &str,
 ) -> String {
     let masked = |neutral: f64| match mask {
         Some(m) => format!("tf_where({m}, {value}, {})", number(neutral)),
@@ -505,8 +504,8 @@ fn add(
         StateKind::Var | StateKind::Count => candidate(""),
         StateKind::ArgMin | StateKind::ArgMax => candidate(&format!("{slot}, jj")),
         StateKind::KMin | StateKind::KMax => match mask {
-            None => format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}{slot}, tile + jj);"),
-            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, tile + jj);"),
+            None => format!("a.a{n}.add(s.a{n}, {index}, g + r, {value}{slot}, {column});"),
+            Some(m) => format!("a.a{n}.add_if(s.a{n}, {index}, g + r, {value}, {m}, {column});"),
         },
         StateKind::ShiftedExp => unreachable!("scores and weights are folded together"),
     }

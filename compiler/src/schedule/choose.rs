@@ -52,7 +52,9 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
     let held = held_vectors(&plan.formula, stage) + contracted(&plan.formula, stage);
     let places = Places::new(plan, stage);
     match target {
-        Target::Cpu if !streams(&plan.formula, stage, &places).is_empty() => panel(plan, held),
+        Target::Cpu if !streams(&plan.formula, stage, &places).is_empty() => {
+            panel(held, cpu_block(plan, stage))
+        }
         Target::Cpu => {
             let (rows_wide, rows_narrow) = match held {
                 0..=3 => (8, 8),
@@ -60,7 +62,6 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
-            let block = block(plan.formula.acc, 256);
             Choice {
                 rows_wide,
                 rows_narrow,
@@ -68,7 +69,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 columns_wide: 1,
                 columns_narrow: 1,
                 tile: 256,
-                block,
+                block: cpu_block(plan, stage),
                 cols: 0,
                 unroll: 8,
                 threads: 1,
@@ -143,7 +144,7 @@ fn cuda_block(acc: Accumulation, cols: usize, tile: usize) -> usize {
 /// The panel family of CPUs: every sum over components is a register for each vector of rows and
 /// each column of a panel, and there are 16 of them, or 8, whose latencies hide each other's. Few
 /// rows and many columns where a row holds much through the fold.
-fn panel(plan: &Plan, held: usize) -> Choice {
+fn panel(held: usize, block: usize) -> Choice {
     let (rows_wide, columns_wide) = if held <= 5 { (4, 4) } else { (2, 8) };
     Choice {
         rows_wide,
@@ -152,11 +153,18 @@ fn panel(plan: &Plan, held: usize) -> Choice {
         columns_wide,
         columns_narrow: 4,
         tile: 256,
-        block: block(plan.formula.acc, 256),
+        block,
         cols: 0,
         unroll: 8,
         threads: 1,
     }
+}
+
+/// Columns of a block on a CPU. Sorted lists keep the values of at most [`CHAIN`] columns, whatever
+/// sums beside them promise.
+fn cpu_block(plan: &Plan, stage: &Stage) -> usize {
+    let block = block(plan.formula.acc, 256);
+    if listed(&plan.formula, stage) > 0 { block.min(CHAIN) } else { block }
 }
 
 /// Columns of a block; [`Accumulation`] promises a bound that follows from it.

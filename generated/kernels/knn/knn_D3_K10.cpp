@@ -24,7 +24,7 @@ template <int ROWS, int GROUP> struct s0_of {
     ROW_WORDS = 3,
     COL_WORDS = 3
   };
-  typedef tf_kmin<1, 10, R> A0;
+  typedef tf_k_lanes<1, 10, R, 1, false> A0;
   struct State {
     typename A0::State a0;
   };
@@ -87,7 +87,7 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t6[r] = t1[r] + t3[r];
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] + t5[r];
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t7[r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, t7[r], tile, jj);
   }
 
   /* Once a block of columns. */
@@ -116,6 +116,11 @@ template <int ROWS, int GROUP> struct s0_of {
   TF_FN void spread(State &s, int l) {
     TF_UNUSED(s, l);
     tf_spread<A0>(s.a0, l, 0);
+  }
+
+  /* After a fold: inserts what waits. */
+  TF_FN void settle(State &s) {
+    tf_settle<A0>(s.a0, 0);
   }
 
   /* Once a row, after the fold. */

@@ -24,7 +24,7 @@ template <int ROWS, int GROUP> struct s0_of {
     ROW_WORDS = 64,
     COL_WORDS = 64
   };
-  typedef tf_kmin<1, 11, R> A0;
+  typedef tf_k_lanes<1, 11, R, 1, false> A0;
   struct State {
     typename A0::State a0;
   };
@@ -93,7 +93,7 @@ template <int ROWS, int GROUP> struct s0_of {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
-    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, z[0][r], tile + jj);
+    TF_GROUP(r) a.a0.add(s.a0, 0, g + r, z[0][r], tile, jj);
   }
 
   /* Once a block of columns. */
@@ -122,6 +122,11 @@ template <int ROWS, int GROUP> struct s0_of {
   TF_FN void spread(State &s, int l) {
     TF_UNUSED(s, l);
     tf_spread<A0>(s.a0, l, 0);
+  }
+
+  /* After a fold: inserts what waits. */
+  TF_FN void settle(State &s) {
+    tf_settle<A0>(s.a0, 0);
   }
 
   /* Once a row, after the fold. */
