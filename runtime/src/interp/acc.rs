@@ -351,14 +351,12 @@ impl Acc {
     }
 
     /// Makes lane 0 of a state that of all lanes, which folded different columns of one row.
-    pub fn gather<T: Float>(&self, state: &mut [f64]) {
-        let own = self.state * LANES..(self.state + self.state_rows()) * LANES;
-        let mut other = state.to_vec();
+    pub fn gather<T: Float>(all: &[Acc], state: &mut [f64]) {
         let mut half = LANES / 2;
         while half > 0 {
-            other[own.clone()].copy_from_slice(&state[own.clone()]);
-            other[own.clone()].chunks_mut(LANES).for_each(|row| row.rotate_left(half));
-            self.merge::<T>(state, &other);
+            let mut other = state.to_vec();
+            other.chunks_mut(LANES).for_each(|row| row.rotate_left(half));
+            all.iter().for_each(|acc| acc.merge::<T>(state, &other));
             half /= 2;
         }
     }

@@ -129,13 +129,12 @@ impl Interpreted {
         bound: Bound,
         options: &Options,
     ) -> Result<Report, Error> {
-        let at = |across| -> Vec<AtLevel<'_, T>> {
-            programs.iter().map(|program| AtLevel { program, level, across }).collect()
-        };
-        let (blocks, across) = (at(false), at(true));
+        let both =
+            |program| [false, true].map(|across| AtLevel::<'_, T> { program, level, across });
+        let at: Vec<_> = programs.iter().map(both).collect();
         let code = |stage: usize, rows: usize, is_dense: bool| {
             let few = is_dense && rows <= FEW_ROWS && programs[stage].folds;
-            let at = if few { &across[stage] } else { &blocks[stage] };
+            let at = &at[stage][usize::from(few)];
             at.program.stage(at)
         };
         host::interpret(self.kernel(), code, bound, options)

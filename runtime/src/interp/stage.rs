@@ -505,7 +505,7 @@ impl<T: Float> Program for AtLevel<'_, T> {
         arrays.state = floats(state);
         if self.across {
             gathered.extend_from_slice(arrays.state);
-            self.program.accs.iter().for_each(|acc| acc.gather::<T>(&mut gathered));
+            Acc::gather::<T>(&self.program.accs, &mut gathered);
             arrays.state = &gathered;
         }
         self.map(&self.program.finish, packed, rows.len(), &mut arrays);
