@@ -10,6 +10,7 @@
 #define TF_CPU_ROWS_H
 #include "kernel.h"
 #include "cpu_lists.h"
+#include "cpu_wide.h"
 
 /* Keeps the compiler from hoisting a block's rows into registers that it does not have: rows stay
  * memory operands in first-level cache. */
@@ -32,35 +33,13 @@ struct tf_cols {
   TF_METHOD V at(int word) const { return tf_load(from + word * W); }
 };
 
-/* ---- a tile: n steps from number `tile` on, each of one Y ---- */
+/* ---- a few columns at once ---- */
 
-template <class S> struct tf_rows_loop {
-  /* Rows that are done faster one by one than as a block. */
-  enum { FEW = S::R * W * 3 / 4 };
-
-  template <class Y>
-  TF_FN void tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
-    typename S::Acc a;
-    S::open(a, s);
-    for (int jj = 0; jj < n;) {
-      const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
-      for (; jj < stop; ++jj, at += S::COL_WORDS * Y::COLUMNS) {
-        TF_FENCE();
-        TF_GROUPS(S, g) S::pair(a, s, p, x, Y{at}, tile, jj, g);
-      }
-      S::flush(a, s);
-    }
-    S::close(a, s, tile);
-  }
-};
-
-/* The loop of the `panel` family, for sums over many components: S also has COLUMNS, STREAMS and
- * `stream`, which computes the sums of a panel of columns before the pairs that read them. The rows
- * of a block are one group. */
 #define TF_COLUMNS(c) _Pragma("GCC unroll 16") for (int c = 0; c < C; ++c)
 
 /* Column c of a panel, or its c-th W columns. */
 template <class Y> struct tf_panel_col {
+  enum { COLUMNS = Y::COLUMNS };
   const T *panel;
   int start;
   TF_METHOD V at(int word) const { return Y{panel + start * Y::COLUMNS}.at(word); }
@@ -81,6 +60,46 @@ template <class Y> struct tf_panel_col {
   }
 };
 
+/* Adds n columns, a block or its beginning, to sums of many outputs, where the stage has any. */
+template <class S, class Y>
+TF_FN auto tf_outputs(typename S::Acc &a, typename S::State &s, const T *p, const T *x, const T *ys,
+                      int n, int) -> decltype(S::template outputs<1, Y>(a, s, p, x, ys, 0)) {
+  S::numbers(a, s, n);
+  if (n == S::BLOCK) return S::template outputs<S::BLOCK, Y>(a, s, p, x, ys, 0);
+  for (int c = 0; c < n; ++c)
+    S::template outputs<1, Y>(a, s, p, x, ys + c * S::COL_WORDS * Y::COLUMNS, c);
+}
+template <class S, class Y>
+TF_FN void tf_outputs(typename S::Acc &, typename S::State &, const T *, const T *, const T *, int,
+                      long) {}
+
+/* ---- a tile: n steps from number `tile` on, each of one Y ---- */
+
+template <class S> struct tf_rows_loop {
+  /* Rows that are done faster one by one than as a block. */
+  enum { FEW = S::R * W * 3 / 4 };
+
+  template <class Y>
+  TF_FN void tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+    typename S::Acc a;
+    S::open(a, s);
+    for (int jj = 0; jj < n;) {
+      const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
+      for (; jj < stop; ++jj, at += S::COL_WORDS * Y::COLUMNS) {
+        TF_FENCE();
+        TF_GROUPS(S, g) S::pair(a, s, p, x, Y{at}, tile, jj, g);
+      }
+      const int count = (stop - 1) % S::BLOCK + 1;
+      tf_outputs<S, tf_panel_col<Y>>(a, s, p, x, at - count * S::COL_WORDS * Y::COLUMNS, count, 0);
+      S::flush(a, s);
+    }
+    S::close(a, s, tile);
+  }
+};
+
+/* The loop of the `panel` family, for sums over many components: S also has COLUMNS, STREAMS and
+ * `stream`, which computes the sums of a panel of columns before the pairs that read them. The rows
+ * of a block are one group. */
 template <class S> struct tf_panel_loop {
   /* A block reads every column once for all its rows; long columns come from second-level cache. */
   enum { FEW = S::R * W / 4 };
@@ -102,7 +121,10 @@ template <class S> struct tf_panel_loop {
           S::template stream<1, Column>(z + c, p, x, at + c * NEXT);
       for (int c = 0; jj < stop; ++c, ++jj, at += NEXT) {
         S::pair(a, s, p, x, Y{at}, tile, jj, 0, z[c]);
-        if ((jj + 1) % S::BLOCK == 0 || jj + 1 == n) S::flush(a, s);
+        const int count = jj % S::BLOCK + 1;
+        if (count < S::BLOCK && jj + 1 < n) continue;
+        tf_outputs<S, Column>(a, s, p, x, at - (count - 1) * NEXT, count, 0);
+        S::flush(a, s);
       }
     }
     S::close(a, s, tile);

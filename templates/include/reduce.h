@@ -201,6 +201,13 @@ template <int E, int R, bool EACH, int C = 1> struct tf_parts {
     low[e][r] = low[e][r] + (x - (sum - high[e][r]));
     high[e][r] = sum;
   }
+  /* The same of a block that was added up elsewhere. */
+  TF_METHOD void join_block(Totals &t, int e, int r, V x) {
+    if (DIRECT)
+      t[e].add(r * W, x);
+    else
+      join(e, r, x);
+  }
   TF_METHOD void flush(Totals &t) {
     TF_COMPONENTS(e)
       TF_ROWS(r) {

@@ -1,11 +1,13 @@
-//! CUDA panels of large dimensions, and sums of many outputs that they add up together: emulated
-//! code against the oracle. Dimensions end inside a chunk, columns inside a block, rows inside a
-//! block of threads; scores rise from column to column, and from panel to panel.
+//! Panels of large dimensions, and sums of many outputs that are added up a block of columns at a
+//! time: emulated CUDA code and CPU code against the oracle. Dimensions end inside a chunk, columns
+//! inside a block, rows inside a block of threads; scores rise from column to column, and from panel
+//! to panel.
 
 use tilefold_compiler::front;
 use tilefold_compiler::ir::{Dtype, Formula};
 use tilefold_tests::compare;
 use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::native::{self, Native};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
@@ -39,6 +41,14 @@ formula both dtype f32, f64 {
     near[i] = argkmin[j; 5 where (x | y) > 0] sqdist(x, y);
     lse[i] = logsumexp[j where (x | y) > 0] -sqdist(x, y);
     b[i] = sum[j] exp((x | y) / 200) * concat(x, y);
+}
+formula many dtype f32, f64 {
+    x[i], y[j] : R^2;
+    v[j] : R^33;
+    w[i] : R^33;
+    a[i] = sum[j] exp(-sqdist(x, y)) * (v * w - v);
+    mean[i] = sum[j] softmax(-sqdist(x, y) / 8) * v;
+    plain[i] = sum[j] (1 - sqdist(x, y));
 }
 formula nearest dtype f32, f64 {
     x[i], y[j] : R^784;
@@ -95,6 +105,37 @@ fn emulated_panels_of_large_dimensions() {
                 wrong.extend(gap.map(|g| {
                     format!("{}, {}, {rows} x {cols}, {edges}: {g}", f.name, dtype.name())
                 }));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Rows one by one, where columns lie across the lanes, and in blocks.
+#[test]
+fn sums_of_many_outputs_on_cpus() {
+    let mut all = formulas();
+    all.retain(|f| f.name != "nearest");
+    let mut wrong = Vec::new();
+    for level in native::levels() {
+        let some = if level == native::best() { 1 } else { 3 };
+        let formulas: Vec<Formula> = all.iter().step_by(some).cloned().collect();
+        let native = Native::quick(&formulas, Dtype::ALL, level);
+        for (n, f) in formulas.iter().enumerate() {
+            for (edges, rows, cols) in [(false, 33, 6), (false, 10, 300), (true, 12, 75)] {
+                let p = problem(f, rows, cols, edges);
+                let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
+                for &dtype in Dtype::ALL {
+                    let both = native.run_both(n, dtype, level, &p).expect("it runs");
+                    let allowed = if dtype == Dtype::F32 { 4e-5 } else { 1e-13 };
+                    for (found, how) in both.iter().zip(["row by row", "in blocks"]) {
+                        let gap = compare::worst(f, &expected, found);
+                        wrong.extend(gap.filter(|gap| gap.off > allowed).map(|g| {
+                            let what = format!("{}, {}, {level} {how}", f.name, dtype.name());
+                            format!("{what}, {rows} x {cols}, {edges}: {g}")
+                        }));
+                    }
+                }
             }
         }
     }

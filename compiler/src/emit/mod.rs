@@ -6,6 +6,7 @@
 
 #[cfg(feature = "text")]
 mod artifact;
+mod blocks;
 pub mod body;
 mod desc;
 mod entries;

@@ -48,6 +48,15 @@ pub struct WideView {
     pub terms: Vec<String>,
 }
 
+/// A wide accumulator of a panel on a CPU.
+#[derive(Serialize)]
+pub struct OutputsView {
+    /// Its member.
+    pub field: String,
+    /// Lines of the function that adds up a block of columns.
+    pub lines: Vec<String>,
+}
+
 /// One sum of a panel.
 #[derive(Serialize)]
 pub struct SumView {

@@ -10,9 +10,10 @@ use crate::schedule::{
     reads_top, reduction, state_kind, streams, weight,
 };
 
+use super::blocks::Blocks;
 use super::body::{Body, Index, Text, int_type, number};
 use super::entries::{Loop, entries, notes, title, written_out};
-use super::panel::{PanelView, panel_view};
+use super::panel::{OutputsView, PanelView, panel_view};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -87,6 +88,8 @@ pub struct StageView {
     pub col: Vec<String>,
     /// See `launch`; empty where nothing is streamed, and on CUDA.
     pub stream: Vec<String>,
+    /// The wide accumulators of a CPU.
+    pub outputs: Vec<OutputsView>,
     /// See `launch`.
     pub pair: Vec<String>,
     /// See `launch`.
@@ -137,7 +140,10 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, ..choice };
     }
     let groups = places.accumulators();
-    let wide = panel.as_ref().and_then(|p| p.wide.as_ref());
+    let streams = streamed(plan, stage, &places, target, panel.as_ref());
+    let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
+    let on_cpu = if template { Wide::all(plan, stage, &places) } else { Vec::new() };
+    let wide = panel.as_ref().map_or(&on_cpu[..], |p| p.wide.as_slice());
     let blocks = Blocks::new(f, &choice, target, wide);
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
@@ -151,15 +157,17 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let col = pack(f, body(Place::Col), &places, |at, v| {
         format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
     });
-    let streams = streamed(plan, stage, &places, target, panel.as_ref());
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
-    let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
     let powers = pair.lines.iter().any(|line| line.contains("tf_exp2("));
     let flushed = target == Target::Cuda && f.relaxed && powers;
     let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
+    let outputs = on_cpu.iter().map(|wide| OutputsView {
+        field: format!("a{}", wide.group),
+        lines: body(Place::Pair).block_outputs(wide).lines,
+    });
     let name = format!("s{n}");
     let run = Loop::new(!streams.is_empty(), tensor_bytes > 0);
     let (entry, few) = entries(stage, &name, target, run);
@@ -175,7 +183,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
-        home: if wide.is_some() { "Home" } else { "State" },
+        home: if !wide.is_empty() && !template { "Home" } else { "State" },
         panel: panel.as_ref().map(|p| panel_view(p, body)),
         template,
         lists: template && stage.reductions.iter().any(|&id| reduction(f, id).k > 0),
@@ -201,6 +209,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         col: col.lines,
         pair_ops: stream.ops + pair.ops,
         stream: stream.lines,
+        outputs: outputs.collect(),
         pair: pair.lines,
         finish: finish.lines,
         scratch: scratch.into_iter().fold(0, usize::max),
@@ -289,74 +298,6 @@ fn pack(
     body.finish()
 }
 
-/// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks
-/// of columns out and sums are flushed once a block.
-#[derive(Clone, Copy)]
-struct Blocks<'a> {
-    any: bool,
-    /// The accumulator whose sums a panel adds up by itself.
-    wide: Option<&'a Wide>,
-    /// Rows times columns of a block.
-    pairs: usize,
-    /// Chains of additions that a block's sums have, and that join at its end.
-    chains: usize,
-    /// Values of at most this many components are written out.
-    short: usize,
-    /// How lists of values are told the column: those of a CPU keep what a block of columns gives.
-    column: &'static str,
-}
-
-/// Most values of a block that a thread keeps in registers.
-const MAX_KEPT: usize = 64;
-
-/// Most components of an accumulator that are in registers for sure.
-const MAX_UNDONE: usize = 8;
-
-impl<'a> Blocks<'a> {
-    fn new(f: &Formula, choice: &Choice, target: Target, wide: Option<&'a Wide>) -> Blocks<'a> {
-        let any = target == Target::Cuda && choice.cols > 1 && f.acc == Accumulation::Blocked;
-        let chains = if any { choice.cols.div_ceil(CHAIN) } else { 1 };
-        let pairs = choice.rows_wide * choice.cols;
-        let column = if target == Target::Cpu { "tile, jj" } else { "tile + jj" };
-        Blocks { any, wide, pairs, chains, short: choice.unroll, column }
-    }
-
-    /// Whether a search of E components keeps its values until the end of a block.
-    fn keep(self, f: &Formula, group: &[ExprId]) -> bool {
-        let r = reduction(f, group[0]);
-        let searches = matches!(
-            state_kind(f, group),
-            StateKind::ArgMin | StateKind::ArgMax | StateKind::KMin | StateKind::KMax
-        );
-        self.any && searches && r.mask.is_none() && self.pairs * f.dim(r.args[0]) <= MAX_KEPT
-    }
-
-    /// Whether shifted sums are compared with their shift once a block. What is refused is done
-    /// again, so that nothing of the stage may be in memory before its end.
-    fn lag(self, f: &Formula, groups: &[Vec<ExprId>]) -> bool {
-        let wide = self.wide.map(|w| w.group);
-        let undone = |(n, group): (usize, &Vec<ExprId>)| match state_kind(f, group) {
-            _ if wide == Some(n) => true,
-            StateKind::Sum | StateKind::Min | StateKind::Max | StateKind::ShiftedExp => {
-                let weights = weight(f, group).map_or(0, |w| f.dim(w));
-                weights + f.dim(reduction(f, group[0]).args[0]) <= MAX_UNDONE
-            }
-            _ => self.keep(f, group),
-        };
-        self.any && groups.iter().enumerate().all(undone)
-    }
-
-    /// The members of the accumulators that may refuse a block.
-    fn refusing(self, f: &Formula, groups: &[Vec<ExprId>], watched: bool) -> Vec<String> {
-        if !self.lag(f, groups) {
-            return Vec::new();
-        }
-        let shifted = |n: &usize| state_kind(f, &groups[*n]) == StateKind::ShiftedExp;
-        let names = (0..groups.len()).filter(shifted).map(|n| format!("a{n}"));
-        names.chain(watched.then(|| "watch".into())).collect()
-    }
-}
-
 /// The C++ type of an accumulator shared by `group`.
 fn state(
     f: &Formula,
@@ -397,7 +338,8 @@ fn state(
         StateKind::ShiftedExp => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
-    let held = blocks.wide.filter(|wide| wide.group == n).map(|_| match state_kind(f, group) {
+    let wide = blocks.wide_of(n);
+    let held = wide.filter(|_| !template).map(|_| match state_kind(f, group) {
         StateKind::ShiftedExp if lag => {
             format!("tf_wide_exp<tf_exp_block<0, R, {top}, COLS>, COLS, true>")
         }
@@ -406,8 +348,13 @@ fn state(
         }
         _ => "tf_wide_sum<COLS>".into(),
     });
-    let type_ = match (&held, state_kind(f, group)) {
-        (Some(_), StateKind::ShiftedExp) => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
+    let type_ = match (wide, state_kind(f, group)) {
+        (None, _) => type_,
+        (_, StateKind::ShiftedExp) if template => {
+            format!("tf_wide_exp<{weights}, R, {top}, BLOCK>")
+        }
+        (_, StateKind::ShiftedExp) => format!("tf_shifted_exp<{weights}, R, {top}, {each}>"),
+        _ if template => format!("tf_wide_sum<{e}, R, BLOCK>"),
         _ => type_,
     };
     let thread = if held.is_some() { format!("H{n}") } else { format!("A{n}") };
@@ -425,14 +372,18 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) ->
         let kind = state_kind(f, group);
         let chained = blocks.chains > 1 && kind == StateKind::Sum;
         let slot = if chained || blocks.keep(f, group) { ", y.slot" } else { "" };
-        let wide = blocks.wide.filter(|wide| wide.group == n);
+        let wide = blocks.wide_of(n);
         if let Some(wide) = wide {
             let number = match wide.number {
                 Some(number) => body.component(number, &Index::at(0)),
+                None if blocks.of_cpu => body.component(r.args[0], &Index::at(0)),
                 None => shifted_exp(&mut body, n, r.args[0], None, None, lag),
             };
             body.count(2.0 * wide.by.dim as f64);
-            body.per_row(&format!("a.a{n}.keep({number}, y.slot);"));
+            body.per_row(&match blocks.of_cpu {
+                true => format!("a.a{n}.keep(jj % BLOCK, g + r, {number});"),
+                false => format!("a.a{n}.keep({number}, y.slot);"),
+            });
             continue;
         }
         match kind {

@@ -87,7 +87,7 @@ impl Panel {
         if sums.is_empty() {
             return None;
         }
-        let wide = Wide::new(plan, stage, &whole);
+        let wide = Wide::all(plan, stage, &whole).into_iter().next();
         let ids: Vec<ExprId> = sums.iter().map(|s| s.id).collect();
         let places = Places::beside(plan, stage, &ids, wide.as_ref());
         let words = Places::words(&places.col);

@@ -1,10 +1,10 @@
-//! Sums of many outputs that a CUDA panel adds up together: `sum[j] w * f`, with `w` a number a
-//! pair and `f` as long as the output.
+//! Sums of many outputs that are added up a block of columns at a time: `sum[j] w * f`, with `w` a
+//! number a pair and `f` as long as the output.
 //!
-//! In: a stage with panels. Out: the accumulator whose sums are products of two tables, the numbers
-//! of a panel's pairs and the components of its columns (and rows). A thread adds up a few outputs
-//! of a few rows, so that none holds all outputs of a row. None where an accumulator is short or
-//! masked, or sums are not blocked.
+//! In: a stage. Out: the accumulators whose sums are products of two tables, the numbers of a
+//! block's pairs and the components of its columns (and rows). A CPU reads and writes each output
+//! once a block. A thread of a CUDA panel adds up a few outputs of a few rows, so that none holds
+//! all outputs of a row. None where an accumulator is short or masked, or sums are not blocked.
 
 use crate::ir::{Accumulation, ExprId, Node};
 use crate::ops::Emit;
@@ -31,13 +31,13 @@ pub struct Wide {
 }
 
 impl Wide {
-    /// The first wide accumulator of a stage.
-    pub fn new(plan: &Plan, stage: &Stage, places: &Places) -> Option<Wide> {
+    /// The wide accumulators of a stage. A CUDA panel has tables for one: the first.
+    pub fn all(plan: &Plan, stage: &Stage, places: &Places) -> Vec<Wide> {
         if plan.formula.acc != Accumulation::Blocked {
-            return None;
+            return Vec::new();
         }
         let groups = places.accumulators().iter().enumerate();
-        groups.filter_map(|(n, group)| wide(plan, stage, places, n, group)).next()
+        groups.filter_map(|(n, group)| wide(plan, stage, places, n, group)).collect()
     }
 
     /// Whether this is where the components are multiplied.

@@ -25,7 +25,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 77.0,
+        .pair_ops = 65.0,
         .cpu = TF_CPU_LEVELS(tf_815952e91f7eb1121e3d5370dbd084bb, 0),
         .cuda =
             {

@@ -24,7 +24,7 @@ template <int ROWS, int GROUP> struct s0_of {
     ROW_WORDS = 16,
     COL_WORDS = 32
   };
-  typedef tf_shifted_exp<16, R, false, false> A0;
+  typedef tf_wide_exp<16, R, false, BLOCK> A0;
   struct State {
     typename A0::State a0;
   };
@@ -96,11 +96,31 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
-    V t1[G];
-    TF_GROUP(r) t1[r] = t0[r];
-    a.a0.terms(s.a0, g, t1);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      TF_GROUP(r) a.a0.add(k0, g + r, t1[r] * y.at(k0));
+    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t0[r]);
+  }
+
+  /* Once a block of n columns: what `outputs` reads. */
+  TF_FN void numbers(Acc &a, State &s, int n) {
+    a.a0.numbers(s.a0, n);
+  }
+
+  /* Adds C columns of a block, from its column `from` on, to sums of many outputs. */
+  template <int C, class Y>
+  TF_FN void outputs(Acc &a, State &s, const T *p, const T *x, const T *ys, int from) {
+    TF_UNUSED(p, x);
+    const int g = 0;
+    {
+      V w[C][G];
+      TF_COLUMNS(c) TF_GROUP(r) w[c][r] = a.a0.number[from + c][g + r];
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V part[G];
+        TF_GROUP(r) part[r] = tf_c(0.0);
+        TF_COLUMNS(c) {
+          const Y y = {ys, c * COL_WORDS};
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+        }
+        TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
+      }
     }
   }
 

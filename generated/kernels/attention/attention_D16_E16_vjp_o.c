@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 77.0,
+        .pair_ops = 65.0,
         .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, 0),
         .cuda =
             {

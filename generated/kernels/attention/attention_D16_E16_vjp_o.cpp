@@ -24,7 +24,7 @@ template <int ROWS, int GROUP> struct s0_of {
     ROW_WORDS = 16,
     COL_WORDS = 32
   };
-  typedef tf_shifted_exp<16, R, false, false> A0;
+  typedef tf_wide_exp<16, R, false, BLOCK> A0;
   struct State {
     typename A0::State a0;
   };
@@ -96,11 +96,31 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
-    V t1[G];
-    TF_GROUP(r) t1[r] = t0[r];
-    a.a0.terms(s.a0, g, t1);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      TF_GROUP(r) a.a0.add(k0, g + r, t1[r] * y.at(k0));
+    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t0[r]);
+  }
+
+  /* Once a block of n columns: what `outputs` reads. */
+  TF_FN void numbers(Acc &a, State &s, int n) {
+    a.a0.numbers(s.a0, n);
+  }
+
+  /* Adds C columns of a block, from its column `from` on, to sums of many outputs. */
+  template <int C, class Y>
+  TF_FN void outputs(Acc &a, State &s, const T *p, const T *x, const T *ys, int from) {
+    TF_UNUSED(p, x);
+    const int g = 0;
+    {
+      V w[C][G];
+      TF_COLUMNS(c) TF_GROUP(r) w[c][r] = a.a0.number[from + c][g + r];
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V part[G];
+        TF_GROUP(r) part[r] = tf_c(0.0);
+        TF_COLUMNS(c) {
+          const Y y = {ys, c * COL_WORDS};
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+        }
+        TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
+      }
     }
   }
 
@@ -162,7 +182,7 @@ template <int ROWS, int GROUP> struct s1_of {
     ROW_WORDS = 49,
     COL_WORDS = 32
   };
-  typedef tf_sum<16, R, false> A0;
+  typedef tf_wide_sum<16, R, BLOCK> A0;
   struct State {
     typename A0::State a0;
   };
@@ -259,10 +279,31 @@ template <int ROWS, int GROUP> struct s1_of {
       TF_GROUP(r) t6[r] = t4[r] * t5[r];
       TF_GROUP(r) t0[r] = t0[r] + t6[r];
     }
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t7[G];
-      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
-      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
+    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t0[r]);
+  }
+
+  /* Once a block of n columns: what `outputs` reads. */
+  TF_FN void numbers(Acc &a, State &s, int n) {
+    a.a0.numbers(s.a0, n);
+  }
+
+  /* Adds C columns of a block, from its column `from` on, to sums of many outputs. */
+  template <int C, class Y>
+  TF_FN void outputs(Acc &a, State &s, const T *p, const T *x, const T *ys, int from) {
+    TF_UNUSED(p, x);
+    const int g = 0;
+    {
+      V w[C][G];
+      TF_COLUMNS(c) TF_GROUP(r) w[c][r] = a.a0.number[from + c][g + r];
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V part[G];
+        TF_GROUP(r) part[r] = tf_c(0.0);
+        TF_COLUMNS(c) {
+          const Y y = {ys, c * COL_WORDS};
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+        }
+        TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
+      }
     }
   }
 
@@ -326,8 +367,8 @@ template <int ROWS, int GROUP> struct s2_of {
     ROW_WORDS = 32,
     COL_WORDS = 49
   };
-  typedef tf_sum<16, R, false> A0;
-  typedef tf_sum<16, R, false> A1;
+  typedef tf_wide_sum<16, R, BLOCK> A0;
+  typedef tf_wide_sum<16, R, BLOCK> A1;
   struct State {
     typename A0::State a0;
     typename A1::State a1;
@@ -427,15 +468,46 @@ template <int ROWS, int GROUP> struct s2_of {
       TF_GROUP(r) t6[r] = t4[r] * t5[r];
       TF_GROUP(r) t0[r] = t0[r] + t6[r];
     }
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t7[G];
-      TF_GROUP(r) t7[r] = t0[r] * y.at(k1);
-      TF_GROUP(r) a.a0.add(k1, g + r, t7[r]);
+    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t0[r]);
+    TF_GROUP(r) a.a1.keep(jj % BLOCK, g + r, t3[r]);
+  }
+
+  /* Once a block of n columns: what `outputs` reads. */
+  TF_FN void numbers(Acc &a, State &s, int n) {
+    a.a0.numbers(s.a0, n);
+    a.a1.numbers(s.a1, n);
+  }
+
+  /* Adds C columns of a block, from its column `from` on, to sums of many outputs. */
+  template <int C, class Y>
+  TF_FN void outputs(Acc &a, State &s, const T *p, const T *x, const T *ys, int from) {
+    TF_UNUSED(p, x);
+    const int g = 0;
+    {
+      V w[C][G];
+      TF_COLUMNS(c) TF_GROUP(r) w[c][r] = a.a0.number[from + c][g + r];
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V part[G];
+        TF_GROUP(r) part[r] = tf_c(0.0);
+        TF_COLUMNS(c) {
+          const Y y = {ys, c * COL_WORDS};
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+        }
+        TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
+      }
     }
-    TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t8[G];
-      TF_GROUP(r) t8[r] = y.at(k2 + 17) * t3[r];
-      TF_GROUP(r) a.a1.add(k2, g + r, t8[r]);
+    {
+      V w[C][G];
+      TF_COLUMNS(c) TF_GROUP(r) w[c][r] = a.a1.number[from + c][g + r];
+      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
+        V part[G];
+        TF_GROUP(r) part[r] = tf_c(0.0);
+        TF_COLUMNS(c) {
+          const Y y = {ys, c * COL_WORDS};
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0 + 17);
+        }
+        TF_GROUP(r) a.a1.join(s.a1, k0, g + r, part[r]);
+      }
     }
   }
 

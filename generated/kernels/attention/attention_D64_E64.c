@@ -25,7 +25,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 269.0,
+        .pair_ops = 257.0,
         .cpu = TF_CPU_LEVELS(tf_bcfa75937f65cdf833bd67b3195d8dd4, 0),
         .cuda =
             {

@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 269.0,
+        .pair_ops = 257.0,
         .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 0),
         .cuda =
             {

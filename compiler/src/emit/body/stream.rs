@@ -6,7 +6,7 @@
 
 use crate::emit::body::{Body, Index, Scope, Text, number};
 use crate::ir::{ExprId, Node};
-use crate::schedule::Place;
+use crate::schedule::{Place, Wide};
 
 impl<'a> Body<'a> {
     /// Lets this function, the one of pairs, read sums that [`Body::stream`] computed.
@@ -49,6 +49,28 @@ impl<'a> Body<'a> {
             self.close(dim);
             self.line(&format!("TF_COLUMNS(c) TF_GROUP(r) z[c][{n}][r] = z{n}[c][r];"));
         }
+        self.finish()
+    }
+
+    /// Writes the function that adds a block of columns to the outputs of a wide accumulator.
+    pub fn block_outputs(mut self, wide: &Wide) -> Text {
+        self.is_streaming = true;
+        let (n, by) = (wide.group, &wide.by);
+        let k = self.open(by.dim);
+        self.line("V part[G];");
+        self.per_row(&format!("part[r] = {};", number(0.0)));
+        self.line("TF_COLUMNS(c) {");
+        self.depth += 1;
+        self.line("const Y y = {ys, c * COL_WORDS};");
+        let value = self.component(by.id, &Index { loops: vec![(k, 1)], offset: 0 });
+        let mut values = ["w[c][r]".to_string(), value];
+        self.read_from_memory("$0 * $1", &mut values);
+        let [number, value] = values;
+        self.per_row(&format!("part[r] = part[r] + {number} * {value};"));
+        self.depth -= 1;
+        self.line("}");
+        self.per_row(&format!("a.a{n}.join(s.a{n}, k{k}, g + r, part[r]);"));
+        self.close(by.dim);
         self.finish()
     }
 
