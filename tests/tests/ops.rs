@@ -50,17 +50,24 @@ impl Tolerance {
         Tolerance { of_result, of_arguments, epsilon, tiny, single: dtype == Dtype::F32 }
     }
 
-    fn accepts(&self, args: &[&[f64]], expected: f64, found: f64) -> bool {
+    fn accepts(&self, magnitude: f64, expected: f64, found: f64) -> bool {
+        if found == expected {
+            return true;
+        }
         let rounded = if self.single { f64::from(expected as f32) } else { expected };
         if !rounded.is_finite() {
             return found == rounded || (found.is_nan() && rounded.is_nan());
         }
-        let finite = args.iter().flat_map(|a| a.iter()).filter(|x| x.is_finite());
-        let magnitude = finite.fold(1.0, |a: f64, x| a.max(x.abs())).powi(3);
         let ulp = (expected.abs() * self.epsilon).max(self.tiny);
         let allowed = self.of_result * ulp + self.of_arguments * self.epsilon * magnitude;
         (found - expected).abs() <= allowed
     }
+}
+
+/// The scale of what may cancel: at least 1, and the cube of the largest finite argument.
+fn magnitude(args: &[&[f64]]) -> f64 {
+    let finite = args.iter().flat_map(|a| a.iter()).filter(|x| x.is_finite());
+    finite.fold(1.0, |a: f64, x| a.max(x.abs())).powi(3)
 }
 
 /// A result that is too far off.
@@ -124,9 +131,10 @@ impl Runners {
         for row in 0..rows {
             let args = sheet.args(problem, n, row);
             let expected = meaning::apply(name, &args, &call.params);
+            let magnitude = magnitude(&args);
             for (who, found) in answers {
                 let found = &found[n].data[row * found[n].cols..][..found[n].cols];
-                let right = |(e, f): (&f64, &f64)| tolerance.accepts(&args, *e, *f);
+                let right = |(e, f): (&f64, &f64)| tolerance.accepts(magnitude, *e, *f);
                 if !expected.iter().zip(found).all(right) {
                     let who = format!("{name} {:?} {who}", self.form);
                     let what =

@@ -113,6 +113,7 @@ struct Request {
     workspace: *mut c_void,
     seed: u64,
     splits: i32,
+    tiles: sys::tf_tiles,
 }
 
 fn start(
@@ -142,6 +143,7 @@ fn start(
         workspace,
         seed: launch.seed,
         splits: launch.splits,
+        tiles: sys::tf_tiles { at: std::ptr::null(), ranges: std::ptr::null() },
     };
     let mut error = [0 as c_char; 256];
     // SAFETY: the function has this type in tf_emulate.h, the request is its struct, and arrays and
