@@ -19,7 +19,7 @@ use super::value::{Evaluator, MAX_CALLS, Scope, Value};
 const MAX_TRACE: usize = 4;
 
 /// Most calls that are remembered, over all of an instance.
-const MAX_KNOWN: usize = 1 << 16;
+const MAX_KNOWN: usize = 1 << 12;
 
 /// The calls that were expanded.
 #[derive(Default)]
