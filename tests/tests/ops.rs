@@ -11,7 +11,7 @@ use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle::meaning;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
-use tilefold_tests::sheet::{Form, Sheet, sheets};
+use tilefold_tests::sheet::{self, Form, Sheet, sheets};
 
 fn is_exact(call: &Call) -> bool {
     accuracy::bound(call.op) == Bound::Exact
@@ -128,8 +128,9 @@ impl Runners {
         let name = call.op.def().name;
         let tolerance = Tolerance::new(call, self.form, dtype);
         let rows = answers.iter().map(|(_, found)| found[n].rows).max().unwrap_or(0);
+        let arrays = sheet.arrays(problem, n);
         for row in 0..rows {
-            let args = sheet.args(problem, n, row);
+            let args = sheet::args(&arrays, row);
             let expected = meaning::apply(name, &args, &call.params);
             let magnitude = magnitude(&args);
             for (who, found) in answers {
