@@ -201,16 +201,40 @@ impl std::error::Error for Diagnostics {}
 fn group<'a>(d: &'a Diagnostic, file: &'a str, text: &'a str) -> Group<'a> {
     let mut group = Group::with_title(Level::ERROR.primary_title(d.message.as_str()).id(d.code));
     if let Some(span) = &d.span {
-        let primary = AnnotationKind::Primary.span(inside(text, span)).label(d.label.as_str());
-        let related = d.related.iter().map(|(span, label)| {
-            AnnotationKind::Context.span(inside(text, span)).label(label.as_str())
-        });
-        let snippet = Snippet::source(text).path(file).annotation(primary).annotations(related);
+        let lines = lines(text, d);
+        let inside = |span| {
+            let span = inside(text, span);
+            span.start - lines.start..span.end - lines.start
+        };
+        let primary = AnnotationKind::Primary.span(inside(span)).label(d.label.as_str());
+        let related = d
+            .related
+            .iter()
+            .map(|(span, label)| AnnotationKind::Context.span(inside(span)).label(label.as_str()));
+        let snippet = Snippet::source(&text[lines.clone()])
+            .line_start(1 + text[..lines.start].matches('\n').count())
+            .path(file)
+            .annotation(primary)
+            .annotations(related);
         group = group.element(snippet);
     }
     let notes = d.notes.iter().map(|note| Level::NOTE.message(note.as_str()));
     let helps = d.helps.iter().map(|help| Level::HELP.message(help.as_str()));
     group.elements(notes).elements(helps)
+}
+
+/// The lines that a diagnostic points at, and all between them. The renderer looks at every line
+/// that it gets, and shows these.
+fn lines(text: &str, d: &Diagnostic) -> Range<usize> {
+    let spans = d.span.iter().chain(d.related.iter().map(|(span, _)| span));
+    let spans = spans.map(|span| inside(text, span));
+    let all = spans.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
+    // The end of a text belongs to its last line.
+    let last = text.trim_end_matches('\n').len();
+    let start = text[..all.start.min(last)].rfind('\n').map_or(0, |at| at + 1);
+    let mut ends = text[all.end..].match_indices('\n');
+    let end = ends.nth(1).map_or(text.len(), |(at, _)| all.end + at + 1);
+    start..end
 }
 
 /// The span moved onto whole characters of the text, whatever the caller made of it.

@@ -19,6 +19,8 @@ pub struct Ended {
     pub runs: u64,
     /// Signatures that were met.
     pub signatures: usize,
+    /// Processor time of the worker; zero if it did not live to tell.
+    pub processor: Duration,
     /// What it found, if anything.
     pub finding: Option<Finding>,
 }
@@ -52,7 +54,17 @@ fn read_current(path: &Path) -> Option<(u64, Vec<u8>)> {
 /// Says how a worker ended, for [`work`].
 pub fn tell(ended: &Ended) {
     let what = ended.finding.as_ref().map_or(String::new(), |f| f.what.replace('\n', "\u{1f}"));
-    println!("{} {} {what}", ended.runs, ended.signatures);
+    println!("{} {} {} {what}", ended.runs, ended.signatures, ended.processor.as_millis());
+}
+
+/// Processor time of this process so far; zero where `/proc` does not say.
+pub fn processor() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in parentheses: the 12th and 13th word are hundredths of a second of the
+    // program and of the kernel for it.
+    let words = stat.rsplit_once(')').map_or("", |(_, words)| words).split_whitespace();
+    let hundredths = words.skip(11).take(2).filter_map(|word| word.parse::<u64>().ok());
+    Duration::from_millis(10 * hundredths.sum::<u64>())
 }
 
 /// Starts a worker and waits for it.
@@ -72,28 +84,26 @@ pub fn work(
         .map_err(|e| format!("cannot start the worker: {e}"))?;
     let status = wait(&mut child, || read_current(current).map(|(number, _)| number))?;
     let at_hand = || read_current(current).unwrap_or_default();
-    let Some(status) = status else {
+    let ended = |what: String| {
         let (runs, input) = at_hand();
-        let what = "it does not end".into();
-        return Ok(Ended { runs, signatures: 0, finding: Some(Finding { input, what }) });
+        let finding = Some(Finding { input, what });
+        Ended { runs, signatures: 0, processor: Duration::ZERO, finding }
     };
+    let Some(status) = status else { return Ok(ended("it does not end".into())) };
     let mut text = String::new();
     if let Some(mut out) = child.stdout.take() {
         std::io::Read::read_to_string(&mut out, &mut text).map_err(|e| e.to_string())?;
     }
-    let mut words = text.trim_end_matches('\n').splitn(3, ' ');
+    let mut words = text.trim_end_matches('\n').splitn(4, ' ');
     let mut count = || words.next().and_then(|word| word.parse::<u64>().ok());
-    match (status.success(), count(), count()) {
-        (true, Some(runs), Some(signatures)) => {
+    match (status.success(), count(), count(), count()) {
+        (true, Some(runs), Some(signatures), Some(millis)) => {
             let what = words.next().unwrap_or("").replace('\u{1f}', "\n");
             let finding = (!what.is_empty()).then(|| Finding { input: at_hand().1, what });
-            Ok(Ended { runs, signatures: signatures as usize, finding })
+            let processor = Duration::from_millis(millis);
+            Ok(Ended { runs, signatures: signatures as usize, processor, finding })
         }
-        _ => {
-            let (runs, input) = at_hand();
-            let what = format!("the process died ({status})");
-            Ok(Ended { runs, signatures: 0, finding: Some(Finding { input, what }) })
-        }
+        _ => Ok(ended(format!("the process died ({status})"))),
     }
 }
 
@@ -106,11 +116,14 @@ fn program() -> Result<Command> {
 fn wait<T: PartialEq>(child: &mut Child, progress: impl Fn() -> T) -> Result<Option<ExitStatus>> {
     let patience = Limits::new(true).time * 6;
     let (mut last, mut since) = (progress(), Instant::now());
+    let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait().map_err(|e| e.to_string())? {
             return Ok(Some(status));
         }
-        thread::sleep(Duration::from_millis(2));
+        // A replay ends soon, a long run does not.
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_millis(100));
         let now = progress();
         if now != last {
             (last, since) = (now, Instant::now());

@@ -93,6 +93,7 @@ fn run(jobs: &str, run: Run, targets: &[&str]) -> Result {
 struct Counts {
     runs: u64,
     signatures: usize,
+    processor: Duration,
     findings: usize,
 }
 
@@ -113,17 +114,19 @@ fn one_target(target: &'static Target, jobs: u64, run: Run) -> Result<usize> {
             let counts = job.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
             all.runs += counts.runs;
             all.signatures = all.signatures.max(counts.signatures);
+            all.processor += counts.processor;
             all.findings += counts.findings;
         }
         Ok(all)
     })?;
     let time = start.elapsed().as_secs_f64();
+    let processor = counts.processor.as_secs_f64();
     println!(
-        "{:<10} {:>10} inputs in {time:>6.1} s, {:>8.0} a second, {:>5} signatures, {} findings \
-         (seed {}, {jobs} at a time)",
+        "{:<10} {:>10} inputs in {time:>6.1} s and {processor:>6.1} s of a core, {:>8.0} a second \
+         of it, {:>5} signatures, {} findings (seed {}, {jobs} at a time)",
         target.name,
         counts.runs,
-        counts.runs as f64 / time,
+        counts.runs as f64 / processor,
         counts.signatures,
         counts.findings,
         run.seed
@@ -146,6 +149,7 @@ fn one_job(target: &'static Target, run: Run, folder: &Path) -> Result<Counts> {
         let ended = child::work(target, left, seed, &current, run.keep)?;
         counts.runs += ended.runs;
         counts.signatures = counts.signatures.max(ended.signatures);
+        counts.processor += ended.processor;
         let Some(finding) = ended.finding else { break };
         let kind: String = finding.what.chars().filter(|c| !c.is_ascii_digit()).take(120).collect();
         if !kinds.contains(&kind) {
@@ -234,7 +238,8 @@ fn worker(target: &str, seconds: &str, seed: &str, current: &str, keep: bool) ->
         if keep {
             child::keep(target, &session.new)?;
         }
-        Ok(Ended { runs: session.runs, signatures: session.signatures(), finding })
+        let (runs, signatures) = (session.runs, session.signatures());
+        Ok(Ended { runs, signatures, processor: child::processor(), finding })
     })?;
     child::tell(&ended);
     Ok(())

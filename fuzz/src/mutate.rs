@@ -168,9 +168,15 @@ const BYTES: &[u8] = &[0, 1, 2, 3, 7, 8, 16, 63, 64, 127, 128, 224, 230, 239, 25
 pub fn input(rng: &mut Rng, pool: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = match rng.once_in(40) || pool.is_empty() {
         true => (0..rng.below(200)).map(|_| rng.bits() as u8).collect(),
-        false => rng.pick(pool).clone(),
+        // Half of the time the shorter of two: a change to less text takes less time.
+        false => {
+            let (one, other) = (rng.pick(pool), rng.pick(pool));
+            let other_is_wanted = other.len() < one.len() && rng.once_in(2);
+            if other_is_wanted { other.clone() } else { one.clone() }
+        }
     };
-    let most = 1 << rng.below(5);
+    // Mostly few changes: after many, nothing is left that could be read.
+    let most = 1 << rng.below(4);
     for _ in 0..1 + rng.below(most) {
         change(rng, &mut bytes, pool);
     }

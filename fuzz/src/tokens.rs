@@ -2,7 +2,7 @@
 //! out: nothing, or the first token that has no business there. It knows templates and headers, and
 //! nothing of formulas.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::OnceLock;
 
 use tilefold_templates::{HEADERS, TEMPLATES};
@@ -198,10 +198,10 @@ fn words(texts: impl Iterator<Item = &'static str>) -> BTreeSet<&'static str> {
 
 /// Whether a word is one of templates, headers or the expressions of operations.
 fn is_known(word: &str) -> bool {
-    static KNOWN: OnceLock<BTreeSet<&'static str>> = OnceLock::new();
+    static KNOWN: OnceLock<HashSet<&'static str>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let texts = TEMPLATES.iter().chain(HEADERS).map(|(_, text)| *text);
-        words(texts.map(without_comments).chain(EMITTED.iter().copied()))
+        words(texts.map(without_comments).chain(EMITTED.iter().copied())).into_iter().collect()
     });
     known.contains(word)
 }

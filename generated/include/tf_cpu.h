@@ -82,37 +82,41 @@ TF_FN V tf_gather(const T *base, i64 stride) {
   return v;
 }
 
-/* The same for base[0] to base[stride * W]: neighbours that lie close are loaded as vectors. */
+/* The same for base[0] to base[stride * W], if neighbours lie close: they are loaded as vectors. */
 #if TF_LEVEL == 4
 TF_FN V tf_pick(V a, V b, VI from) {
   asm("vpermt2" TF_K("ps", "pd") " %2, %1, %0" : "+v"(a) : "v"(from), "v"(b));
   return a;
 }
 template <int S> TF_FN V tf_close(const T *base) {
+#if TF_DOUBLE
+  const VI lane = {0, 1, 2, 3, 4, 5, 6, 7};
+#else
+  const VI lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#endif
   V v = tf_load(base);
 #pragma GCC unroll 4
   for (int q = 1; q < S; q++) {
     /* The lanes that lie in vector q; with the first one also those of vector 0. */
-    VI from = {};
-#pragma GCC unroll 16
-    for (int l = 0; l < W; l++)
-      from[l] = l * S / W == q ? W + l * S % W : q == 1 && l * S < W ? l * S : l;
-    v = tf_pick(v, tf_load(base + q * W), from);
+    const VI at = lane * S - (q - 1) * W;
+    const M here = q == 1 ? at < 2 * W : (at >= 1 * W) & (at < 2 * W);
+    v = tf_pick(v, tf_load(base + q * W), here ? at : lane);
   }
   return v;
 }
-TF_FN V tf_strided(const T *base, i64 stride) {
+TF_FN bool tf_strided(V &v, const T *base, i64 stride) {
   switch (stride) {
-  case 1: return tf_load(base);
-  case 2: return tf_close<2>(base);
-  case 3: return tf_close<3>(base);
-  case 4: return tf_close<4>(base);
-  default: return tf_gather(base, stride);
+  case 1: v = tf_load(base); return true;
+  case 2: v = tf_close<2>(base); return true;
+  case 3: v = tf_close<3>(base); return true;
+  case 4: v = tf_close<4>(base); return true;
+  default: return false;
   }
 }
 #else
-TF_FN V tf_strided(const T *base, i64 stride) {
-  return stride == 1 ? tf_load(base) : tf_gather(base, stride);
+TF_FN bool tf_strided(V &v, const T *base, i64 stride) {
+  if (stride == 1) v = tf_load(base);
+  return stride == 1;
 }
 #endif
 

@@ -95,7 +95,8 @@ TF_ONCE V tf_read_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r
   const i64 first = i0 + (i64)r * W;
   if (first + W <= i1) {
     const T *at = base + first * a.row_stride;
-    return first + W < i1 ? tf_strided(at, a.row_stride) : tf_gather(at, a.row_stride);
+    V v;
+    return first + W < i1 && tf_strided(v, at, a.row_stride) ? v : tf_gather(at, a.row_stride);
   }
   V v = tf_c(0.0);
   TF_LANES(l) {
@@ -113,7 +114,7 @@ TF_FN V tf_read_param_temp(const tf_array &a, int c) {
 
 /* The same of the caller's arrays, which may hold 16-bit reals. */
 #if TF_STORES_HALVES
-TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
+TF_ONCE V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
   const tf_half *base = (const tf_half *)a.data + c * a.col_stride;
   VI halves = tf_splat_i(0);
   TF_LANES(l) {
@@ -176,7 +177,7 @@ TF_ONCE void tf_pack(T *to, i64 lane_stride, int n, V v) {
 }
 
 /* Writes column c of lane rows for a later stage; rows past the end are left alone. */
-TF_FN void tf_write_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
+TF_ONCE void tf_write_temp(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r, V v) {
   TF_LANES(l) {
     i64 i = i0 + (i64)(r * W + l) * step;
     if (i < i1) ((T *)a.data)[i * a.row_stride + c] = tf_lane(v, l);

@@ -124,21 +124,32 @@ impl<T: Scalar> Held<T> {
     /// Its numbers, with the scalars of each entry side by side.
     pub fn matrix(&self) -> Matrix {
         match self {
-            Held::Reals(array) => numbers(array, |x| vec![x.to_f64()]),
-            Held::Complex(array) => numbers(array, |z| vec![z.re.to_f64(), z.im.to_f64()]),
-            Held::Integers(array) => numbers(array, |row| vec![row as f64]),
+            Held::Reals(array) => numbers(array, |x| [x.to_f64()]),
+            Held::Complex(array) => numbers(array, |z| [z.re.to_f64(), z.im.to_f64()]),
+            Held::Integers(array) => numbers(array, |row| [row as f64]),
         }
     }
 }
 
-fn numbers<T: Component>(array: &Array2<T>, scalars: impl Fn(T) -> Vec<f64>) -> Matrix {
+/// The numbers of an array, by plain loops: tests run without optimization.
+pub(crate) fn numbers<T: Component, const N: usize>(
+    array: &Array2<T>,
+    scalars: impl Fn(T) -> [f64; N],
+) -> Matrix {
     let (rows, cols) = array.dim();
-    let cols = cols * scalars(T::default()).len();
-    Matrix { rows, cols, data: array.iter().flat_map(|&x| scalars(x)).collect() }
+    let mut data = Vec::with_capacity(rows * cols * N);
+    for &entry in array {
+        data.extend_from_slice(&scalars(entry));
+    }
+    Matrix { rows, cols: cols * N, data }
 }
 
 fn array<T: Component>(m: &Matrix, convert: impl Fn(f64) -> T) -> Array2<T> {
-    Array2::from_shape_fn((m.rows, m.cols), |(r, c)| convert(m.data[r * m.cols + c]))
+    let mut data = Vec::with_capacity(m.data.len());
+    for &number in &m.data {
+        data.push(convert(number));
+    }
+    Array2::from_shape_vec((m.rows, m.cols), data).expect("a matrix has rows * cols numbers")
 }
 
 /// A column for each pair of columns.

@@ -14,7 +14,7 @@ use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Dtype, Formula, Kind, Storage};
 use tilefold_templates::flags;
 
-use crate::held::{Held, Scalar};
+use crate::held::{Held, Scalar, numbers};
 use crate::problem::Problem;
 use crate::toolchain::{self, Product, Source};
 
@@ -374,23 +374,20 @@ fn run<T: Scalar>(
     let mut results = call.run()?;
     let f = &problem.formula;
     let take = |o: &tilefold_compiler::ir::Output| match f.kind(o.expr) {
-        Kind::Real => matrix(&mut results, &o.name, |x: T| vec![x.to_f64()]),
+        Kind::Real => matrix(&mut results, &o.name, |x: T| [x.to_f64()]),
         Kind::Complex => {
-            matrix(&mut results, &o.name, |z: Complex<T>| vec![z.re.to_f64(), z.im.to_f64()])
+            matrix(&mut results, &o.name, |z: Complex<T>| [z.re.to_f64(), z.im.to_f64()])
         }
-        Kind::Int => matrix(&mut results, &o.name, |row: i64| vec![row as f64]),
+        Kind::Int => matrix(&mut results, &o.name, |row: i64| [row as f64]),
     };
     f.outputs.iter().map(take).collect()
 }
 
 /// An output, with the scalars of each of its entries side by side.
-fn matrix<T: Component>(
+fn matrix<T: Component, const N: usize>(
     results: &mut Outputs,
     name: &str,
-    scalars: impl Fn(T) -> Vec<f64>,
+    scalars: impl Fn(T) -> [f64; N],
 ) -> Result<Matrix, Error> {
-    let array = results.take::<T>(name)?;
-    let (rows, cols) = array.dim();
-    let cols = cols * scalars(T::default()).len();
-    Ok(Matrix { rows, cols, data: array.into_iter().flat_map(scalars).collect() })
+    Ok(numbers(&results.take::<T>(name)?, scalars))
 }

@@ -1,5 +1,6 @@
 //! Formulas that hold many calls of operations at once, so that few files have to be compiled.
 
+use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, ExprId, Formula};
 
 use crate::calls::Call;
@@ -93,15 +94,25 @@ impl Sheet {
         })
     }
 
-    /// The arguments of call `n` at row `row` of a problem of this sheet.
-    pub fn args<'a>(&self, problem: &'a Problem, n: usize, row: usize) -> Vec<&'a [f64]> {
-        let value = |(place, &dim): (usize, &usize)| {
+    /// The arrays that hold the arguments of call `n` of a problem of this sheet.
+    ///
+    /// # Panics
+    /// When the problem is of another sheet.
+    pub fn arrays<'a>(&self, problem: &'a Problem, n: usize) -> Vec<&'a Matrix> {
+        let array = |(place, &dim): (usize, &usize)| {
             let called = name(place, dim);
             let at = self.formula.inputs.iter().position(|i| i.name == called);
-            let array = &problem.inputs[at.expect("the sheet has the arguments of its calls")];
-            let row = if array.rows == 1 { 0 } else { row };
-            &array.data[row * dim..][..dim]
+            &problem.inputs[at.expect("the sheet has the arguments of its calls")]
         };
-        self.calls[n].dims.iter().enumerate().map(value).collect()
+        self.calls[n].dims.iter().enumerate().map(array).collect()
     }
+}
+
+/// The arguments at a row of such arrays; a parameter has one row.
+pub fn args<'a>(arrays: &[&'a Matrix], row: usize) -> Vec<&'a [f64]> {
+    let value = |array: &&'a Matrix| {
+        let row = if array.rows == 1 { 0 } else { row };
+        &array.data[row * array.cols..][..array.cols]
+    };
+    arrays.iter().map(value).collect()
 }

@@ -80,7 +80,7 @@ pub fn emulation() -> PathBuf {
 pub fn emulation_text() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {
-        let names = ["fiber.h", "block.h", "tf_emulate.h"];
+        let names = ["fiber.h", "block.h", "warp.h", "tf_emulate.h", "tf_dense.h"];
         let read = |name| fs::read_to_string(emulation().join(name)).expect("a committed header");
         names.map(read).concat()
     })

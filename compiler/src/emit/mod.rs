@@ -25,7 +25,7 @@ use thiserror::Error;
 use tilefold_templates::TEMPLATES;
 
 use crate::ir::{Formula, Key, canonical_text, key};
-use crate::passes::optimize;
+use crate::passes::{Fired, trace};
 use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, plan};
 
 #[cfg(feature = "text")]
@@ -38,6 +38,9 @@ pub const MAX_LINES: usize = 60_000;
 /// Most numbers that intermediate results of one pair may keep in arrays. They lie on the stack of
 /// a thread, for several vectors of rows.
 pub const MAX_SCRATCH: usize = 4096;
+
+/// Most nodes of a formula that is emitted on the stack of the caller, whatever is on it already.
+const SMALL: usize = 64;
 
 /// Why a formula cannot be emitted.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -91,6 +94,8 @@ pub struct KernelText {
     pub cu: String,
     /// C descriptor.
     pub desc: String,
+    /// What the passes did, and how often.
+    pub fired: Fired,
     /// What was decided.
     pub plan: Plan,
     /// Operations a pair, stage by stage.
@@ -112,6 +117,9 @@ pub const SOURCES: &str = env!("TILEFOLD_SOURCES");
 /// # Errors
 /// When the code would be too long.
 pub fn kernel(formula: &Formula, title: &str, source: &str) -> Result<KernelText, EmitError> {
+    if formula.len() <= SMALL {
+        return emit(formula, title, source);
+    }
     // Expressions are walked recursively; a deep one needs more stack than a small thread has.
     std::thread::scope(|scope| {
         let work = || emit(formula, title, source);
@@ -128,7 +136,12 @@ fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, Emit
     let canonical = canonical_text(formula);
     let digest = key(formula);
     let symbol = symbol(&digest);
-    let plan = plan(optimize(formula));
+    let (optimized, steps) = trace(formula);
+    let mut fired = Fired::new();
+    for (name, times) in steps.into_iter().flat_map(|step| step.fired) {
+        *fired.entry(name).or_default() += times;
+    }
+    let plan = plan(optimized);
     let cpu = stages(&plan, Target::Cpu);
     let lines: usize = cpu.iter().map(StageView::lines).sum();
     if lines > MAX_LINES {
@@ -150,6 +163,7 @@ fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, Emit
         desc: render("kernel.c", &desc),
         symbol,
         canonical,
+        fired,
         plan,
         pair_ops,
     })
@@ -204,10 +218,55 @@ pub(crate) fn render(template: &str, view: &impl Serialize) -> String {
         registry.register_escape_fn(handlebars::no_escape);
         for (name, text) in TEMPLATES {
             registry
-                .register_template_string(name, text)
+                .register_template_string(name, with_parts(text))
                 .unwrap_or_else(|e| panic!("internal: template {name}: {e}"));
         }
         registry
     });
     registry.render(template, view).unwrap_or_else(|e| panic!("internal: {e}"))
+}
+
+/// A template with the text of others where it names them, as in `{{> stage}}` on a line of its
+/// own. Handlebars would copy all that a part can see each time it is printed.
+fn with_parts(text: &str) -> String {
+    let mut whole = String::new();
+    for line in text.split_inclusive('\n') {
+        let name = line.trim_end().strip_prefix("{{> ").and_then(|rest| rest.strip_suffix("}}"));
+        let part = TEMPLATES.iter().find(|(known, _)| name == Some(*known));
+        match part {
+            Some((_, part)) => whole.push_str(&with_parts(part)),
+            None => whole.push_str(line),
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Axis;
+    use crate::ops::Op;
+
+    #[test]
+    fn small_formulas_need_little_stack() {
+        let mut f = Formula::new("f");
+        let mut x = f.input("x", Some(Axis::J), 3).expect("a small dim");
+        while f.len() < SMALL - 1 {
+            x = f.apply(Op::Sin, &[x], &[]);
+        }
+        let sum = f.sum_over(Axis::J, x);
+        f.output("a", None, sum).expect("a place");
+        assert_eq!(f.len(), SMALL);
+        let work = move || kernel(&f, "f", "f.fold").map(|text| text.symbol);
+        let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(work);
+        let done = thread.expect("a thread").join().expect("enough stack");
+        assert!(done.is_ok_and(|symbol| symbol.starts_with("tf_")));
+    }
+
+    #[test]
+    fn templates_are_whole() {
+        for (name, text) in TEMPLATES {
+            assert!(!with_parts(text).contains("{{>"), "{name}");
+        }
+    }
 }

@@ -9,20 +9,17 @@ use crate::ops::{LISTS, Op, pack_lists};
 use crate::reduce::Reducer;
 
 use super::ast::{Fold, Ident, NodeId};
-use super::functions::{self, Functions};
+use super::functions::Functions;
 use super::instances::Dims;
-use super::value::{Done, Evaluator, MAX_CALLS, Scope, Value};
+use super::value::{Done, Evaluator, Value};
 use super::{Result, keops, names, symbolic};
-
-/// Most calls that an error inside functions points at, from the inside out.
-const MAX_TRACE: usize = 4;
 
 /// Whether a name is a function of the language.
 pub fn is_known(name: &str) -> bool {
-    name == "softmax"
+    Op::by_name(name).is_some()
+        || name == "softmax"
         || keops::is_form(name)
         || symbolic::find(name).is_some()
-        || Op::by_name(name).is_some()
 }
 
 /// Whether a name is a reduction.
@@ -200,35 +197,6 @@ impl Evaluator<'_> {
     /// An argument as a node.
     pub fn argument(&mut self, call: &Call<'_>, n: usize) -> Result<ExprId> {
         self.expr(call.value(n), call.span(n))
-    }
-
-    fn expand(&mut self, call: &Call<'_>) -> Result<Value> {
-        let functions = self.functions;
-        let Some(function) = functions.get(&call.name.text) else {
-            return Ok(Value::List(Vec::new()));
-        };
-        functions::check_arity(function, call.args.len(), call.span)?;
-        if self.calls >= MAX_CALLS {
-            let message = format!("calls are nested more than {MAX_CALLS} deep");
-            return Diagnostic::new(code::NESTING_LIMIT, message, call.span)
-                .help("name parts of the formula with `let`")
-                .fail();
-        }
-        let mut scope = Scope::default();
-        for (n, param) in function.params.iter().enumerate() {
-            scope.define(&param.text, Some(call.value(n).clone()));
-        }
-        self.calls += 1;
-        let value = self.value(&function.body, &scope);
-        self.calls -= 1;
-        value.map_err(|mut errors| {
-            for error in errors.0.iter_mut().filter(|error| error.related.len() < MAX_TRACE) {
-                error
-                    .related
-                    .push((call.span.into(), format!("in this call of `{}`", call.name.text)));
-            }
-            errors
-        })
     }
 
     fn softmax(&mut self, call: &Call<'_>) -> Result<Value> {

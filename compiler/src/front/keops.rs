@@ -13,6 +13,7 @@ use crate::reduce::Reducer;
 
 use super::ast::{Expr, NodeKind, Number};
 use super::calls::Call;
+use super::expand::Expanded;
 use super::functions::Functions;
 use super::instances::Dims;
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
@@ -143,7 +144,7 @@ pub fn keops(
         dims: &dims,
         later: BTreeMap::new(),
         steps: &mut steps,
-        calls: 0,
+        expanded: Expanded::default(),
         spans: BTreeMap::new(),
     };
     let vars = with_slots(vars, &tree)?;

@@ -9,6 +9,7 @@ use crate::diag::{Diagnostic, Diagnostics, Span, code};
 use crate::ir::{Accumulation, Axis, BuildError, ExprId, Formula, Kind, Storage};
 
 use super::ast::{Expr, Field, File, FormulaDef, Ident, Infix, NodeKind, Place, Space, Statement};
+use super::expand::Expanded;
 use super::functions::Functions;
 use super::gradients::{self, Facts, Request};
 use super::instances::{self, Dims};
@@ -185,9 +186,9 @@ impl<'a> Lowering<'a> {
             }
         }
         let formula = Formula::new(&def.name.text);
-        let (inputs, spans) = (Vec::new(), BTreeMap::new());
+        let (inputs, spans, expanded) = (Vec::new(), BTreeMap::new(), Expanded::default());
         let evaluator =
-            Evaluator { formula, inputs, axes, functions, dims, later, steps, calls: 0, spans };
+            Evaluator { formula, inputs, axes, functions, dims, later, steps, expanded, spans };
         let places = def.generics.iter().map(|g| (g.name.text.as_str(), g.name.span)).collect();
         Lowering {
             def,

@@ -10,6 +10,7 @@
 mod aliases;
 mod ast;
 mod calls;
+mod expand;
 mod functions;
 mod gradients;
 mod instances;

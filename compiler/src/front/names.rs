@@ -75,9 +75,21 @@ pub fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     // A name of one letter is close to every other one, so only its case may be wrong.
     let limit = if name.len() < 2 { 0 } else { (name.len() / 3).max(1) };
     let capital = |text: &str| text.starts_with(|c: char| c.is_ascii_uppercase());
-    let measured =
-        candidates.into_iter().map(|c| (distance(name, c), capital(name) != capital(c), c));
+    let letters = letters(name);
+    let near = candidates.into_iter().filter(|c| {
+        // Each step changes the length by one at most, and gives or takes one letter of the name.
+        let other = self::letters(c);
+        let (gone, new) = (letters & !other, other & !letters);
+        c.len().abs_diff(name.len()) <= limit
+            && gone.count_ones().max(new.count_ones()) as usize <= limit
+    });
+    let measured = near.map(|c| (distance(name, c), capital(name) != capital(c), c));
     measured.filter(|&(d, _, c)| d <= limit && c != name).min().map(|(.., c)| c)
+}
+
+/// The set of the letters of a name, whatever their case; different ones may share a bit.
+fn letters(name: &str) -> u64 {
+    name.bytes().fold(0, |set, b| set | 1 << (b.to_ascii_lowercase() & 63))
 }
 
 /// A help that names the closest candidate, where one is close.
@@ -94,22 +106,24 @@ pub fn suggest<'a>(
 
 /// Letters to insert, delete, replace or swap with their neighbour; case does not count.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    let same = |i: usize, j: usize| a[i - 1].eq_ignore_ascii_case(&b[j - 1]);
+    // The rows of the table for the letters of `a` before, and for the one at hand.
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    let mut row = before.clone();
     for i in 1..=a.len() {
-        let mut row = vec![i];
+        row[0] = i;
         for j in 1..=b.len() {
-            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
+            let change = last[j - 1] + usize::from(!same(i, j));
+            row[j] = change.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && same(i, j - 1) && same(i - 1, j) {
+                row[j] = row[j].min(before[j - 2] + 1);
             }
-            row.push(best);
         }
-        rows.push(row);
+        (before, last, row) = (last, row, before);
     }
-    rows[a.len()][b.len()]
+    last[b.len()]
 }
 
 #[cfg(test)]

@@ -422,3 +422,36 @@ fn every_reduction_of_the_table_has_a_place_in_the_grammar() {
         assert_eq!(found, Some(*reducer));
     }
 }
+
+/// A call that was expanded before is not expanded again, but counts as if it were.
+#[test]
+fn known_calls_meet_the_same_limits() {
+    let chain = |letter: char, of: &str, len: usize| -> String {
+        let call = |n: usize| match n {
+            0 => format!("{of}(x)"),
+            n => format!("{letter}{}(x)", n - 1),
+        };
+        (0..len).map(|n| format!("fn {letter}{n}(x) = {};\n", call(n))).collect()
+    };
+    let found = |value: &str, outer: usize| {
+        let functions = chain('s', "square", 40) + &chain('t', "s39", outer);
+        let text = format!("tilefold 1;\n{functions}formula f {{ x[j] : R; a = sum[j] {value}; }}");
+        parse("test", &text).map(|units| canonical_text(&units[0].instances[0].formula))
+    };
+    for before in ["0", "s39(x)", "s20(x)"] {
+        assert!(found(&format!("({before} + t23(x))"), 24).is_ok(), "{before}");
+        let errors = found(&format!("({before} + t24(x))"), 25).expect_err("65 calls");
+        assert_eq!(errors.0[0].code, code::NESTING_LIMIT);
+        assert!(errors.0[0].related[0].1.contains("`s1`"), "{errors:?}");
+    }
+    let twice: String =
+        (1..30).map(|n| format!("fn f{n}(x) = f{}(x) + f{}(x);\n", n - 1, n - 1)).collect();
+    let text = |n: usize| {
+        let functions = format!("fn f0(x) = x;\n{twice}");
+        format!("tilefold 1;\n{functions}formula f {{ x[j] : R; a = sum[j] f{n}(x); }}")
+    };
+    // 4 * 2^n - 2 nodes of expressions, two for the sum.
+    assert!(parse("test", &text(17)).is_ok());
+    let errors = parse("test", &text(18)).expect_err("more than a million");
+    assert_eq!((errors.0[0].code, errors.0[0].related.len()), (code::SIZE_LIMIT, 4));
+}

@@ -12,6 +12,7 @@ use crate::ops::Op;
 use crate::reduce::Reducer;
 
 use super::ast::{Expr, NodeId, NodeKind, Number, Size};
+use super::expand::Expanded;
 use super::functions::Functions;
 use super::instances::Dims;
 use super::{Result, calls, names};
@@ -76,8 +77,8 @@ pub struct Evaluator<'a> {
     pub later: BTreeMap<&'a str, Span>,
     /// What is left of [`MAX_STEPS`].
     pub steps: &'a mut usize,
-    /// Calls of the file's functions that are being expanded.
-    pub calls: usize,
+    /// Calls of the file's functions.
+    pub expanded: Expanded,
     /// Where in the text the nodes of the formula stand.
     pub spans: BTreeMap<ExprId, Span>,
 }

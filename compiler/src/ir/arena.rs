@@ -1,11 +1,11 @@
 //! The formula and its hash-consed arena of nodes.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use crate::ops::Op;
 use crate::reduce::Reducer;
 
+use super::index::Index;
 use super::types::{Accumulation, Axis, Kind, Real, Stratum};
 
 /// A handle to a node of one [`Formula`]. Prints as `v12` in dumps, errors and emitted code.
@@ -132,7 +132,7 @@ pub struct Formula {
     pub acc: Accumulation,
     nodes: Vec<Node>,
     facts: Vec<Facts>,
-    ids: HashMap<Node, ExprId>,
+    index: Index,
 }
 
 /// What is known of a node without evaluating it.
@@ -246,7 +246,7 @@ impl Formula {
 
     /// The handle of a node, if it is there already.
     pub(crate) fn find(&self, node: &Node) -> Option<ExprId> {
-        self.ids.get(node).copied()
+        self.index.find(&self.nodes, node)
     }
 
     /// A value that stands for another one while a derivative is worked out. It is of no input, so
@@ -258,22 +258,21 @@ impl Formula {
 
     /// Removes every node from position `len` on, and gives them in order.
     pub(crate) fn cut(&mut self, len: usize) -> Vec<Node> {
+        for last in (len..self.nodes.len()).rev() {
+            self.index.pop(&self.nodes[..=last]);
+        }
         self.facts.truncate(len);
-        let cut = self.nodes.split_off(len);
-        cut.iter().for_each(|node| {
-            self.ids.remove(node);
-        });
-        cut
+        self.nodes.split_off(len)
     }
 
     /// Adds a node whose facts were checked, or finds the equal one that is already there.
     pub(super) fn intern(&mut self, node: Node, facts: Facts) -> ExprId {
-        if let Some(&id) = self.ids.get(&node) {
+        if let Some(id) = self.find(&node) {
             return id;
         }
         let id = ExprId(self.nodes.len() as u32);
-        self.ids.insert(node.clone(), id);
         self.nodes.push(node);
+        self.index.push(&self.nodes);
         self.facts.push(facts);
         id
     }

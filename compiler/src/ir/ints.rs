@@ -153,10 +153,13 @@ pub(super) fn facts(
 ) -> Result<Facts, String> {
     let stratum = f.join(args.iter().copied());
     let integers = args.iter().any(|&id| f.kind(id) == Kind::Int);
+    if !integers {
+        return Ok(Facts { kind: typed::kind(op), ..Facts::real(dim, stratum) });
+    }
     let most = args.iter().filter_map(|&id| magnitude(f, id)).max().unwrap_or(0);
     match use_in(f, op, args, params) {
-        Use::Move if integers => Ok(Facts::int(dim, stratum, most)),
-        Use::Add if integers => match most + u32::from(args.len() > 1) {
+        Use::Move => Ok(Facts::int(dim, stratum, most)),
+        Use::Add => match most + u32::from(args.len() > 1) {
             bits if bits <= MAX_BITS => Ok(Facts::int(dim, stratum, bits)),
             _ => Err(format!(
                 "{}: the sum of more than 64 integers may not fit; `to_real(…)` gives the nearest \
@@ -171,6 +174,7 @@ pub(super) fn facts(
 /// The integer that a node reads though it takes reals, if there is one. Every argument is there.
 pub(super) fn misread(f: &Formula, node: &Node) -> Option<ExprId> {
     let is_int = |id: &ExprId| f.kind(*id) == Kind::Int;
+    let integer = node.args().find(is_int)?;
     let takes = match node {
         Node::Op(op, args, params) => {
             let whole = args.iter().all(|&id| magnitude(f, id).is_some());
@@ -183,7 +187,7 @@ pub(super) fn misread(f: &Formula, node: &Node) -> Option<ExprId> {
         }
         Node::Input(_) | Node::Const(_) | Node::Pos(_) | Node::Reduce(_) => false,
     };
-    if takes { None } else { node.args().find(is_int) }
+    (!takes).then_some(integer)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod anonymous;
 mod arena;
 mod build;
 pub mod eval;
+mod index;
 mod inline;
 pub mod ints;
 mod print;

@@ -31,12 +31,10 @@ use crate::ops::{LISTS, Op};
 /// The first one that does not hold.
 pub fn verify(f: &Formula) -> Result<(), String> {
     names(f)?;
-    let mut seen = HashSet::new();
     for id in f.ids() {
-        let node = f.node(id);
         arguments(f, id).and_then(|()| facts(f, id)).map_err(|why| format!("{id}: {why}"))?;
-        if !seen.insert(node) {
-            return Err(format!("{id}: {node:?} is already there"));
+        if f.find(f.node(id)) != Some(id) {
+            return Err(format!("{id}: {:?} is already there", f.node(id)));
         }
     }
     outputs(f)

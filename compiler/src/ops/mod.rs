@@ -31,6 +31,9 @@ pub mod trig;
 pub(crate) mod typed;
 pub mod vector;
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use crate::ir::{ExprId, Formula};
 
 pub use tensor::{Contraction, Stride};
@@ -142,10 +145,18 @@ for_each_op!(make_enum);
 impl Op {
     /// Finds an operation by its name in formula files or by a KeOps spelling.
     pub fn by_name(name: &str) -> Option<Op> {
-        Op::ALL.iter().copied().find(|op| {
-            let def = op.def();
-            def.name == name || def.aliases.contains(&name)
-        })
+        static BY_NAME: OnceLock<HashMap<&'static str, Op>> = OnceLock::new();
+        let by_name = BY_NAME.get_or_init(|| {
+            let mut by_name = HashMap::new();
+            for &op in Op::ALL {
+                let def = op.def();
+                for &name in def.aliases.iter().chain([&def.name]) {
+                    by_name.entry(name).or_insert(op);
+                }
+            }
+            by_name
+        });
+        by_name.get(name).copied()
     }
 }
 

@@ -105,6 +105,9 @@ fn plain(f: &mut Formula, node: Node) -> Option<ExprId> {
 
 /// Every way in which the left side of a rule fits a node and its conditions hold.
 pub fn matches(f: &Formula, rule: &Rule, root: ExprId) -> Vec<Match> {
+    if !may_fit(f, &rule.left, root) {
+        return Vec::new();
+    }
     let mut all = fit(f, &rule.left, root, Match::default());
     all.retain(|m| {
         rule.conditions.iter().all(|&(condition, letter)| holds(f, m, condition, letter))
@@ -113,6 +116,27 @@ pub fn matches(f: &Formula, rule: &Rule, root: ExprId) -> Vec<Match> {
         found.inner.retain(|&id| id != root);
     }
     all
+}
+
+/// Whether a node has the shape of a pattern, whatever the letters stand for. Most have not.
+fn may_fit(f: &Formula, pattern: &Pattern, id: ExprId) -> bool {
+    let all = |patterns: &[Pattern], args: &mut dyn Iterator<Item = &ExprId>| {
+        patterns.iter().zip(args).all(|(pattern, &arg)| may_fit(f, pattern, arg))
+    };
+    match (pattern, f.node(id)) {
+        (Pattern::Any(_), _) | (Pattern::Const(_), Node::Const(_)) => true,
+        (Pattern::Number(wanted), Node::Const(found)) => wanted == found,
+        (Pattern::Op(wanted, args, _), Node::Op(op, found, _)) if wanted == op => {
+            all(args, &mut found.iter()) || commutes(*op) && all(args, &mut found.iter().rev())
+        }
+        (Pattern::Map(args), Node::Op(op, found, _)) if is_map(*op, args.len()) => {
+            all(args, &mut found.iter())
+        }
+        (Pattern::Fold(reducer, arg), Node::Reduce(r)) if r.reducer == *reducer => {
+            may_fit(f, arg, r.args[0])
+        }
+        _ => false,
+    }
 }
 
 fn fit(f: &Formula, pattern: &Pattern, id: ExprId, so_far: Match) -> Vec<Match> {

@@ -195,7 +195,7 @@ pub fn rules() -> &'static [Rule] {
 
 /// The rules whose left side is an operation of this kind, in the order of the file.
 pub fn rules_of(op: Op) -> &'static [&'static Rule] {
-    static BY_OP: OnceLock<BTreeMap<Op, Vec<&'static Rule>>> = OnceLock::new();
+    static BY_OP: OnceLock<Vec<Vec<&'static Rule>>> = OnceLock::new();
     let by_op = BY_OP.get_or_init(|| {
         let fits = |op: Op, rule: &Rule| match &rule.left {
             Pattern::Op(wanted, ..) => *wanted == op,
@@ -203,9 +203,10 @@ pub fn rules_of(op: Op) -> &'static [&'static Rule] {
             _ => false,
         };
         let of = |op: Op| rules().iter().filter(|rule| fits(op, rule)).collect();
-        Op::ALL.iter().map(|&op| (op, of(op))).collect()
+        Op::ALL.iter().map(|&op| of(op)).collect()
     });
-    by_op.get(&op).map_or(&[], Vec::as_slice)
+    // `Op::ALL` is in the order of the variants.
+    &by_op[op as usize]
 }
 
 /// Whether an operation works component by component on so many arguments.

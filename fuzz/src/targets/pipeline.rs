@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use tilefold_compiler::emit::{self, EmitError};
 use tilefold_compiler::front;
 use tilefold_compiler::ir::{Formula, verify};
-use tilefold_compiler::passes;
 
 use super::canonical::{formulas, make};
 use super::{Target, lossy, signature};
@@ -37,9 +36,6 @@ fn run(bytes: &[u8]) -> Result<u64, String> {
 }
 
 fn emitted(formula: &Formula, met: &mut BTreeSet<&'static str>) -> Result<(), String> {
-    let (optimized, steps) = passes::trace(formula);
-    verify::verify(&optimized).map_err(|why| format!("after the passes: {why}"))?;
-    met.extend(steps.iter().flat_map(|step| step.fired.keys().copied()));
     let text = match emit::kernel(formula, "title", "input.fold") {
         Ok(text) => text,
         Err(
@@ -54,6 +50,8 @@ fn emitted(formula: &Formula, met: &mut BTreeSet<&'static str>) -> Result<(), St
             };
         }
     };
+    verify::verify(&text.plan.formula).map_err(|why| format!("after the passes: {why}"))?;
+    met.extend(text.fired.keys());
     tokens::code(&text.cpp).map_err(|why| format!("{why}, in the C++ of\n{}", text.canonical))?;
     tokens::code(&text.cu).map_err(|why| format!("{why}, in the CUDA of\n{}", text.canonical))?;
     tokens::descriptor(&text.desc)

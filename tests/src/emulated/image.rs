@@ -11,7 +11,7 @@ use crate::native::{Native, best, descriptor_of, load, texts};
 use crate::table::stages;
 use crate::toolchain::{self, Product, Source};
 
-use super::sources;
+use super::{Launches, sources};
 
 /// Compiles formulas for the CPU, and beside them emulated CUDA code for devices of a compute
 /// capability.
@@ -27,7 +27,7 @@ pub fn with_images<S: Copy + Into<Storage>>(
     let parts = dtypes.iter().map(|&dtype| {
         let dtype: Storage = dtype.into();
         let (descriptors, code): (Vec<Source>, Vec<Source>) =
-            sources(&texts, dtype, &[]).into_iter().partition(|s| s.language == "c");
+            sources(&texts, dtype, Launches::All, &[]).into_iter().partition(|s| s.language == "c");
         let descriptors = load(&toolchain::build(Product::Library, &descriptors, &[]));
         (dtype, descriptors, toolchain::build(Product::Library, &code, &[]))
     });

@@ -60,7 +60,7 @@ impl Emulated {
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
         let library = |&dtype: &Storage| {
-            let sources = sources(&texts, dtype, macros);
+            let sources = sources(&texts, dtype, Launches::Dense, macros);
             (dtype, load(&toolchain::build(Product::Library, &sources, &[])))
         };
         Emulated { libraries: toolchain::parallel(&dtypes, library), symbols }
@@ -113,6 +113,7 @@ struct Request {
     workspace: *mut c_void,
     seed: u64,
     splits: i32,
+    tiles: sys::tf_tiles,
 }
 
 fn start(
@@ -142,6 +143,7 @@ fn start(
         workspace,
         seed: launch.seed,
         splits: launch.splits,
+        tiles: sys::tf_tiles { at: std::ptr::null(), ranges: std::ptr::null() },
     };
     let mut error = [0 as c_char; 256];
     // SAFETY: the function has this type in tf_emulate.h, the request is its struct, and arrays and
@@ -155,9 +157,23 @@ fn start(
     if status == 0 { Ok(()) } else { Err(words.to_string_lossy().into_owned()) }
 }
 
+/// Which entries of kernels are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Launches {
+    /// All of them.
+    All,
+    /// Not those of sparse launches, see tests/emulation/tf_dense.h.
+    Dense,
+}
+
 /// Descriptors and CUDA text for one dtype. Each kernel lies in a namespace of its own, so that
 /// several can share a file.
-pub(crate) fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]) -> Vec<Source> {
+pub(crate) fn sources(
+    texts: &[KernelText],
+    dtype: Storage,
+    entries: Launches,
+    extra_flags: &[&str],
+) -> Vec<Source> {
     let texts = distinct(texts);
     let mut all: Vec<Source> = texts.iter().map(|t| descriptor(t, dtype, &[])).collect();
     let headers = include(&toolchain::headers());
@@ -170,6 +186,10 @@ pub(crate) fn sources(texts: &[KernelText], dtype: Storage, extra_flags: &[&str]
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
         let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_mma.cuh\"\n");
+        if entries == Launches::Dense {
+            let header = toolchain::emulation().join("tf_dense.h");
+            text += &format!("#include \"{}\"\n", header.display());
+        }
         for kernel in group {
             text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cu);
         }

@@ -17,7 +17,7 @@ use tilefold_compiler::emit::KernelText;
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Formula, Storage};
 
-use crate::emulated;
+use crate::emulated::{self, Launches};
 use crate::native::{descriptor, descriptor_of, distinct, include, load, quick_code, texts};
 use crate::table::Table;
 use crate::toolchain::{self, Product, Source};
@@ -108,7 +108,7 @@ fn sources(watch: Watch, texts: &[KernelText]) -> Vec<Source> {
             let descriptors = descriptors.iter().map(descriptor);
             descriptors.chain(quick_code(texts, watch.storage, level)).collect()
         }
-        Code::Cuda => emulated::sources(texts, watch.storage, &[]),
+        Code::Cuda => emulated::sources(texts, watch.storage, Launches::Dense, &[]),
     };
     let flags = || watch.sanitizer.flags().iter().map(|&flag| flag.into());
     for source in sources.iter_mut().filter(|source| source.language == "cpp") {
