@@ -1,6 +1,6 @@
-/* Sums of many outputs in the panel family of a CPU: `sum[j] w f`, with w a number a pair and f as
- * long as the output. Its totals do not fit into registers, so the numbers of a block of columns are
- * kept, and at the block's end each output is read and written once for all of them.
+/* Sums of many outputs on a CPU: `sum[j] w f`, with w a number a pair and f as long as the output.
+ * Totals do not fit into registers, so the numbers of a block of columns are kept, and at the
+ * block's end each output is read and written once for all of them.
  *
  * A stage gives the numbers to `keep`, and at the end of a block calls `numbers`, then `join` with
  * what a block comes to for each output. The bounds of the errors are those of tf_parts.

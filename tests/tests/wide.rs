@@ -1,7 +1,7 @@
 //! Panels of large dimensions, and sums of many outputs that are added up a block of columns at a
 //! time: emulated CUDA code and CPU code against the oracle. Dimensions end inside a chunk, columns
-//! inside a block, rows inside a block of threads; scores rise from column to column, and from panel
-//! to panel.
+//! inside a block, rows inside a block of threads; scores rise from column to column, and from
+//! panel to panel.
 
 use tilefold_compiler::front;
 use tilefold_compiler::ir::{Dtype, Formula};

@@ -1,4 +1,5 @@
-//! What templates see of the panels of a CUDA stage: its streamed sums and its wide accumulator.
+//! What templates see of the panels of a CUDA stage, its streamed sums and its wide accumulator,
+//! and of the wide accumulators of a CPU.
 
 use serde::Serialize;
 
@@ -78,6 +79,11 @@ pub struct SumView {
     pub launch: Vec<String>,
     /// See `row`.
     pub terms: Vec<String>,
+}
+
+/// What templates see of a wide accumulator on a CPU; `body` is that of pairs.
+pub fn outputs_view(wide: &Wide, body: Body<'_>) -> OutputsView {
+    OutputsView { field: format!("a{}", wide.group), lines: body.block_outputs(wide).lines }
 }
 
 /// Works out what templates see; `body` starts a function of a place.

@@ -13,7 +13,7 @@ use crate::schedule::{
 use super::blocks::Blocks;
 use super::body::{Body, Index, Text, int_type, number};
 use super::entries::{Loop, entries, notes, title, written_out};
-use super::panel::{OutputsView, PanelView, panel_view};
+use super::panel::{OutputsView, PanelView, outputs_view, panel_view};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -149,14 +149,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let states: Vec<StateView> =
         groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
-    let launch =
-        pack(f, body(Place::Launch), &places, |at, v| format!("p[{at}] = tf_lane({v}, 0);"));
-    let row = pack(f, body(Place::Row), &places, |at, v| {
-        format!("tf_store(x + (({at}) * R + r) * W, {v});")
-    });
-    let col = pack(f, body(Place::Col), &places, |at, v| {
-        format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});")
-    });
+    let [launch, row, col] = packed(f, &places, body);
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let stream = body(Place::Pair).stream(of_cpu);
     let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
@@ -164,10 +157,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let flushed = target == Target::Cuda && f.relaxed && powers;
     let watched = lag && powers && !flushed;
     let finish = finish(plan, stage, &places, body(Place::Finish));
-    let outputs = on_cpu.iter().map(|wide| OutputsView {
-        field: format!("a{}", wide.group),
-        lines: body(Place::Pair).block_outputs(wide).lines,
-    });
+    let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
     let name = format!("s{n}");
     let run = Loop::new(!streams.is_empty(), tensor_bytes > 0);
     let (entry, few) = entries(stage, &name, target, run);
@@ -271,6 +261,19 @@ fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
     };
     let total: usize = accumulators(f, stage).iter().map(bytes).sum();
     total.max(8)
+}
+
+/// The lines that compute and pack what pairs read: once a launch, a row and a column.
+fn packed<'a>(f: &Formula, places: &Places, body: impl Fn(Place) -> Body<'a>) -> [Text; 3] {
+    let launch = |at: Index, v: &str| format!("p[{at}] = tf_lane({v}, 0);");
+    let row = |at: Index, v: &str| format!("tf_store(x + (({at}) * R + r) * W, {v});");
+    let col =
+        |at: Index, v: &str| format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});");
+    [
+        pack(f, body(Place::Launch), places, launch),
+        pack(f, body(Place::Row), places, row),
+        pack(f, body(Place::Col), places, col),
+    ]
 }
 
 /// The lines that compute and pack everything one place hands over.
