@@ -106,6 +106,7 @@ fn tensors_of_a_device() {
     more_inputs_than_an_operation_of_candle_has(&device, &expected[2]);
     any_strides_and_offsets(&device, &expected[0]);
     row_numbers_are_integers(&device);
+    ranges_of_pairs(&device);
     refusals(&device);
     assert_eq!(driver::live(), 0);
 }
@@ -157,6 +158,17 @@ fn row_numbers_are_integers(device: &Device) {
     assert_eq!(found, rows(&x, &y));
 }
 
+fn ranges_of_pairs(device: &Device) {
+    let ranges = Ranges::from_blocks([(0..4, 0..7), (4..9, 5..20)]).unwrap();
+    let manner = Manner::new().ranges(&ranges);
+    let [there, here] = [device, &Device::Cpu].map(|device| {
+        let v = variables(GAUSS, device);
+        let value = gauss(&v[0], &v[1], &v[2]).unwrap().tensor_as(&manner).unwrap();
+        value.flatten_all().unwrap().to_vec1::<f64>().unwrap()
+    });
+    close(&[there], &[here]);
+}
+
 fn refusals(device: &Device) {
     let v = variables(GAUSS, device);
     let here = numbers(&[20, 3], 1);
@@ -168,9 +180,6 @@ fn refusals(device: &Device) {
     let host: &'static Array2<f64> = Box::leak(Box::new(array![[1.0, 2.0, 3.0]]));
     let mixed = v[0].lazy_i::<f64>().unwrap() - LazyTensor::j(host.view());
     refused(mixed.square().sum(Axis::J).tensor(), "is on the host");
-    let ranges = Ranges::from_blocks([(0..9, 0..20)]).unwrap();
-    let manner = Manner::new().ranges(&ranges);
-    refused(gauss(&v[0], &v[1], &v[2]).unwrap().tensor_as(&manner), "ranges");
     let batch = numbers(&[3, 2, 3], 0).to_device(device).unwrap();
     refused(batch.transpose(0, 1).unwrap().lazy_i::<f64>(), "contiguous()");
     refused(v[0].lazy_i::<f32>(), "f64, not f32");
