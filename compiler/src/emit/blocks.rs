@@ -8,11 +8,12 @@ use crate::reduce::StateKind;
 use crate::schedule::{CHAIN, Choice, Target, Wide, reduction, state_kind, weight};
 
 /// Which accumulators work block by block: those of cuda_reduce.cuh, where the text writes blocks
-/// of columns out and sums are flushed once a block.
+/// of columns out and sums are flushed once a block, and wide ones.
 #[derive(Clone, Copy)]
 pub(super) struct Blocks<'a> {
+    /// Whether there are any, on CUDA.
     pub any: bool,
-    /// The accumulator whose sums a panel adds up by itself.
+    /// The accumulators whose sums are added up a block of columns at a time.
     wide: &'a [Wide],
     /// Rows times columns of a block.
     pub pairs: usize,

@@ -49,7 +49,7 @@ pub struct WideView {
     pub terms: Vec<String>,
 }
 
-/// A wide accumulator of a panel on a CPU.
+/// A wide accumulator on a CPU.
 #[derive(Serialize)]
 pub struct OutputsView {
     /// Its member.

@@ -375,8 +375,7 @@ fn pair(f: &Formula, places: &Places, blocks: Blocks<'_>, mut body: Body<'_>) ->
         let kind = state_kind(f, group);
         let chained = blocks.chains > 1 && kind == StateKind::Sum;
         let slot = if chained || blocks.keep(f, group) { ", y.slot" } else { "" };
-        let wide = blocks.wide_of(n);
-        if let Some(wide) = wide {
+        if let Some(wide) = blocks.wide_of(n) {
             let number = match wide.number {
                 Some(number) => body.component(number, &Index::at(0)),
                 None if blocks.of_cpu => body.component(r.args[0], &Index::at(0)),
