@@ -36,16 +36,11 @@ impl<'a> Body<'a> {
             self.line(&format!("TF_COLUMNS(c) TF_GROUP(r) z{n}[c][r] = {zero};"));
             let k = self.open(dim);
             self.line(&format!("Y::ahead(ys, C * (COL_WORDS + {before} + k{k}));"));
-            self.line("TF_COLUMNS(c) {");
-            self.depth += 1;
-            self.scopes.push(Scope::default());
-            self.line("const Y y = {ys, c * COL_WORDS};");
-            let value = self.component(arg, &Index { loops: vec![(k, 1)], offset: 0 });
-            self.count(1.0);
-            self.per_row(&format!("z{n}[c][r] = z{n}[c][r] + {value};"));
-            self.scopes.pop();
-            self.depth -= 1;
-            self.line("}");
+            self.columns(|body| {
+                let value = body.component(arg, &Index { loops: vec![(k, 1)], offset: 0 });
+                body.count(1.0);
+                body.per_row(&format!("z{n}[c][r] = z{n}[c][r] + {value};"));
+            });
             self.close(dim);
             self.line(&format!("TF_COLUMNS(c) TF_GROUP(r) z[c][{n}][r] = z{n}[c][r];"));
         }
@@ -59,19 +54,28 @@ impl<'a> Body<'a> {
         let k = self.open(by.dim);
         self.line("V part[G];");
         self.per_row(&format!("part[r] = {};", number(0.0)));
-        self.line("TF_COLUMNS(c) {");
-        self.depth += 1;
-        self.line("const Y y = {ys, c * COL_WORDS};");
-        let value = self.component(by.id, &Index { loops: vec![(k, 1)], offset: 0 });
-        let mut values = ["w[c][r]".to_string(), value];
-        self.read_from_memory("$0 * $1", &mut values);
-        let [number, value] = values;
-        self.per_row(&format!("part[r] = part[r] + {number} * {value};"));
-        self.depth -= 1;
-        self.line("}");
+        self.columns(|body| {
+            let value = body.component(by.id, &Index { loops: vec![(k, 1)], offset: 0 });
+            let mut values = ["w[c][r]".to_string(), value];
+            body.read_from_memory("$0 * $1", &mut values);
+            let [number, value] = values;
+            body.per_row(&format!("part[r] = part[r] + {number} * {value};"));
+        });
         self.per_row(&format!("a.a{n}.join(s.a{n}, k{k}, g + r, part[r]);"));
         self.close(by.dim);
         self.finish()
+    }
+
+    /// What is done for each of `C` columns from `ys` on, of which one is `y`.
+    fn columns(&mut self, write: impl FnOnce(&mut Self)) {
+        self.line("TF_COLUMNS(c) {");
+        self.depth += 1;
+        self.scopes.push(Scope::default());
+        self.line("const Y y = {ys, c * COL_WORDS};");
+        write(self);
+        self.scopes.pop();
+        self.depth -= 1;
+        self.line("}");
     }
 
     /// Lets the operand of an instruction that can read a column's scalar from memory do so.
