@@ -4,6 +4,7 @@
 //! panel to panel.
 
 use tilefold_compiler::front;
+use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Dtype, Formula};
 use tilefold_tests::compare;
 use tilefold_tests::emulated::{Emulated, Grid};
@@ -87,6 +88,12 @@ fn problem(formula: &Formula, rows: usize, cols: usize, edges: bool) -> Problem 
     })
 }
 
+/// The worst entry, if it is too far off.
+fn gap(f: &Formula, dtype: Dtype, expected: &[Matrix], found: &[Matrix]) -> Option<compare::Gap> {
+    let allowed = if dtype == Dtype::F32 { 4e-5 } else { 1e-13 };
+    compare::worst(f, expected, found).filter(|gap| gap.off > allowed)
+}
+
 #[test]
 fn emulated_panels_of_large_dimensions() {
     let formulas = formulas();
@@ -100,9 +107,7 @@ fn emulated_panels_of_large_dimensions() {
                 let grid = Grid { splits, seed: n as u64 };
                 let found = emulated.run(n, dtype, &p, grid);
                 let found = found.unwrap_or_else(|e| panic!("{}: {e}", f.name));
-                let allowed = if dtype == Dtype::F32 { 4e-5 } else { 1e-13 };
-                let gap = compare::worst(f, &expected, &found).filter(|gap| gap.off > allowed);
-                wrong.extend(gap.map(|g| {
+                wrong.extend(gap(f, dtype, &expected, &found).map(|g| {
                     format!("{}, {}, {rows} x {cols}, {edges}: {g}", f.name, dtype.name())
                 }));
             }
@@ -127,10 +132,8 @@ fn sums_of_many_outputs_on_cpus() {
                 let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
                 for &dtype in Dtype::ALL {
                     let both = native.run_both(n, dtype, level, &p).expect("it runs");
-                    let allowed = if dtype == Dtype::F32 { 4e-5 } else { 1e-13 };
                     for (found, how) in both.iter().zip(["row by row", "in blocks"]) {
-                        let gap = compare::worst(f, &expected, found);
-                        wrong.extend(gap.filter(|gap| gap.off > allowed).map(|g| {
+                        wrong.extend(gap(f, dtype, &expected, found).map(|g| {
                             let what = format!("{}, {}, {level} {how}", f.name, dtype.name());
                             format!("{what}, {rows} x {cols}, {edges}: {g}")
                         }));
