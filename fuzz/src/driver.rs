@@ -54,8 +54,9 @@ pub struct Session {
     seen: HashSet<u64>,
     /// How many inputs ran.
     pub runs: u64,
-    /// Inputs whose signature was new, in the order in which they were met.
-    pub new: Vec<Vec<u8>>,
+    /// Inputs whose signature was new, in the order in which they were met, where somebody asks for
+    /// them: in an hour they come to a gigabyte.
+    pub new: Option<Vec<Vec<u8>>>,
 }
 
 impl Session {
@@ -67,7 +68,7 @@ impl Session {
         let rng = Rng::new(seed ^ hasher.finish());
         let (corpus, seen) = (target.corpus(), HashSet::new());
         let pool = corpus.clone();
-        Session { target, limits, rng, corpus, pool, seen, runs: 0, new: Vec::new() }
+        Session { target, limits, rng, corpus, pool, seen, runs: 0, new: None }
     }
 
     /// How many inputs the corpus has. They are the first that [`next_input`](Self::next_input)
@@ -102,7 +103,9 @@ impl Session {
                 let at = self.rng.below(POOL);
                 self.pool[at] = input.clone();
             }
-            self.new.push(input);
+            if let Some(new) = &mut self.new {
+                new.push(input);
+            }
         }
         Ok(())
     }

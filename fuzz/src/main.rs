@@ -223,6 +223,7 @@ fn worker(target: &str, seconds: &str, seed: &str, current: &str, keep: bool) ->
     let mut current = Current::create(Path::new(current))?;
     let ended = child::on_small_stack(move || -> Result<Ended> {
         let mut session = Session::new(target, seed, limits());
+        session.new = keep.then(Vec::new);
         let start = Instant::now();
         let mut finding = None;
         while finding.is_none() && start.elapsed() < Duration::from_millis(millis) {
@@ -235,8 +236,8 @@ fn worker(target: &str, seconds: &str, seed: &str, current: &str, keep: bool) ->
                 }
             }
         }
-        if keep {
-            child::keep(target, &session.new)?;
+        if let Some(new) = &session.new {
+            child::keep(target, new)?;
         }
         let (runs, signatures) = (session.runs, session.signatures());
         Ok(Ended { runs, signatures, processor: child::processor(), finding })
