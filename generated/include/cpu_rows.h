@@ -10,6 +10,7 @@
 #define TF_CPU_ROWS_H
 #include "kernel.h"
 #include "cpu_lists.h"
+#include "cpu_search.h"
 #include "cpu_wide.h"
 
 /* Keeps the compiler from hoisting a block's rows into registers that it does not have: rows stay
@@ -92,6 +93,50 @@ template <class S> struct tf_rows_loop {
       const int count = (stop - 1) % S::BLOCK + 1;
       tf_outputs<S, tf_panel_col<Y>>(a, s, p, x, at - count * S::COL_WORDS * Y::COLUMNS, count, 0);
       S::flush(a, s);
+    }
+    S::close(a, s, tile);
+  }
+};
+
+/* The loop of stages that only search: S also has `look`, which opens what a group is compared
+ * with, and `passes`. */
+template <class S> struct tf_search_loop {
+  enum { FEW = tf_rows_loop<S>::FEW };
+  typedef typename S::Acc Acc;
+  typedef typename S::State State;
+
+  /* Takes up n columns, a block or less, from number jj of the tile on. Rare. */
+  template <class Y>
+  static __attribute__((noinline)) void take(Acc &a, State &s, const T *p, const T *x, const T *at,
+                                             i64 tile, int jj, int n, int g) {
+    TF_ROLLED
+    for (int c = 0; c < n; ++c)
+      S::pair(a, s, p, x, Y{at + c * S::COL_WORDS * Y::COLUMNS}, tile, jj + c, g);
+  }
+
+  /* Whether a pair of the block is not behind. */
+  template <class Y>
+  TF_FN bool passes(const Acc &a, State &s, const T *p, const T *x, const T *at, i64 tile, int jj,
+                    int g) {
+    typename S::Look look;
+    S::look(look, a, g);
+#pragma GCC unroll 8
+    for (int c = 0; c < S::BLOCK; ++c) {
+      if (S::ROW_WORDS * S::G > 12) TF_FENCE();
+      S::pair(look, s, p, x, Y{at + c * S::COL_WORDS * Y::COLUMNS}, tile, jj + c, g);
+    }
+    return S::passes(look, g);
+  }
+
+  template <class Y>
+  TF_FN void tile(State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+    Acc a;
+    S::open(a, s);
+    for (int jj = 0; jj < n; jj += S::BLOCK, at += S::BLOCK * S::COL_WORDS * Y::COLUMNS) {
+      const int count = n - jj < S::BLOCK ? n - jj : (int)S::BLOCK;
+      TF_GROUPS(S, g)
+        if (count < S::BLOCK || passes<Y>(a, s, p, x, at, tile, jj, g))
+          take<Y>(a, s, p, x, at, tile, jj, count, g);
     }
     S::close(a, s, tile);
   }

@@ -12,6 +12,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
     ("states", include_str!("../shared/states.hbs")),
     ("fold", include_str!("../shared/fold.hbs")),
     ("stream", include_str!("../shared/stream.hbs")),
+    ("look", include_str!("../shared/look.hbs")),
     ("outputs", include_str!("../shared/outputs.hbs")),
     ("panel", include_str!("../shared/panel.hbs")),
     ("home", include_str!("../shared/home.hbs")),
@@ -25,6 +26,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 /// Headers that emitted code includes, by file name.
 pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_lists.h", include_str!("../include/cpu_lists.h")),
+    ("cpu_search.h", include_str!("../include/cpu_search.h")),
     ("cpu_wide.h", include_str!("../include/cpu_wide.h")),
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
     ("cuda_mma.cuh", include_str!("../include/cuda_mma.cuh")),

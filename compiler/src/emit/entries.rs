@@ -20,6 +20,8 @@ pub fn written_out(cols: usize, chains: usize) -> String {
 pub enum Loop {
     /// A pair at a time.
     Rows,
+    /// A block of columns at a time, and pairs where it may matter; on a CPU.
+    Search,
     /// Sums of a panel of pairs first.
     Panels,
     /// The same on tensor cores.
@@ -27,9 +29,11 @@ pub enum Loop {
 }
 
 impl Loop {
-    /// That of a stage with streamed sums or without, on tensor cores or not.
-    pub fn new(streams: bool, on_tensor_cores: bool) -> Loop {
+    /// That of a stage with streamed sums or without, on tensor cores or not, which looks at
+    /// blocks first or does not.
+    pub fn new(streams: bool, on_tensor_cores: bool, looks: bool) -> Loop {
         match (streams, on_tensor_cores) {
+            (false, _) if looks => Loop::Search,
             (false, _) => Loop::Rows,
             (true, false) => Loop::Panels,
             (true, true) => Loop::TensorCores,
@@ -41,10 +45,11 @@ impl Loop {
 /// a stage that reduces has one, or is it.
 pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String, Option<String>) {
     let run = match (target, run) {
-        (Target::Cuda, Loop::Rows) => return ("TF_ROWS_ENTRY".into(), None),
+        (Target::Cuda, Loop::Rows | Loop::Search) => return ("TF_ROWS_ENTRY".into(), None),
         (Target::Cuda, Loop::Panels) => return ("TF_PANEL_ENTRY".into(), None),
         (Target::Cuda, Loop::TensorCores) => return ("TF_MMA_ENTRY".into(), None),
         (Target::Cpu, Loop::Rows) => "tf_rows_loop",
+        (Target::Cpu, Loop::Search) => "tf_search_loop",
         (Target::Cpu, _) => "tf_panel_loop",
     };
     let entry = |code: &str, name: &str, few: &str| {

@@ -7,7 +7,7 @@ use crate::passes::widths;
 use crate::reduce::StateKind;
 use crate::schedule::{
     CHAIN, Choice, Panel, Place, Places, Plan, Stage, Target, Wide, accumulators, choose,
-    reads_top, reduction, state_kind, streams, weight,
+    only_searches, reads_top, reduction, state_kind, streams, weight,
 };
 
 use super::blocks::Blocks;
@@ -46,6 +46,8 @@ pub struct StageView {
     pub template: bool,
     /// Whether an accumulator keeps lists that values wait for, on a CPU.
     pub lists: bool,
+    /// Whether a CPU looks at a block of columns first: a stage that only searches.
+    pub looks: bool,
     /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
     pub entry: String,
     /// The entry for few rows, where it is another one.
@@ -137,7 +139,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let mut choice = choose(plan, stage, target);
     let template = target == Target::Cpu && stage.cols.is_some();
     if template && stage.rows.is_none() {
-        choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, ..choice };
+        choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, group_narrow: 1, ..choice };
     }
     let groups = places.accumulators();
     let streams = streamed(plan, stage, &places, target, panel.as_ref());
@@ -159,7 +161,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
     let name = format!("s{n}");
-    let run = Loop::new(!streams.is_empty(), tensor_bytes > 0);
+    let looks = target == Target::Cpu && streams.is_empty() && only_searches(f, stage);
+    let run = Loop::new(!streams.is_empty(), tensor_bytes > 0, looks);
     let (entry, few) = entries(stage, &name, target, run);
     let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
@@ -169,7 +172,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         rows_wide: choice.rows_wide,
         rows_narrow: choice.rows_narrow,
         group_wide: choice.group_wide,
-        group_narrow: choice.rows_narrow,
+        group_narrow: choice.group_narrow,
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
@@ -177,6 +180,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         panel: panel.as_ref().map(|p| panel_view(p, body)),
         template,
         lists: template && stage.reductions.iter().any(|&id| reduction(f, id).k > 0),
+        looks,
         entry,
         few,
         tile: choice.tile,

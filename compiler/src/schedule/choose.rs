@@ -27,9 +27,11 @@ pub struct Choice {
     pub rows_wide: usize,
     /// Vectors of rows a block where there are 16 vector registers.
     pub rows_narrow: usize,
-    /// Vectors of rows whose code is interleaved, where there are 32 vector registers; with 16, and
-    /// on CUDA, all of a block. It divides `rows_wide`.
+    /// Vectors of rows whose code is interleaved, where there are 32 vector registers; on CUDA all
+    /// of a block. It divides `rows_wide`.
     pub group_wide: usize,
+    /// The same where there are 16 vector registers. It divides `rows_narrow`.
+    pub group_narrow: usize,
     /// Columns that are streamed together where there are 32 vector registers: the panel family. 1
     /// where a pair is computed alone: the rows family. On CUDA those of one thread, in f32.
     pub columns_wide: usize,
@@ -62,10 +64,13 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
+            // What a search compares with stays in registers for a block of columns.
+            let searches = only_searches(&plan.formula, stage);
             Choice {
                 rows_wide,
                 rows_narrow,
                 group_wide: rows_wide.min(4),
+                group_narrow: if searches { rows_narrow.min(4) } else { rows_narrow },
                 columns_wide: 1,
                 columns_narrow: 1,
                 tile: 256,
@@ -103,6 +108,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 rows_wide: rows,
                 rows_narrow: rows,
                 group_wide: rows,
+                group_narrow: rows,
                 columns_wide: 1,
                 columns_narrow: 1,
                 tile,
@@ -123,6 +129,7 @@ fn cuda_panel(plan: &Plan, held: usize, panel: &Panel) -> Choice {
         rows_wide: 1,
         rows_narrow: 1,
         group_wide: 1,
+        group_narrow: 1,
         columns_wide: panel.columns_f32,
         columns_narrow: panel.columns_f64,
         tile: panel.tile(),
@@ -150,6 +157,7 @@ fn panel(held: usize, block: usize) -> Choice {
         rows_wide,
         rows_narrow: 2,
         group_wide: rows_wide,
+        group_narrow: 2,
         columns_wide,
         columns_narrow: 4,
         tile: 256,
@@ -161,10 +169,14 @@ fn panel(held: usize, block: usize) -> Choice {
 }
 
 /// Columns of a block on a CPU. Sorted lists keep the values of at most [`CHAIN`] columns, whatever
-/// sums beside them promise.
+/// sums beside them promise; where nothing is summed, that many are looked at together.
 fn cpu_block(plan: &Plan, stage: &Stage) -> usize {
     let block = block(plan.formula.acc, 256);
-    if listed(&plan.formula, stage) > 0 { block.min(CHAIN) } else { block }
+    match listed(&plan.formula, stage) {
+        _ if only_searches(&plan.formula, stage) => CHAIN,
+        0 => block,
+        _ => block.min(CHAIN),
+    }
 }
 
 /// Columns of a block; [`Accumulation`] promises a bound that follows from it.
@@ -194,6 +206,13 @@ fn only_sums(f: &Formula, stage: &Stage) -> bool {
     let groups = accumulators(f, stage);
     f.acc == Accumulation::Blocked
         && groups.iter().all(|group| state_kind(f, group) == StateKind::Sum)
+}
+
+/// Whether a stage looks for the rows of smallest or largest values, and for nothing else.
+pub fn only_searches(f: &Formula, stage: &Stage) -> bool {
+    let groups = accumulators(f, stage);
+    let searches = |kind| matches!(kind, StateKind::ArgMin | StateKind::ArgMax);
+    !groups.is_empty() && groups.iter().all(|group| searches(state_kind(f, group)))
 }
 
 /// Entries a row that sorted lists keep.

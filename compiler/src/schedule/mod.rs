@@ -16,7 +16,7 @@ mod wide;
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 use crate::ops::Op;
 
-pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose};
+pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose, only_searches};
 pub use explain::explain;
 pub use mma::Form;
 pub use panel::{Operand, Panel, Sum};

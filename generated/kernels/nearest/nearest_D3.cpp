@@ -68,8 +68,8 @@ template <int ROWS, int GROUP> struct s0_of {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  template <class A, class Y>
+  TF_FN void pair(A &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -88,6 +88,19 @@ template <int ROWS, int GROUP> struct s0_of {
     V t7[G];
     TF_GROUP(r) t7[r] = t6[r] + t5[r];
     TF_GROUP(r) a.a0.add(0, g + r, t7[r], jj);
+  }
+
+  /* What the pairs of a block of columns are compared with before they are taken up. */
+  struct Look {
+    tf_look<A0> a0;
+  };
+  TF_FN void look(Look &b, const Acc &a, int g) {
+    TF_GROUP(r) b.a0.open(a.a0, g + r);
+  }
+  TF_FN bool passes(const Look &b, int g) {
+    bool any = false;
+    TF_GROUP(r) any |= b.a0.passes(g + r);
+    return any;
   }
 
   /* Once a block of columns. */
@@ -128,13 +141,13 @@ template <int ROWS, int GROUP> struct s0_of {
     }
   }
 };
-typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<TF_R(8, 8), TF_R(4, 4)> s0;
 typedef s0_of<1, 1> s0_row;
 
-const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_search_loop<s0_row>>>(nullptr);
 
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGES(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
+    tf_cpu_entry<tf_cpu_rows<s0, tf_search_loop<s0>>>(&s0_few),
 };
