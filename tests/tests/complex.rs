@@ -242,13 +242,39 @@ fn expected(expressions: &[(&str, Meaning)], complex: bool, problem: &Problem) -
     expressions.iter().map(output).collect()
 }
 
-fn check(expressions: &[(&str, Meaning)], complex: bool) {
+/// Answers to a problem: whose, how far they may be off, and they.
+type Answers = Vec<(&'static str, f64, Vec<Matrix>)>;
+
+fn evaluated(problem: &Problem) -> Answers {
+    let found = eval::evaluate(&problem.formula, problem.m, problem.n, &problem.inputs);
+    vec![("eval", 1e-14, found.expect("the arrays fit"))]
+}
+
+/// By compiled code.
+fn machines(formulas: &[Formula]) -> impl Fn(usize, &Problem) -> Answers + use<> {
+    let level = native::best();
+    let native = Native::build(formulas, Dtype::ALL, &[level]);
+    let emulated = Emulated::build(formulas, &[Dtype::F64]);
+    move |n, problem| {
+        let run = |dtype| native.run(n, dtype, level, problem).expect("it runs");
+        let found = emulated.run(n, Dtype::F64, problem, Grid::default()).expect("it runs");
+        vec![
+            ("f64", 1e-14, run(Dtype::F64)),
+            ("f32", 2e-5, run(Dtype::F32)),
+            ("cuda", 1e-14, found),
+        ]
+    }
+}
+
+fn check<A: Fn(usize, &Problem) -> Answers>(
+    expressions: &[(&str, Meaning)],
+    complex: bool,
+    make: impl Fn(&[Formula]) -> A,
+) {
     let mut rng = Rng::new(11);
     let groups: Vec<&[(&str, Meaning)]> = expressions.chunks(GROUP).collect();
     let formulas: Vec<Formula> = groups.iter().map(|g| formula(g)).collect();
-    let level = native::best();
-    let native = Native::build(&formulas, Dtype::ALL, &[level]);
-    let emulated = Emulated::build(&formulas, &[Dtype::F64]);
+    let answers = make(&formulas);
     let mut wrong = Vec::new();
     for (n, (group, f)) in groups.iter().zip(&formulas).enumerate() {
         let again = parse(&canonical_text(f));
@@ -267,26 +293,27 @@ fn check(expressions: &[(&str, Meaning)], complex: bool) {
                 }
             }
         };
-        let evaluated = eval::evaluate(f, problem.m, problem.n, &problem.inputs);
-        compare("eval", 1e-14, evaluated.expect("the arrays fit"));
-        for (dtype, allowed) in [(Dtype::F64, 1e-14), (Dtype::F32, 2e-5)] {
-            let found = native.run(n, dtype, level, &problem).expect("it runs");
-            compare(dtype.name(), allowed, found);
+        for (who, allowed, found) in answers(n, &problem) {
+            compare(who, allowed, found);
         }
-        let found = emulated.run(n, Dtype::F64, &problem, Grid::default()).expect("it runs");
-        compare("cuda", 1e-14, found);
     }
     assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
+fn the_evaluator_has_complex_arithmetic() {
+    check(COMPLEX, true, |_| |_, problem: &Problem| evaluated(problem));
+    check(REAL, false, |_| |_, problem: &Problem| evaluated(problem));
+}
+
+#[test]
 fn complex_expressions() {
-    check(COMPLEX, true);
+    check(COMPLEX, true, machines);
 }
 
 #[test]
 fn real_expressions_of_complex_values() {
-    check(REAL, false);
+    check(REAL, false, machines);
 }
 
 /// Formulas of complex inputs and outputs, to differentiate.

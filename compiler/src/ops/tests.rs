@@ -243,6 +243,16 @@ pub(super) fn check_scalars(table: &[Scalar<'_>]) {
     }
 }
 
+/// Checks scalar results, relatively.
+pub(super) fn check_near(tolerance: f64, table: &[Scalar<'_>]) {
+    for &(name, params, args, expected) in table {
+        let args: Vec<&[f64]> = args.iter().map(std::slice::from_ref).collect();
+        let found = eval(op(name), params, &args)[0];
+        let error = (found / expected - 1.0).abs();
+        assert!(error <= tolerance, "{name}{args:?}{params:?}: {found:?}, not {expected:?}");
+    }
+}
+
 /// A row of a table of values: name, parameters, arguments, result.
 pub(super) type Vector<'a> = (&'a str, &'a [i64], &'a [&'a [f64]], &'a [f64]);
 

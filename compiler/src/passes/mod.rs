@@ -26,6 +26,9 @@ mod signs;
 mod simplify;
 pub mod widths;
 
+#[cfg(test)]
+mod tests;
+
 use crate::ir::{Formula, canonical_text, verify};
 
 pub use cost::{Cost, cost};

@@ -1,0 +1,116 @@
+//! What the passes make of formulas, step by step, against texts that were read; and what they know
+//! of values.
+
+use std::fmt::Write;
+
+use crate::front::parse;
+use crate::ir::{Formula, canonical_text};
+
+use super::{explain, facts, optimize};
+
+/// Formulas, one a line, each with what becomes of it.
+const OPTIMIZED: &str = include_str!("tests/optimized.txt");
+
+fn formula(body: &str) -> Formula {
+    let (options, body) = match body.strip_prefix("relaxed ") {
+        Some(body) => ("relaxed", body),
+        None => ("", body),
+    };
+    let text = format!("tilefold 1; formula f {options} {{ {body} }}");
+    let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+    let instance = &units[0].instances[0];
+    instance.derivatives.last().map_or(&instance.formula, |d| &d.formula).clone()
+}
+
+/// Set `TILEFOLD_PRINT` to see all texts as they are now.
+#[test]
+fn formulas_become_what_one_would_write() {
+    let mut found = String::new();
+    for body in OPTIMIZED.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')) {
+        let formula = formula(body);
+        let _ = writeln!(found, "{body}");
+        for line in explain(&formula).lines().skip(1) {
+            let _ = writeln!(found, "  {line}");
+        }
+        let text = canonical_text(&optimize(&formula));
+        let lines = text.lines().map(str::trim);
+        for line in lines.filter(|l| l.starts_with("let ") || l.contains("] = ")) {
+            let _ = writeln!(found, "    = {line}");
+        }
+        found.push('\n');
+    }
+    if std::env::var_os("TILEFOLD_PRINT").is_some() {
+        println!("{found}");
+    }
+    for (found, expected) in found.lines().zip(OPTIMIZED.lines()) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.trim_end(), OPTIMIZED.trim_end());
+}
+
+/// Expressions of x, y : R^2 and u : R, and whether they are never -0, and never below.
+const FACTS: &[(&str, bool, bool)] = &[
+    ("x", false, false),
+    ("1.5", true, true),
+    ("-1.5", false, false),
+    ("pos(i)", true, true),
+    ("square(x)", true, true),
+    ("abs(x)", true, true),
+    ("exp(x)", true, true),
+    ("exp2(x)", true, true),
+    ("one_hot(u, 3)", true, true),
+    ("x < y", true, true),
+    ("x <= y", true, true),
+    ("x == y", true, true),
+    ("x != y", true, true),
+    ("step(x)", true, true),
+    ("sign(x)", false, false),
+    ("argmax(x)", true, true),
+    ("square(x) + abs(y)", true, true),
+    ("square(x) + y", true, false),
+    ("x + y", false, false),
+    ("x + abs(y)", true, false),
+    ("square(x) * abs(y)", true, true),
+    ("square(x) * y", false, false),
+    ("concat(square(x), abs(y))", true, true),
+    ("concat(square(x), y)", false, false),
+    ("where(u < 0, square(x), abs(y))", true, true),
+    ("where(u < 0, square(x), y)", false, false),
+    ("where(u < 0, y + 1, abs(y))", true, false),
+    ("where(abs(u), x, y)", false, false),
+    ("sqrt(abs(x))", true, true),
+    ("sqrt(x)", false, false),
+    ("rsqrt(abs(x))", true, true),
+    ("inv(abs(x))", true, true),
+    ("inv(x)", false, false),
+    ("sum(square(x))", true, true),
+    ("sum(x)", false, false),
+    ("max(square(x))", true, true),
+    ("min(square(x))", true, true),
+    ("min(x)", false, false),
+    ("elem(square(x), 0)", true, true),
+    ("elem(x, 0)", false, false),
+    ("elem(x + 1, 0)", true, false),
+    ("extract(abs(x), 0, 1)", true, true),
+    ("extract(x + 1, 0, 1)", true, false),
+    ("extract(x, 0, 1)", false, false),
+    ("-square(x)", false, false),
+    ("log(x)", false, false),
+];
+
+#[test]
+fn facts_are_those_of_the_table() {
+    for &(expr, plain, positive) in FACTS {
+        let f = formula(&format!("x[i], y[i] : R^2; u[i] : R; let _ = x + y + u; a[i] = {expr};"));
+        let id = f.outputs[0].expr;
+        let found = (facts::never_minus_zero(&f, id), facts::never_negative(&f, id));
+        assert_eq!(found, (plain, positive), "{expr}");
+    }
+    let sum = |expr: &str| {
+        let f = formula(&format!("x[i], y[j] : R; a[i] = sum[j] {expr};"));
+        let id = f.outputs[0].expr;
+        (facts::never_minus_zero(&f, id), facts::never_negative(&f, id))
+    };
+    assert_eq!(sum("x * y"), (true, false));
+    assert_eq!(sum("exp(x * y)"), (true, true));
+}
