@@ -64,13 +64,17 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
-            // What a search compares with stays in registers for a block of columns.
-            let searches = only_searches(&plan.formula, stage);
+            // What a search compares with stays in registers for a block of columns, and what
+            // passes is taken up for a whole group.
+            let (group_wide, group_narrow) = match only_searches(&plan.formula, stage) {
+                true => (rows_wide.min(2), rows_narrow.min(2)),
+                false => (rows_wide.min(4), rows_narrow),
+            };
             Choice {
                 rows_wide,
                 rows_narrow,
-                group_wide: rows_wide.min(4),
-                group_narrow: if searches { rows_narrow.min(4) } else { rows_narrow },
+                group_wide,
+                group_narrow,
                 columns_wide: 1,
                 columns_narrow: 1,
                 tile: 256,
