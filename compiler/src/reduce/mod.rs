@@ -14,6 +14,8 @@ mod logsumexp;
 mod moments;
 mod prod;
 mod sum;
+#[cfg(test)]
+mod tests;
 mod truth;
 
 use crate::ir::{ExprId, Formula, Reduction};
