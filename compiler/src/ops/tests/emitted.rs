@@ -1,4 +1,4 @@
-//! The components that rooms write compute the value: their C++ is read by a small machine.
+//! The components that rooms write or move compute the value: C++ is read by a small machine.
 
 use super::*;
 
@@ -40,8 +40,13 @@ impl Parts for Machine {
 }
 
 fn emitted(op: Op, params: &[i64], args: &[Vec<f64>]) -> Option<Vec<f64>> {
+    let dims: Vec<usize> = args.iter().map(Vec::len).collect();
+    if let Emit::Move(source) = op.def().emit {
+        let dim = (op.def().shape)(&dims, params).expect("the arguments fit");
+        let moved = |c| source(&dims, params, c).map_or(0.0, |(arg, from)| args[arg][from]);
+        return Some((0..dim).map(moved).collect());
+    }
     if let Emit::Contract(rule) = op.def().emit {
-        let dims: Vec<usize> = args.iter().map(Vec::len).collect();
         let contraction = rule(&dims, params);
         let mut out = vec![f64::NAN; contraction.dim()];
         contraction.eval(&args[0], &args[1], &mut out);
