@@ -38,3 +38,56 @@ fn the_first_argument_of_an_inner_product_is_conjugated() {
     assert_eq!(inner(true), [23.0, -34.0]);
     assert_eq!(inner(false), [23.0, 34.0]);
 }
+
+#[test]
+fn products_of_two_complex_vectors_are_conjugated_too() {
+    let mut f = Formula::new("f");
+    let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
+    let w = f.input_of("w", None, 4, Kind::Complex).expect("pairs");
+    let out = f.apply(Op::Dot, &[z, w], &[]);
+    f.output("out", None, out).expect("a parameter");
+    let inputs = [row(&[1.0, 2.0, 3.0, 4.0]), row(&[5.0, 6.0, -7.0, 8.0])];
+    let found = evaluate(&f, 0, 0, &inputs).expect("evaluates").remove(0).data;
+    // (1 - 2i)(5 + 6i) + (3 - 4i)(-7 + 8i)
+    assert_eq!(found, [28.0, 48.0]);
+}
+
+/// What each fold says of a complex value, or of a complex second argument.
+#[test]
+fn folds_of_complex_values_say_what_to_do() {
+    use crate::ir::{Axis, Reduction};
+    use crate::reduce::Reducer;
+    let fold = |reducer: Reducer, kinds: &[Kind]| {
+        let mut f = Formula::new("f");
+        f.input("x", Some(Axis::I), 1).expect("valid");
+        let input = |(n, kind): (usize, &Kind)| {
+            let dim = if *kind == Kind::Complex { 2 } else { 1 };
+            f.input_of(&format!("y{n}"), Some(Axis::J), dim, *kind).expect("valid")
+        };
+        let args = kinds.iter().enumerate().map(input).collect();
+        let k = if reducer.def().takes_k { 1 } else { 0 };
+        let r = Reduction { reducer, axis: Axis::J, args, mask: None, k };
+        f.reduce(r).map(|id| f.kind(id)).map_err(|e| e.to_string())
+    };
+    let (z, x) = (Kind::Complex, Kind::Real);
+    for (reducer, kinds) in
+        [(Reducer::Sum, &[z][..]), (Reducer::Mean, &[z]), (Reducer::SoftMaxSum, &[x, z])]
+    {
+        assert_eq!(fold(reducer, kinds), Ok(Kind::Complex), "{reducer:?}");
+    }
+    for (reducer, kinds, help) in [
+        (Reducer::Prod, &[z][..], "write `exp(sum[j] log(z))`"),
+        (Reducer::Var, &[z], "add those of real(z) and imag(z)"),
+        (Reducer::Any, &[z], "compare it, as in `z != 0`"),
+        (Reducer::All, &[z], "compare it, as in `z != 0`"),
+        (Reducer::Count, &[z], "compare it, as in `z != 0`"),
+        (Reducer::Min, &[z], "complex numbers have no order"),
+        (Reducer::ArgKMax, &[z], "complex numbers have no order"),
+        (Reducer::LogSumExp, &[z], "complex numbers have no order"),
+        (Reducer::SoftMaxSum, &[z, x], "use real(z) or abs(z)"),
+        (Reducer::LogSumExpWeight, &[x, z], "write `log(sum[j] exp(s) * w)`"),
+    ] {
+        let found = fold(reducer, kinds).expect_err("no meaning");
+        assert!(found.contains(help), "{reducer:?}: {found}");
+    }
+}
