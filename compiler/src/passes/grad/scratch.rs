@@ -285,6 +285,79 @@ mod tests {
     }
 
     #[test]
+    fn superfluous_operations_are_left_out() {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let y = f.input("y", Some(Axis::I), 2).expect("valid");
+        let s = f.input("s", None, 1).expect("valid");
+        let [zero, one, minus] = [0.0, 1.0, -1.0].map(|c| f.constant(c));
+        let zeros = super::super::zeros(&mut f, 3);
+        let ones = f.apply(Op::SumT, &[one], &[3]);
+        let (negative, negative_s) = (f.neg(x), f.neg(s));
+        let (head, tail) =
+            (f.apply(Op::ExtractT, &[x], &[0, 5]), f.apply(Op::ExtractT, &[y], &[3, 5]));
+        let inside = f.apply(Op::ExtractT, &[x], &[1, 5]);
+        let whole = f.apply(Op::Concat, &[x, y], &[]);
+        let copies = f.apply(Op::SumT, &[s], &[3]);
+        let (double, thrice) = (f.scale(2.0, x), f.scale(3.0, s));
+        let (sum, gap, back) = (f.add(x, s), f.sub(x, s), f.sub(s, x));
+        let two = f.constant(2.0);
+        let minus_two = f.constant(-2.0);
+        for (op, args, params, expected) in [
+            (Op::Add, vec![x, zeros], vec![], x),
+            (Op::Add, vec![zero, x], vec![], x),
+            (Op::Sub, vec![x, zero], vec![], x),
+            (Op::Add, vec![x, x], vec![], double),
+            (Op::Sub, vec![x, negative_s], vec![], sum),
+            (Op::Add, vec![x, negative_s], vec![], gap),
+            (Op::Add, vec![negative, s], vec![], back),
+            (Op::Mul, vec![x, one], vec![], x),
+            (Op::Mul, vec![ones, x], vec![], x),
+            (Op::Div, vec![x, ones], vec![], x),
+            (Op::Mul, vec![minus, x], vec![], negative),
+            (Op::Mul, vec![x, minus], vec![], negative),
+            (Op::Neg, vec![negative], vec![], x),
+            (Op::Neg, vec![two], vec![], minus_two),
+            (Op::Where, vec![s, x, x], vec![], x),
+            (Op::IfElse, vec![s, x, x], vec![], x),
+            (Op::Sum, vec![s], vec![], s),
+            (Op::Sum, vec![copies], vec![], thrice),
+            (Op::SumT, vec![s], vec![1], s),
+            (Op::Extract, vec![x], vec![0, 3], x),
+            (Op::ExtractT, vec![x], vec![0, 3], x),
+            (Op::Extract, vec![inside], vec![1, 3], x),
+            (Op::Extract, vec![whole], vec![0, 3], x),
+            (Op::Extract, vec![whole], vec![3, 2], y),
+            (Op::Add, vec![head, tail], vec![], whole),
+            (Op::Add, vec![tail, head], vec![], whole),
+        ] {
+            let what = format!("{op:?}{args:?}{params:?}");
+            assert_eq!(tidy(&mut f, Node::Op(op, args, params)), expected, "{what}");
+        }
+        // These stay: they are wider than what is kept, or take another part.
+        for (op, args, params) in [
+            (Op::Add, vec![s, zeros], vec![]),
+            (Op::Sub, vec![s, zeros], vec![]),
+            (Op::Mul, vec![s, ones], vec![]),
+            (Op::Div, vec![s, ones], vec![]),
+            (Op::Where, vec![x, s, s], vec![]),
+            (Op::Sub, vec![zero, x], vec![]),
+            (Op::Extract, vec![inside], vec![0, 3]),
+            (Op::Extract, vec![inside], vec![1, 2]),
+            (Op::Extract, vec![whole], vec![0, 2]),
+            (Op::Extract, vec![whole], vec![2, 2]),
+            (Op::Extract, vec![whole], vec![3, 1]),
+            (Op::ExtractT, vec![inside], vec![1, 7]),
+            (Op::SumT, vec![s], vec![2]),
+            (Op::Sum, vec![x], vec![]),
+        ] {
+            let found = tidy(&mut f, Node::Op(op, args.clone(), params.clone()));
+            let what = format!("{op:?}{args:?}{params:?}");
+            assert_eq!(*f.node(found), Node::Op(op, args, params), "{what}");
+        }
+    }
+
+    #[test]
     fn components_are_taken_early() {
         let mut f = Formula::new("f");
         let x = f.input("x", Some(Axis::I), 2).expect("valid");
