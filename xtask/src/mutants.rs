@@ -93,7 +93,8 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     let only = arguments.only.iter().flat_map(|only| ["--re", only]);
     let some = ["--shard", &arguments.shard, "--sharding", "round-robin"];
     let which: Vec<&str> = some.into_iter().chain(only).collect();
-    tool.pass(&[&which[..], &["--package", "tilefold-compiler"]].concat(), &["--lib"])?;
+    let unit = [&["--package", "tilefold-compiler", "--timeout", "60"], &which[..]].concat();
+    tool.pass(&unit, &["--lib"])?;
     let mut missed = tool.names("missed.txt");
     let early = tool.names("caught.txt").len() + tool.names("timeout.txt").len();
     let late = missed.len();
@@ -107,7 +108,7 @@ pub fn run(arguments: &Arguments) -> crate::Result {
         let mut tests: Vec<&str> = TESTS.iter().flat_map(|test| ["--test", test]).collect();
         tests.extend(["--", "--exact"]);
         tests.extend(SKIPPED.iter().flat_map(|test| ["--skip", test]));
-        tool.pass(&["--iterate", "--test-package", "tilefold-tests"], &tests)?;
+        tool.pass(&["--iterate", "--test-package", "tilefold-tests", "--timeout", "300"], &tests)?;
         missed = tool.names("missed.txt");
     }
     missed.iter().for_each(|name| println!("{name}"));
@@ -149,6 +150,9 @@ impl Tool {
     fn all(&self) -> Result<String, String> {
         let out = self.command().arg("--list").output();
         let out = out.map_err(|e| format!("{}: {e}", self.program.display()))?;
+        if !out.status.success() {
+            return Err(format!("cargo-mutants --list failed ({})", out.status));
+        }
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
@@ -156,7 +160,7 @@ impl Tool {
     fn pass(&self, which: &[&str], tests: &[&str]) -> crate::Result {
         let mut command = self.command();
         command.args(["--in-place", "--baseline", "skip", "--no-shuffle"]);
-        command.args(["--timeout", "300", "--build-timeout", "600"]);
+        command.args(["--build-timeout", "600"]);
         command.arg("--output").arg(self.folder.join("out")).args(which).arg("--").args(tests);
         let status = command.status().map_err(|e| format!("{}: {e}", self.program.display()))?;
         // 2: some were missed, 3: some took too long; both are what is asked for.
