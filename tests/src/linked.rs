@@ -11,7 +11,7 @@ use crate::native::{Native, best};
 /// Compiles formulas for arrays of a type, and registers what a generated crate would have of
 /// them: descriptor, key, and the key that expressions know.
 pub fn link(formulas: &[Formula], storage: Storage) {
-    register(&Native::quick(formulas, &[storage], best()), formulas, storage);
+    register(&Native::quick(formulas, &[storage], &[best()]), formulas, storage);
 }
 
 /// The formulas that expressions are, as the record has them of what `run` evaluates.

@@ -22,7 +22,7 @@ pub enum Machines {
 impl Machines {
     /// Compiles formulas in both dtypes.
     pub fn compiled(formulas: &[Formula]) -> Machines {
-        let native = Native::build(formulas, Dtype::ALL, &native::levels());
+        let native = Native::quick(formulas, Dtype::ALL, &native::levels());
         Machines::Compiled(native, Emulated::build(formulas, Dtype::ALL))
     }
 

@@ -35,7 +35,7 @@ pub struct Native {
 }
 
 impl Native {
-    /// Compiles every formula for every dtype and level.
+    /// Compiles every formula for every dtype and level, optimized as what is shipped.
     ///
     /// # Panics
     /// When a formula cannot be emitted or compiled.
@@ -57,24 +57,24 @@ impl Native {
         Native { library: load(&path), symbols }
     }
 
-    /// The same for many small formulas: several a file, and less optimized, which takes two thirds
-    /// of the time.
+    /// The same for many small formulas: several a file, and less optimized, which takes half of the
+    /// time.
     ///
     /// # Panics
     /// As [`Native::build`].
     pub fn quick<S: Copy + Into<Storage>>(
         formulas: &[Formula],
         dtypes: &[S],
-        level: Level,
+        levels: &[Level],
     ) -> Native {
-        Native::with_images(formulas, dtypes, level, |_, _| None)
+        Native::with_images(formulas, dtypes, levels, |_, _| None)
     }
 
     /// As [`Native::quick`], with the CUDA image that `image` has for a kernel: its bytes.
     pub(crate) fn with_images<S: Copy + Into<Storage>>(
         formulas: &[Formula],
         dtypes: &[S],
-        level: Level,
+        levels: &[Level],
         image: impl Fn(&KernelText, Storage) -> Option<Vec<u8>>,
     ) -> Native {
         let texts = texts(formulas);
@@ -82,14 +82,14 @@ impl Native {
         let mut sources = Vec::new();
         for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
             for text in distinct(&texts) {
-                let mut made = descriptor(text, dtype, &[level]);
+                let mut made = descriptor(text, dtype, levels);
                 if let Some(bytes) = image(text, dtype) {
                     made.flags.push(format!("-DTF_HAS_IMAGE={}", bytes.len()));
                     sources.push(image_of(text, dtype, &bytes));
                 }
                 sources.push(made);
             }
-            sources.extend(quick_code(&texts, dtype, level));
+            sources.extend(levels.iter().flat_map(|&level| quick_code(&texts, dtype, level)));
         }
         Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
     }
@@ -329,7 +329,7 @@ const KERNELS_PER_FILE: usize = 8;
 /// Several kernels in one file, each in a namespace of its own.
 fn joined(group: &[&KernelText], dtype: Storage, level: Level) -> Source {
     let mut source = code(group[0], dtype, level);
-    source.flags.push("-O1".into());
+    source.flags.extend(toolchain::QUICK.map(String::from));
     source.text = String::from("#include \"tf_cpu.h\"\n#include \"cpu_rows.h\"\n");
     for kernel in group {
         source.text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cpp);

@@ -38,6 +38,10 @@ pub enum Product {
     Program,
 }
 
+/// For code that runs once, on little data: compiling it is all that it costs. What may be
+/// uninitialized is guessed worse than by the optimizations that shipped code gets.
+pub(crate) const QUICK: [&str; 2] = ["-Og", "-Wno-maybe-uninitialized"];
+
 /// Compiles sources, as many at a time as there are cores, and links them.
 ///
 /// # Panics

@@ -182,7 +182,7 @@ formula f dtype f64 {
     grad a wrt p;
 }
 ";
-    let native = Native::quick(&parsed(text), &[Dtype::F64], native::best());
+    let native = Native::quick(&parsed(text), &[Dtype::F64], &[native::best()]);
     let mut rng = Rng::new(72);
     let (x, y) = (draw(&[1, 5, 1], &mut rng), draw(&[1, 4, 1], &mut rng));
     let (p, e) = (draw(&[3, 1, 1], &mut rng), draw(&[1, 5, 1], &mut rng));
@@ -217,7 +217,7 @@ formula f dtype f64 {
     near[i] = argmin[j] sqdist(x, y);
 }
 ";
-    let native = Native::quick(&parsed(text), &[Dtype::F64], native::best());
+    let native = Native::quick(&parsed(text), &[Dtype::F64], &[native::best()]);
     let mut rng = Rng::new(73);
     let (batch, heads, codes) = (64, 32, 256);
     let x = draw(&[batch, heads, 1, 2], &mut rng);
@@ -248,7 +248,7 @@ formula f dtype f64 {
     a[i] = sum[j where pos(j) <= pos(i)] (x * y + pos(i));
 }
 ";
-    let native = Native::quick(&parsed(text), &[Dtype::F64], native::best());
+    let native = Native::quick(&parsed(text), &[Dtype::F64], &[native::best()]);
     let mut rng = Rng::new(74);
     let (x, y) = (draw(&[3, 6, 1], &mut rng), draw(&[5, 1], &mut rng));
     let kernel = native.kernel(0, Dtype::F64);
@@ -263,7 +263,7 @@ formula f dtype f64 {
 
 #[test]
 fn memory_does_not_grow_with_the_number_of_calls() {
-    let native = Native::quick(&parsed(GAUSSIAN)[..1], &[Dtype::F32], native::best());
+    let native = Native::quick(&parsed(GAUSSIAN)[..1], &[Dtype::F32], &[native::best()]);
     let mut rng = Rng::new(75);
     let shapes: [&[usize]; 4] = [&[20, 30, 3], &[20, 200, 3], &[200, 2], &[20, 1, 1]];
     let inputs: Vec<_> = shapes.iter().map(|s| draw(s, &mut rng).mapv(|x| x as f32)).collect();

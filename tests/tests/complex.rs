@@ -253,7 +253,7 @@ fn evaluated(problem: &Problem) -> Answers {
 /// By compiled code.
 fn machines(formulas: &[Formula]) -> impl Fn(usize, &Problem) -> Answers + use<> {
     let level = native::best();
-    let native = Native::build(formulas, Dtype::ALL, &[level]);
+    let native = Native::quick(formulas, Dtype::ALL, &[level]);
     let emulated = Emulated::build(formulas, &[Dtype::F64]);
     move |n, problem| {
         let run = |dtype| native.run(n, dtype, level, problem).expect("it runs");
@@ -367,7 +367,7 @@ fn gradients_agree_with_differences() {
         problems.push(once);
     }
     let formulas: Vec<Formula> = problems.iter().map(|p| p.formula.clone()).collect();
-    let native = Native::build(&formulas, &[Dtype::F64], &[native::best()]);
+    let native = Native::quick(&formulas, &[Dtype::F64], &[native::best()]);
     for (n, p) in problems.iter().enumerate() {
         let right = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
         let found = native.run(n, Dtype::F64, native::best(), p).expect("it runs");

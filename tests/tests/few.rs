@@ -94,7 +94,7 @@ fn every_reduction_of_few_rows() {
     for level in native::levels() {
         let some = if level == native::best() { 1 } else { 4 };
         let formulas: Vec<Formula> = all.iter().step_by(some).cloned().collect();
-        let native = Native::quick(&formulas, Dtype::ALL, level);
+        let native = Native::quick(&formulas, Dtype::ALL, &[level]);
         for (n, f) in formulas.iter().enumerate() {
             let least = if f.name.contains("kmin") || f.name.contains("kmax") { K } else { 1 };
             for (m, cols) in shapes {
@@ -150,7 +150,7 @@ fn row_numbers_are_those_of_rows_and_columns() {
         }";
     let units = front::parse("a test", text).unwrap_or_else(|e| panic!("{}", e.render("", text)));
     let f = &units[0].instances[0].formula;
-    let native = Native::quick(std::slice::from_ref(f), Dtype::ALL, native::best());
+    let native = Native::quick(std::slice::from_ref(f), Dtype::ALL, &[native::best()]);
     for (m, n) in [(1, 40), (7, 5), (20, 333)] {
         let mut rng = Rng::new(3);
         let p = Problem::new(f.clone(), m, n, |_, _| rng.below(7) as f64 - 3.0);
@@ -168,7 +168,7 @@ fn row_numbers_are_those_of_rows_and_columns() {
 fn of_no_columns_there_are_neutral_elements() {
     let formulas = [Reducer::Sum, Reducer::Min, Reducer::Max, Reducer::Prod, Reducer::LogSumExp]
         .map(|reducer| formula(reducer, 2, false, Some(Axis::I)));
-    let native = Native::quick(&formulas, Dtype::ALL, native::best());
+    let native = Native::quick(&formulas, Dtype::ALL, &[native::best()]);
     for (n, f) in formulas.iter().enumerate() {
         let p = problem(f, (3, 0), false);
         let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
@@ -190,7 +190,7 @@ fn threaded(native: &Native, n: usize, level: Level, threads: usize, p: &Problem
 fn bits_do_not_depend_on_threads() {
     let reducers = [Reducer::Sum, Reducer::Var, Reducer::ArgMin, Reducer::ArgKMin];
     let formulas = reducers.map(|reducer| formula(reducer, 3, false, Some(Axis::I)));
-    let native = Native::quick(&formulas, &[Dtype::F32], native::best());
+    let native = Native::quick(&formulas, &[Dtype::F32], &[native::best()]);
     let mut rng = Rng::new(8);
     // Several chunks of columns, packed and folded together and apart.
     for m in [1, 8, 9, 30] {

@@ -140,7 +140,7 @@ fn compiled_gradients_are_those_of_the_evaluator() {
     // One formula for each name: the others differ in their numbers.
     let mut formulas: Vec<Formula> = all.iter().map(|p| p.formula.clone()).collect();
     formulas.dedup_by(|a, b| a.name == b.name);
-    let native = Native::build(&formulas, Dtype::ALL, &[native::best()]);
+    let native = Native::quick(&formulas, Dtype::ALL, &[native::best()]);
     let emulated = Emulated::build(&formulas, &[Dtype::F64]);
     for p in &all {
         let at = formulas.iter().position(|f| f.name == p.formula.name).expect("built");

@@ -121,7 +121,7 @@ fn every_reduction_of_streamed_sums() {
         // What is special to a level are sizes; a few reductions are enough to meet them.
         let few = if level == native::best() { 1 } else { 5 };
         let formulas: Vec<Formula> = all.iter().step_by(few).cloned().collect();
-        let native = Native::quick(&formulas, Dtype::ALL, level);
+        let native = Native::quick(&formulas, Dtype::ALL, &[level]);
         for (n, f) in formulas.iter().enumerate() {
             for edges in [false, true] {
                 let p = problem(f.clone(), ROWS, COLS, edges);

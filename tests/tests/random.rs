@@ -111,7 +111,7 @@ fn check_compiled(problems: &[Problem], native: &Native) {
 #[test]
 fn compiled_code_agrees_with_the_oracle() {
     for problems in batches(240) {
-        let native = Native::quick(&formulas(&problems), &[Dtype::F64], native::best());
+        let native = Native::quick(&formulas(&problems), &[Dtype::F64], &[native::best()]);
         check_compiled(&problems, &native);
     }
 }
@@ -195,7 +195,7 @@ fn gradients_agree_with_differences_of_the_oracle() {
     let (mut rng, mut wrong) = (Rng::new(6), Wrong::default());
     let problems = problems(0..60, Wish::Smooth);
     let gradients: Vec<Problem> = problems.iter().map(|p| gradient(p, &mut rng)).collect();
-    let native = Native::quick(&formulas(&gradients), &[Dtype::F64], native::best());
+    let native = Native::quick(&formulas(&gradients), &[Dtype::F64], &[native::best()]);
     for (n, (p, g)) in problems.iter().zip(&gradients).enumerate() {
         verify::verify(&g.formula).expect("a gradient is a valid formula");
         let cotangent = g.inputs.last().expect("the cotangent");

@@ -52,7 +52,7 @@ fn every_reduction_is_that_of_a_mask() {
     let both: Vec<Formula> = [Axis::I, Axis::J].into_iter().flat_map(folds::formulas).collect();
     let plain: Vec<Formula> = both.iter().step_by(2).cloned().collect();
     let masked: Vec<Formula> = both.iter().skip(1).step_by(2).cloned().collect();
-    let native = Native::quick(&plain, &[Dtype::F32, Dtype::F64], native::best());
+    let native = Native::quick(&plain, &[Dtype::F32, Dtype::F64], &[native::best()]);
     let mut rng = Rng::new(61);
     for (n, (plain, masked)) in plain.iter().zip(&masked).enumerate() {
         for (m, n_cols) in [(9, 40), (150, 33), (3, 700)] {
@@ -125,7 +125,7 @@ fn gradients_are_those_of_a_mask() {
     let masked: Vec<Formula> =
         cases().map(|(r, axis)| vjp(&smooth(r, axis, true), "out", wrt).expect("smooth")).collect();
     assert!(plain.iter().all(|f| f.outputs.len() == wrt.len()));
-    let native = Native::quick(&plain, &[Dtype::F64], native::best());
+    let native = Native::quick(&plain, &[Dtype::F64], &[native::best()]);
     let mut rng = Rng::new(62);
     for (n, ((reducer, axis), (plain, masked))) in
         cases().zip(plain.iter().zip(&masked)).enumerate()
@@ -289,7 +289,7 @@ fn many_dimensions_keep_to_ranges() {
     };
     let (plain, masked) = (formulas(""), formulas(" where (pos(i) < 13) == (pos(j) < 301)"));
     let dtypes = [(Dtype::F32, 1e-5), (Dtype::F64, 1e-13)];
-    let native = Native::quick(&plain, &dtypes.map(|(dtype, _)| dtype), native::best());
+    let native = Native::quick(&plain, &dtypes.map(|(dtype, _)| dtype), &[native::best()]);
     let mut rng = Rng::new(66);
     let (m, n) = (21, 333);
     let ranges = Ranges::from_blocks([(0..13, 0..301), (13..m, 301..n)]).expect("apart");
@@ -337,7 +337,7 @@ fn sums_that_left_the_pairs_are_refused() {
         [forward, backward]
     });
     let (plain, masked, kept) = (of(0), of(1), kept.collect::<Vec<_>>());
-    let native = Native::quick(&[&plain[..], &kept].concat(), &[Dtype::F64], native::best());
+    let native = Native::quick(&[&plain[..], &kept].concat(), &[Dtype::F64], &[native::best()]);
     let mut rng = Rng::new(65);
     let ranges = Ranges::from_blocks([(0..2, 0..3), (2..5, 3..6)]).expect("apart");
     // What does not vary with pairs where it is written is no reduction of pairs.

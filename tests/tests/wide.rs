@@ -125,7 +125,7 @@ fn sums_of_many_outputs_on_cpus() {
     for level in native::levels() {
         let some = if level == native::best() { 1 } else { 3 };
         let formulas: Vec<Formula> = all.iter().step_by(some).cloned().collect();
-        let native = Native::quick(&formulas, Dtype::ALL, level);
+        let native = Native::quick(&formulas, Dtype::ALL, &[level]);
         for (n, f) in formulas.iter().enumerate() {
             for (edges, rows, cols) in [(false, 33, 6), (false, 10, 300), (true, 12, 75)] {
                 let p = problem(f, rows, cols, edges);

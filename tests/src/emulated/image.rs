@@ -32,7 +32,7 @@ pub fn with_images<S: Copy + Into<Storage>>(
         (dtype, descriptors, toolchain::build(Product::Library, &code, &[]))
     });
     let parts: Vec<_> = parts.collect();
-    Native::with_images(formulas, dtypes, best(), |text, dtype| {
+    Native::with_images(formulas, dtypes, &[best()], |text, dtype| {
         let (_, descriptors, code) = parts.iter().find(|part| part.0 == dtype)?;
         // SAFETY: a descriptor of a library that stays loaded.
         let kernel = unsafe { &*descriptor_of(descriptors, &text.symbol, dtype) };

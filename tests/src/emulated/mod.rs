@@ -178,11 +178,12 @@ pub(crate) fn sources(
     let mut all: Vec<Source> = texts.iter().map(|t| descriptor(t, dtype, &[])).collect();
     let headers = include(&toolchain::headers());
     let force = toolchain::emulation().join("tf_emulate.h").display().to_string();
-    let fixed = "-std=c++20 -O1 -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
+    let fixed = "-std=c++20 -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
                  -Wno-unused-but-set-variable -include";
     for group in texts.chunks(KERNELS_PER_FILE) {
         let mut flags: Vec<String> = fixed.split_whitespace().map(String::from).collect();
         flags.extend([force.clone(), headers.clone()]);
+        flags.extend(toolchain::QUICK.map(String::from));
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
         let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_mma.cuh\"\n");
