@@ -113,14 +113,14 @@ impl Cartesian {
     }
 
     pub fn power(self, f: &mut Formula, n: i64) -> Cartesian {
-        let (mut result, mut square, mut rest) = (None::<Cartesian>, self, n.unsigned_abs());
-        while rest > 0 {
-            if rest & 1 == 1 {
-                result = Some(result.map_or(square, |r| r.times(f, square)));
-            }
-            rest >>= 1;
-            if rest > 0 {
+        let (mut result, mut square) = (None::<Cartesian>, self);
+        let bits = n.unsigned_abs();
+        for at in 0..u64::BITS - bits.leading_zeros() {
+            if at > 0 {
                 square = square.squared(f);
+            }
+            if bits >> at & 1 == 1 {
+                result = Some(result.map_or(square, |r| r.times(f, square)));
             }
         }
         match result {

@@ -332,6 +332,9 @@ fn pick_adjoints(f: &mut Formula, other: ExprId, seed: ExprId) -> Vec<Option<Exp
     ]
 }
 
+/// Where comparisons do not jump: the first argument is always the smaller one.
+const APART: &[(f64, f64)] = &[(-2.0, -0.5), (0.5, 2.0)];
+
 /// Equality.
 pub const EQ: OpDef = OpDef {
     name: "eq",
@@ -344,7 +347,7 @@ pub const EQ: OpDef = OpDef {
     grad: Grad::Zero,
     emit: Emit::Map("tf_eq($0, $1)"),
     expand: None,
-    domain: &[(-2.0, -0.5), (0.5, 2.0)],
+    domain: APART,
 };
 
 /// Inequality.
@@ -359,7 +362,7 @@ pub const NE: OpDef = OpDef {
     grad: Grad::Zero,
     emit: Emit::Map("tf_ne($0, $1)"),
     expand: None,
-    domain: &[(-2.0, -0.5), (0.5, 2.0)],
+    domain: APART,
 };
 
 /// Strict order.
@@ -374,7 +377,7 @@ pub const LT: OpDef = OpDef {
     grad: Grad::Zero,
     emit: Emit::Map("tf_lt($0, $1)"),
     expand: None,
-    domain: &[(-2.0, -0.5), (0.5, 2.0)],
+    domain: APART,
 };
 
 /// Order.
@@ -389,7 +392,7 @@ pub const LE: OpDef = OpDef {
     grad: Grad::Zero,
     emit: Emit::Map("tf_le($0, $1)"),
     expand: None,
-    domain: &[(-2.0, -0.5), (0.5, 2.0)],
+    domain: APART,
 };
 
 /// Conjunction.

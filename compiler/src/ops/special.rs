@@ -69,7 +69,7 @@ pub(super) fn normcdf(x: f64) -> f64 {
     const LOW: f64 = -4.833_646_656_726_457e-17;
     let s = -x * FRAC_1_SQRT_2;
     let y = 0.5 * libm::erfc(s);
-    if s.abs() < 1.0 || y == 0.0 || s.is_infinite() {
+    if s.is_infinite() {
         return y;
     }
     let lost = libm::fma(-x, FRAC_1_SQRT_2, -s) - x * LOW;
@@ -138,6 +138,7 @@ fn cot_pi(x: f64) -> f64 {
     sin_pi(0.5 - off.abs()) / sin_pi(off)
 }
 
+/// Infinities are whole, as all large numbers are.
 fn is_whole(x: f64) -> bool {
     libm::floor(x) == x
 }
@@ -149,8 +150,7 @@ fn digamma(x: f64) -> f64 {
         return -1.0 / x;
     }
     if x < 0.0 {
-        let pole = is_whole(x) || x.is_infinite();
-        return if pole { f64::NAN } else { digamma(1.0 - x) - PI * cot_pi(x) };
+        return if is_whole(x) { f64::NAN } else { digamma(1.0 - x) - PI * cot_pi(x) };
     }
     let (mut y, mut sum) = (x, 0.0);
     while y < 10.0 {
@@ -189,7 +189,7 @@ pub const DIGAMMA: OpDef = OpDef {
 fn polygamma(n: i32, x: f64) -> f64 {
     let odd = n % 2 == 1;
     if x < 0.0 {
-        if is_whole(x) || x.is_infinite() {
+        if is_whole(x) {
             let pole = odd && x.is_finite();
             return if pole { f64::INFINITY } else { f64::NAN };
         }
@@ -276,7 +276,39 @@ pub const TRIGAMMA: OpDef = OpDef {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::check_near;
+    use super::super::tests::{check_near, check_scalars};
+
+    const INF: f64 = f64::INFINITY;
+    const NAN: f64 = f64::NAN;
+
+    #[test]
+    fn edges_are_those_of_the_docs() {
+        check_scalars(&[
+            ("digamma", &[], &[0.0], -INF),
+            ("digamma", &[], &[-0.0], INF),
+            ("digamma", &[], &[-1.0], NAN),
+            ("digamma", &[], &[-4.0], NAN),
+            ("digamma", &[], &[-INF], NAN),
+            ("digamma", &[], &[INF], INF),
+            ("polygamma", &[1], &[0.0], INF),
+            ("polygamma", &[2], &[0.0], -INF),
+            ("polygamma", &[1], &[-3.0], INF),
+            ("polygamma", &[2], &[-3.0], NAN),
+            ("polygamma", &[1], &[-INF], NAN),
+            ("polygamma", &[2], &[-INF], NAN),
+            ("trigamma", &[], &[-3.0], INF),
+            ("lgamma", &[], &[-2.0], INF),
+            ("lgamma", &[], &[-INF], INF),
+            ("erf", &[], &[-INF], -1.0),
+            ("erfc", &[], &[-INF], 2.0),
+            ("normcdf", &[], &[-INF], 0.0),
+            ("normcdf", &[], &[-1e300], 0.0),
+            ("normcdf", &[], &[1e300], 1.0),
+            ("normcdf", &[], &[INF], 1.0),
+            ("normcdf", &[], &[0.0], 0.5),
+            ("normcdf", &[], &[NAN], NAN),
+        ]);
+    }
 
     /// By mpmath 1.3 with 40 digits.
     #[test]

@@ -419,6 +419,9 @@ fn rooms_are_consistent() {
         let def = op.def();
         assert_eq!(def.domain.len(), def.arity, "{}", def.name);
         assert!(def.domain.iter().all(|(low, high)| low < high), "{}", def.name);
+        if matches!(op, Op::Eq | Op::Ne | Op::Lt | Op::Le) {
+            assert!(def.domain[0].1 < def.domain[1].0, "{} jumps where both are equal", def.name);
+        }
         assert!(def.doc.ends_with('.'), "{}: {}", def.name, def.doc);
         let composite = def.expand.is_some();
         assert_eq!(matches!(def.grad, Grad::Expanded), composite, "{}", def.name);

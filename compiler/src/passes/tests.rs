@@ -4,9 +4,11 @@
 use std::fmt::Write;
 
 use crate::front::parse;
-use crate::ir::{Formula, canonical_text};
+use crate::ir::eval::{Matrix, evaluate};
+use crate::ir::{Axis, Formula, Node, Stratum, canonical_text};
+use crate::ops::Op;
 
-use super::{explain, facts, optimize};
+use super::{Fired, explain, facts, keep_pairs, optimize, simplify};
 
 /// Formulas, one a line, each with what becomes of it.
 const OPTIMIZED: &str = include_str!("tests/optimized.txt");
@@ -113,4 +115,69 @@ fn facts_are_those_of_the_table() {
     };
     assert_eq!(sum("x * y"), (true, false));
     assert_eq!(sum("exp(x * y)"), (true, true));
+}
+
+#[test]
+fn rules_are_applied_to_long_formulas_in_one_round() {
+    let mut f = Formula::new("f");
+    let x = f.input("x", Some(Axis::I), 2).expect("valid");
+    let one = f.constant(1.0);
+    let (mut long, mut short) = (x, x);
+    for _ in 0..100 {
+        short = f.apply(Op::Sin, &[short], &[]);
+        long = f.apply(Op::Sin, &[long], &[]);
+        long = f.apply(Op::Mul, &[long, one], &[]);
+    }
+    let mut plain = f.clone();
+    f.output("a", Some(Axis::I), long).expect("rows of i");
+    plain.output("a", Some(Axis::I), short).expect("rows of i");
+    let mut fired = Fired::new();
+    assert_eq!(canonical_text(&simplify(&f, &mut fired)), canonical_text(&plain));
+    assert_eq!(fired, Fired::from([("mul_one", 100)]));
+}
+
+/// `2 x` is read twice until the power of 0 is gone, so its sign changes in the second round.
+#[test]
+fn rules_are_counted_over_all_rounds() {
+    let f = formula("x[i], y[i] : R; a[i] = maximum(maximum(-(2*x), pow(2*x, 0)), -(3*y));");
+    let mut fired = Fired::new();
+    let found = canonical_text(&simplify(&f, &mut fired));
+    let expected = [("compute constants", 2), ("neg_scale", 2), ("pow_zero", 1)];
+    assert_eq!(fired, Fired::from(expected), "{found}");
+}
+
+/// Folds of x[i] and y[j], and where the mask of each varies once pairs are kept.
+const KEPT: &[(&str, Option<Stratum>)] = &[
+    ("sum[j] x * y", Some(Stratum::Pair)),
+    ("sum[j] x", Some(Stratum::Pair)),
+    ("sum[j where y < 1] x * y", Some(Stratum::Pair)),
+    ("sum[j where x < 1] y", Some(Stratum::Pair)),
+    ("sum[j where x < y] x * y", Some(Stratum::Pair)),
+    ("sum[j where x < y] y", Some(Stratum::Pair)),
+    ("sum[j] y", None),
+    ("sum[j where y < 1] y", Some(Stratum::J)),
+];
+
+#[test]
+fn folds_of_pairs_stay_so_and_mean_the_same() {
+    let of = |data: &[f64]| Matrix { rows: data.len(), cols: 1, data: data.to_vec() };
+    for &(fold, expected) in KEPT {
+        let f = formula(&format!("x[i], y[j] : R; let _ = x; let _ = y; a[i] = {fold};"));
+        let kept = keep_pairs(&f);
+        let masks = |f: &Formula| -> Vec<Option<Stratum>> {
+            let live = f.reachable(f.outputs.iter().map(|o| o.expr));
+            let folds = f.ids().filter(|id| live[id.index()]).filter_map(|id| match f.node(id) {
+                Node::Reduce(r) => Some(r.mask.map(|mask| f.stratum(mask))),
+                _ => None,
+            });
+            folds.collect()
+        };
+        assert_eq!(masks(&kept), [expected], "{fold}");
+        if masks(&f) == [expected] {
+            assert_eq!(canonical_text(&kept), canonical_text(&f), "{fold}");
+        }
+        let rows = [of(&[0.5, -2.0, 1.5]), of(&[0.25, 3.0])];
+        let values = [&f, &kept].map(|f| evaluate(f, 3, 2, &rows).expect("it fits"));
+        assert_eq!(values[0][0].data, values[1][0].data, "{fold}");
+    }
 }

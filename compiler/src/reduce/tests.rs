@@ -80,6 +80,39 @@ fn values_are_those_of_the_table() {
     );
 }
 
+#[test]
+fn nothing_but_zeros_is_false() {
+    let values = &[[0.0, 0.0], [-0.0, 0.0], [0.0, NAN], [0.0, -0.0]];
+    check(
+        [values, values],
+        &[
+            (Reducer::Any, 0, &[0.0, 1.0]),
+            (Reducer::All, 0, &[0.0, 0.0]),
+            (Reducer::Count, 0, &[0.0, 1.0]),
+        ],
+    );
+}
+
+#[test]
+fn no_rows_give_the_neutral_element() {
+    for (reducer, expected) in [
+        (Reducer::Sum, &[0.0, 0.0][..]),
+        (Reducer::Prod, &[1.0, 1.0]),
+        (Reducer::Min, &[INF, INF]),
+        (Reducer::Max, &[-INF, -INF]),
+        (Reducer::LogSumExp, &[-INF]),
+        (Reducer::Any, &[0.0, 0.0]),
+        (Reducer::All, &[1.0, 1.0]),
+        (Reducer::Count, &[0.0, 0.0]),
+    ] {
+        let def = reducer.def();
+        assert_eq!((def.least_rows)(0), 0, "{reducer:?}");
+        let mut found = vec![0.0; expected.len()];
+        (def.eval)(&[], 0, &mut found);
+        assert_eq!(found, expected, "{reducer:?}");
+    }
+}
+
 /// `sum(d a)` for the result `a`, at rows x of i and w of j, and its gradient by w.
 fn gradient_of(reducer: Reducer) -> (Formula, Formula) {
     let mut f = Formula::new("f");

@@ -40,6 +40,33 @@ fn the_first_argument_of_an_inner_product_is_conjugated() {
 }
 
 #[test]
+fn complex_vectors_are_divided_number_by_number() {
+    let quotient = |divisor: &[f64]| {
+        let mut f = Formula::new("f");
+        let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
+        let b = f.input("b", None, divisor.len()).expect("reals");
+        let out = f.apply(Op::Div, &[z, b], &[]);
+        f.output("out", None, out).expect("a parameter");
+        let inputs = [row(&[1.0, 2.0, 3.0, 4.0]), row(divisor)];
+        evaluate(&f, 0, 0, &inputs).expect("evaluates").remove(0).data
+    };
+    assert_eq!(quotient(&[2.0, -4.0]), [0.5, 1.0, -0.75, -1.0]);
+    assert_eq!(quotient(&[2.0]), [0.5, 1.0, 1.5, 2.0]);
+}
+
+#[test]
+fn pairs_of_reals_stay_reals_until_they_are_called_complex() {
+    let mut f = Formula::new("f");
+    let x = f.input("x", None, 4).expect("reals");
+    let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
+    let (reals, pairs) = (f.apply(Op::AsReal, &[x], &[]), f.apply(Op::AsReal, &[z], &[]));
+    assert_eq!([f.kind(reals), f.kind(pairs)], [Kind::Real; 2]);
+    let made = typed::as_complex(&mut f, reals);
+    assert_eq!((f.kind(made), f.dim(made)), (Kind::Complex, 4));
+    assert_eq!(typed::as_complex(&mut f, pairs), z);
+}
+
+#[test]
 fn products_of_two_complex_vectors_are_conjugated_too() {
     let mut f = Formula::new("f");
     let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");

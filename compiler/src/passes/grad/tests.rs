@@ -1,7 +1,10 @@
 //! Derivatives in their canonical text: what a person would write.
 
 use crate::front::parse;
-use crate::ir::canonical_text;
+use crate::ir::{Axis, Formula, canonical_text};
+use crate::ops::Op;
+
+use super::{GradError, MAX_DERIVED, check_size, linearity, vjp};
 
 /// The lines that a derivative adds to the declarations, as `a; b; c`.
 fn derived(body: &str) -> String {
@@ -125,4 +128,125 @@ fn operators_cost_what_a_person_would_spend() {
             "let v0 = mul(2.0, y); let v1 = sum[j] v0; a[i] = v1;",
         ),
     ]);
+}
+
+#[test]
+fn adjoints_are_summed_over_all_uses() {
+    check(&[
+        (
+            "x[i], y[j] : R; let _ = y; a[i] = sum[j] x; grad a wrt x;",
+            "let v0 = sum[j] d_a; d_x[i] = v0;",
+        ),
+        (
+            "x[i], y[j] : R; let _ = x; a[i] = sum[j] y; grad a wrt y;",
+            "let v0 = sum[i] d_a; d_y[j] = v0;",
+        ),
+        (
+            "x[i], y[j], p : R; let _ = x + y; a[i] = sum[j] p; grad a wrt p;",
+            "let v0 = sum[i] d_a; let v1 = sum[j] v0; d_p = v1;",
+        ),
+        ("x[i], y[j] : R; let _ = y; a = sum[i] x; grad a wrt x;", "d_x[i] = d_a;"),
+        (
+            "x[i], y[j] : R; p : R; let _ = x; a[i] = p * max[j] y; grad a wrt p;",
+            "let v0 = sum[i] d_a; let v1 = max[j] y; let v2 = mul(v0, v1); d_p = v2;",
+        ),
+    ]);
+}
+
+#[test]
+fn folds_over_an_index_that_is_kept_have_rows_of_their_own() {
+    check(&[
+        (
+            "x[i], y[j] : R^2; a[i] = sum[j] divergence(x * (sum[j] (x | y)), x);",
+            "let v0 = sum[j] y; let v1 = mul(x, v0); let v2 = sum(v1); let v3 = mul(x, y); \
+             let v4 = sum(v3); let v5 = sum[j] v4; let v6 = mul(2.0, v5); let v7 = add(v2, v6); \
+             let v8 = sum[j] v7; a[i] = v8;",
+        ),
+        (
+            "x[i] : R^2; y[j], p : R^2; let _ = p; \
+             a[i] = sum[j] divergence(y * (sum[j] p * y), p) * x;",
+            "let v0 = elem(y, 0); let v1 = elem_t(1.0, 2, 0); let v2 = mul(v1, y); \
+             let v3 = sum[j] v2; let v4 = elem(v3, 0); let v5 = mul(v0, v4); let v6 = elem(y, 1); \
+             let v7 = elem_t(1.0, 2, 1); let v8 = mul(v7, y); let v9 = sum[j] v8; \
+             let v10 = elem(v9, 1); let v11 = mul(v6, v10); let v12 = add(v5, v11); \
+             let v13 = mul(v12, x); let v14 = sum[j] v13; a[i] = v14;",
+        ),
+    ]);
+}
+
+/// Values of x[i] : R^2, y[j] : R^2 and p : R, and what is not linear in x.
+const LINEAR: &[(&str, Option<&str>)] = &[
+    ("x", None),
+    ("2 * x - x / p", None),
+    ("-x", None),
+    ("sum(x) * x[0]", Some("mul")),
+    ("sum[j] (x | y)", None),
+    ("concat(x, x[0])", None),
+    ("cumsum(x)", None),
+    ("where(p < 0, x, 2 * x)", None),
+    ("where(x < 0, x, 2 * x)", Some("lt")),
+    ("x + 0", None),
+    ("x + 1", Some("add")),
+    ("x + p", Some("add")),
+    ("x * x", Some("mul")),
+    ("p / x", Some("div")),
+    ("pow(x, 3)", Some("pow")),
+    ("square(x)", Some("square")),
+    ("abs(x)", Some("abs")),
+    ("relu(x)", Some("relu")),
+    ("cbrt(x)", Some("cbrt")),
+    ("clamp(x, -1, 1)", Some("clamp")),
+    ("clamp(x, -100, 100)", Some("clamp")),
+    ("sin(x)", Some("sin")),
+    ("max(x)", Some("max_of")),
+    ("sum[j] x * y", None),
+    ("mean[j] x", None),
+    ("sum[j where y[0] < 0] x", None),
+    ("softmaxsum[j](y[0], x)", None),
+    ("sum[j where x[0]] y", Some("sum")),
+    ("softmaxsum[j](x[0], y)", Some("softmaxsum")),
+    ("max[j] x * y", Some("max")),
+    ("prod[j] x", Some("prod")),
+    ("logsumexp[j] x[0] * y[0]", Some("logsumexp")),
+    ("var[j] x * y", Some("var")),
+];
+
+#[test]
+fn linear_is_what_is_additive_and_homogeneous() {
+    let read = |value: &str| {
+        let inputs = "x[i] : R^2; y[j] : R^2; p : R; let _ = x + y + p;";
+        let text = format!("tilefold 1; formula f {{ {inputs} a[i] = {value}; }}");
+        let units = parse("test", &text).unwrap_or_else(|e| panic!("{}", e.render("test", &text)));
+        units[0].instances[0].formula.clone()
+    };
+    let found = |value: &str| {
+        let mut f = read(value);
+        let x = f.input_expr(0);
+        linearity::check(&f, f.outputs[0].expr, x)
+    };
+    for &(value, expected) in LINEAR {
+        match (found(value), expected) {
+            (Ok(()), None) => {}
+            (Err(GradError::NotLinear { what, .. }), Some(expected)) => {
+                assert_eq!(what, expected, "{value}");
+            }
+            (found, _) => panic!("{value}: {found:?}"),
+        }
+    }
+    assert_eq!(found("sum[j] y"), Err(GradError::Independent));
+    assert_eq!(found("1"), Err(GradError::Independent));
+    assert_eq!(found("0"), Ok(()));
+}
+
+#[test]
+fn derivatives_have_a_largest_size() {
+    let mut f = Formula::new("f");
+    let mut top = f.input("x", Some(Axis::I), 1).expect("valid");
+    while f.len() < MAX_DERIVED {
+        top = f.apply(Op::Neg, &[top], &[]);
+    }
+    assert_eq!(check_size(&f), Ok(()));
+    f.output("a", Some(Axis::I), top).expect("rows of i");
+    let found = vjp(&f, "a", &["x".into()]).map(|_| ());
+    assert_eq!(found, Err(GradError::TooLarge));
 }
