@@ -2,6 +2,7 @@
 //! copy of the tree below target/.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +13,6 @@ use crate::{program, root};
 
 /// The version that is installed, and that the options below are of.
 const VERSION: &str = "27.1.0";
-
-/// A crate that is built once for each mutant and run for seconds is not optimized.
-const PLAIN: &str = "--cargo-arg=--config=profile.dev.package.tilefold-compiler.opt-level=0";
 
 /// What is mutated.
 const FILES: &[&str] =
@@ -98,8 +96,7 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     let only = arguments.only.iter().flat_map(|only| ["--re", only]);
     let some = ["--shard", &arguments.shard, "--sharding", "round-robin"];
     let which: Vec<&str> = some.into_iter().chain(only).collect();
-    let unit = [&["--package", "tilefold-compiler", "--timeout", "60", PLAIN], &which[..]].concat();
-    tool.pass(&unit, &["--lib"])?;
+    tool.pass(&Tests::unit(), &which)?;
     let mut missed = tool.names("missed.txt");
     let early = tool.names("caught.txt").len() + tool.names("timeout.txt").len();
     let late = missed.len();
@@ -110,10 +107,7 @@ pub fn run(arguments: &Arguments) -> crate::Result {
         let others: Vec<&str> = all.lines().filter(|name| !missed.contains(*name)).collect();
         let known = tool.out().join("previously_caught.txt");
         fs::write(&known, others.join("\n")).map_err(|e| format!("{}: {e}", known.display()))?;
-        let mut tests: Vec<&str> = TESTS.iter().flat_map(|test| ["--test", test]).collect();
-        tests.extend(["--", "--exact"]);
-        tests.extend(SKIPPED.iter().flat_map(|test| ["--skip", test]));
-        tool.pass(&["--iterate", "--test-package", "tilefold-tests", "--timeout", "300"], &tests)?;
+        tool.pass(&Tests::of_meaning(), &["--iterate"])?;
         missed = tool.names("missed.txt");
     }
     missed.iter().for_each(|name| println!("{name}"));
@@ -139,6 +133,33 @@ fn known_names() -> crate::Result {
     }
 }
 
+/// Tests that mutants meet.
+struct Tests {
+    package: &'static str,
+    /// Which of the package, as arguments of cargo for building as well, which builds all else.
+    which: Vec<String>,
+    /// Arguments of the test programs.
+    arguments: Vec<&'static str>,
+    /// Seconds that they may take.
+    timeout: &'static str,
+}
+
+impl Tests {
+    /// Built for each mutant and run for seconds, so not optimized.
+    fn unit() -> Tests {
+        let plain = "--config=profile.dev.package.tilefold-compiler.opt-level=0";
+        let which = vec![plain.into(), "--lib".into()];
+        Tests { package: "tilefold-compiler", which, arguments: vec![], timeout: "60" }
+    }
+
+    fn of_meaning() -> Tests {
+        let which = TESTS.iter().map(|test| format!("--test={test}")).collect();
+        let skipped = SKIPPED.iter().flat_map(|test| ["--skip", test]);
+        let arguments = ["--exact"].into_iter().chain(skipped).collect();
+        Tests { package: "tilefold-tests", which, arguments, timeout: "300" }
+    }
+}
+
 /// cargo-mutants, and the folder below target/ in which it works.
 struct Tool {
     program: PathBuf,
@@ -156,13 +177,19 @@ impl Tool {
         text.lines().map(String::from).collect()
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("mutants").args(FILES.iter().flat_map(|file| ["--file", file]));
-        command.args(["--exclude", "**/tests.rs", "--exclude", "**/tests/**"]);
+    /// A program that works on the copy.
+    fn start(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.folder.join("tree"));
         command.env("CARGO_TARGET_DIR", self.folder.join("build"));
         command.envs([("CARGO_PROFILE_DEV_DEBUG", "0"), ("TILEFOLD_CUDA", "off")]);
+        command
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.start(&self.program);
+        command.arg("mutants").args(FILES.iter().flat_map(|file| ["--file", file]));
+        command.args(["--exclude", "**/tests.rs", "--exclude", "**/tests/**"]);
         command
     }
 
@@ -176,13 +203,20 @@ impl Tool {
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
-    /// Makes some mutants, one after the other, and runs tests.
-    fn pass(&self, which: &[&str], tests: &[&str]) -> crate::Result {
+    /// Runs tests without a mutant, which have to pass, and then with some, one after the other.
+    fn pass(&self, tests: &Tests, which: &[&str]) -> crate::Result {
+        let mut plain = self.start("cargo");
+        plain.args(["test", "--quiet", "--package", tests.package]).args(&tests.which);
+        start(plain.arg("--").args(&tests.arguments))?;
+
         let mut command = self.command();
-        command.args(["--in-place", "--baseline", "run", "--no-shuffle"]);
-        command.args(["--build-timeout", "600"]);
-        command.arg("--output").arg(self.folder.join("out")).args(which).arg("--").args(tests);
-        let status = command.status().map_err(|e| format!("{}: {e}", self.program.display()))?;
+        command.args(["--in-place", "--baseline", "skip", "--no-shuffle"]);
+        command.args(["--build-timeout", "600", "--timeout", tests.timeout]);
+        command.args(["--test-package", tests.package]).args(which);
+        command.args(tests.which.iter().map(|which| format!("--cargo-arg={which}")));
+        command.arg("--output").arg(self.folder.join("out"));
+        let status = command.args(["--", "--"]).args(&tests.arguments).status();
+        let status = status.map_err(|e| format!("{}: {e}", self.program.display()))?;
         // 2: some were missed, 3: some took too long; both are what is asked for.
         match status.code() {
             Some(0 | 2 | 3) => Ok(()),

@@ -444,6 +444,12 @@ mod tests {
             (
                 "complex_sum_t",
                 &[2],
+                &[0],
+                "complex_sum_t: the length is 0, but a vector has 2 components or more",
+            ),
+            (
+                "complex_sum_t",
+                &[2],
                 &[-2],
                 "complex_sum_t: the length is -2, but a vector has 2 components or more",
             ),

@@ -146,12 +146,10 @@ fn is_whole(x: f64) -> bool {
 /// The reflection formula 5.5.4 leads to the right half, the recurrence 5.5.2 beyond 10, where ten
 /// terms of the asymptotic series 5.11.2 reach the last bit.
 fn digamma(x: f64) -> f64 {
-    if x == 0.0 {
-        return -1.0 / x;
-    }
     if x < 0.0 {
         return if is_whole(x) { f64::NAN } else { digamma(1.0 - x) - PI * cot_pi(x) };
     }
+    // At a zero, the first step gives the infinity of its sign.
     let (mut y, mut sum) = (x, 0.0);
     while y < 10.0 {
         sum += 1.0 / y;

@@ -136,13 +136,17 @@ fn rules_are_applied_to_long_formulas_in_one_round() {
     assert_eq!(fired, Fired::from([("mul_one", 100)]));
 }
 
-/// `2 x` is read twice until the power of 0 is gone, so its sign changes in the second round.
+/// `x z` and `y z` are read twice until the powers of 0 are gone, so the first sum of products
+/// becomes a product of a sum in the second round.
 #[test]
 fn rules_are_counted_over_all_rounds() {
-    let f = formula("x[i], y[i] : R; a[i] = maximum(maximum(-(2*x), pow(2*x, 0)), -(3*y));");
+    let f = formula(
+        "relaxed x[i], y[i], z[i] : R; a[i] = maximum(x*z + y*z, pow(x*z, 0) + pow(y*z, 0)) \
+         - maximum(x*y + x*exp(z), y);",
+    );
     let mut fired = Fired::new();
     let found = canonical_text(&simplify(&f, &mut fired));
-    let expected = [("compute constants", 2), ("neg_scale", 2), ("pow_zero", 1)];
+    let expected = [("compute constants", 1), ("distribute_add", 2), ("pow_zero", 2)];
     assert_eq!(fired, Fired::from(expected), "{found}");
 }
 

@@ -184,6 +184,6 @@ impl StateKind {
 /// The number of rows that a reduction folds, as a real: what a mean divides by.
 fn rows_of(f: &mut Formula, r: &Reduction) -> ExprId {
     let one = f.constant(1.0);
-    let counted = Reduction { reducer: Reducer::Sum, args: vec![one], k: 0, ..r.clone() };
+    let counted = Reduction { reducer: Reducer::Sum, args: vec![one], ..r.clone() };
     f.fold(counted)
 }

@@ -40,6 +40,23 @@ fn the_first_argument_of_an_inner_product_is_conjugated() {
 }
 
 #[test]
+fn reals_are_added_to_real_parts() {
+    let of = |op: Op, complex_first: bool| {
+        let mut f = Formula::new("f");
+        let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
+        let b = f.input("b", None, 2).expect("reals");
+        let out = f.apply(op, &if complex_first { [z, b] } else { [b, z] }, &[]);
+        f.output("out", None, out).expect("a parameter");
+        let inputs = [row(&[1.0, 2.0, 3.0, 4.0]), row(&[5.0, 8.0])];
+        evaluate(&f, 0, 0, &inputs).expect("evaluates").remove(0).data
+    };
+    assert_eq!(of(Op::Add, true), [6.0, 2.0, 11.0, 4.0]);
+    assert_eq!(of(Op::Add, false), [6.0, 2.0, 11.0, 4.0]);
+    assert_eq!(of(Op::Sub, true), [-4.0, 2.0, -5.0, 4.0]);
+    assert_eq!(of(Op::Sub, false), [4.0, -2.0, 5.0, -4.0]);
+}
+
+#[test]
 fn complex_vectors_are_divided_number_by_number() {
     let quotient = |divisor: &[f64]| {
         let mut f = Formula::new("f");

@@ -128,3 +128,18 @@ fn agree(a: &[f64], b: &[f64], sum: &[f64]) -> bool {
     let largest = a.iter().chain(b).fold(1e-300, |m: f64, x| m.max(x.abs()));
     a.iter().zip(b).zip(sum).all(|((a, b), s)| (2.0 * a - 3.0 * b - s).abs() <= 1e-9 * largest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_all_over_their_interval() {
+        let drawn = Numbers(17).vector(100, -2.0, 6.0);
+        assert!(drawn.iter().all(|x| (-2.0..6.0).contains(x)), "{drawn:?}");
+        for quarter in [-2.0, 0.0, 2.0, 4.0] {
+            let within = drawn.iter().filter(|x| (quarter..quarter + 2.0).contains(*x)).count();
+            assert!((10..50).contains(&within), "{within} of 100 from {quarter} on");
+        }
+    }
+}

@@ -163,6 +163,10 @@ fn folds_over_an_index_that_is_kept_have_rows_of_their_own() {
              let v8 = sum[j] v7; a[i] = v8;",
         ),
         (
+            "x[i], y[j] : R^2; let _ = x; a[i] = divergence(sum[j] x * y, x);",
+            "let v0 = sum(y); let v1 = sum[j] v0; a[i] = v1;",
+        ),
+        (
             "x[i] : R^2; y[j], p : R^2; let _ = p; \
              a[i] = sum[j] divergence(y * (sum[j] p * y), p) * x;",
             "let v0 = elem(y, 0); let v1 = elem_t(1.0, 2, 0); let v2 = mul(v1, y); \
@@ -203,7 +207,7 @@ const LINEAR: &[(&str, Option<&str>)] = &[
     ("mean[j] x", None),
     ("sum[j where y[0] < 0] x", None),
     ("softmaxsum[j](y[0], x)", None),
-    ("sum[j where x[0]] y", Some("sum")),
+    ("sum[j where x[0]] x", Some("sum")),
     ("softmaxsum[j](x[0], y)", Some("softmaxsum")),
     ("max[j] x * y", Some("max")),
     ("prod[j] x", Some("prod")),
