@@ -57,8 +57,8 @@ impl Native {
         Native { library: load(&path), symbols }
     }
 
-    /// The same for many small formulas: several a file, and less optimized, which takes half of the
-    /// time.
+    /// The same for many small formulas: several a file, and less optimized, which takes half of
+    /// the time.
     ///
     /// # Panics
     /// As [`Native::build`].

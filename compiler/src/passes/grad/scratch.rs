@@ -290,7 +290,6 @@ mod tests {
         let x = f.input("x", Some(Axis::I), 3).expect("valid");
         let y = f.input("y", Some(Axis::I), 2).expect("valid");
         let s = f.input("s", None, 1).expect("valid");
-        let matrix = f.input("m", None, 6).expect("valid");
         let [zero, one, minus] = [0.0, 1.0, -1.0].map(|c| f.constant(c));
         let zeros = super::super::zeros(&mut f, 3);
         let ones = f.apply(Op::SumT, &[one], &[3]);
@@ -302,15 +301,6 @@ mod tests {
         let copies = f.apply(Op::SumT, &[s], &[3]);
         let (double, thrice) = (f.scale(2.0, x), f.scale(3.0, s));
         let (sum, gap, back) = (f.add(x, s), f.sub(x, s), f.sub(s, x));
-        let unit = f.apply(Op::ElemT, &[s], &[3, 1]);
-        // The second of three rows.
-        let placed_x = f.mul(s, x);
-        let placed_x = f.apply(Op::ExtractT, &[placed_x], &[3, 9]);
-        let placed_y = f.mul(s, y);
-        let placed_y = f.apply(Op::ExtractT, &[placed_y], &[2, 6]);
-        let (picked_row, picked_one) =
-            (f.apply(Op::Extract, &[matrix], &[2, 2]), f.apply(Op::Extract, &[x], &[1, 1]));
-        let (picked_row, picked_one) = (f.mul(s, picked_row), f.mul(s, picked_one));
         let two = f.constant(2.0);
         let minus_two = f.constant(-2.0);
         for (op, args, params, expected) in [
@@ -338,10 +328,6 @@ mod tests {
             (Op::Extract, vec![inside], vec![1, 3], x),
             (Op::Extract, vec![whole], vec![0, 3], x),
             (Op::Extract, vec![whole], vec![3, 2], y),
-            (Op::TensorProd, vec![unit, x], vec![], placed_x),
-            (Op::TensorProd, vec![unit, y], vec![], placed_y),
-            (Op::VecMatMult, vec![unit, matrix], vec![], picked_row),
-            (Op::VecMatMult, vec![unit, x], vec![], picked_one),
             (Op::Add, vec![head, tail], vec![], whole),
             (Op::Add, vec![tail, head], vec![], whole),
         ] {
@@ -368,6 +354,33 @@ mod tests {
             let found = tidy(&mut f, Node::Op(op, args.clone(), params.clone()));
             let what = format!("{op:?}{args:?}{params:?}");
             assert_eq!(*f.node(found), Node::Op(op, args, params), "{what}");
+        }
+    }
+
+    #[test]
+    fn unit_vectors_pick_and_put_rows() {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let y = f.input("y", Some(Axis::I), 2).expect("valid");
+        let s = f.input("s", None, 1).expect("valid");
+        let matrix = f.input("m", None, 6).expect("valid");
+        let unit = f.apply(Op::ElemT, &[s], &[3, 1]);
+        // The second of three rows.
+        let placed_x = f.mul(s, x);
+        let placed_x = f.apply(Op::ExtractT, &[placed_x], &[3, 9]);
+        let placed_y = f.mul(s, y);
+        let placed_y = f.apply(Op::ExtractT, &[placed_y], &[2, 6]);
+        let (picked_row, picked_one) =
+            (f.apply(Op::Extract, &[matrix], &[2, 2]), f.apply(Op::Extract, &[x], &[1, 1]));
+        let (picked_row, picked_one) = (f.mul(s, picked_row), f.mul(s, picked_one));
+        for (op, args, expected) in [
+            (Op::TensorProd, [unit, x], placed_x),
+            (Op::TensorProd, [unit, y], placed_y),
+            (Op::VecMatMult, [unit, matrix], picked_row),
+            (Op::VecMatMult, [unit, x], picked_one),
+        ] {
+            let found = tidy(&mut f, Node::Op(op, args.to_vec(), vec![]));
+            assert_eq!(found, expected, "{op:?}{args:?}");
         }
     }
 
