@@ -37,15 +37,17 @@ template <int E, int R, bool TOP, int B> struct tf_wide_exp : tf_shifted_exp<E, 
     TF_ROWS(r) most[r] = tf_c(-TF_MAX);
     for (int c = 0; c < n; ++c) TF_ROWS(r) most[r] = tf_at_least(number[c][r], most[r]);
     if (TOP) TF_ROWS(r) this->top_[r] = tf_at_least(most[r], this->top_[r]);
-    TF_ROWS(r) over[r] = tf_over(most[r], this->shift_[r]);
-    M higher = over[0] > tf_c(1.0);
-    TF_ROWS(r) higher = tf_or_m(higher, over[r] > tf_c(1.0));
-    if (__builtin_expect(tf_any(higher), 0)) this->template raise<R>(s, 0, most, over);
+    TF_ROWS(r) over[r] = this->over(most[r], r);
+    M higher = this->above(over[0]);
+    TF_ROWS(r) higher = tf_or_m(higher, this->above(over[r]));
+    const bool rare = tf_any(higher);
+    if (__builtin_expect(rare, 0)) this->template raise<R>(s, 0, most, over);
     V sum[R];
     TF_ROWS(r) sum[r] = tf_c(0.0);
     for (int c = 0; c < n; ++c)
       TF_ROWS(r) {
-        number[c][r] = tf_shift_term(tf_over(number[c][r], this->shift_[r]));
+        const V q = number[c][r];
+        number[c][r] = tf_shift_term(rare ? tf_over(q, this->shift_[r]) : this->over(q, r));
         sum[r] = sum[r] + number[c][r];
       }
     TF_ROWS(r) this->parts.join_block(s.total, 0, r, sum[r]);

@@ -78,12 +78,12 @@ TF_FN void tf_widen_scale(double *dst, V c) {
 #endif
 }
 
-/* The terms of shifted sums are exp(q - m). A GPU has an instruction for powers of two, so that in
- * float the term is 2^(q L - M), with L the float next to log2 e and M = m L as a float: one fused
- * operation. All that refers to m uses M / L, exactly; the error of L is that of a score by a
- * hundred-millionth of its distance from m. A term that is subnormal beside one that was the
- * largest when m was set counts as 0. Where m is so large that M may be off by more than a tenth,
- * as every score is, terms keep to e. */
+/* The terms of shifted sums are exp(q - m). Powers of two are cheaper, on a GPU an instruction, so
+ * that where products are fused into sums the term is 2^(q L - M), with L the T next to log2 e and
+ * M = m L as a T: one fused operation. All that refers to m uses M / L, exactly; the error of L is
+ * that of a score by a hundred-millionth (in float) of its distance from m. On a GPU a term that is
+ * subnormal beside one that was the largest when m was set counts as 0. Where m is so large that M
+ * may be off by more than a tenth, as every score is, terms keep to e. */
 #if defined(TF_CUDA_CUH) && !TF_DOUBLE
 #define TF_LOG2E 0x1.715476p+0f
 TF_FN bool tf_is_huge(V m) { return !(tf_abs(m) < 0x1p20f); }
@@ -96,14 +96,37 @@ TF_FN V tf_shift_change(V m, V to) {
   const bool huge = tf_is_huge(m) || tf_is_huge(to);
   return tf_exp2_normal(huge ? (m - to) * TF_LOG2E : m * TF_LOG2E - to * TF_LOG2E);
 }
-TF_FN double tf_shift_of(T m) {
-  return tf_is_huge(m) ? (double)m : (double)(m * TF_LOG2E) / (double)TF_LOG2E;
+/* How far M / L lies below m. */
+TF_FN double tf_shift_low(T m) {
+  return tf_is_huge(m) ? 0.0 : (double)m - (double)(m * TF_LOG2E) / (double)TF_LOG2E;
+}
+#elif !defined(TF_CUDA_CUH) && TF_FMA
+/* A tile keeps what terms need of a shift beside it. */
+#define TF_KEEPS_SHIFT 1
+#define TF_LOG2E ((T)(TF_DOUBLE ? 0x1.71547652b82fep+0 : 0x1.715476p+0))
+#define TF_HUGE ((T)(TF_DOUBLE ? 0x1p49 : 0x1p20))
+TF_FN M tf_is_huge(V m) { return ~(tf_abs(m) < tf_c(TF_HUGE)); }
+/* What a tile keeps of a shift: -M, or infinity where terms keep to e. */
+TF_FN V tf_shift_kept(V m) { return tf_sel(tf_is_huge(m), tf_c(TF_INF), -m * TF_LOG2E); }
+/* The exponent of a term, or infinity or NaN. */
+TF_FN V tf_over_kept(V q, V kept) { return tf_fma(q, tf_c(TF_LOG2E), kept); }
+TF_FN V tf_over(V q, V m) {
+  return tf_sel(tf_is_huge(m), (q - m) * TF_LOG2E, tf_over_kept(q, -m * TF_LOG2E));
+}
+TF_FN V tf_shift_term(V over) { return tf_exp2(over); }
+TF_FN V tf_shift_change(V m, V to) {
+  const M huge = tf_is_huge(m) | tf_is_huge(to);
+  return tf_exp2(tf_sel(huge, (m - to) * TF_LOG2E, m * TF_LOG2E - to * TF_LOG2E));
+}
+TF_FN double tf_shift_low(T m) {
+  if (!(m < TF_HUGE && m > -TF_HUGE)) return 0.0;
+  return __builtin_fma(m, TF_LOG2E, -(double)(m * TF_LOG2E)) / TF_LOG2E;
 }
 #else
 TF_FN V tf_over(V q, V m) { return q - m; }
 TF_FN V tf_shift_term(V over) { return tf_exp(over); }
 TF_FN V tf_shift_change(V m, V to) { return tf_exp(m - to); }
-TF_FN double tf_shift_of(T m) { return (double)m; }
+TF_FN double tf_shift_low(T) { return 0.0; }
 #endif
 
 /* N totals in more digits than the terms have: float64 where T is float, and otherwise float64 with
@@ -455,6 +478,9 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
     typename Parts::Totals total;
   };
   V shift_[R];
+#if TF_KEEPS_SHIFT
+  V kept_[R];
+#endif
   V top_[R];
   Parts parts;
 
@@ -465,28 +491,45 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   }
   TF_METHOD void open(const State &s) {
     TF_ROWS(r) shift_[r] = tf_load(&s.shift[r * W]);
+#if TF_KEEPS_SHIFT
+    TF_ROWS(r) kept_[r] = tf_shift_kept(shift_[r]);
+#endif
     if (TOP) TF_ROWS(r) top_[r] = tf_load(&s.top[r * W]);
     parts.open();
   }
-  /* Raises the shift to the scores q of vectors g on where d = q - m is above 1, and rescales what
-   * was summed. */
+#if TF_KEEPS_SHIFT
+  TF_METHOD V over(V q, int r) const { return tf_over_kept(q, kept_[r]); }
+  /* Also where the exponent is not that of a term. */
+  TF_FN M above(V d) { return ~(d <= tf_c(1.0)); }
+#else
+  TF_METHOD V over(V q, int r) const { return tf_over(q, shift_[r]); }
+  TF_FN M above(V d) { return d > tf_c(1.0); }
+#endif
+  /* Raises the shift to the scores q of vectors g on where they exceed it by more than 1, and
+   * rescales what was summed. Their exponents d are right then. */
   template <int G> TF_METHOD void raise(State &s, int g, const V (&q)[G], V (&d)[G]) {
     TF_GROUP(r) {
       V &shift = shift_[g + r];
+#if TF_KEEPS_SHIFT
+      d[r] = tf_over(q[r], shift);
+#endif
       M higher = d[r] > tf_c(1.0);
       V to = tf_sel(higher, tf_min(q[r], tf_c(TF_MAX)), shift);
       parts.scale(s.total, g + r, tf_sel(higher, tf_shift_change(shift, to), tf_c(1.0)));
       shift = to;
       d[r] = tf_over(q[r], to);
+#if TF_KEEPS_SHIFT
+      kept_[g + r] = tf_shift_kept(to);
+#endif
     }
   }
   /* Replaces the scores q of vectors g on by the terms exp(q - m) and sums them. */
   template <int G> TF_METHOD void terms(State &s, int g, V (&q)[G]) {
     V d[G];
-    TF_GROUP(r) d[r] = tf_over(q[r], shift_[g + r]);
+    TF_GROUP(r) d[r] = over(q[r], g + r);
     if (TOP) TF_GROUP(r) top_[g + r] = tf_sel(q[r] > top_[g + r], q[r], top_[g + r]);
-    M higher = d[0] > tf_c(1.0);
-    TF_GROUP(r) higher = tf_or_m(higher, d[r] > tf_c(1.0));
+    M higher = above(d[0]);
+    TF_GROUP(r) higher = tf_or_m(higher, above(d[r]));
     if (__builtin_expect(tf_any(higher), 0)) raise(s, g, q, d);
     TF_GROUP(r) q[r] = tf_shift_term(d[r]);
     TF_GROUP(r) parts.add(0, g + r, q[r], 0);
@@ -500,7 +543,7 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   }
   /* exp(a - b) for a <= b, where both may be the neutral -TF_MAX. */
   TF_FN double scale(T a, T b) {
-    return a == b ? 1.0 : TF_EXPD(tf_shift_of(a) - tf_shift_of(b));
+    return a == b ? 1.0 : TF_EXPD((double)a - (double)b - (tf_shift_low(a) - tf_shift_low(b)));
   }
   TF_FN void merge(State &s, int l, const State &o, int m) {
     const T shift = s.shift[l] < o.shift[m] ? o.shift[m] : s.shift[l];
@@ -517,10 +560,11 @@ template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
       int n = r * W + l;
       double plain = s.total[0].value(n);
       double sum = field < 2 ? plain : s.total[1 + e].value(n), out = sum;
-      if (field == 0 || field == 2) out = tf_shift_of(s.shift[n]) + TF_LOGD(sum);
+      const double shift = (double)s.shift[n], low = tf_shift_low(s.shift[n]);
+      if (field == 0 || field == 2) out = shift + (TF_LOGD(sum) - low);
       if (TOP && (field == 1 || field == 4)) {
         const T top = s.top[n] > (T)TF_MAX ? (T)TF_MAX : s.top[n];
-        out = sum * TF_EXPD(tf_shift_of(s.shift[n]) - (double)top);
+        out = sum * TF_EXPD(shift - (double)top - low);
       }
       if (field == 3) out = sum / plain;
       tf_set_lane(v, l, (T)out);

@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_debae4964cc617deb2aaa6af3496f452)
+TF_DECLARE_STAGES(tf_d7952a375d1418acf26b358782db9185)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -24,13 +24,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 24.0,
-        .cpu = TF_CPU_LEVELS(tf_debae4964cc617deb2aaa6af3496f452, 0),
+        .pair_ops = 23.0,
+        .cpu = TF_CPU_LEVELS(tf_d7952a375d1418acf26b358782db9185, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_debae4964cc617deb2aaa6af3496f452", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_debae4964cc617deb2aaa6af3496f452", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_debae4964cc617deb2aaa6af3496f452", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_d7952a375d1418acf26b358782db9185", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_d7952a375d1418acf26b358782db9185", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_d7952a375d1418acf26b358782db9185", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -39,12 +39,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_debae4964cc617deb2aaa6af3496f452) = {
+const tf_kernel TF_KERNEL(tf_d7952a375d1418acf26b358782db9185) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0xde, 0xba, 0xe4, 0x96, 0x4c, 0xc6, 0x17, 0xde, 0xb2, 0xaa, 0xa6, 0xaf, 0x34, 0x96, 0xf4, 0x52, 0x01, 0xeb, 0xcd, 0x84, 0x58, 0x23, 0x2a, 0xcf, 0x14, 0x76, 0xfc, 0x2e, 0xc1, 0x2c, 0xb5, 0xeb },
+    .key = { 0xd7, 0x95, 0x2a, 0x37, 0x5d, 0x14, 0x18, 0xac, 0xf2, 0x6b, 0x35, 0x87, 0x82, 0xdb, 0x91, 0x85, 0x1a, 0x21, 0x15, 0x80, 0x01, 0x87, 0x8c, 0x02, 0x73, 0xfc, 0x88, 0x09, 0x61, 0x00, 0xe0, 0x75 },
     .name = "matern32_conv",
     .text =
         "tilefold 1;\n"
@@ -54,20 +54,19 @@ const tf_kernel TF_KERNEL(tf_debae4964cc617deb2aaa6af3496f452) = {
         "  b[j] : R;\n"
         "  ell : R;\n"
         "  let v0 = sqrt(3.0);\n"
-        "  let v1 = sub(x, y);\n"
-        "  let v2 = square(v1);\n"
-        "  let v3 = sum(v2);\n"
-        "  let v4 = sqrt(v3);\n"
-        "  let v5 = div(v4, ell);\n"
-        "  let v6 = mul(v0, v5);\n"
+        "  let v1 = div(v0, ell);\n"
+        "  let v2 = sub(x, y);\n"
+        "  let v3 = square(v2);\n"
+        "  let v4 = sum(v3);\n"
+        "  let v5 = sqrt(v4);\n"
+        "  let v6 = mul(v1, v5);\n"
         "  let v7 = add(1.0, v6);\n"
-        "  let v8 = neg(v0);\n"
-        "  let v9 = mul(v8, v5);\n"
-        "  let v10 = exp(v9);\n"
-        "  let v11 = mul(v7, v10);\n"
-        "  let v12 = mul(v11, b);\n"
-        "  let v13 = sum[j] v12;\n"
-        "  a[i] = v13;\n"
+        "  let v8 = neg(v6);\n"
+        "  let v9 = exp(v8);\n"
+        "  let v10 = mul(v7, v9);\n"
+        "  let v11 = mul(v10, b);\n"
+        "  let v12 = sum[j] v11;\n"
+        "  a[i] = v12;\n"
         "}\n"
         ,
     .n_inputs = 4,
@@ -76,6 +75,6 @@ const tf_kernel TF_KERNEL(tf_debae4964cc617deb2aaa6af3496f452) = {
     .n_stages = 1,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_debae4964cc617deb2aaa6af3496f452),
+    .image = TF_IMAGE(tf_d7952a375d1418acf26b358782db9185),
     .image_bytes = TF_IMAGE_BYTES,
 };

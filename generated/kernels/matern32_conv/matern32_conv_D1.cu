@@ -40,10 +40,11 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-2.4988211106473432) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-2.4988211106473432) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -84,20 +85,18 @@ struct s0 {
     V t2[G];
     TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = t2[r] * tf_splat(p[0]);
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
+    TF_GROUP(r) t4[r] = tf_c(1.0) + t3[r];
     V t5[G];
-    TF_GROUP(r) t5[r] = tf_c(1.0) + t4[r];
+    TF_GROUP(r) t5[r] = tf_splat(p[1]) * t2[r];
     V t6[G];
-    TF_GROUP(r) t6[r] = tf_splat(p[1]) * t2[r];
+    TF_GROUP(r) t6[r] = tf_exp2(t5[r]);
     V t7[G];
-    TF_GROUP(r) t7[r] = tf_exp2(t6[r]);
+    TF_GROUP(r) t7[r] = t4[r] * t6[r];
     V t8[G];
-    TF_GROUP(r) t8[r] = t5[r] * t7[r];
-    V t9[G];
-    TF_GROUP(r) t9[r] = y.at(1) * t8[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t9[r]);
+    TF_GROUP(r) t8[r] = y.at(1) * t7[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
   }
 
   /* Once a block of columns. */
@@ -142,5 +141,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_debae4964cc617deb2aaa6af3496f452, s0, 64, 128)
-TF_FINISH_ENTRY(tf_debae4964cc617deb2aaa6af3496f452, s0, 64, 128)
+TF_ROWS_ENTRY(tf_d7952a375d1418acf26b358782db9185, s0, 64, 128)
+TF_FINISH_ENTRY(tf_d7952a375d1418acf26b358782db9185, s0, 64, 128)

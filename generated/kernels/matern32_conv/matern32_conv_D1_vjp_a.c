@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_e508141bae65d1cb49e463ecd8d06b45)
+TF_DECLARE_STAGES(tf_b85bdab5bd5afcf6cbad23043f4d06da)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -32,13 +32,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 38.0,
-        .cpu = TF_CPU_LEVELS(tf_e508141bae65d1cb49e463ecd8d06b45, 0),
+        .pair_ops = 35.0,
+        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -52,13 +52,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 24.0,
-        .cpu = TF_CPU_LEVELS(tf_e508141bae65d1cb49e463ecd8d06b45, 1),
+        .pair_ops = 23.0,
+        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, 1),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s1_rows"),
-                .tiles_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s1_tiles"),
-                .finish_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s1_finish"),
+                .rows_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s1_tiles"),
+                .finish_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -73,12 +73,12 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_e508141bae65d1cb49e463ecd8d06b45, 2),
+        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, 2),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s2_rows"),
-                .tiles_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s2_tiles"),
-                .finish_entry = TF_ENTRY("tf_e508141bae65d1cb49e463ecd8d06b45", "s2_finish"),
+                .rows_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s2_tiles"),
+                .finish_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -87,12 +87,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_e508141bae65d1cb49e463ecd8d06b45) = {
+const tf_kernel TF_KERNEL(tf_b85bdab5bd5afcf6cbad23043f4d06da) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0xe5, 0x08, 0x14, 0x1b, 0xae, 0x65, 0xd1, 0xcb, 0x49, 0xe4, 0x63, 0xec, 0xd8, 0xd0, 0x6b, 0x45, 0xc4, 0x14, 0xba, 0x16, 0x11, 0x9e, 0xc4, 0xc3, 0x1a, 0x41, 0x32, 0xbb, 0x35, 0x33, 0xab, 0x06 },
+    .key = { 0xb8, 0x5b, 0xda, 0xb5, 0xbd, 0x5a, 0xfc, 0xf6, 0xcb, 0xad, 0x23, 0x04, 0x3f, 0x4d, 0x06, 0xda, 0xbf, 0x50, 0xf7, 0xbe, 0x60, 0x3d, 0x1e, 0x63, 0x9b, 0x21, 0x45, 0x63, 0x6c, 0x7a, 0xd7, 0x92 },
     .name = "matern32_conv",
     .text =
         "tilefold 1;\n"
@@ -104,38 +104,38 @@ const tf_kernel TF_KERNEL(tf_e508141bae65d1cb49e463ecd8d06b45) = {
         "  d_a[i] : R;\n"
         "  let v0 = mul(d_a, b);\n"
         "  let v1 = sqrt(3.0);\n"
-        "  let v2 = sub(x, y);\n"
-        "  let v3 = square(v2);\n"
-        "  let v4 = sum(v3);\n"
-        "  let v5 = sqrt(v4);\n"
-        "  let v6 = div(v5, ell);\n"
-        "  let v7 = mul(v1, v6);\n"
+        "  let v2 = div(v1, ell);\n"
+        "  let v3 = sub(x, y);\n"
+        "  let v4 = square(v3);\n"
+        "  let v5 = sum(v4);\n"
+        "  let v6 = sqrt(v5);\n"
+        "  let v7 = mul(v2, v6);\n"
         "  let v8 = add(1.0, v7);\n"
         "  let v9 = mul(v0, v8);\n"
-        "  let v10 = neg(v1);\n"
-        "  let v11 = mul(v10, v6);\n"
-        "  let v12 = exp(v11);\n"
-        "  let v13 = mul(v9, v12);\n"
-        "  let v14 = mul(v13, v10);\n"
-        "  let v15 = mul(v0, v12);\n"
-        "  let v16 = mul(v15, v1);\n"
-        "  let v17 = add(v14, v16);\n"
-        "  let v18 = div(v17, ell);\n"
-        "  let v19 = rsqrt(v4);\n"
-        "  let v20 = mul(0.5, v19);\n"
-        "  let v21 = mul(v18, v20);\n"
-        "  let v22 = mul(2.0, v2);\n"
-        "  let v23 = mul(v21, v22);\n"
-        "  let v24 = sum[j] v23;\n"
-        "  let v25 = mul(v8, v12);\n"
-        "  let v26 = mul(d_a, v25);\n"
-        "  let v27 = sum[i] v26;\n"
-        "  let v28 = mul(v18, v6);\n"
-        "  let v29 = neg(v28);\n"
-        "  let v30 = sum[j] v29;\n"
-        "  let v31 = sum[i] v30;\n"
-        "  d_x[i] = v24;\n"
-        "  d_b[j] = v27;\n"
+        "  let v10 = neg(v7);\n"
+        "  let v11 = exp(v10);\n"
+        "  let v12 = mul(v9, v11);\n"
+        "  let v13 = neg(v12);\n"
+        "  let v14 = mul(v0, v11);\n"
+        "  let v15 = add(v13, v14);\n"
+        "  let v16 = mul(v15, v2);\n"
+        "  let v17 = rsqrt(v5);\n"
+        "  let v18 = mul(0.5, v17);\n"
+        "  let v19 = mul(v16, v18);\n"
+        "  let v20 = mul(2.0, v3);\n"
+        "  let v21 = mul(v19, v20);\n"
+        "  let v22 = sum[j] v21;\n"
+        "  let v23 = mul(v8, v11);\n"
+        "  let v24 = mul(d_a, v23);\n"
+        "  let v25 = sum[i] v24;\n"
+        "  let v26 = mul(v15, v6);\n"
+        "  let v27 = sum[j] v26;\n"
+        "  let v28 = sum[i] v27;\n"
+        "  let v29 = div(v28, ell);\n"
+        "  let v30 = mul(v29, v2);\n"
+        "  let v31 = neg(v30);\n"
+        "  d_x[i] = v22;\n"
+        "  d_b[j] = v25;\n"
         "  d_ell = v31;\n"
         "}\n"
         ,
@@ -145,6 +145,6 @@ const tf_kernel TF_KERNEL(tf_e508141bae65d1cb49e463ecd8d06b45) = {
     .n_stages = 3,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_e508141bae65d1cb49e463ecd8d06b45),
+    .image = TF_IMAGE(tf_b85bdab5bd5afcf6cbad23043f4d06da),
     .image_bytes = TF_IMAGE_BYTES,
 };

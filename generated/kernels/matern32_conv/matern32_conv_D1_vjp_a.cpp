@@ -8,10 +8,10 @@
 namespace {
 
 /* rows i, folded over j
- * v32 = sum of [v31]
- * v36 = sum of [v35]
- * value 5 = v36
- * value 6 = v33
+ * v28 = sum of [v26]
+ * v35 = sum of [v34]
+ * value 5 = v28
+ * value 6 = v37
  */
 template <int ROWS, int GROUP> struct s0_of {
   enum {
@@ -20,7 +20,7 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
+    PARAM_WORDS = 3,
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
@@ -38,10 +38,13 @@ template <int ROWS, int GROUP> struct s0_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-2.4988211106473432) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-2.4988211106473432) * t1;
+    p[1] = tf_lane(t2, 0);
+    V t3 = tf_c(1.7320508075688772) * t1;
+    p[2] = tf_lane(t3, 0);
   }
 
   /* Once a row, before the fold. */
@@ -84,37 +87,31 @@ template <int ROWS, int GROUP> struct s0_of {
     V t3[G];
     TF_GROUP(r) t3[r] = tf_sqrt(t2[r]);
     V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
+    TF_GROUP(r) t4[r] = tf_splat(p[1]) * t3[r];
     V t5[G];
-    TF_GROUP(r) t5[r] = tf_c(1.7320508075688772) * t4[r];
+    TF_GROUP(r) t5[r] = tf_exp2(t4[r]);
     V t6[G];
-    TF_GROUP(r) t6[r] = tf_c(1.0) + t5[r];
+    TF_GROUP(r) t6[r] = t0[r] * t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t0[r] * t6[r];
+    TF_GROUP(r) t7[r] = tf_splat(p[0]) * t3[r];
     V t8[G];
-    TF_GROUP(r) t8[r] = tf_splat(p[1]) * t3[r];
+    TF_GROUP(r) t8[r] = tf_c(1.0) + t7[r];
     V t9[G];
-    TF_GROUP(r) t9[r] = tf_exp2(t8[r]);
+    TF_GROUP(r) t9[r] = t0[r] * t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = t7[r] * t9[r];
+    TF_GROUP(r) t10[r] = t9[r] * t5[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = t10[r] * tf_c(-1.7320508075688772);
+    TF_GROUP(r) t11[r] = t6[r] - t10[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = t0[r] * t9[r];
+    TF_GROUP(r) t12[r] = t11[r] * t3[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t12[r]);
     V t13[G];
-    TF_GROUP(r) t13[r] = t12[r] * tf_c(1.7320508075688772);
+    TF_GROUP(r) t13[r] = tf_rsqrt(t2[r]);
     V t14[G];
-    TF_GROUP(r) t14[r] = t11[r] + t13[r];
+    TF_GROUP(r) t14[r] = t11[r] * t13[r];
     V t15[G];
-    TF_GROUP(r) t15[r] = tf_rsqrt(t2[r]);
-    V t16[G];
-    TF_GROUP(r) t16[r] = t14[r] * t15[r];
-    V t17[G];
-    TF_GROUP(r) t17[r] = t16[r] * t1[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t17[r]);
-    V t18[G];
-    TF_GROUP(r) t18[r] = t14[r] * t3[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t18[r]);
+    TF_GROUP(r) t15[r] = t14[r] * t1[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t15[r]);
   }
 
   /* Once a block of columns. */
@@ -155,8 +152,8 @@ template <int ROWS, int GROUP> struct s0_of {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write_temp(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      tf_write_temp(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      V t0 = tf_splat(p[2]) * A1::value(s.a1, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
     }
   }
@@ -165,8 +162,8 @@ typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
 typedef s0_of<1, 1> s0_row;
 
 /* rows j, folded over i
- * v34 = sum of [v22]
- * value 7 = v34
+ * v38 = sum of [v21]
+ * value 7 = v38
  */
 template <int ROWS, int GROUP> struct s1_of {
   enum {
@@ -190,10 +187,11 @@ template <int ROWS, int GROUP> struct s1_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-2.4988211106473432) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-2.4988211106473432) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -232,20 +230,18 @@ template <int ROWS, int GROUP> struct s1_of {
     V t2[G];
     TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = t2[r] * tf_splat(p[0]);
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = tf_c(1.7320508075688772) * t3[r];
+    TF_GROUP(r) t4[r] = tf_c(1.0) + t3[r];
     V t5[G];
-    TF_GROUP(r) t5[r] = tf_c(1.0) + t4[r];
+    TF_GROUP(r) t5[r] = tf_splat(p[1]) * t2[r];
     V t6[G];
-    TF_GROUP(r) t6[r] = tf_splat(p[1]) * t2[r];
+    TF_GROUP(r) t6[r] = tf_exp2(t5[r]);
     V t7[G];
-    TF_GROUP(r) t7[r] = tf_exp2(t6[r]);
+    TF_GROUP(r) t7[r] = t4[r] * t6[r];
     V t8[G];
-    TF_GROUP(r) t8[r] = t5[r] * t7[r];
-    V t9[G];
-    TF_GROUP(r) t9[r] = y.at(1) * t8[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t9[r]);
+    TF_GROUP(r) t8[r] = y.at(1) * t7[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
   }
 
   /* Once a block of columns. */
@@ -289,8 +285,8 @@ typedef s1_of<TF_R(8, 8), TF_R(4, 8)> s1;
 typedef s1_of<1, 1> s1_row;
 
 /* one row, folded over i
- * v38 = sum of [v36]
- * value 8 = v40
+ * v29 = sum of [v28]
+ * value 8 = v32
  */
 template <int ROWS, int GROUP> struct s2_of {
   enum {
@@ -299,7 +295,7 @@ template <int ROWS, int GROUP> struct s2_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 1,
+    PARAM_WORDS = 2,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
@@ -314,8 +310,9 @@ template <int ROWS, int GROUP> struct s2_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    p[0] = tf_lane(t0, 0);
+    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
+    p[1] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -381,8 +378,9 @@ template <int ROWS, int GROUP> struct s2_of {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
-      V t1 = -t0;
-      tf_write(v[8], 0, i0, i1, step, r, t1);
+      V t1 = t0 * tf_splat(p[1]);
+      V t2 = -t1;
+      tf_write(v[8], 0, i0, i1, step, r, t2);
     }
   }
 };
@@ -394,7 +392,7 @@ const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_e508141bae65d1cb49e463ecd8d06b45)[] = {
+extern "C" const tf_cpu_stage TF_STAGES(tf_b85bdab5bd5afcf6cbad23043f4d06da)[] = {
     tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
     tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
     tf_cpu_entry<tf_cpu_row<s2, tf_rows_loop<s2>>>(nullptr),

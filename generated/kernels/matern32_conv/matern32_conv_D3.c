@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_b13d08d14d66b3eb9be8b672bdbb44ec)
+TF_DECLARE_STAGES(tf_760868107e5176b48c8347569a0b487d)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -24,13 +24,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 30.0,
-        .cpu = TF_CPU_LEVELS(tf_b13d08d14d66b3eb9be8b672bdbb44ec, 0),
+        .pair_ops = 29.0,
+        .cpu = TF_CPU_LEVELS(tf_760868107e5176b48c8347569a0b487d, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_b13d08d14d66b3eb9be8b672bdbb44ec", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_b13d08d14d66b3eb9be8b672bdbb44ec", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_b13d08d14d66b3eb9be8b672bdbb44ec", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_760868107e5176b48c8347569a0b487d", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_760868107e5176b48c8347569a0b487d", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_760868107e5176b48c8347569a0b487d", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -39,12 +39,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_b13d08d14d66b3eb9be8b672bdbb44ec) = {
+const tf_kernel TF_KERNEL(tf_760868107e5176b48c8347569a0b487d) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0xb1, 0x3d, 0x08, 0xd1, 0x4d, 0x66, 0xb3, 0xeb, 0x9b, 0xe8, 0xb6, 0x72, 0xbd, 0xbb, 0x44, 0xec, 0x07, 0x19, 0xb3, 0x6b, 0xf6, 0x99, 0x53, 0xa2, 0x6a, 0xd7, 0x54, 0x13, 0x23, 0x74, 0xcc, 0x20 },
+    .key = { 0x76, 0x08, 0x68, 0x10, 0x7e, 0x51, 0x76, 0xb4, 0x8c, 0x83, 0x47, 0x56, 0x9a, 0x0b, 0x48, 0x7d, 0x99, 0xa3, 0x75, 0xce, 0xaf, 0x9b, 0xea, 0xc5, 0x48, 0xc4, 0x40, 0x9a, 0x22, 0x1c, 0x90, 0x91 },
     .name = "matern32_conv",
     .text =
         "tilefold 1;\n"
@@ -54,20 +54,19 @@ const tf_kernel TF_KERNEL(tf_b13d08d14d66b3eb9be8b672bdbb44ec) = {
         "  b[j] : R;\n"
         "  ell : R;\n"
         "  let v0 = sqrt(3.0);\n"
-        "  let v1 = sub(x, y);\n"
-        "  let v2 = square(v1);\n"
-        "  let v3 = sum(v2);\n"
-        "  let v4 = sqrt(v3);\n"
-        "  let v5 = div(v4, ell);\n"
-        "  let v6 = mul(v0, v5);\n"
+        "  let v1 = div(v0, ell);\n"
+        "  let v2 = sub(x, y);\n"
+        "  let v3 = square(v2);\n"
+        "  let v4 = sum(v3);\n"
+        "  let v5 = sqrt(v4);\n"
+        "  let v6 = mul(v1, v5);\n"
         "  let v7 = add(1.0, v6);\n"
-        "  let v8 = neg(v0);\n"
-        "  let v9 = mul(v8, v5);\n"
-        "  let v10 = exp(v9);\n"
-        "  let v11 = mul(v7, v10);\n"
-        "  let v12 = mul(v11, b);\n"
-        "  let v13 = sum[j] v12;\n"
-        "  a[i] = v13;\n"
+        "  let v8 = neg(v6);\n"
+        "  let v9 = exp(v8);\n"
+        "  let v10 = mul(v7, v9);\n"
+        "  let v11 = mul(v10, b);\n"
+        "  let v12 = sum[j] v11;\n"
+        "  a[i] = v12;\n"
         "}\n"
         ,
     .n_inputs = 4,
@@ -76,6 +75,6 @@ const tf_kernel TF_KERNEL(tf_b13d08d14d66b3eb9be8b672bdbb44ec) = {
     .n_stages = 1,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_b13d08d14d66b3eb9be8b672bdbb44ec),
+    .image = TF_IMAGE(tf_760868107e5176b48c8347569a0b487d),
     .image_bytes = TF_IMAGE_BYTES,
 };

@@ -33,10 +33,11 @@ template <int ROWS, int GROUP> struct s0_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-2.4988211106473432) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-2.4988211106473432) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -93,20 +94,18 @@ template <int ROWS, int GROUP> struct s0_of {
     V t8[G];
     TF_GROUP(r) t8[r] = tf_sqrt(t7[r]);
     V t9[G];
-    TF_GROUP(r) t9[r] = t8[r] * tf_splat(p[0]);
+    TF_GROUP(r) t9[r] = tf_splat(p[0]) * t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_c(1.7320508075688772) * t9[r];
+    TF_GROUP(r) t10[r] = tf_c(1.0) + t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = tf_c(1.0) + t10[r];
+    TF_GROUP(r) t11[r] = tf_splat(p[1]) * t8[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = tf_splat(p[1]) * t8[r];
+    TF_GROUP(r) t12[r] = tf_exp2(t11[r]);
     V t13[G];
-    TF_GROUP(r) t13[r] = tf_exp2(t12[r]);
+    TF_GROUP(r) t13[r] = t10[r] * t12[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = t11[r] * t13[r];
-    V t15[G];
-    TF_GROUP(r) t15[r] = y.at(3) * t14[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t15[r]);
+    TF_GROUP(r) t14[r] = y.at(3) * t13[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
   }
 
   /* Once a block of columns. */
@@ -153,6 +152,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_b13d08d14d66b3eb9be8b672bdbb44ec)[] = {
+extern "C" const tf_cpu_stage TF_STAGES(tf_760868107e5176b48c8347569a0b487d)[] = {
     tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
 };

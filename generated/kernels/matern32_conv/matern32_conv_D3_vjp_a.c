@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_306fd7a58b5eddd8c6ccd6cabeea1f82)
+TF_DECLARE_STAGES(tf_e7be468e6d2e641cd2cd7d0c24666653)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -32,13 +32,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 48.0,
-        .cpu = TF_CPU_LEVELS(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, 0),
+        .pair_ops = 45.0,
+        .cpu = TF_CPU_LEVELS(tf_e7be468e6d2e641cd2cd7d0c24666653, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
                 .tile_cols = 128,
@@ -52,13 +52,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 30.0,
-        .cpu = TF_CPU_LEVELS(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, 1),
+        .pair_ops = 29.0,
+        .cpu = TF_CPU_LEVELS(tf_e7be468e6d2e641cd2cd7d0c24666653, 1),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s1_rows"),
-                .tiles_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s1_tiles"),
-                .finish_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s1_finish"),
+                .rows_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s1_tiles"),
+                .finish_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -73,12 +73,12 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, 2),
+        .cpu = TF_CPU_LEVELS(tf_e7be468e6d2e641cd2cd7d0c24666653, 2),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s2_rows"),
-                .tiles_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s2_tiles"),
-                .finish_entry = TF_ENTRY("tf_306fd7a58b5eddd8c6ccd6cabeea1f82", "s2_finish"),
+                .rows_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s2_tiles"),
+                .finish_entry = TF_ENTRY("tf_e7be468e6d2e641cd2cd7d0c24666653", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -87,12 +87,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_306fd7a58b5eddd8c6ccd6cabeea1f82) = {
+const tf_kernel TF_KERNEL(tf_e7be468e6d2e641cd2cd7d0c24666653) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0x30, 0x6f, 0xd7, 0xa5, 0x8b, 0x5e, 0xdd, 0xd8, 0xc6, 0xcc, 0xd6, 0xca, 0xbe, 0xea, 0x1f, 0x82, 0xb3, 0x95, 0x71, 0xa9, 0xa9, 0x49, 0x4d, 0x61, 0x50, 0xc9, 0xb8, 0x0e, 0x23, 0xca, 0xc8, 0x5e },
+    .key = { 0xe7, 0xbe, 0x46, 0x8e, 0x6d, 0x2e, 0x64, 0x1c, 0xd2, 0xcd, 0x7d, 0x0c, 0x24, 0x66, 0x66, 0x53, 0x56, 0x21, 0x7e, 0x8e, 0x3b, 0x8b, 0x3e, 0x67, 0x75, 0x37, 0x92, 0x93, 0x3f, 0x1f, 0xc2, 0xb0 },
     .name = "matern32_conv",
     .text =
         "tilefold 1;\n"
@@ -104,39 +104,39 @@ const tf_kernel TF_KERNEL(tf_306fd7a58b5eddd8c6ccd6cabeea1f82) = {
         "  d_a[i] : R;\n"
         "  let v0 = mul(d_a, b);\n"
         "  let v1 = sqrt(3.0);\n"
-        "  let v2 = sub(x, y);\n"
-        "  let v3 = square(v2);\n"
-        "  let v4 = sum(v3);\n"
-        "  let v5 = sqrt(v4);\n"
-        "  let v6 = div(v5, ell);\n"
-        "  let v7 = mul(v1, v6);\n"
+        "  let v2 = div(v1, ell);\n"
+        "  let v3 = sub(x, y);\n"
+        "  let v4 = square(v3);\n"
+        "  let v5 = sum(v4);\n"
+        "  let v6 = sqrt(v5);\n"
+        "  let v7 = mul(v2, v6);\n"
         "  let v8 = add(1.0, v7);\n"
         "  let v9 = mul(v0, v8);\n"
-        "  let v10 = neg(v1);\n"
-        "  let v11 = mul(v10, v6);\n"
-        "  let v12 = exp(v11);\n"
-        "  let v13 = mul(v9, v12);\n"
-        "  let v14 = mul(v13, v10);\n"
-        "  let v15 = mul(v0, v12);\n"
-        "  let v16 = mul(v15, v1);\n"
-        "  let v17 = add(v14, v16);\n"
-        "  let v18 = div(v17, ell);\n"
-        "  let v19 = rsqrt(v4);\n"
-        "  let v20 = mul(0.5, v19);\n"
-        "  let v21 = mul(v18, v20);\n"
-        "  let v22 = sum_t(v21, 3);\n"
-        "  let v23 = mul(2.0, v2);\n"
-        "  let v24 = mul(v22, v23);\n"
-        "  let v25 = sum[j] v24;\n"
-        "  let v26 = mul(v8, v12);\n"
-        "  let v27 = mul(d_a, v26);\n"
-        "  let v28 = sum[i] v27;\n"
-        "  let v29 = mul(v18, v6);\n"
-        "  let v30 = neg(v29);\n"
-        "  let v31 = sum[j] v30;\n"
-        "  let v32 = sum[i] v31;\n"
-        "  d_x[i] = v25;\n"
-        "  d_b[j] = v28;\n"
+        "  let v10 = neg(v7);\n"
+        "  let v11 = exp(v10);\n"
+        "  let v12 = mul(v9, v11);\n"
+        "  let v13 = neg(v12);\n"
+        "  let v14 = mul(v0, v11);\n"
+        "  let v15 = add(v13, v14);\n"
+        "  let v16 = mul(v15, v2);\n"
+        "  let v17 = rsqrt(v5);\n"
+        "  let v18 = mul(0.5, v17);\n"
+        "  let v19 = mul(v16, v18);\n"
+        "  let v20 = sum_t(v19, 3);\n"
+        "  let v21 = mul(2.0, v3);\n"
+        "  let v22 = mul(v20, v21);\n"
+        "  let v23 = sum[j] v22;\n"
+        "  let v24 = mul(v8, v11);\n"
+        "  let v25 = mul(d_a, v24);\n"
+        "  let v26 = sum[i] v25;\n"
+        "  let v27 = mul(v15, v6);\n"
+        "  let v28 = sum[j] v27;\n"
+        "  let v29 = sum[i] v28;\n"
+        "  let v30 = div(v29, ell);\n"
+        "  let v31 = mul(v30, v2);\n"
+        "  let v32 = neg(v31);\n"
+        "  d_x[i] = v23;\n"
+        "  d_b[j] = v26;\n"
         "  d_ell = v32;\n"
         "}\n"
         ,
@@ -146,6 +146,6 @@ const tf_kernel TF_KERNEL(tf_306fd7a58b5eddd8c6ccd6cabeea1f82) = {
     .n_stages = 3,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_306fd7a58b5eddd8c6ccd6cabeea1f82),
+    .image = TF_IMAGE(tf_e7be468e6d2e641cd2cd7d0c24666653),
     .image_bytes = TF_IMAGE_BYTES,
 };

@@ -12,10 +12,10 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v33 = sum of [v32]
- * v37 = sum of [v36]
- * value 5 = v37
- * value 6 = v34
+ * v29 = sum of [v27]
+ * v36 = sum of [v35]
+ * value 5 = v29
+ * value 6 = v38
  */
 struct s0 {
   enum {
@@ -26,12 +26,12 @@ struct s0 {
     BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
-    PARAM_WORDS = 2,
+    PARAM_WORDS = 3,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R, false, COLS / 8> A0;
-  typedef tf_sum<1, R, false, COLS / 8> A1;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -45,10 +45,13 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-2.4988211106473432) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-2.4988211106473432) * t1;
+    p[1] = tf_lane(t2, 0);
+    V t3 = tf_c(1.7320508075688772) * t1;
+    p[2] = tf_lane(t3, 0);
   }
 
   /* Once a row, before the fold. */
@@ -111,43 +114,37 @@ struct s0 {
     V t9[G];
     TF_GROUP(r) t9[r] = tf_sqrt(t8[r]);
     V t10[G];
-    TF_GROUP(r) t10[r] = t9[r] * tf_splat(p[0]);
+    TF_GROUP(r) t10[r] = tf_splat(p[1]) * t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = tf_c(1.7320508075688772) * t10[r];
+    TF_GROUP(r) t11[r] = tf_exp2(t10[r]);
     V t12[G];
-    TF_GROUP(r) t12[r] = tf_c(1.0) + t11[r];
+    TF_GROUP(r) t12[r] = t0[r] * t11[r];
     V t13[G];
-    TF_GROUP(r) t13[r] = t0[r] * t12[r];
+    TF_GROUP(r) t13[r] = tf_splat(p[0]) * t9[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = tf_splat(p[1]) * t9[r];
+    TF_GROUP(r) t14[r] = tf_c(1.0) + t13[r];
     V t15[G];
-    TF_GROUP(r) t15[r] = tf_exp2(t14[r]);
+    TF_GROUP(r) t15[r] = t0[r] * t14[r];
     V t16[G];
-    TF_GROUP(r) t16[r] = t13[r] * t15[r];
+    TF_GROUP(r) t16[r] = t15[r] * t11[r];
     V t17[G];
-    TF_GROUP(r) t17[r] = t16[r] * tf_c(-1.7320508075688772);
+    TF_GROUP(r) t17[r] = t12[r] - t16[r];
     V t18[G];
-    TF_GROUP(r) t18[r] = t0[r] * t15[r];
+    TF_GROUP(r) t18[r] = t17[r] * t9[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t18[r], y.slot);
     V t19[G];
-    TF_GROUP(r) t19[r] = t18[r] * tf_c(1.7320508075688772);
+    TF_GROUP(r) t19[r] = tf_rsqrt(t8[r]);
     V t20[G];
-    TF_GROUP(r) t20[r] = t17[r] + t19[r];
+    TF_GROUP(r) t20[r] = t17[r] * t19[r];
     V t21[G];
-    TF_GROUP(r) t21[r] = tf_rsqrt(t8[r]);
+    TF_GROUP(r) t21[r] = t20[r] * t1[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t21[r], y.slot);
     V t22[G];
-    TF_GROUP(r) t22[r] = t20[r] * t21[r];
+    TF_GROUP(r) t22[r] = t20[r] * t3[r];
+    TF_GROUP(r) a.a1.add(1, g + r, t22[r], y.slot);
     V t23[G];
-    TF_GROUP(r) t23[r] = t22[r] * t1[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t23[r], y.slot);
-    V t24[G];
-    TF_GROUP(r) t24[r] = t22[r] * t3[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t24[r], y.slot);
-    V t25[G];
-    TF_GROUP(r) t25[r] = t22[r] * t5[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t25[r], y.slot);
-    V t26[G];
-    TF_GROUP(r) t26[r] = t20[r] * t9[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t26[r], y.slot);
+    TF_GROUP(r) t23[r] = t20[r] * t5[r];
+    TF_GROUP(r) a.a1.add(2, g + r, t23[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -189,20 +186,20 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write_temp(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      tf_write_temp(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      V t0 = tf_splat(p[2]) * A1::value(s.a1, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
-      V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
+      V t1 = tf_splat(p[2]) * A1::value(s.a1, 0, 1, r);
       tf_write(v[6], 1, i0, i1, step, r, t1);
-      V t2 = tf_splat(p[0]) * A0::value(s.a0, 0, 2, r);
+      V t2 = tf_splat(p[2]) * A1::value(s.a1, 0, 2, r);
       tf_write(v[6], 2, i0, i1, step, r, t2);
     }
   }
 };
 
 /* rows j, folded over i
- * v35 = sum of [v23]
- * value 7 = v35
+ * v39 = sum of [v22]
+ * value 7 = v39
  */
 struct s1 {
   enum {
@@ -229,10 +226,11 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-2.4988211106473432) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-2.4988211106473432) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -291,20 +289,18 @@ struct s1 {
     V t8[G];
     TF_GROUP(r) t8[r] = tf_sqrt(t7[r]);
     V t9[G];
-    TF_GROUP(r) t9[r] = t8[r] * tf_splat(p[0]);
+    TF_GROUP(r) t9[r] = tf_splat(p[0]) * t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_c(1.7320508075688772) * t9[r];
+    TF_GROUP(r) t10[r] = tf_c(1.0) + t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = tf_c(1.0) + t10[r];
+    TF_GROUP(r) t11[r] = tf_splat(p[1]) * t8[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = tf_splat(p[1]) * t8[r];
+    TF_GROUP(r) t12[r] = tf_exp2(t11[r]);
     V t13[G];
-    TF_GROUP(r) t13[r] = tf_exp2(t12[r]);
+    TF_GROUP(r) t13[r] = t10[r] * t12[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = t11[r] * t13[r];
-    V t15[G];
-    TF_GROUP(r) t15[r] = y.at(3) * t14[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t15[r]);
+    TF_GROUP(r) t14[r] = y.at(3) * t13[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
   }
 
   /* Once a block of columns. */
@@ -348,8 +344,8 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v39 = sum of [v37]
- * value 8 = v41
+ * v30 = sum of [v29]
+ * value 8 = v33
  */
 struct s2 {
   enum {
@@ -360,7 +356,7 @@ struct s2 {
     BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
-    PARAM_WORDS = 1,
+    PARAM_WORDS = 2,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
@@ -375,8 +371,9 @@ struct s2 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    p[0] = tf_lane(t0, 0);
+    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
+    V t0 = tf_c(1.7320508075688772) / tf_read_param(v[3], 0);
+    p[1] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -436,19 +433,20 @@ struct s2 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
-      V t1 = -t0;
-      tf_write(v[8], 0, i0, i1, step, r, t1);
+      V t1 = t0 * tf_splat(p[1]);
+      V t2 = -t1;
+      tf_write(v[8], 0, i0, i1, step, r, t2);
     }
   }
 };
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, s0, 128, 256)
-TF_FINISH_ENTRY(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, s0, 128, 256)
+TF_ROWS_ENTRY(tf_e7be468e6d2e641cd2cd7d0c24666653, s0, 128, 256)
+TF_FINISH_ENTRY(tf_e7be468e6d2e641cd2cd7d0c24666653, s0, 128, 256)
 
-TF_ROWS_ENTRY(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, s1, 64, 128)
-TF_FINISH_ENTRY(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, s1, 64, 128)
+TF_ROWS_ENTRY(tf_e7be468e6d2e641cd2cd7d0c24666653, s1, 64, 128)
+TF_FINISH_ENTRY(tf_e7be468e6d2e641cd2cd7d0c24666653, s1, 64, 128)
 
-TF_ROWS_ENTRY(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, s2, 64, 128)
-TF_FINISH_ENTRY(tf_306fd7a58b5eddd8c6ccd6cabeea1f82, s2, 64, 128)
+TF_ROWS_ENTRY(tf_e7be468e6d2e641cd2cd7d0c24666653, s2, 64, 128)
+TF_FINISH_ENTRY(tf_e7be468e6d2e641cd2cd7d0c24666653, s2, 64, 128)

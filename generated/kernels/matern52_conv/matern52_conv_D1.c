@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_62dd55c69111e6f9a00903a17ac83dcd)
+TF_DECLARE_STAGES(tf_3ff7318b8750c25c5aa09d3785e8cfe6)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -24,13 +24,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 28.0,
-        .cpu = TF_CPU_LEVELS(tf_62dd55c69111e6f9a00903a17ac83dcd, 0),
+        .pair_ops = 26.0,
+        .cpu = TF_CPU_LEVELS(tf_3ff7318b8750c25c5aa09d3785e8cfe6, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_62dd55c69111e6f9a00903a17ac83dcd", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_62dd55c69111e6f9a00903a17ac83dcd", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_62dd55c69111e6f9a00903a17ac83dcd", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_3ff7318b8750c25c5aa09d3785e8cfe6", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_3ff7318b8750c25c5aa09d3785e8cfe6", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_3ff7318b8750c25c5aa09d3785e8cfe6", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -39,12 +39,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_62dd55c69111e6f9a00903a17ac83dcd) = {
+const tf_kernel TF_KERNEL(tf_3ff7318b8750c25c5aa09d3785e8cfe6) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0x62, 0xdd, 0x55, 0xc6, 0x91, 0x11, 0xe6, 0xf9, 0xa0, 0x09, 0x03, 0xa1, 0x7a, 0xc8, 0x3d, 0xcd, 0x9a, 0x7f, 0x91, 0x62, 0x40, 0x60, 0xfd, 0x59, 0xdf, 0xc2, 0x6f, 0x9b, 0xe5, 0xa8, 0xd5, 0x8b },
+    .key = { 0x3f, 0xf7, 0x31, 0x8b, 0x87, 0x50, 0xc2, 0x5c, 0x5a, 0xa0, 0x9d, 0x37, 0x85, 0xe8, 0xcf, 0xe6, 0x91, 0x68, 0x92, 0x5a, 0xf7, 0x83, 0x4b, 0x1b, 0x66, 0xb5, 0x41, 0x96, 0x0c, 0x3e, 0x15, 0xd4 },
     .name = "matern52_conv",
     .text =
         "tilefold 1;\n"
@@ -54,24 +54,22 @@ const tf_kernel TF_KERNEL(tf_62dd55c69111e6f9a00903a17ac83dcd) = {
         "  b[j] : R;\n"
         "  ell : R;\n"
         "  let v0 = sqrt(5.0);\n"
-        "  let v1 = sub(x, y);\n"
-        "  let v2 = square(v1);\n"
-        "  let v3 = sum(v2);\n"
-        "  let v4 = sqrt(v3);\n"
-        "  let v5 = div(v4, ell);\n"
-        "  let v6 = mul(v0, v5);\n"
-        "  let v7 = add(1.0, v6);\n"
-        "  let v8 = square(v5);\n"
-        "  let v9 = mul(5.0, v8);\n"
-        "  let v10 = div(v9, 3.0);\n"
-        "  let v11 = add(v7, v10);\n"
-        "  let v12 = neg(v0);\n"
-        "  let v13 = mul(v12, v5);\n"
-        "  let v14 = exp(v13);\n"
-        "  let v15 = mul(v11, v14);\n"
-        "  let v16 = mul(v15, b);\n"
-        "  let v17 = sum[j] v16;\n"
-        "  a[i] = v17;\n"
+        "  let v1 = div(v0, ell);\n"
+        "  let v2 = sub(x, y);\n"
+        "  let v3 = square(v2);\n"
+        "  let v4 = sum(v3);\n"
+        "  let v5 = sqrt(v4);\n"
+        "  let v6 = mul(v1, v5);\n"
+        "  let v7 = div(v6, 3.0);\n"
+        "  let v8 = add(1.0, v7);\n"
+        "  let v9 = mul(v6, v8);\n"
+        "  let v10 = add(1.0, v9);\n"
+        "  let v11 = neg(v6);\n"
+        "  let v12 = exp(v11);\n"
+        "  let v13 = mul(v10, v12);\n"
+        "  let v14 = mul(v13, b);\n"
+        "  let v15 = sum[j] v14;\n"
+        "  a[i] = v15;\n"
         "}\n"
         ,
     .n_inputs = 4,
@@ -80,6 +78,6 @@ const tf_kernel TF_KERNEL(tf_62dd55c69111e6f9a00903a17ac83dcd) = {
     .n_stages = 1,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_62dd55c69111e6f9a00903a17ac83dcd),
+    .image = TF_IMAGE(tf_3ff7318b8750c25c5aa09d3785e8cfe6),
     .image_bytes = TF_IMAGE_BYTES,
 };

@@ -8,8 +8,8 @@
 namespace {
 
 /* rows i, folded over j
- * v26 = sum of [v25]
- * value 4 = v26
+ * v24 = sum of [v23]
+ * value 4 = v24
  */
 template <int ROWS, int GROUP> struct s0_of {
   enum {
@@ -33,10 +33,11 @@ template <int ROWS, int GROUP> struct s0_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-3.225964182229561) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-3.225964182229561) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -75,28 +76,24 @@ template <int ROWS, int GROUP> struct s0_of {
     V t2[G];
     TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = t2[r] * tf_splat(p[0]);
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = tf_c(2.23606797749979) * t3[r];
+    TF_GROUP(r) t4[r] = t3[r] * tf_c(0.3333333333333333);
     V t5[G];
     TF_GROUP(r) t5[r] = tf_c(1.0) + t4[r];
     V t6[G];
-    TF_GROUP(r) t6[r] = t3[r] * t3[r];
+    TF_GROUP(r) t6[r] = t3[r] * t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = tf_c(5.0) * t6[r];
+    TF_GROUP(r) t7[r] = tf_c(1.0) + t6[r];
     V t8[G];
-    TF_GROUP(r) t8[r] = t7[r] * tf_c(0.3333333333333333);
+    TF_GROUP(r) t8[r] = tf_splat(p[1]) * t2[r];
     V t9[G];
-    TF_GROUP(r) t9[r] = t5[r] + t8[r];
+    TF_GROUP(r) t9[r] = tf_exp2(t8[r]);
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_splat(p[1]) * t2[r];
+    TF_GROUP(r) t10[r] = t7[r] * t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = tf_exp2(t10[r]);
-    V t12[G];
-    TF_GROUP(r) t12[r] = t9[r] * t11[r];
-    V t13[G];
-    TF_GROUP(r) t13[r] = y.at(1) * t12[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t13[r]);
+    TF_GROUP(r) t11[r] = y.at(1) * t10[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
   }
 
   /* Once a block of columns. */
@@ -143,6 +140,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_62dd55c69111e6f9a00903a17ac83dcd)[] = {
+extern "C" const tf_cpu_stage TF_STAGES(tf_3ff7318b8750c25c5aa09d3785e8cfe6)[] = {
     tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
 };

@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_ffcb985239554bdaff22d43d486322cf)
+TF_DECLARE_STAGES(tf_464cec3b485f9d35b7ef0583ab1b827e)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -32,13 +32,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 47.0,
-        .cpu = TF_CPU_LEVELS(tf_ffcb985239554bdaff22d43d486322cf, 0),
+        .pair_ops = 42.0,
+        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -52,13 +52,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 28.0,
-        .cpu = TF_CPU_LEVELS(tf_ffcb985239554bdaff22d43d486322cf, 1),
+        .pair_ops = 26.0,
+        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, 1),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s1_rows"),
-                .tiles_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s1_tiles"),
-                .finish_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s1_finish"),
+                .rows_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s1_tiles"),
+                .finish_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -73,12 +73,12 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_ffcb985239554bdaff22d43d486322cf, 2),
+        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, 2),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s2_rows"),
-                .tiles_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s2_tiles"),
-                .finish_entry = TF_ENTRY("tf_ffcb985239554bdaff22d43d486322cf", "s2_finish"),
+                .rows_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s2_tiles"),
+                .finish_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -87,12 +87,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_ffcb985239554bdaff22d43d486322cf) = {
+const tf_kernel TF_KERNEL(tf_464cec3b485f9d35b7ef0583ab1b827e) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0xff, 0xcb, 0x98, 0x52, 0x39, 0x55, 0x4b, 0xda, 0xff, 0x22, 0xd4, 0x3d, 0x48, 0x63, 0x22, 0xcf, 0x5b, 0xe1, 0xe8, 0x44, 0xd4, 0xeb, 0x03, 0x80, 0xcd, 0x65, 0x5f, 0x78, 0x6d, 0x99, 0x9d, 0x62 },
+    .key = { 0x46, 0x4c, 0xec, 0x3b, 0x48, 0x5f, 0x9d, 0x35, 0xb7, 0xef, 0x05, 0x83, 0xab, 0x1b, 0x82, 0x7e, 0x27, 0x22, 0xe1, 0x83, 0xb9, 0x70, 0x28, 0xb9, 0x2f, 0xc3, 0xa9, 0x5a, 0x2a, 0x3a, 0x20, 0xa8 },
     .name = "matern52_conv",
     .text =
         "tilefold 1;\n"
@@ -104,48 +104,46 @@ const tf_kernel TF_KERNEL(tf_ffcb985239554bdaff22d43d486322cf) = {
         "  d_a[i] : R;\n"
         "  let v0 = mul(d_a, b);\n"
         "  let v1 = sqrt(5.0);\n"
-        "  let v2 = sub(x, y);\n"
-        "  let v3 = square(v2);\n"
-        "  let v4 = sum(v3);\n"
-        "  let v5 = sqrt(v4);\n"
-        "  let v6 = div(v5, ell);\n"
-        "  let v7 = mul(v1, v6);\n"
-        "  let v8 = add(1.0, v7);\n"
-        "  let v9 = square(v6);\n"
-        "  let v10 = mul(5.0, v9);\n"
-        "  let v11 = div(v10, 3.0);\n"
-        "  let v12 = add(v8, v11);\n"
-        "  let v13 = mul(v0, v12);\n"
-        "  let v14 = neg(v1);\n"
-        "  let v15 = mul(v14, v6);\n"
-        "  let v16 = exp(v15);\n"
-        "  let v17 = mul(v13, v16);\n"
-        "  let v18 = mul(v17, v14);\n"
-        "  let v19 = mul(v0, v16);\n"
-        "  let v20 = div(v19, 3.0);\n"
-        "  let v21 = mul(v20, 5.0);\n"
-        "  let v22 = mul(2.0, v6);\n"
-        "  let v23 = mul(v21, v22);\n"
-        "  let v24 = add(v18, v23);\n"
-        "  let v25 = mul(v19, v1);\n"
-        "  let v26 = add(v24, v25);\n"
-        "  let v27 = div(v26, ell);\n"
-        "  let v28 = rsqrt(v4);\n"
-        "  let v29 = mul(0.5, v28);\n"
-        "  let v30 = mul(v27, v29);\n"
-        "  let v31 = mul(2.0, v2);\n"
-        "  let v32 = mul(v30, v31);\n"
-        "  let v33 = sum[j] v32;\n"
-        "  let v34 = mul(v12, v16);\n"
-        "  let v35 = mul(d_a, v34);\n"
-        "  let v36 = sum[i] v35;\n"
-        "  let v37 = mul(v27, v6);\n"
+        "  let v2 = div(v1, ell);\n"
+        "  let v3 = sub(x, y);\n"
+        "  let v4 = square(v3);\n"
+        "  let v5 = sum(v4);\n"
+        "  let v6 = sqrt(v5);\n"
+        "  let v7 = mul(v2, v6);\n"
+        "  let v8 = div(v7, 3.0);\n"
+        "  let v9 = add(1.0, v8);\n"
+        "  let v10 = mul(v7, v9);\n"
+        "  let v11 = add(1.0, v10);\n"
+        "  let v12 = mul(v0, v11);\n"
+        "  let v13 = neg(v7);\n"
+        "  let v14 = exp(v13);\n"
+        "  let v15 = mul(v12, v14);\n"
+        "  let v16 = neg(v15);\n"
+        "  let v17 = mul(v0, v14);\n"
+        "  let v18 = mul(v17, v9);\n"
+        "  let v19 = add(v16, v18);\n"
+        "  let v20 = mul(v17, v7);\n"
+        "  let v21 = div(v20, 3.0);\n"
+        "  let v22 = add(v19, v21);\n"
+        "  let v23 = mul(v22, v2);\n"
+        "  let v24 = rsqrt(v5);\n"
+        "  let v25 = mul(0.5, v24);\n"
+        "  let v26 = mul(v23, v25);\n"
+        "  let v27 = mul(2.0, v3);\n"
+        "  let v28 = mul(v26, v27);\n"
+        "  let v29 = sum[j] v28;\n"
+        "  let v30 = mul(v11, v14);\n"
+        "  let v31 = mul(d_a, v30);\n"
+        "  let v32 = sum[i] v31;\n"
+        "  let v33 = mul(v22, v6);\n"
+        "  let v34 = sum[j] v33;\n"
+        "  let v35 = sum[i] v34;\n"
+        "  let v36 = div(v35, ell);\n"
+        "  let v37 = mul(v36, v2);\n"
         "  let v38 = neg(v37);\n"
-        "  let v39 = sum[j] v38;\n"
-        "  let v40 = sum[i] v39;\n"
-        "  d_x[i] = v33;\n"
-        "  d_b[j] = v36;\n"
-        "  d_ell = v40;\n"
+        "  d_x[i] = v29;\n"
+        "  d_b[j] = v32;\n"
+        "  d_ell = v38;\n"
         "}\n"
         ,
     .n_inputs = 5,
@@ -154,6 +152,6 @@ const tf_kernel TF_KERNEL(tf_ffcb985239554bdaff22d43d486322cf) = {
     .n_stages = 3,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_ffcb985239554bdaff22d43d486322cf),
+    .image = TF_IMAGE(tf_464cec3b485f9d35b7ef0583ab1b827e),
     .image_bytes = TF_IMAGE_BYTES,
 };

@@ -8,9 +8,9 @@
 namespace {
 
 /* rows i, folded over j
- * v44 = sum of [v43]
- * v48 = sum of [v47]
- * value 5 = v48
+ * v36 = sum of [v34]
+ * v43 = sum of [v42]
+ * value 5 = v36
  * value 6 = v45
  */
 template <int ROWS, int GROUP> struct s0_of {
@@ -20,7 +20,7 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
+    PARAM_WORDS = 3,
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
@@ -38,10 +38,13 @@ template <int ROWS, int GROUP> struct s0_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-3.225964182229561) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-3.225964182229561) * t1;
+    p[1] = tf_lane(t2, 0);
+    V t3 = tf_c(2.23606797749979) * t1;
+    p[2] = tf_lane(t3, 0);
   }
 
   /* Once a row, before the fold. */
@@ -84,55 +87,45 @@ template <int ROWS, int GROUP> struct s0_of {
     V t3[G];
     TF_GROUP(r) t3[r] = tf_sqrt(t2[r]);
     V t4[G];
-    TF_GROUP(r) t4[r] = t3[r] * tf_splat(p[0]);
+    TF_GROUP(r) t4[r] = tf_splat(p[1]) * t3[r];
     V t5[G];
-    TF_GROUP(r) t5[r] = tf_c(2.23606797749979) * t4[r];
+    TF_GROUP(r) t5[r] = tf_exp2(t4[r]);
     V t6[G];
-    TF_GROUP(r) t6[r] = tf_c(1.0) + t5[r];
+    TF_GROUP(r) t6[r] = t0[r] * t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t4[r] * t4[r];
+    TF_GROUP(r) t7[r] = tf_splat(p[0]) * t3[r];
     V t8[G];
-    TF_GROUP(r) t8[r] = tf_c(5.0) * t7[r];
+    TF_GROUP(r) t8[r] = t7[r] * tf_c(0.3333333333333333);
     V t9[G];
-    TF_GROUP(r) t9[r] = t8[r] * tf_c(0.3333333333333333);
+    TF_GROUP(r) t9[r] = tf_c(1.0) + t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = t6[r] + t9[r];
+    TF_GROUP(r) t10[r] = t6[r] * t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = t0[r] * t10[r];
+    TF_GROUP(r) t11[r] = t7[r] * t9[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = tf_splat(p[1]) * t3[r];
+    TF_GROUP(r) t12[r] = tf_c(1.0) + t11[r];
     V t13[G];
-    TF_GROUP(r) t13[r] = tf_exp2(t12[r]);
+    TF_GROUP(r) t13[r] = t0[r] * t12[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = t11[r] * t13[r];
+    TF_GROUP(r) t14[r] = t13[r] * t5[r];
     V t15[G];
-    TF_GROUP(r) t15[r] = t14[r] * tf_c(-2.23606797749979);
+    TF_GROUP(r) t15[r] = t10[r] - t14[r];
     V t16[G];
-    TF_GROUP(r) t16[r] = t0[r] * t13[r];
+    TF_GROUP(r) t16[r] = t6[r] * t7[r];
     V t17[G];
     TF_GROUP(r) t17[r] = t16[r] * tf_c(0.3333333333333333);
     V t18[G];
-    TF_GROUP(r) t18[r] = t17[r] * tf_c(5.0);
+    TF_GROUP(r) t18[r] = t15[r] + t17[r];
     V t19[G];
-    TF_GROUP(r) t19[r] = tf_c(2.0) * t4[r];
+    TF_GROUP(r) t19[r] = t18[r] * t3[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t19[r]);
     V t20[G];
-    TF_GROUP(r) t20[r] = t18[r] * t19[r];
+    TF_GROUP(r) t20[r] = tf_rsqrt(t2[r]);
     V t21[G];
-    TF_GROUP(r) t21[r] = t15[r] + t20[r];
+    TF_GROUP(r) t21[r] = t18[r] * t20[r];
     V t22[G];
-    TF_GROUP(r) t22[r] = t16[r] * tf_c(2.23606797749979);
-    V t23[G];
-    TF_GROUP(r) t23[r] = t21[r] + t22[r];
-    V t24[G];
-    TF_GROUP(r) t24[r] = tf_rsqrt(t2[r]);
-    V t25[G];
-    TF_GROUP(r) t25[r] = t23[r] * t24[r];
-    V t26[G];
-    TF_GROUP(r) t26[r] = t25[r] * t1[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t26[r]);
-    V t27[G];
-    TF_GROUP(r) t27[r] = t23[r] * t3[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t27[r]);
+    TF_GROUP(r) t22[r] = t21[r] * t1[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t22[r]);
   }
 
   /* Once a block of columns. */
@@ -173,8 +166,8 @@ template <int ROWS, int GROUP> struct s0_of {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write_temp(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      tf_write_temp(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      V t0 = tf_splat(p[2]) * A1::value(s.a1, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
     }
   }
@@ -183,7 +176,7 @@ typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
 typedef s0_of<1, 1> s0_row;
 
 /* rows j, folded over i
- * v46 = sum of [v28]
+ * v46 = sum of [v25]
  * value 7 = v46
  */
 template <int ROWS, int GROUP> struct s1_of {
@@ -208,10 +201,11 @@ template <int ROWS, int GROUP> struct s1_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-3.225964182229561) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-3.225964182229561) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -250,28 +244,24 @@ template <int ROWS, int GROUP> struct s1_of {
     V t2[G];
     TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = t2[r] * tf_splat(p[0]);
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t2[r];
     V t4[G];
-    TF_GROUP(r) t4[r] = tf_c(2.23606797749979) * t3[r];
+    TF_GROUP(r) t4[r] = t3[r] * tf_c(0.3333333333333333);
     V t5[G];
     TF_GROUP(r) t5[r] = tf_c(1.0) + t4[r];
     V t6[G];
-    TF_GROUP(r) t6[r] = t3[r] * t3[r];
+    TF_GROUP(r) t6[r] = t3[r] * t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = tf_c(5.0) * t6[r];
+    TF_GROUP(r) t7[r] = tf_c(1.0) + t6[r];
     V t8[G];
-    TF_GROUP(r) t8[r] = t7[r] * tf_c(0.3333333333333333);
+    TF_GROUP(r) t8[r] = tf_splat(p[1]) * t2[r];
     V t9[G];
-    TF_GROUP(r) t9[r] = t5[r] + t8[r];
+    TF_GROUP(r) t9[r] = tf_exp2(t8[r]);
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_splat(p[1]) * t2[r];
+    TF_GROUP(r) t10[r] = t7[r] * t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = tf_exp2(t10[r]);
-    V t12[G];
-    TF_GROUP(r) t12[r] = t9[r] * t11[r];
-    V t13[G];
-    TF_GROUP(r) t13[r] = y.at(1) * t12[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t13[r]);
+    TF_GROUP(r) t11[r] = y.at(1) * t10[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
   }
 
   /* Once a block of columns. */
@@ -315,8 +305,8 @@ typedef s1_of<TF_R(8, 8), TF_R(4, 8)> s1;
 typedef s1_of<1, 1> s1_row;
 
 /* one row, folded over i
- * v50 = sum of [v48]
- * value 8 = v52
+ * v37 = sum of [v36]
+ * value 8 = v40
  */
 template <int ROWS, int GROUP> struct s2_of {
   enum {
@@ -325,7 +315,7 @@ template <int ROWS, int GROUP> struct s2_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 1,
+    PARAM_WORDS = 2,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
@@ -340,8 +330,9 @@ template <int ROWS, int GROUP> struct s2_of {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    p[0] = tf_lane(t0, 0);
+    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
+    p[1] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -407,8 +398,9 @@ template <int ROWS, int GROUP> struct s2_of {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
-      V t1 = -t0;
-      tf_write(v[8], 0, i0, i1, step, r, t1);
+      V t1 = t0 * tf_splat(p[1]);
+      V t2 = -t1;
+      tf_write(v[8], 0, i0, i1, step, r, t2);
     }
   }
 };
@@ -420,7 +412,7 @@ const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_ffcb985239554bdaff22d43d486322cf)[] = {
+extern "C" const tf_cpu_stage TF_STAGES(tf_464cec3b485f9d35b7ef0583ab1b827e)[] = {
     tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
     tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
     tf_cpu_entry<tf_cpu_row<s2, tf_rows_loop<s2>>>(nullptr),

@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_bb24f5b57bc60e49e5939a0cc7787f57)
+TF_DECLARE_STAGES(tf_5d170bc625b37fab3ce74c5200aa8f62)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -24,13 +24,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s0_writes,
-        .pair_ops = 34.0,
-        .cpu = TF_CPU_LEVELS(tf_bb24f5b57bc60e49e5939a0cc7787f57, 0),
+        .pair_ops = 32.0,
+        .cpu = TF_CPU_LEVELS(tf_5d170bc625b37fab3ce74c5200aa8f62, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_bb24f5b57bc60e49e5939a0cc7787f57", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_bb24f5b57bc60e49e5939a0cc7787f57", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_bb24f5b57bc60e49e5939a0cc7787f57", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_5d170bc625b37fab3ce74c5200aa8f62", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_5d170bc625b37fab3ce74c5200aa8f62", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_5d170bc625b37fab3ce74c5200aa8f62", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -39,12 +39,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_bb24f5b57bc60e49e5939a0cc7787f57) = {
+const tf_kernel TF_KERNEL(tf_5d170bc625b37fab3ce74c5200aa8f62) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0xbb, 0x24, 0xf5, 0xb5, 0x7b, 0xc6, 0x0e, 0x49, 0xe5, 0x93, 0x9a, 0x0c, 0xc7, 0x78, 0x7f, 0x57, 0xe7, 0xed, 0x7b, 0xbe, 0x78, 0x96, 0x97, 0x17, 0x3d, 0xf6, 0xab, 0x66, 0x4f, 0xf4, 0x11, 0xe3 },
+    .key = { 0x5d, 0x17, 0x0b, 0xc6, 0x25, 0xb3, 0x7f, 0xab, 0x3c, 0xe7, 0x4c, 0x52, 0x00, 0xaa, 0x8f, 0x62, 0x6d, 0xb7, 0x23, 0x4c, 0x38, 0x2a, 0x3f, 0xf8, 0x02, 0x0e, 0x12, 0xbb, 0x3a, 0x70, 0x18, 0xaf },
     .name = "matern52_conv",
     .text =
         "tilefold 1;\n"
@@ -54,24 +54,22 @@ const tf_kernel TF_KERNEL(tf_bb24f5b57bc60e49e5939a0cc7787f57) = {
         "  b[j] : R;\n"
         "  ell : R;\n"
         "  let v0 = sqrt(5.0);\n"
-        "  let v1 = sub(x, y);\n"
-        "  let v2 = square(v1);\n"
-        "  let v3 = sum(v2);\n"
-        "  let v4 = sqrt(v3);\n"
-        "  let v5 = div(v4, ell);\n"
-        "  let v6 = mul(v0, v5);\n"
-        "  let v7 = add(1.0, v6);\n"
-        "  let v8 = square(v5);\n"
-        "  let v9 = mul(5.0, v8);\n"
-        "  let v10 = div(v9, 3.0);\n"
-        "  let v11 = add(v7, v10);\n"
-        "  let v12 = neg(v0);\n"
-        "  let v13 = mul(v12, v5);\n"
-        "  let v14 = exp(v13);\n"
-        "  let v15 = mul(v11, v14);\n"
-        "  let v16 = mul(v15, b);\n"
-        "  let v17 = sum[j] v16;\n"
-        "  a[i] = v17;\n"
+        "  let v1 = div(v0, ell);\n"
+        "  let v2 = sub(x, y);\n"
+        "  let v3 = square(v2);\n"
+        "  let v4 = sum(v3);\n"
+        "  let v5 = sqrt(v4);\n"
+        "  let v6 = mul(v1, v5);\n"
+        "  let v7 = div(v6, 3.0);\n"
+        "  let v8 = add(1.0, v7);\n"
+        "  let v9 = mul(v6, v8);\n"
+        "  let v10 = add(1.0, v9);\n"
+        "  let v11 = neg(v6);\n"
+        "  let v12 = exp(v11);\n"
+        "  let v13 = mul(v10, v12);\n"
+        "  let v14 = mul(v13, b);\n"
+        "  let v15 = sum[j] v14;\n"
+        "  a[i] = v15;\n"
         "}\n"
         ,
     .n_inputs = 4,
@@ -80,6 +78,6 @@ const tf_kernel TF_KERNEL(tf_bb24f5b57bc60e49e5939a0cc7787f57) = {
     .n_stages = 1,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_bb24f5b57bc60e49e5939a0cc7787f57),
+    .image = TF_IMAGE(tf_5d170bc625b37fab3ce74c5200aa8f62),
     .image_bytes = TF_IMAGE_BYTES,
 };

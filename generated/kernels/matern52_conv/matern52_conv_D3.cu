@@ -12,8 +12,8 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v27 = sum of [v26]
- * value 4 = v27
+ * v25 = sum of [v24]
+ * value 4 = v25
  */
 struct s0 {
   enum {
@@ -40,10 +40,11 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-3.225964182229561) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-3.225964182229561) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -102,28 +103,24 @@ struct s0 {
     V t8[G];
     TF_GROUP(r) t8[r] = tf_sqrt(t7[r]);
     V t9[G];
-    TF_GROUP(r) t9[r] = t8[r] * tf_splat(p[0]);
+    TF_GROUP(r) t9[r] = tf_splat(p[0]) * t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_c(2.23606797749979) * t9[r];
+    TF_GROUP(r) t10[r] = t9[r] * tf_c(0.3333333333333333);
     V t11[G];
     TF_GROUP(r) t11[r] = tf_c(1.0) + t10[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = t9[r] * t9[r];
+    TF_GROUP(r) t12[r] = t9[r] * t11[r];
     V t13[G];
-    TF_GROUP(r) t13[r] = tf_c(5.0) * t12[r];
+    TF_GROUP(r) t13[r] = tf_c(1.0) + t12[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
+    TF_GROUP(r) t14[r] = tf_splat(p[1]) * t8[r];
     V t15[G];
-    TF_GROUP(r) t15[r] = t11[r] + t14[r];
+    TF_GROUP(r) t15[r] = tf_exp2(t14[r]);
     V t16[G];
-    TF_GROUP(r) t16[r] = tf_splat(p[1]) * t8[r];
+    TF_GROUP(r) t16[r] = t13[r] * t15[r];
     V t17[G];
-    TF_GROUP(r) t17[r] = tf_exp2(t16[r]);
-    V t18[G];
-    TF_GROUP(r) t18[r] = t15[r] * t17[r];
-    V t19[G];
-    TF_GROUP(r) t19[r] = y.at(3) * t18[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t19[r]);
+    TF_GROUP(r) t17[r] = y.at(3) * t16[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t17[r]);
   }
 
   /* Once a block of columns. */
@@ -168,5 +165,5 @@ struct s0 {
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_bb24f5b57bc60e49e5939a0cc7787f57, s0, 64, 128)
-TF_FINISH_ENTRY(tf_bb24f5b57bc60e49e5939a0cc7787f57, s0, 64, 128)
+TF_ROWS_ENTRY(tf_5d170bc625b37fab3ce74c5200aa8f62, s0, 64, 128)
+TF_FINISH_ENTRY(tf_5d170bc625b37fab3ce74c5200aa8f62, s0, 64, 128)

@@ -4,7 +4,7 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_4487e39e0a24feaf812770ff48d9e2ad)
+TF_DECLARE_STAGES(tf_200b86a7f58412e1c9d4c4bfbb1deee9)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -32,13 +32,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s0_writes,
-        .pair_ops = 57.0,
-        .cpu = TF_CPU_LEVELS(tf_4487e39e0a24feaf812770ff48d9e2ad, 0),
+        .pair_ops = 52.0,
+        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, 0),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s0_rows"),
-                .tiles_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s0_tiles"),
-                .finish_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s0_finish"),
+                .rows_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s0_rows"),
+                .tiles_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s0_tiles"),
+                .finish_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s0_finish"),
                 .threads = 128,
                 .rows_per_block = 512,
                 .tile_cols = 128,
@@ -52,13 +52,13 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 34.0,
-        .cpu = TF_CPU_LEVELS(tf_4487e39e0a24feaf812770ff48d9e2ad, 1),
+        .pair_ops = 32.0,
+        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, 1),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s1_rows"),
-                .tiles_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s1_tiles"),
-                .finish_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s1_finish"),
+                .rows_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s1_rows"),
+                .tiles_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s1_tiles"),
+                .finish_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -73,12 +73,12 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_4487e39e0a24feaf812770ff48d9e2ad, 2),
+        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, 2),
         .cuda =
             {
-                .rows_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s2_rows"),
-                .tiles_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s2_tiles"),
-                .finish_entry = TF_ENTRY("tf_4487e39e0a24feaf812770ff48d9e2ad", "s2_finish"),
+                .rows_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s2_rows"),
+                .tiles_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s2_tiles"),
+                .finish_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s2_finish"),
                 .threads = 128,
                 .rows_per_block = 1024,
                 .tile_cols = 128,
@@ -87,12 +87,12 @@ static const tf_stage stages[] = {
     },
 };
 
-const tf_kernel TF_KERNEL(tf_4487e39e0a24feaf812770ff48d9e2ad) = {
+const tf_kernel TF_KERNEL(tf_200b86a7f58412e1c9d4c4bfbb1deee9) = {
     .magic = TF_MAGIC,
     .abi_version = TF_ABI_VERSION,
     .size = sizeof(tf_kernel),
     .dtype = TF_DTYPE,
-    .key = { 0x44, 0x87, 0xe3, 0x9e, 0x0a, 0x24, 0xfe, 0xaf, 0x81, 0x27, 0x70, 0xff, 0x48, 0xd9, 0xe2, 0xad, 0xdf, 0x98, 0x4c, 0x71, 0x81, 0x89, 0x68, 0x79, 0x4d, 0xbe, 0x9a, 0x8b, 0xc3, 0x02, 0xcb, 0xc5 },
+    .key = { 0x20, 0x0b, 0x86, 0xa7, 0xf5, 0x84, 0x12, 0xe1, 0xc9, 0xd4, 0xc4, 0xbf, 0xbb, 0x1d, 0xee, 0xe9, 0x26, 0x95, 0x54, 0x8b, 0x10, 0x90, 0x7a, 0xd9, 0xdc, 0xd4, 0xa3, 0x5c, 0xc1, 0x07, 0x67, 0x8c },
     .name = "matern52_conv",
     .text =
         "tilefold 1;\n"
@@ -104,49 +104,47 @@ const tf_kernel TF_KERNEL(tf_4487e39e0a24feaf812770ff48d9e2ad) = {
         "  d_a[i] : R;\n"
         "  let v0 = mul(d_a, b);\n"
         "  let v1 = sqrt(5.0);\n"
-        "  let v2 = sub(x, y);\n"
-        "  let v3 = square(v2);\n"
-        "  let v4 = sum(v3);\n"
-        "  let v5 = sqrt(v4);\n"
-        "  let v6 = div(v5, ell);\n"
-        "  let v7 = mul(v1, v6);\n"
-        "  let v8 = add(1.0, v7);\n"
-        "  let v9 = square(v6);\n"
-        "  let v10 = mul(5.0, v9);\n"
-        "  let v11 = div(v10, 3.0);\n"
-        "  let v12 = add(v8, v11);\n"
-        "  let v13 = mul(v0, v12);\n"
-        "  let v14 = neg(v1);\n"
-        "  let v15 = mul(v14, v6);\n"
-        "  let v16 = exp(v15);\n"
-        "  let v17 = mul(v13, v16);\n"
-        "  let v18 = mul(v17, v14);\n"
-        "  let v19 = mul(v0, v16);\n"
-        "  let v20 = div(v19, 3.0);\n"
-        "  let v21 = mul(v20, 5.0);\n"
-        "  let v22 = mul(2.0, v6);\n"
-        "  let v23 = mul(v21, v22);\n"
-        "  let v24 = add(v18, v23);\n"
-        "  let v25 = mul(v19, v1);\n"
-        "  let v26 = add(v24, v25);\n"
-        "  let v27 = div(v26, ell);\n"
-        "  let v28 = rsqrt(v4);\n"
-        "  let v29 = mul(0.5, v28);\n"
-        "  let v30 = mul(v27, v29);\n"
-        "  let v31 = sum_t(v30, 3);\n"
-        "  let v32 = mul(2.0, v2);\n"
-        "  let v33 = mul(v31, v32);\n"
-        "  let v34 = sum[j] v33;\n"
-        "  let v35 = mul(v12, v16);\n"
-        "  let v36 = mul(d_a, v35);\n"
-        "  let v37 = sum[i] v36;\n"
-        "  let v38 = mul(v27, v6);\n"
+        "  let v2 = div(v1, ell);\n"
+        "  let v3 = sub(x, y);\n"
+        "  let v4 = square(v3);\n"
+        "  let v5 = sum(v4);\n"
+        "  let v6 = sqrt(v5);\n"
+        "  let v7 = mul(v2, v6);\n"
+        "  let v8 = div(v7, 3.0);\n"
+        "  let v9 = add(1.0, v8);\n"
+        "  let v10 = mul(v7, v9);\n"
+        "  let v11 = add(1.0, v10);\n"
+        "  let v12 = mul(v0, v11);\n"
+        "  let v13 = neg(v7);\n"
+        "  let v14 = exp(v13);\n"
+        "  let v15 = mul(v12, v14);\n"
+        "  let v16 = neg(v15);\n"
+        "  let v17 = mul(v0, v14);\n"
+        "  let v18 = mul(v17, v9);\n"
+        "  let v19 = add(v16, v18);\n"
+        "  let v20 = mul(v17, v7);\n"
+        "  let v21 = div(v20, 3.0);\n"
+        "  let v22 = add(v19, v21);\n"
+        "  let v23 = mul(v22, v2);\n"
+        "  let v24 = rsqrt(v5);\n"
+        "  let v25 = mul(0.5, v24);\n"
+        "  let v26 = mul(v23, v25);\n"
+        "  let v27 = sum_t(v26, 3);\n"
+        "  let v28 = mul(2.0, v3);\n"
+        "  let v29 = mul(v27, v28);\n"
+        "  let v30 = sum[j] v29;\n"
+        "  let v31 = mul(v11, v14);\n"
+        "  let v32 = mul(d_a, v31);\n"
+        "  let v33 = sum[i] v32;\n"
+        "  let v34 = mul(v22, v6);\n"
+        "  let v35 = sum[j] v34;\n"
+        "  let v36 = sum[i] v35;\n"
+        "  let v37 = div(v36, ell);\n"
+        "  let v38 = mul(v37, v2);\n"
         "  let v39 = neg(v38);\n"
-        "  let v40 = sum[j] v39;\n"
-        "  let v41 = sum[i] v40;\n"
-        "  d_x[i] = v34;\n"
-        "  d_b[j] = v37;\n"
-        "  d_ell = v41;\n"
+        "  d_x[i] = v30;\n"
+        "  d_b[j] = v33;\n"
+        "  d_ell = v39;\n"
         "}\n"
         ,
     .n_inputs = 5,
@@ -155,6 +153,6 @@ const tf_kernel TF_KERNEL(tf_4487e39e0a24feaf812770ff48d9e2ad) = {
     .n_stages = 3,
     .values = values,
     .stages = stages,
-    .image = TF_IMAGE(tf_4487e39e0a24feaf812770ff48d9e2ad),
+    .image = TF_IMAGE(tf_200b86a7f58412e1c9d4c4bfbb1deee9),
     .image_bytes = TF_IMAGE_BYTES,
 };

@@ -12,9 +12,9 @@ struct tf_values {
 namespace {
 
 /* rows i, folded over j
- * v45 = sum of [v44]
- * v49 = sum of [v48]
- * value 5 = v49
+ * v37 = sum of [v35]
+ * v44 = sum of [v43]
+ * value 5 = v37
  * value 6 = v46
  */
 struct s0 {
@@ -26,12 +26,12 @@ struct s0 {
     BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
-    PARAM_WORDS = 2,
+    PARAM_WORDS = 3,
     ROW_WORDS = 4,
     COL_WORDS = 4
   };
-  typedef tf_sum<3, R, false, COLS / 8> A0;
-  typedef tf_sum<1, R, false, COLS / 8> A1;
+  typedef tf_sum<1, R, false, COLS / 8> A0;
+  typedef tf_sum<3, R, false, COLS / 8> A1;
   struct State {
     A0::State a0;
     A1::State a1;
@@ -45,10 +45,13 @@ struct s0 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-3.225964182229561) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-3.225964182229561) * t1;
+    p[1] = tf_lane(t2, 0);
+    V t3 = tf_c(2.23606797749979) * t1;
+    p[2] = tf_lane(t3, 0);
   }
 
   /* Once a row, before the fold. */
@@ -111,61 +114,51 @@ struct s0 {
     V t9[G];
     TF_GROUP(r) t9[r] = tf_sqrt(t8[r]);
     V t10[G];
-    TF_GROUP(r) t10[r] = t9[r] * tf_splat(p[0]);
+    TF_GROUP(r) t10[r] = tf_splat(p[1]) * t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = tf_c(2.23606797749979) * t10[r];
+    TF_GROUP(r) t11[r] = tf_exp2(t10[r]);
     V t12[G];
-    TF_GROUP(r) t12[r] = tf_c(1.0) + t11[r];
+    TF_GROUP(r) t12[r] = t0[r] * t11[r];
     V t13[G];
-    TF_GROUP(r) t13[r] = t10[r] * t10[r];
+    TF_GROUP(r) t13[r] = tf_splat(p[0]) * t9[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = tf_c(5.0) * t13[r];
+    TF_GROUP(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
     V t15[G];
-    TF_GROUP(r) t15[r] = t14[r] * tf_c(0.3333333333333333);
+    TF_GROUP(r) t15[r] = tf_c(1.0) + t14[r];
     V t16[G];
-    TF_GROUP(r) t16[r] = t12[r] + t15[r];
+    TF_GROUP(r) t16[r] = t12[r] * t15[r];
     V t17[G];
-    TF_GROUP(r) t17[r] = t0[r] * t16[r];
+    TF_GROUP(r) t17[r] = t13[r] * t15[r];
     V t18[G];
-    TF_GROUP(r) t18[r] = tf_splat(p[1]) * t9[r];
+    TF_GROUP(r) t18[r] = tf_c(1.0) + t17[r];
     V t19[G];
-    TF_GROUP(r) t19[r] = tf_exp2(t18[r]);
+    TF_GROUP(r) t19[r] = t0[r] * t18[r];
     V t20[G];
-    TF_GROUP(r) t20[r] = t17[r] * t19[r];
+    TF_GROUP(r) t20[r] = t19[r] * t11[r];
     V t21[G];
-    TF_GROUP(r) t21[r] = t20[r] * tf_c(-2.23606797749979);
+    TF_GROUP(r) t21[r] = t16[r] - t20[r];
     V t22[G];
-    TF_GROUP(r) t22[r] = t0[r] * t19[r];
+    TF_GROUP(r) t22[r] = t12[r] * t13[r];
     V t23[G];
     TF_GROUP(r) t23[r] = t22[r] * tf_c(0.3333333333333333);
     V t24[G];
-    TF_GROUP(r) t24[r] = t23[r] * tf_c(5.0);
+    TF_GROUP(r) t24[r] = t21[r] + t23[r];
     V t25[G];
-    TF_GROUP(r) t25[r] = tf_c(2.0) * t10[r];
+    TF_GROUP(r) t25[r] = t24[r] * t9[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t25[r], y.slot);
     V t26[G];
-    TF_GROUP(r) t26[r] = t24[r] * t25[r];
+    TF_GROUP(r) t26[r] = tf_rsqrt(t8[r]);
     V t27[G];
-    TF_GROUP(r) t27[r] = t21[r] + t26[r];
+    TF_GROUP(r) t27[r] = t24[r] * t26[r];
     V t28[G];
-    TF_GROUP(r) t28[r] = t22[r] * tf_c(2.23606797749979);
+    TF_GROUP(r) t28[r] = t27[r] * t1[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t28[r], y.slot);
     V t29[G];
-    TF_GROUP(r) t29[r] = t27[r] + t28[r];
+    TF_GROUP(r) t29[r] = t27[r] * t3[r];
+    TF_GROUP(r) a.a1.add(1, g + r, t29[r], y.slot);
     V t30[G];
-    TF_GROUP(r) t30[r] = tf_rsqrt(t8[r]);
-    V t31[G];
-    TF_GROUP(r) t31[r] = t29[r] * t30[r];
-    V t32[G];
-    TF_GROUP(r) t32[r] = t31[r] * t1[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t32[r], y.slot);
-    V t33[G];
-    TF_GROUP(r) t33[r] = t31[r] * t3[r];
-    TF_GROUP(r) a.a0.add(1, g + r, t33[r], y.slot);
-    V t34[G];
-    TF_GROUP(r) t34[r] = t31[r] * t5[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t34[r], y.slot);
-    V t35[G];
-    TF_GROUP(r) t35[r] = t29[r] * t9[r];
-    TF_GROUP(r) a.a1.add(0, g + r, t35[r], y.slot);
+    TF_GROUP(r) t30[r] = t27[r] * t5[r];
+    TF_GROUP(r) a.a1.add(2, g + r, t30[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -207,19 +200,19 @@ struct s0 {
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
-      tf_write_temp(v[5], 0, i0, i1, step, r, A1::value(s.a1, 0, 0, r));
-      V t0 = tf_splat(p[0]) * A0::value(s.a0, 0, 0, r);
+      tf_write_temp(v[5], 0, i0, i1, step, r, A0::value(s.a0, 0, 0, r));
+      V t0 = tf_splat(p[2]) * A1::value(s.a1, 0, 0, r);
       tf_write(v[6], 0, i0, i1, step, r, t0);
-      V t1 = tf_splat(p[0]) * A0::value(s.a0, 0, 1, r);
+      V t1 = tf_splat(p[2]) * A1::value(s.a1, 0, 1, r);
       tf_write(v[6], 1, i0, i1, step, r, t1);
-      V t2 = tf_splat(p[0]) * A0::value(s.a0, 0, 2, r);
+      V t2 = tf_splat(p[2]) * A1::value(s.a1, 0, 2, r);
       tf_write(v[6], 2, i0, i1, step, r, t2);
     }
   }
 };
 
 /* rows j, folded over i
- * v47 = sum of [v29]
+ * v47 = sum of [v26]
  * value 7 = v47
  */
 struct s1 {
@@ -247,10 +240,11 @@ struct s1 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_inv(tf_read_param(v[3], 0));
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
-    V t1 = tf_c(-3.225964182229561) * t0;
-    p[1] = tf_lane(t1, 0);
+    V t1 = tf_inv(tf_read_param(v[3], 0));
+    V t2 = tf_c(-3.225964182229561) * t1;
+    p[1] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -309,28 +303,24 @@ struct s1 {
     V t8[G];
     TF_GROUP(r) t8[r] = tf_sqrt(t7[r]);
     V t9[G];
-    TF_GROUP(r) t9[r] = t8[r] * tf_splat(p[0]);
+    TF_GROUP(r) t9[r] = tf_splat(p[0]) * t8[r];
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_c(2.23606797749979) * t9[r];
+    TF_GROUP(r) t10[r] = t9[r] * tf_c(0.3333333333333333);
     V t11[G];
     TF_GROUP(r) t11[r] = tf_c(1.0) + t10[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = t9[r] * t9[r];
+    TF_GROUP(r) t12[r] = t9[r] * t11[r];
     V t13[G];
-    TF_GROUP(r) t13[r] = tf_c(5.0) * t12[r];
+    TF_GROUP(r) t13[r] = tf_c(1.0) + t12[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = t13[r] * tf_c(0.3333333333333333);
+    TF_GROUP(r) t14[r] = tf_splat(p[1]) * t8[r];
     V t15[G];
-    TF_GROUP(r) t15[r] = t11[r] + t14[r];
+    TF_GROUP(r) t15[r] = tf_exp2(t14[r]);
     V t16[G];
-    TF_GROUP(r) t16[r] = tf_splat(p[1]) * t8[r];
+    TF_GROUP(r) t16[r] = t13[r] * t15[r];
     V t17[G];
-    TF_GROUP(r) t17[r] = tf_exp2(t16[r]);
-    V t18[G];
-    TF_GROUP(r) t18[r] = t15[r] * t17[r];
-    V t19[G];
-    TF_GROUP(r) t19[r] = y.at(3) * t18[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t19[r]);
+    TF_GROUP(r) t17[r] = y.at(3) * t16[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t17[r]);
   }
 
   /* Once a block of columns. */
@@ -374,8 +364,8 @@ struct s1 {
 };
 
 /* one row, folded over i
- * v51 = sum of [v49]
- * value 8 = v53
+ * v38 = sum of [v37]
+ * value 8 = v41
  */
 struct s2 {
   enum {
@@ -386,7 +376,7 @@ struct s2 {
     BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
-    PARAM_WORDS = 1,
+    PARAM_WORDS = 2,
     ROW_WORDS = 0,
     COL_WORDS = 1
   };
@@ -401,8 +391,9 @@ struct s2 {
   /* Once a launch. */
   TF_FN void launch(const tf_array *v, T *p) {
     TF_UNUSED(v, p);
-    V t0 = tf_read_param(v[3], 0) * tf_read_param(v[3], 0);
-    p[0] = tf_lane(t0, 0);
+    p[0] = tf_lane(tf_read_param(v[3], 0), 0);
+    V t0 = tf_c(2.23606797749979) / tf_read_param(v[3], 0);
+    p[1] = tf_lane(t0, 0);
   }
 
   /* Once a row, before the fold. */
@@ -462,19 +453,20 @@ struct s2 {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {
       V t0 = A0::value(s.a0, 0, 0, r) / tf_splat(p[0]);
-      V t1 = -t0;
-      tf_write(v[8], 0, i0, i1, step, r, t1);
+      V t1 = t0 * tf_splat(p[1]);
+      V t2 = -t1;
+      tf_write(v[8], 0, i0, i1, step, r, t2);
     }
   }
 };
 
 } // namespace
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 128, 256)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s0, 128, 256)
+TF_ROWS_ENTRY(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s0, 128, 256)
+TF_FINISH_ENTRY(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s0, 128, 256)
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 64, 128)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s1, 64, 128)
+TF_ROWS_ENTRY(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s1, 64, 128)
+TF_FINISH_ENTRY(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s1, 64, 128)
 
-TF_ROWS_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 64, 128)
-TF_FINISH_ENTRY(tf_4487e39e0a24feaf812770ff48d9e2ad, s2, 64, 128)
+TF_ROWS_ENTRY(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s2, 64, 128)
+TF_FINISH_ENTRY(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s2, 64, 128)

@@ -375,6 +375,33 @@ mod tests {
     }
 
     #[test]
+    fn unit_vectors_pick_and_put_rows() {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let y = f.input("y", Some(Axis::I), 2).expect("valid");
+        let s = f.input("s", None, 1).expect("valid");
+        let matrix = f.input("m", None, 6).expect("valid");
+        let unit = f.apply(Op::ElemT, &[s], &[3, 1]);
+        // The second of three rows.
+        let placed_x = f.mul(s, x);
+        let placed_x = f.apply(Op::ExtractT, &[placed_x], &[3, 9]);
+        let placed_y = f.mul(s, y);
+        let placed_y = f.apply(Op::ExtractT, &[placed_y], &[2, 6]);
+        let (picked_row, picked_one) =
+            (f.apply(Op::Extract, &[matrix], &[2, 2]), f.apply(Op::Extract, &[x], &[1, 1]));
+        let (picked_row, picked_one) = (f.mul(s, picked_row), f.mul(s, picked_one));
+        for (op, args, expected) in [
+            (Op::TensorProd, [unit, x], placed_x),
+            (Op::TensorProd, [unit, y], placed_y),
+            (Op::VecMatMult, [unit, matrix], picked_row),
+            (Op::VecMatMult, [unit, x], picked_one),
+        ] {
+            let found = tidy(&mut f, Node::Op(op, args.to_vec(), vec![]));
+            assert_eq!(found, expected, "{op:?}{args:?}");
+        }
+    }
+
+    #[test]
     fn components_are_taken_early() {
         let mut f = Formula::new("f");
         let x = f.input("x", Some(Axis::I), 2).expect("valid");
