@@ -357,23 +357,6 @@ mod tests {
         }
     }
 
-    /// The second of three rows.
-    #[test]
-    fn unit_vectors_pick_a_row_or_put_one() {
-        let mut f = Formula::new("f");
-        let s = f.input("s", None, 1).expect("valid");
-        let [x, m] = [("x", 2), ("m", 6)].map(|(n, dim)| f.input(n, None, dim).expect("valid"));
-        let unit = f.apply(Op::ElemT, &[s], &[3, 1]);
-        let scaled = f.mul(s, x);
-        let placed = f.apply(Op::ExtractT, &[scaled], &[2, 6]);
-        let found = tidy(&mut f, Node::Op(Op::TensorProd, vec![unit, x], vec![]));
-        assert_eq!(found, placed);
-        let picked = f.apply(Op::Extract, &[m], &[2, 2]);
-        let picked = f.mul(s, picked);
-        let found = tidy(&mut f, Node::Op(Op::VecMatMult, vec![unit, m], vec![]));
-        assert_eq!(found, picked);
-    }
-
     #[test]
     fn unit_vectors_pick_and_put_rows() {
         let mut f = Formula::new("f");
