@@ -3,7 +3,8 @@
 In: the name of the library, a folder, a number of threads; then the commands
 `prepare CASE DTYPE ROWS DIM SIGNAL G`, which runs once and writes the first rows of the result to
 FOLDER/NAME.out, and `run`. Out: one line a command, `ok SECONDS` or `no REASON`. Formulas are spelled
-the way the documentation of each library does; a case that it does not have is a `no`.
+the way the documentation of each library does, but for `keops-tuned` and `torch-compile`, which do
+what experts do with them; a case that a library does not have is a `no`.
 """
 
 import math
@@ -14,6 +15,8 @@ import time
 NAME, FOLDER, THREADS = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = str(THREADS)
+if NAME == "keops-tuned":
+    os.environ["CXXFLAGS"] = "-march=native -ffast-math -mprefer-vector-width=512"
 
 import numpy as np  # noqa: E402  (after the numbers of threads)
 
@@ -21,7 +24,7 @@ SAMPLE = 40
 SQDIST = "SqDist(x,y)"
 
 
-def keops(case, dtype, dim, signal, g):
+def keops(case, dtype, dim, signal, g, **scheme):
     """Genred, as the documentation has it: no options beyond the defaults."""
     import pykeops
 
@@ -49,11 +52,11 @@ def keops(case, dtype, dim, signal, g):
         arrays = [x, y, b, g]
         if case.endswith("_grad"):
             aliases, arrays = aliases + ["e=Vi(4,1)"], arrays + [e]
-        call = Genred(sums[case], aliases, reduction_op="Sum", axis=1)
+        call = Genred(sums[case], aliases, reduction_op="Sum", axis=1, **scheme)
     elif case == "lse_d3":
         call = Genred(f"-g*{SQDIST}", points + ["g=Pm(2,1)"], "LogSumExp", axis=1)
         arrays = [x, y, g]
-    elif case in ("argmin_d2", "knn10_d3", "knn10_d784"):
+    elif case in ("argmin_d2", "knn10_d3", "knn10_d50", "knn10_d784"):
         k = {} if case == "argmin_d2" else {"opt_arg": 10}
         kind = "ArgMin" if case == "argmin_d2" else "ArgKMin"
         call = Genred(SQDIST, points, kind, axis=1, **k)
@@ -65,6 +68,17 @@ def keops(case, dtype, dim, signal, g):
     else:
         return None
     return lambda: call(*arrays, backend="CPU")
+
+
+def keops_tuned(case, dtype, dim, signal, g):
+    """Vector code, and sums without blocks: faster, and less exact. Libraries of its own."""
+    import pykeops
+
+    pykeops.set_verbose(False)
+    build = os.path.join(FOLDER, "keops-tuned")
+    os.makedirs(build, exist_ok=True)
+    pykeops.set_build_folder(build)
+    return keops(case, dtype, dim, signal, g, sum_scheme="direct_sum")
 
 
 def sklearn(case, dtype, dim, signal, g):
@@ -108,7 +122,7 @@ def faiss(case, dtype, dim, signal, g):
 
 
 def torch(case, dtype, dim, signal, g):
-    """Eager tensors on the CPU, in slabs of rows."""
+    """Eager tensors on the CPU, in slabs of rows; attention by the function of that name."""
     import torch as library
 
     library.set_num_threads(THREADS)
@@ -122,36 +136,84 @@ def torch(case, dtype, dim, signal, g):
         return (norms - 2 * rows @ y.T).clamp_min(0)
 
     d2 = product if dim > 16 else direct
+    slabs = kernels(d2, lambda k: k @ b, g) | {
+        "knn10_d3": lambda rows: d2(rows).topk(10, 1, largest=False).indices,
+    }
+    slabs["knn10_d50"] = slabs["knn10_d784"] = slabs["knn10_d3"]
+    slab = slabs.get(case)
+    if case == "attention_d64":
+        attend = library.nn.functional.scaled_dot_product_attention
+
+        def call():
+            # It wants a batch and heads.
+            return attend(x[None, None], y[None, None], b[None, None], scale=g)[0, 0]
+    elif slab:
+        def call():
+            return library.cat([slab(x[i:i + 500]) for i in range(0, len(x), 500)])
+    else:
+        return None
+    return without_gradients(library, call)
+
+
+def torch_compile(case, dtype, dim, signal, g):
+    """One loop over pairs from torch.compile: distances and sums written out, nothing stored."""
+    import torch as library
+
+    library.set_num_threads(THREADS)
+    x, y, b, e = (library.from_numpy(a) for a in load(dtype, dim, signal))
+
+    def d2(rows):
+        return sum((rows[:, k, None] - y[None, :, k]) ** 2 for k in range(dim))
+
+    def signals(k):
+        return library.stack([(k * b[None, :, c]).sum(1) for c in range(signal)], 1)
+
+    def gradient(rows):
+        k = (-g * d2(rows)).exp() * b[None, :, 0]
+        sums = [(k * (rows[:, c, None] - y[None, :, c])).sum(1) for c in range(dim)]
+        return -2 * g * e * library.stack(sums, 1)
+
+    loop = (kernels(d2, signals, g) | {"gauss_d3_grad": gradient}).get(case)
+    if loop is None or dim > 16:
+        return None
+    loop = library.compile(loop, dynamic=False)
+    return without_gradients(library, lambda: loop(x))
+
+
+def kernels(d2, signals, g):
+    """What torch computes of rows: `signals` adds up the signals of columns, times a matrix."""
     s3, s5 = math.sqrt(3), math.sqrt(5)
 
     def matern52(rows):
         r = s5 * g * d2(rows).sqrt()
-        return (1 + r + r * r / 3) * (-r).exp() @ b
+        return signals((1 + r + r * r / 3) * (-r).exp())
 
     def matern32(rows):
         r = s3 * g * d2(rows).sqrt()
-        return (1 + r) * (-r).exp() @ b
+        return signals((1 + r) * (-r).exp())
 
-    slabs = {
-        "gauss_d3": lambda rows: (-g * d2(rows)).exp() @ b,
+    def gauss(rows):
+        return signals((-g * d2(rows)).exp())
+
+    return {
+        "gauss_d3": gauss,
+        "gauss_d3_e3": gauss,
+        "gauss_d100": gauss,
         "lse_d3": lambda rows: (-g * d2(rows)).logsumexp(1, keepdim=True),
-        "laplace_d3": lambda rows: (-g * d2(rows).sqrt()).exp() @ b,
-        "cauchy_d3": lambda rows: (1 / (1 + g * d2(rows))) @ b,
+        "laplace_d3": lambda rows: signals((-g * d2(rows).sqrt()).exp()),
+        "cauchy_d3": lambda rows: signals(1 / (1 + g * d2(rows))),
         "matern32_d3": matern32,
         "matern52_d3": matern52,
         "argmin_d2": lambda rows: d2(rows).argmin(1),
-        "knn10_d3": lambda rows: d2(rows).topk(10, 1, largest=False).indices,
-        "attention_d64": lambda rows: (g * rows @ y.T).softmax(1) @ b,
     }
-    slabs["gauss_d3_e3"] = slabs["gauss_d100"] = slabs["gauss_d3"]
-    slabs["knn10_d784"] = slabs["knn10_d3"]
-    slab = slabs.get(case)
-    if slab is None:
-        return None
+
+
+def without_gradients(library, call):
+    """The call, of which torch keeps no record for derivatives."""
 
     def run():
         with library.no_grad():
-            return library.cat([slab(x[i:i + 500]) for i in range(0, len(x), 500)]).numpy()
+            return call().numpy()
 
     return run
 
@@ -170,7 +232,7 @@ def prepare(words):
     case, dtype, _, dim, signal, g = words
     g = None if g == "-" else float(g)
     types = {"f32": np.float32, "f64": np.float64}
-    call = globals()[NAME](case, types[dtype], int(dim), int(signal), g)
+    call = globals()[NAME.replace("-", "_")](case, types[dtype], int(dim), int(signal), g)
     if call is None:
         return None
     rows = np.asarray(call())[:SAMPLE]

@@ -131,6 +131,16 @@ pub const CASES: &[Case] = &[
     Case { name: "knn10_d3", signal: 0, g: None, meaning: Meaning::Nearest(10), work: None, ..D3 },
     Case { name: "gauss_d100", rows: 5000, dim: 100, g: Some(0.1), work: Some((101.0, 1.0)), ..D3 },
     Case {
+        name: "knn10_d50",
+        rows: 10_000,
+        dim: 50,
+        signal: 0,
+        g: None,
+        meaning: Meaning::Nearest(10),
+        work: Some((50.0, 0.0)),
+        ..D3
+    },
+    Case {
         name: "knn10_d784",
         rows: 3000,
         dim: 784,

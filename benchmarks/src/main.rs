@@ -80,6 +80,7 @@ impl Session {
     /// - `prepare CASE DTYPE ROWS`: writes the arrays, runs once; `ok ERROR` and the multiply-adds
     ///   of a pair, or `-`
     /// - `run`: `ok SECONDS`
+    /// - `memory`: `ok KIB`, the most that was resident since the last such command, or `ok -`
     /// - `check FILE`: `ok ERROR` of the results that another program wrote
     fn obey(&mut self, words: &[&str]) -> Result<String, String> {
         match words {
@@ -100,6 +101,13 @@ impl Session {
             ["run"] => {
                 let (seconds, _) = self.run()?;
                 Ok(format!("ok {seconds}"))
+            }
+            ["memory"] => {
+                let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+                let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+                // Linux begins to count again. Where it may not, the peak is that of the process.
+                _ = std::fs::write("/proc/self/clear_refs", "5");
+                Ok(format!("ok {}", peak.map_or("-", |kib| kib.trim().trim_end_matches(" kB"))))
             }
             ["check", file] => {
                 let prepared = self.prepared.as_ref().ok_or("nothing is prepared")?;

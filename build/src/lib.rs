@@ -34,5 +34,7 @@ pub mod toolchain;
 #[cfg(feature = "compile")]
 pub use config::Config;
 pub use error::Error;
-pub use link::{Images, cache_folder, link_generated, target_folder, toolchain_folder};
+pub use link::{
+    Images, cache_folder, is_target_folder, link_generated, target_folder, toolchain_folder,
+};
 pub use sources::{Source, read_formulas};

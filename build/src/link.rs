@@ -103,9 +103,18 @@ pub fn toolchain_folder(place: &Path) -> PathBuf {
     target_folder(place).join("toolchain")
 }
 
-/// Cargo's target folder, for a program at, or that writes to, `place`: cargo marks its root.
+/// What cargo writes into the root of its target folder: the first only where it made the folder
+/// itself, which it does not where one was mounted.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", ".rustc_info.json"];
+
+/// Whether a folder is the root of a target folder.
+pub fn is_target_folder(dir: &Path) -> bool {
+    MARKS.iter().any(|mark| dir.join(mark).is_file())
+}
+
+/// Cargo's target folder, for a program at, or that writes to, `place`; without one the place.
 pub fn target_folder(place: &Path) -> &Path {
-    place.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).unwrap_or(place)
+    place.ancestors().find(|dir| is_target_folder(dir)).unwrap_or(place)
 }
 
 /// The folder that a build script writes to.
@@ -154,9 +163,12 @@ mod tests {
         let out = target.join("x86_64-unknown-linux-gnu/debug/build/a-1/out");
         std::fs::create_dir_all(&out).unwrap();
         assert_eq!(target_folder(&out), out, "not a target folder");
-        std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
-        assert_eq!(target_folder(&out), target);
-        assert_eq!(target_folder(&target.join("release/xtask")), target);
+        for mark in MARKS {
+            std::fs::write(target.join(mark), "").unwrap();
+            assert_eq!(target_folder(&out), target);
+            assert_eq!(target_folder(&target.join("release/xtask")), target);
+            std::fs::remove_file(target.join(mark)).unwrap();
+        }
         assert_eq!(toolchain_folder(&out), target.join("toolchain"));
     }
 }

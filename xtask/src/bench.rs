@@ -23,9 +23,12 @@ use process::Process;
 /// of ours, ratios, the errors against float64, and the fraction of what a micro-benchmark of this
 /// run reached. On one thread, processor time is taken, so that a busy machine does not count;
 /// on several, the time of a clock.
+///
+/// Growth from 1e6 to 1e11 pairs, with the memory that it takes:
+/// `cargo xtask bench --only gauss_d3 --rows 1000,3163,10000,31623,100000,316228 --runs 3`
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Other libraries, from PyPI into target/bench-venv: keops, torch, sklearn, faiss
+    /// Other libraries, from PyPI into target/bench-venv
     #[arg(long, value_delimiter = ',', value_enum)]
     against: Vec<Peer>,
     /// Also write the results as JSON
@@ -34,9 +37,15 @@ pub struct Arguments {
     /// A quarter of the rows and three runs instead of seven
     #[arg(long)]
     quick: bool,
-    /// Only cases whose name contains this
+    /// Only the case of this name, or cases whose names contain this
     #[arg(long, default_value = "")]
     only: String,
+    /// Rows of x and of y instead of those of the case; with several, a line for each
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<usize>,
+    /// Runs of which medians are taken
+    #[arg(long)]
+    runs: Option<usize>,
     /// The types to run
     #[arg(long, value_delimiter = ',', default_value = "f32")]
     dtype: Vec<String>,
@@ -54,8 +63,14 @@ const NO_CASE: &str = "has no such case";
 /// A library to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Peer {
+    /// Default flags and scheme of summation
     Keops,
+    /// `CXXFLAGS="-march=native -ffast-math -mprefer-vector-width=512"`, `sum_scheme="direct_sum"`
+    KeopsTuned,
+    /// Eager, in slabs of rows
     Torch,
+    /// One fused loop over pairs, where `torch.compile` makes one
+    TorchCompile,
     Sklearn,
     Faiss,
 }
@@ -65,7 +80,9 @@ impl Peer {
     fn name(self) -> &'static str {
         match self {
             Peer::Keops => "keops",
+            Peer::KeopsTuned => "keops-tuned",
             Peer::Torch => "torch",
+            Peer::TorchCompile => "torch-compile",
             Peer::Sklearn => "sklearn",
             Peer::Faiss => "faiss",
         }
@@ -74,8 +91,8 @@ impl Peer {
     /// Its packages.
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Peer::Keops => &["numpy", "pykeops"],
-            Peer::Torch => &["numpy", "torch"],
+            Peer::Keops | Peer::KeopsTuned => &["numpy", "pykeops"],
+            Peer::Torch | Peer::TorchCompile => &["numpy", "torch"],
             Peer::Sklearn => &["numpy", "scikit-learn"],
             Peer::Faiss => &["numpy", "faiss-cpu"],
         }
@@ -103,9 +120,14 @@ struct Row {
     /// Slowest and fastest run of ours, in pairs a second.
     spread: [f64; 2],
     level: String,
+    /// The most memory that our process had meanwhile, arrays in float64 included, where the system
+    /// says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_bytes: Option<u64>,
 }
 
 /// What a case looks like to this command.
+#[derive(Clone)]
 struct Case {
     name: String,
     rows: usize,
@@ -134,9 +156,9 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     let limits = Limits::measure(&mut ours)?;
     table::head(&limits, arguments.threads);
     let mut rows = Vec::new();
-    for case in cases(&mut ours)?.iter().filter(|c| c.name.contains(&arguments.only)) {
+    for case in chosen(cases(&mut ours)?, arguments) {
         for dtype in &arguments.dtype {
-            let row = measure(case, dtype, arguments, &mut ours, &mut peers, &limits, &folder)?;
+            let row = measure(&case, dtype, arguments, &mut ours, &mut peers, &limits, &folder)?;
             table::line(&row);
             rows.push(row);
         }
@@ -208,11 +230,12 @@ impl Limits {
     }
 
     /// Pairs a second: of arithmetic, or of reading every array once, whichever is lower.
-    fn pairs(&self, case: &Case, dtype: &str, rows: usize, work: Option<f64>) -> Option<f64> {
+    fn pairs(&self, case: &Case, dtype: &str, work: Option<f64>) -> Option<f64> {
         let double = dtype == "f64";
         let arithmetic = self.multiply_adds[usize::from(double)]? / work?;
-        let bytes = (rows * (2 * case.dim + case.signal)) as f64 * if double { 8.0 } else { 4.0 };
-        Some(arithmetic.min((rows * rows) as f64 / bytes * self.bandwidth))
+        let numbers = case.rows * (2 * case.dim + case.signal);
+        let bytes = numbers as f64 * if double { 8.0 } else { 4.0 };
+        Some(arithmetic.min((case.rows * case.rows) as f64 / bytes * self.bandwidth))
     }
 }
 
@@ -235,6 +258,21 @@ fn cases(ours: &mut Process) -> std::result::Result<Vec<Case>, String> {
     answer.split_whitespace().map(case).collect()
 }
 
+/// The cases of that name, or else those whose names contain it, in the sizes that were asked for.
+fn chosen(all: Vec<Case>, arguments: &Arguments) -> Vec<Case> {
+    let is_named = all.iter().any(|case| case.name == arguments.only);
+    let matches = |case: &Case| match is_named {
+        true => case.name == arguments.only,
+        false => case.name.contains(&arguments.only),
+    };
+    let sizes = |case: Case| match &arguments.rows[..] {
+        [] if arguments.quick => vec![Case { rows: case.rows / 4, ..case }],
+        [] => vec![case],
+        rows => rows.iter().map(|&rows| Case { rows, ..case.clone() }).collect(),
+    };
+    all.into_iter().filter(matches).flat_map(sizes).collect()
+}
+
 /// Runs one case, our program and the others in turn.
 fn measure(
     case: &Case,
@@ -245,27 +283,28 @@ fn measure(
     limits: &Limits,
     folder: &Path,
 ) -> std::result::Result<Row, String> {
-    let rows = if arguments.quick { case.rows / 4 } else { case.rows };
-    let runs = if arguments.quick { 3 } else { 7 };
-    let Case { name, dim, signal, g, .. } = case;
+    let runs = arguments.runs.unwrap_or(if arguments.quick { 3 } else { 7 }).max(1);
+    let Case { name, rows, dim, signal, g } = case;
+    ours.ask("memory")?;
     let answer = ours.ask(&format!("prepare {name} {dtype} {rows}"))?;
     let (error, work) = answer.split_once(' ').ok_or(format!("`{answer}` holds no error"))?;
     let number = |text: &str| text.parse::<f64>().map_err(|e| format!("{text}: {e}"));
     let mut row = Row {
         case: name.clone(),
         dtype: dtype.into(),
-        m: rows,
-        n: rows,
+        m: *rows,
+        n: *rows,
         threads: arguments.threads,
         pairs_per_s: 0.0,
         peers: Default::default(),
         error: number(error)?,
         limit: limits
-            .pairs(case, dtype, rows, work.parse().ok())
+            .pairs(case, dtype, work.parse().ok())
             .map(|pairs| pairs * arguments.threads as f64),
         peer_errors: Default::default(),
         spread: [0.0; 2],
         level: limits.level.clone(),
+        peak_bytes: None,
     };
     let mut running = Vec::new();
     for (peer, process) in peers {
@@ -294,6 +333,7 @@ fn measure(
     for (peer, _, mut rates) in running {
         row.peers.insert(peer.to_string(), median(&mut rates));
     }
+    row.peak_bytes = ours.ask("memory")?.parse().ok().map(|kib: u64| kib << 10);
     Ok(row)
 }
 

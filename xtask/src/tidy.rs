@@ -77,7 +77,7 @@ impl Sources {
             let full = root.join(&path);
             if entry.file_type()?.is_dir() {
                 // Cargo's target folders go by many names, but all have this file.
-                let is_target = full.join("CACHEDIR.TAG").exists();
+                let is_target = tilefold_build::is_target_folder(&full);
                 if !name.starts_with('.') && !is_target && !SKIPPED.contains(&path.as_str()) {
                     self.walk(root, &path)?;
                 }

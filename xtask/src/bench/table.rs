@@ -13,8 +13,8 @@ pub fn head(limits: &Limits, threads: usize) {
     println!("memory of one core: {:.1} GB/s", limits.bandwidth / GIGA);
     println!();
     println!(
-        "{:<15} {:<4} {:>6} {:>9} {:>8} {:>7} {:>9}  others: Mpairs/s (ours to theirs), error",
-        "case", "", "rows", "Mpairs/s", "spread", "limit", "error"
+        "{:<15} {:<4} {:>6} {:>9} {:>8} {:>7} {:>9} {:>7}  others: Mpairs/s (ours to theirs), error",
+        "case", "", "rows", "Mpairs/s", "spread", "limit", "error", "peak MB"
     );
 }
 
@@ -22,6 +22,7 @@ pub fn head(limits: &Limits, threads: usize) {
 pub fn line(row: &Row) {
     let mega = |rate: f64| rate / row.threads as f64 / 1e6;
     let limit = row.limit.map_or("-".into(), |l| format!("{:.0} %", 100.0 * row.pairs_per_s / l));
+    let peak = row.peak_bytes.map_or("-".into(), |b| format!("{:.0}", b as f64 / 1e6));
     let [slow, fast] = row.spread;
     let spread = format!("{:.0} %", 100.0 * (fast - slow) / row.pairs_per_s);
     let peers = row.peers.iter().map(|(name, &rate)| {
@@ -29,7 +30,7 @@ pub fn line(row: &Row) {
         format!("  {name} {:.1} ({ratio:.2}x) {error:.1e}", mega(rate))
     });
     println!(
-        "{:<15} {:<4} {:>6} {:>9.1} {spread:>8} {limit:>7} {:>9.1e}{}",
+        "{:<15} {:<4} {:>6} {:>9.1} {spread:>8} {limit:>7} {:>9.1e} {peak:>7}{}",
         row.case,
         row.dtype,
         row.m,
