@@ -27,8 +27,15 @@ fn cuda_code_stays_within_its_arrays() {
     hold(Sanitizer::Memory, Code::Cuda, Storage::F64, &trials::random(8..12));
 }
 
+/// Lists of tiles cut rows and columns anywhere, and end where they end.
+#[test]
+fn cuda_code_stays_within_lists_of_tiles() {
+    hold(Sanitizer::Memory, Code::Tiles, Storage::F64, &trials::random(16..20));
+}
+
 /// Threads of a block are fibers that ThreadSanitizer knows of, and only barriers order them.
 #[test]
 fn cuda_code_has_the_barriers_that_it_needs() {
     hold(Sanitizer::Races, Code::Cuda, Storage::F64, &trials::random(12..16));
+    hold(Sanitizer::Races, Code::Tiles, Storage::F64, &trials::random(16..18));
 }

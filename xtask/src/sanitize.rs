@@ -10,7 +10,7 @@ use tilefold_tests::sanitized::{Code, Sanitizer, Watch};
 /// Runs emitted code under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 ///
 /// The shipped formulas with their derivatives in every type, and random formulas in f64: C++ for
-/// every level of this processor, and emulated CUDA. Arrays, packed rows and columns and states
+/// every level of this processor, and emulated CUDA, launched densely and by lists of tiles. Arrays, packed rows and columns and states
 /// end where the descriptor says; sizes are none, one and ragged, inputs have gaps or run
 /// backwards, and hold NaN, infinities and huge numbers too. Ordinary results are compared with
 /// the compiler's evaluation. Needs g++ or clang with their sanitizers. `cargo xtask test` runs a
@@ -34,7 +34,9 @@ const BATCH: u64 = 48;
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> crate::Result {
     let cpu = native::levels().into_iter().map(|level| (Sanitizer::Memory, Code::Cpu(level)));
-    let cuda = [Sanitizer::Memory, Sanitizer::Races].map(|sanitizer| (sanitizer, Code::Cuda));
+    let cuda = [Sanitizer::Memory, Sanitizer::Races]
+        .into_iter()
+        .flat_map(|sanitizer| [Code::Cuda, Code::Tiles].map(|code| (sanitizer, code)));
     for (sanitizer, code) in cpu.chain(cuda) {
         if !arguments.only_random {
             for storage in [Storage::F32, Storage::F64, Storage::F16, Storage::BF16] {
@@ -61,6 +63,7 @@ fn watch(watch: Watch, what: &str, trials: &[Trial]) -> crate::Result {
     let who = match watch.code {
         Code::Cpu(level) => level.to_string(),
         Code::Cuda => "cuda".into(),
+        Code::Tiles => "cuda tiles".into(),
     };
     println!(
         "{:<7} {who:<10} {:<5} {what:<16} {ran:>5} of {:>5} calls ran, 0 reports, {:>6.1} s",

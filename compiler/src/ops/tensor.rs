@@ -449,6 +449,11 @@ mod tests {
             "[0, 2] is no permutation of the 2 axes of the result",
         );
         refuse(&[&[1; 65], &[], &[], &[]], "the first argument has 65 axes, the limit is 64");
+        let most = [1; 64];
+        let why = format!(
+            "the first argument has 6 components, which axes of lengths {most:?} do not make"
+        );
+        refuse(&[&most, &[], &[], &[]], &why);
         check_refusals(&[
             (
                 "tensordot",

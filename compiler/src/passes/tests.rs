@@ -108,13 +108,15 @@ fn facts_are_those_of_the_table() {
         let found = (facts::never_minus_zero(&f, id), facts::never_negative(&f, id));
         assert_eq!(found, (plain, positive), "{expr}");
     }
-    let sum = |expr: &str| {
-        let f = formula(&format!("x[i], y[j] : R; a[i] = sum[j] {expr};"));
+    let fold = |fold: &str| {
+        let f = formula(&format!("x[i], y[j] : R; a[i] = {fold};"));
         let id = f.outputs[0].expr;
         (facts::never_minus_zero(&f, id), facts::never_negative(&f, id))
     };
-    assert_eq!(sum("x * y"), (true, false));
-    assert_eq!(sum("exp(x * y)"), (true, true));
+    assert_eq!(fold("sum[j] x * y"), (true, false));
+    assert_eq!(fold("sum[j] exp(x * y)"), (true, true));
+    // The largest of zeros may be -0.
+    assert_eq!(fold("max[j] x * y"), (false, false));
 }
 
 #[test]

@@ -114,14 +114,14 @@ fn distance_in_widths(
     Some(if f.dim(squares) == 1 { squares } else { f.apply(Op::Sum, &[squares], &[]) })
 }
 
-/// `d` of a `|d|^2`.
+/// `d` of a `|d|^2`, a scalar.
 fn difference(f: &Formula, id: ExprId) -> Option<ExprId> {
     match f.node(id) {
         Node::Op(Op::Sum, args, _) => match f.node(args[0]) {
             Node::Op(Op::Square, args, _) => Some(args[0]),
             _ => None,
         },
-        Node::Op(Op::Square, args, _) if f.dim(id) == 1 => Some(args[0]),
+        Node::Op(Op::Square, args, _) => Some(args[0]),
         _ => None,
     }
 }

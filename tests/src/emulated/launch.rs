@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use tilefold::sys;
 
+use crate::rng::Rng;
 use crate::table::{Table, stages};
 
 use super::Grid;
@@ -30,11 +31,89 @@ pub struct Launch {
     pub seed: u64,
     /// The size of the workspace, where a new one is needed.
     pub new_workspace: Option<usize>,
+    /// What its blocks do, of a sparse launch.
+    pub list: Option<List>,
+}
+
+/// A list of tiles, as `tf_tiles` points at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List {
+    /// A `tf_tile` a block.
+    pub tiles: Vec<[i64; 6]>,
+    /// Start and end of each range of columns.
+    pub ranges: Vec<[i64; 2]>,
+}
+
+impl List {
+    /// What a kernel is given; it may read the list while that lives.
+    pub fn raw(&self) -> sys::tf_tiles {
+        sys::tf_tiles { at: self.tiles.as_ptr().cast(), ranges: self.ranges.as_ptr().cast() }
+    }
 }
 
 /// Every launch of a kernel, in order.
 pub fn launches(kernel: &sys::tf_kernel, table: &Table, grid: Grid) -> Vec<Launch> {
     stages(kernel).iter().flat_map(|stage| of_stage(stage, table, grid)).collect()
+}
+
+/// The same by lists of tiles: rows, columns and what a block folds of them are cut anywhere, and
+/// each row meets all columns in order.
+pub fn sparse_launches(kernel: &sys::tf_kernel, table: &Table, rng: &mut Rng) -> Vec<Launch> {
+    let mut all = Vec::new();
+    for stage in stages(kernel) {
+        let dense = of_stage(stage, table, Grid { splits: 1, seed: rng.bits() });
+        match <[Launch; 2]>::try_from(dense) {
+            Ok(dense) => all.extend(in_tiles(stage, dense, rng)),
+            Err(nothing_is_folded) => all.extend(nothing_is_folded),
+        }
+    }
+    all
+}
+
+fn in_tiles(stage: &sys::tf_stage, [fold, finish]: [Launch; 2], rng: &mut Rng) -> Vec<Launch> {
+    let (rows, cols) = (fold.n_rows as usize, fold.n_cols as usize);
+    let (mut folds, mut finishes) = (List::default(), List::default());
+    let mut row = 0;
+    while row < rows {
+        let end = row + 1 + rng.below((stage.cuda.rows_per_block as usize).min(rows - row));
+        let (before, first) = (folds.tiles.len(), folds.ranges.len());
+        let mut col = 0;
+        while col < cols {
+            let stop = col + 1 + rng.below(cols - col);
+            folds.ranges.push([col as i64, stop as i64]);
+            col = stop;
+        }
+        let cut = rng.below(cols + 1);
+        for part in [0..cut, cut..cols].into_iter().filter(|part| !part.is_empty()) {
+            let [from, to] = [part.start, part.end].map(|n| n as i64);
+            let of_row = &folds.ranges[first..];
+            let skipped = of_row.iter().take_while(|range| range[1] <= from).count();
+            let count = of_row[skipped..].iter().take_while(|range| range[0] < to).count();
+            let [row, end, at, count] = [row, end, first + skipped, count].map(|n| n as i64);
+            folds.tiles.push([row, end, at, count, from, to]);
+        }
+        let states = folds.tiles.len() - before;
+        let [from, to, at, count] = [row, end, before, states].map(|n| n as i64);
+        finishes.tiles.push([from, to, at, count, 0, 0]);
+        row = end;
+    }
+    let code = &stage.cuda;
+    let bytes = code.state_bytes as usize * code.threads as usize * folds.tiles.len();
+    let launch = |entry, list: List, of: Launch| Launch {
+        entry,
+        grid: (list.tiles.len() as u32, 1),
+        cols_per_split: 0,
+        splits: 1,
+        list: Some(list),
+        ..of
+    };
+    let mut all = Vec::new();
+    if !folds.tiles.is_empty() {
+        let fold = Launch { new_workspace: Some(bytes), ..fold };
+        all.push(launch(text(code.tiles_entry), folds, fold));
+    }
+    all.push(launch(finish.entry, finishes, finish));
+    all
 }
 
 fn of_stage(stage: &sys::tf_stage, table: &Table, grid: Grid) -> Vec<Launch> {
@@ -54,6 +133,7 @@ fn of_stage(stage: &sys::tf_stage, table: &Table, grid: Grid) -> Vec<Launch> {
         splits: 0,
         seed: grid.seed,
         new_workspace: None,
+        list: None,
     };
     if code.rows_entry.is_null() {
         return vec![finish];
@@ -73,6 +153,7 @@ fn of_stage(stage: &sys::tf_stage, table: &Table, grid: Grid) -> Vec<Launch> {
         cols_per_split: cols_per_split as i64,
         splits: splits as i32,
         new_workspace: Some(code.state_bytes as usize * threads),
+        list: None,
         ..finish
     };
     let finish = Launch {

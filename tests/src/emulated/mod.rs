@@ -18,7 +18,7 @@ use crate::table::{Memory, Table};
 use crate::toolchain::{self, Product, Source};
 
 pub use image::with_images;
-pub(crate) use launch::{Launch, launches};
+pub(crate) use launch::{Launch, List, launches, sparse_launches};
 
 /// Kernels a translation unit: the headers of the emulation take longer than most kernels.
 const KERNELS_PER_FILE: usize = 12;
@@ -116,6 +116,9 @@ struct Request {
     tiles: sys::tf_tiles,
 }
 
+/// No list: the launch is dense.
+const DENSE: sys::tf_tiles = sys::tf_tiles { at: std::ptr::null(), ranges: std::ptr::null() };
+
 fn start(
     library: &'static Library,
     launch: &Launch,
@@ -143,7 +146,7 @@ fn start(
         workspace,
         seed: launch.seed,
         splits: launch.splits,
-        tiles: sys::tf_tiles { at: std::ptr::null(), ranges: std::ptr::null() },
+        tiles: launch.list.as_ref().map_or(DENSE, List::raw),
     };
     let mut error = [0 as c_char; 256];
     // SAFETY: the function has this type in tf_emulate.h, the request is its struct, and arrays and

@@ -5,6 +5,15 @@
 
 namespace {
 
+/* Numbers in an allocation of exactly their size; null: none. */
+std::unique_ptr<Memory> table(Reader &in) {
+  const uint64_t bytes = in.number() * sizeof(int64_t);
+  if (bytes == 0) return nullptr;
+  auto memory = std::make_unique<Memory>(sizeof(int64_t), bytes);
+  in.bytes(memory->start, bytes);
+  return memory;
+}
+
 void launch(Reader &in, Problem &problem, std::unique_ptr<Memory> &workspace) {
   const std::string name = in.text();
   tf_emulate_request request = {};
@@ -24,6 +33,9 @@ void launch(Reader &in, Problem &problem, std::unique_ptr<Memory> &workspace) {
   const uint64_t count = in.number();
   if (renew) workspace = std::make_unique<Memory>(64, count);
   request.workspace = workspace ? workspace->start : nullptr;
+  const auto tiles = table(in), ranges = table(in);
+  if (tiles) request.tiles.at = tiles->at<const tf_tile>(0);
+  if (ranges) request.tiles.ranges = ranges->at<const int64_t>(0);
   char error[256];
   if (tf_emulate_launch(&request, error, sizeof error) != 0) {
     std::printf("%s: %s\n", name.c_str(), error);

@@ -47,8 +47,10 @@ impl Sanitizer {
 pub enum Code {
     /// C++ for an instruction level.
     Cpu(Level),
-    /// CUDA, emulated.
+    /// CUDA, emulated; every launch is dense.
     Cuda,
+    /// The same, launched by lists of tiles.
+    Tiles,
 }
 
 /// Who watches what.
@@ -109,6 +111,7 @@ fn sources(watch: Watch, texts: &[KernelText]) -> Vec<Source> {
             descriptors.chain(quick_code(texts, watch.storage, level)).collect()
         }
         Code::Cuda => emulated::sources(texts, watch.storage, Launches::Dense, &[]),
+        Code::Tiles => emulated::sources(texts, watch.storage, Launches::All, &[]),
     };
     let flags = || watch.sanitizer.flags().iter().map(|&flag| flag.into());
     for source in sources.iter_mut().filter(|source| source.language == "cpp") {
@@ -126,7 +129,7 @@ fn program(watch: Watch, mut sources: Vec<Source>) -> std::path::PathBuf {
             let flags = ["-std=c++17".into(), "-O1".into(), include(&toolchain::headers())];
             ("#include \"tf_abi.h\"\n", include_str!("cpu.cpp"), flags.to_vec())
         }
-        Code::Cuda => {
+        Code::Cuda | Code::Tiles => {
             let kernel = sources.iter().find(|s| s.language == "cpp").expect("a kernel");
             ("", include_str!("cuda.cpp"), kernel.flags.clone())
         }

@@ -2,7 +2,7 @@
 
 use tilefold::{Level, sys};
 
-use crate::emulated::{Grid, Launch, launches};
+use crate::emulated::{Grid, Launch, launches, sparse_launches};
 use crate::rng::Rng;
 use crate::table::{Table, stages};
 
@@ -37,10 +37,9 @@ pub fn write(
         Code::Cpu(level) => pieces(to, level, &mut rng),
         Code::Cuda => {
             let grid = Grid { splits: 1 + rng.below(3), seed: rng.bits() };
-            let launches = launches(kernel, table, grid);
-            numbers(to, &[launches.len()]);
-            launches.iter().for_each(|l| launch(to, l));
+            launch_all(to, &launches(kernel, table, grid));
         }
+        Code::Tiles => launch_all(to, &sparse_launches(kernel, table, &mut rng)),
     }
 }
 
@@ -54,6 +53,11 @@ fn pieces(to: &mut Vec<u8>, level: Level, rng: &mut Rng) {
     to.extend(cuts.iter().flat_map(|share| share.to_ne_bytes()));
 }
 
+fn launch_all(to: &mut Vec<u8>, launches: &[Launch]) {
+    numbers(to, &[launches.len()]);
+    launches.iter().for_each(|l| launch(to, l));
+}
+
 fn launch(to: &mut Vec<u8>, l: &Launch) {
     text(to, l.entry.to_bytes());
     let (x, y) = l.grid;
@@ -62,6 +66,14 @@ fn launch(to: &mut Vec<u8>, l: &Launch) {
     let memory = l.new_workspace.map_or([0, 0], |bytes| [1, bytes as u64]);
     for n in sizes.into_iter().chain(counts).chain([l.seed]).chain(memory) {
         to.extend(n.to_ne_bytes());
+    }
+    let (tiles, ranges) = match &l.list {
+        Some(list) => (list.tiles.as_flattened(), list.ranges.as_flattened()),
+        None => Default::default(),
+    };
+    for table in [tiles, ranges] {
+        numbers(to, &[table.len()]);
+        to.extend(table.iter().flat_map(|n| n.to_ne_bytes()));
     }
 }
 

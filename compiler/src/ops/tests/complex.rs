@@ -1,7 +1,7 @@
 //! Operations that move components, on complex numbers: sizes and places count numbers, not reals.
 
 use super::*;
-use crate::ir::Kind;
+use crate::ir::{Kind, MAX_DIM};
 
 fn moved(op: Op, params: &[i64], pairs: &[f64]) -> Vec<f64> {
     let mut f = Formula::new("f");
@@ -17,10 +17,24 @@ fn complex_numbers_are_moved_whole() {
     let z = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
     assert_eq!(moved(Op::Elem, &[1], &z), [3.0, 4.0]);
     assert_eq!(moved(Op::Elem, &[3], &z), [7.0, 8.0]);
-    assert_eq!(moved(Op::ElemT, &[3, 1], &z[..2]), [0.0, 0.0, 1.0, 2.0, 0.0, 0.0]);
-    assert_eq!(moved(Op::Extract, &[1, 3], &z), z[2..]);
-    assert_eq!(moved(Op::ExtractT, &[1, 4], &z[..4]), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+    assert_eq!(moved(Op::ElemT, &[3, 2], &z[..2]), [0.0, 0.0, 0.0, 0.0, 1.0, 2.0]);
+    assert_eq!(moved(Op::Extract, &[2, 2], &z), z[4..]);
+    assert_eq!(moved(Op::ExtractT, &[2, 4], &z[..4]), [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
     assert_eq!(moved(Op::SumT, &[3], &z[..2]), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
+}
+
+#[test]
+fn a_limit_of_reals_is_half_of_complex_numbers() {
+    let mut f = Formula::new("f");
+    let z = f.input_of("z", None, 2, Kind::Complex).expect("pairs");
+    let x = f.input("x", None, MAX_DIM).expect("reals");
+    let most = MAX_DIM as i64 / 2;
+    let repeated = |f: &mut Formula, n: i64| f.op(Op::SumT, &[z], &[n]).map(|id| f.dim(id));
+    assert_eq!(repeated(&mut f, most), Ok(MAX_DIM));
+    let why = repeated(&mut f, most + 1).expect_err("too many").to_string();
+    assert_eq!(why, "sum_t: the result would have 32769 complex components, the limit is 32768");
+    let pairs = f.op(Op::AsComplex, &[x], &[]).map(|id| f.dim(id));
+    assert_eq!(pairs, Ok(MAX_DIM));
 }
 
 #[test]
