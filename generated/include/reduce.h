@@ -43,9 +43,12 @@
 #endif
 /* Columns that are added up plainly; what the error of a sum may be follows from it. */
 #define TF_CHAIN 8
-/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. */
+/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. A CPU keeps
+ * a few of them in registers, where there are 32, if no loop counts them. */
 #if defined(__CUDACC__)
 #define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
+#elif defined(TF_LEVEL) && (TF_LEVEL == 4 || TF_LEVEL == 1)
+#define TF_COMPONENTS(e) _Pragma("GCC unroll 8") for (int e = 0; e < E; ++e)
 #else
 #define TF_COMPONENTS(e) for (int e = 0; e < E; ++e)
 #endif

@@ -58,9 +58,12 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             panel(held, cpu_block(plan, stage))
         }
         Target::Cpu => {
+            // As many as the 32 registers hold accumulators of beside a group's temporaries; with
+            // 16, accumulators are memory operands, and more rows share what is read of a column.
             let (rows_wide, rows_narrow) = match held {
-                0..=3 => (8, 8),
-                4..=5 => (8, 4),
+                0..=2 => (8, 8),
+                3 => (6, 8),
+                4..=5 => (4, 4),
                 6..=12 => (4, 2),
                 _ => (2, 2),
             };
@@ -68,6 +71,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             // passes is taken up for a whole group.
             let (group_wide, group_narrow) = match only_searches(&plan.formula, stage) {
                 true => (rows_wide.min(2), rows_narrow.min(2)),
+                false if rows_wide == 6 => (3, rows_narrow),
                 false => (rows_wide.min(4), rows_narrow),
             };
             Choice {

@@ -307,7 +307,7 @@ template <int ROWS, int GROUP> struct s1_of {
     }
   }
 };
-typedef s1_of<TF_R(8, 4), TF_R(4, 4)> s1;
+typedef s1_of<TF_R(4, 4), TF_R(4, 4)> s1;
 typedef s1_of<1, 1> s1_row;
 
 /* one row, folded over i

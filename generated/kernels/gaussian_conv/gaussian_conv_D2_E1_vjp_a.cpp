@@ -157,7 +157,7 @@ template <int ROWS, int GROUP> struct s0_of {
     }
   }
 };
-typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<TF_R(6, 8), TF_R(3, 8)> s0;
 typedef s0_of<1, 1> s0_row;
 
 /* rows j, folded over i
@@ -304,7 +304,7 @@ template <int ROWS, int GROUP> struct s1_of {
     }
   }
 };
-typedef s1_of<TF_R(8, 8), TF_R(4, 8)> s1;
+typedef s1_of<TF_R(6, 8), TF_R(3, 8)> s1;
 typedef s1_of<1, 1> s1_row;
 
 /* one row, folded over i

@@ -186,7 +186,7 @@ template <int ROWS, int GROUP> struct s0_of {
     }
   }
 };
-typedef s0_of<TF_R(8, 4), TF_R(4, 4)> s0;
+typedef s0_of<TF_R(4, 4), TF_R(4, 4)> s0;
 typedef s0_of<1, 1> s0_row;
 
 /* rows j, folded over i
