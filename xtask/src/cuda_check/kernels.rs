@@ -136,9 +136,14 @@ fn one(tools: &Tools, kernel: &Kernel, folder: &Path) -> Result<Vec<Measured>, S
     let prefix = format!("{}_{}_", kernel.symbol, kernel.dtype.name());
     let mut found = Vec::new();
     for entry in entries {
-        let name = entry.symbol.strip_prefix(&prefix).and_then(|s| s.strip_suffix("_rows"));
-        let Some((stage, sizes)) = name.and_then(|n| stages.get_key_value(n)) else { continue };
-        found.extend(measured(kernel, stage, sizes, &entry)?);
+        let name = entry.symbol.strip_prefix(&prefix).unwrap_or_default();
+        // What folds lists of tiles is a stage of its own, as `s0_tiles`.
+        let (stage, label) = match name.strip_suffix("_rows") {
+            Some(stage) => (stage, stage),
+            None => (name.strip_suffix("_tiles").unwrap_or_default(), name),
+        };
+        let Some(sizes) = stages.get(stage) else { continue };
+        found.extend(measured(kernel, label, sizes, &entry)?);
     }
     match found.is_empty() {
         true => Err(format!("{stem}: no loop over columns was found in its machine code")),

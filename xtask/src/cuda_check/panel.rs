@@ -74,9 +74,14 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
     let graph = Graph::new(code);
     let whole: BTreeMap<usize, Turn> =
         graph.loops.iter().map(|(&head, body)| (head, graph.count(body))).collect();
-    // The loop over panels is the one with most in it.
-    let (&outer, _) = whole.iter().max_by_key(|(_, turn)| turn.issued)?;
     let of_floats = float_loops(&graph, &whole, sizes, word)?;
+    // The loop over panels is the innermost one around those; around it there may be one over
+    // ranges.
+    let around = |head: &usize| {
+        of_floats.iter().all(|(inner, _)| inner != head && graph.loops[head].contains(inner))
+    };
+    let (&outer, _) =
+        whole.iter().filter(|(head, _)| around(head)).min_by_key(|(_, turn)| turn.issued)?;
     // The innermost one that has any.
     let tensor_loops = whole.iter().filter(|(_, turn)| turn.tensor > 0);
     let of_tensor_cores = tensor_loops
