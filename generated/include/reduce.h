@@ -469,8 +469,8 @@ template <int E, int K, int R, int S = 1> struct tf_kmin {
 };
 
 /* Sums of exp(x) and of exp(x) w for E weights, relative to a shift m that follows the maximum: no
- * term overflows, and the largest is from 1 to e. m rises only where a score exceeds it by more
- * than 1: each rise rounds the sums, and rises that shrink them by less would add up. m stays
+ * term overflows, and the largest is from 1 to e, or to 2 where terms are powers of two. m rises
+ * only where a score exceeds it by more than that: each rise rounds the sums, and rises that shrink them by less would add up. m stays
  * finite, so x - m is never inf - inf: rows of -inf give 0, a +inf gives +inf. TOP: field 1, which
  * is relative to the maximum itself, is read. */
 template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {

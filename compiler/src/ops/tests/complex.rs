@@ -12,6 +12,17 @@ fn moved(op: Op, params: &[i64], pairs: &[f64]) -> Vec<f64> {
     evaluate(&f, 0, 0, &[row(pairs)]).expect("evaluates").remove(0).data
 }
 
+/// An operation on 1 + 2i, 3 + 4i and two reals, in one order or the other.
+fn with_reals(op: Op, reals: [f64; 2], complex_first: bool) -> Vec<f64> {
+    let mut f = Formula::new("f");
+    let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
+    let b = f.input("b", None, 2).expect("reals");
+    let out = f.apply(op, &if complex_first { [z, b] } else { [b, z] }, &[]);
+    f.output("out", None, out).expect("a parameter");
+    let inputs = [row(&[1.0, 2.0, 3.0, 4.0]), row(&reals)];
+    evaluate(&f, 0, 0, &inputs).expect("evaluates").remove(0).data
+}
+
 #[test]
 fn complex_numbers_are_moved_whole() {
     let z = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
@@ -39,31 +50,13 @@ fn a_limit_of_reals_is_half_of_complex_numbers() {
 
 #[test]
 fn the_first_argument_of_an_inner_product_is_conjugated() {
-    let inner = |complex_first: bool| {
-        let mut f = Formula::new("f");
-        let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
-        let b = f.input("b", None, 2).expect("reals");
-        let args = if complex_first { [z, b] } else { [b, z] };
-        let out = f.apply(Op::Dot, &args, &[]);
-        f.output("out", None, out).expect("a parameter");
-        let inputs = [row(&[1.0, 2.0, 3.0, 4.0]), row(&[5.0, 6.0])];
-        evaluate(&f, 0, 0, &inputs).expect("evaluates").remove(0).data
-    };
-    assert_eq!(inner(true), [23.0, -34.0]);
-    assert_eq!(inner(false), [23.0, 34.0]);
+    assert_eq!(with_reals(Op::Dot, [5.0, 6.0], true), [23.0, -34.0]);
+    assert_eq!(with_reals(Op::Dot, [5.0, 6.0], false), [23.0, 34.0]);
 }
 
 #[test]
 fn reals_are_added_to_real_parts() {
-    let of = |op: Op, complex_first: bool| {
-        let mut f = Formula::new("f");
-        let z = f.input_of("z", None, 4, Kind::Complex).expect("pairs");
-        let b = f.input("b", None, 2).expect("reals");
-        let out = f.apply(op, &if complex_first { [z, b] } else { [b, z] }, &[]);
-        f.output("out", None, out).expect("a parameter");
-        let inputs = [row(&[1.0, 2.0, 3.0, 4.0]), row(&[5.0, 8.0])];
-        evaluate(&f, 0, 0, &inputs).expect("evaluates").remove(0).data
-    };
+    let of = |op: Op, complex_first: bool| with_reals(op, [5.0, 8.0], complex_first);
     assert_eq!(of(Op::Add, true), [6.0, 2.0, 11.0, 4.0]);
     assert_eq!(of(Op::Add, false), [6.0, 2.0, 11.0, 4.0]);
     assert_eq!(of(Op::Sub, true), [-4.0, 2.0, -5.0, 4.0]);
