@@ -54,7 +54,7 @@ fn main() {
         eprintln!("usage: tilefold-benchmarks FOLDER LEVEL THREADS");
         std::process::exit(2);
     };
-    let best = Level::ALL.iter().copied().filter(|l| l.is_supported()).next_back();
+    let best = Level::ALL.iter().copied().rfind(|l| l.is_supported());
     let named = Level::ALL.iter().copied().find(|l| l.name() == level && l.is_supported());
     let Some(level) = (if level == "best" { best } else { named }) else {
         eprintln!("this machine does not run code of level `{level}`");

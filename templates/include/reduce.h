@@ -43,8 +43,8 @@
 #endif
 /* Columns that are added up plainly; what the error of a sum may be follows from it. */
 #define TF_CHAIN 8
-/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. A CPU keeps
- * a few of them in registers, where there are 32, if no loop counts them. */
+/* The E components of a sum; many of them live in a GPU's local memory, and stay a loop. A CPU
+ * keeps a few of them in registers, where there are 32, if no loop counts them. */
 #if defined(__CUDACC__)
 #define TF_COMPONENTS(e) _Pragma("unroll (E > 13 ? 2 : E)") for (int e = 0; e < E; ++e)
 #elif defined(TF_LEVEL) && (TF_LEVEL == 4 || TF_LEVEL == 1)
@@ -470,9 +470,9 @@ template <int E, int K, int R, int S = 1> struct tf_kmin {
 
 /* Sums of exp(x) and of exp(x) w for E weights, relative to a shift m that follows the maximum: no
  * term overflows, and the largest is from 1 to e, or to 2 where terms are powers of two. m rises
- * only where a score exceeds it by more than that: each rise rounds the sums, and rises that shrink them by less would add up. m stays
- * finite, so x - m is never inf - inf: rows of -inf give 0, a +inf gives +inf. TOP: field 1, which
- * is relative to the maximum itself, is read. */
+ * only where a score exceeds it by more than that: each rise rounds the sums, and rises that shrink
+ * them by less would add up. m stays finite, so x - m is never inf - inf: rows of -inf give 0, a
+ * +inf gives +inf. TOP: field 1, which is relative to the maximum itself, is read. */
 template <int E, int R, bool TOP, bool EACH> struct tf_shifted_exp {
   typedef tf_parts<1 + E, R, EACH> Parts;
   struct State {

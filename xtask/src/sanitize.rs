@@ -10,11 +10,11 @@ use tilefold_tests::sanitized::{Code, Sanitizer, Watch};
 /// Runs emitted code under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 ///
 /// The shipped formulas with their derivatives in every type, and random formulas in f64: C++ for
-/// every level of this processor, and emulated CUDA, launched densely and by lists of tiles. Arrays, packed rows and columns and states
-/// end where the descriptor says; sizes are none, one and ragged, inputs have gaps or run
-/// backwards, and hold NaN, infinities and huge numbers too. Ordinary results are compared with
-/// the compiler's evaluation. Needs g++ or clang with their sanitizers. `cargo xtask test` runs a
-/// share of this.
+/// every level of this processor, and emulated CUDA, launched densely and by lists of tiles.
+/// Arrays, packed rows and columns and states end where the descriptor says; sizes are none, one
+/// and ragged, inputs have gaps or run backwards, and hold NaN, infinities and huge numbers too.
+/// Ordinary results are compared with the compiler's evaluation. Needs g++ or clang with their
+/// sanitizers. `cargo xtask test` runs a share of this.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// How many random formulas

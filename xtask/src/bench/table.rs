@@ -13,7 +13,8 @@ pub fn head(limits: &Limits, threads: usize) {
     println!("memory of one core: {:.1} GB/s", limits.bandwidth / GIGA);
     println!();
     println!(
-        "{:<15} {:<4} {:>6} {:>9} {:>8} {:>7} {:>9} {:>7}  others: Mpairs/s (ours to theirs), error",
+        "{:<15} {:<4} {:>6} {:>9} {:>8} {:>7} {:>9} {:>7}  \
+         others: Mpairs/s (ours to theirs), error",
         "case", "", "rows", "Mpairs/s", "spread", "limit", "error", "peak MB"
     );
 }
