@@ -20,6 +20,9 @@ pub enum Target {
 /// Most columns that blocked sums add up plainly, one after the other: `TF_CHAIN` of reduce.h.
 pub const CHAIN: usize = 8;
 
+/// Components of a value that a CPU's code writes out; longer ones are loops.
+const UNROLLED: usize = 8;
+
 /// The sizes of one stage on one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -57,37 +60,7 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
         Target::Cpu if !streams(&plan.formula, stage, &places).is_empty() => {
             panel(held, cpu_block(plan, stage))
         }
-        Target::Cpu => {
-            // As many as the 32 registers hold accumulators of beside a group's temporaries; with
-            // 16, accumulators are memory operands, and more rows share what is read of a column.
-            let (rows_wide, rows_narrow) = match held {
-                0..=2 => (8, 8),
-                3 => (6, 8),
-                4..=5 => (4, 4),
-                6..=12 => (4, 2),
-                _ => (2, 2),
-            };
-            // What a search compares with stays in registers for a block of columns, and what
-            // passes is taken up for a whole group.
-            let (group_wide, group_narrow) = match only_searches(&plan.formula, stage) {
-                true => (rows_wide.min(2), rows_narrow.min(2)),
-                false if rows_wide == 6 => (3, rows_narrow),
-                false => (rows_wide.min(4), rows_narrow),
-            };
-            Choice {
-                rows_wide,
-                rows_narrow,
-                group_wide,
-                group_narrow,
-                columns_wide: 1,
-                columns_narrow: 1,
-                tile: 256,
-                block: cpu_block(plan, stage),
-                cols: 0,
-                unroll: 8,
-                threads: 1,
-            }
-        }
+        Target::Cpu => cpu_rows(plan, stage, held, Places::words(&places.row)),
         Target::Cuda => {
             if let Some(panel) = Panel::new(plan, stage) {
                 return cuda_panel(plan, held, &panel);
@@ -127,6 +100,47 @@ pub fn choose(plan: &Plan, stage: &Stage, target: Target) -> Choice {
             }
         }
     }
+}
+
+/// The rows family of CPUs.
+fn cpu_rows(plan: &Plan, stage: &Stage, held: usize, row_words: usize) -> Choice {
+    // As many as the 32 registers hold accumulators of beside a group's temporaries; with 16,
+    // accumulators are memory operands, and more rows share what is read of a column.
+    let (rows_wide, rows_narrow) = match held {
+        0..=2 => (8, 8),
+        3 => (6, 8),
+        4..=5 => (4, 4),
+        6..=12 => (4, 2),
+        _ => (2, 2),
+    };
+    let (most_wide, most_narrow) = if only_searches(&plan.formula, stage) {
+        // What a search compares with stays in registers for a block of columns, and what passes is
+        // taken up for a whole group.
+        (2, 2)
+    } else if listed(&plan.formula, stage) > 0 && (3..=UNROLLED).contains(&row_words) {
+        // Differences that are written out are more than 16 registers hold.
+        (4, 4)
+    } else {
+        (4, 8)
+    };
+    Choice {
+        rows_wide,
+        rows_narrow,
+        group_wide: group(rows_wide, most_wide),
+        group_narrow: group(rows_narrow, most_narrow),
+        columns_wide: 1,
+        columns_narrow: 1,
+        tile: 256,
+        block: cpu_block(plan, stage),
+        cols: 0,
+        unroll: UNROLLED,
+        threads: 1,
+    }
+}
+
+/// Vectors of a group, which divide those of a block.
+fn group(rows: usize, most: usize) -> usize {
+    (1..=most).rev().find(|&group| rows.is_multiple_of(group)).unwrap_or(1)
 }
 
 /// The panel family of CUDA: a thread folds one row, whose sums it reads from shared memory.
@@ -171,7 +185,7 @@ fn panel(held: usize, block: usize) -> Choice {
         tile: 256,
         block,
         cols: 0,
-        unroll: 8,
+        unroll: UNROLLED,
         threads: 1,
     }
 }

@@ -135,7 +135,7 @@ template <int ROWS, int GROUP> struct s0_of {
     }
   }
 };
-typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
+typedef s0_of<TF_R(8, 8), TF_R(4, 4)> s0;
 typedef s0_of<1, 1> s0_row;
 
 const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);

@@ -44,9 +44,11 @@ impl Job<'_> {
             (lines_of(self.code.row_bytes), lines_of(self.code.state_bytes));
         let chunk_lines = count * state_lines;
         let state_bytes = chunk_lines * size_of::<Line>();
-        // All rows are one block; packed columns are small in any case.
-        let shape = Shape { blocks: 1, cols, col_bytes: 0, state_bytes };
-        let grid = Grid::new(shape, Limits { panel_bytes: usize::MAX, ..limits });
+        // All rows are one block; packed columns are small in any case, and so few rows need every
+        // cut, however large their states are.
+        let shape = Shape { blocks: 1, lanes: count, cols, col_bytes: 0, state_bytes };
+        let unlimited = Limits { panel_bytes: usize::MAX, large_state: usize::MAX, ..limits };
+        let grid = Grid::new(shape, unlimited);
         let packed = count * row_lines * size_of::<Line>();
         let mut packed = lines(self.name, packed, "packed rows")?;
         for row in 0..count {

@@ -15,8 +15,12 @@ pub(super) const POLL: usize = 64 * TILE;
 pub(crate) struct Limits {
     /// Stages of fewer operations run on the calling thread.
     pub serial_ops: f64,
-    /// Columns are cut until there are about this many tasks.
+    /// Columns are cut until there are about this many tasks, a quarter of them where states are
+    /// large.
     pub tasks: usize,
+    /// States of more bytes a row are large: sorted lists, which each cut fills anew, and totals of
+    /// many outputs, of which there are more blocks of rows.
+    pub large_state: usize,
     /// Columns are not cut finer than this.
     pub chunk: usize,
     /// Bytes of packed columns at a time.
@@ -29,6 +33,7 @@ impl Limits {
     pub const DEFAULT: Limits = Limits {
         serial_ops: 1e6,
         tasks: 256,
+        large_state: 64,
         chunk: 32 * TILE,
         // Together they stay well below 64 MiB, which is what a call may take besides its arrays.
         panel_bytes: 24 << 20,
@@ -40,8 +45,11 @@ impl Limits {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub blocks: usize,
+    /// Rows of a block.
+    pub lanes: usize,
     pub cols: usize,
     pub col_bytes: usize,
+    /// Of a block.
     pub state_bytes: usize,
 }
 
@@ -65,10 +73,12 @@ pub(super) struct Grid {
 
 impl Grid {
     pub fn new(shape: Shape, limits: Limits) -> Grid {
-        let Shape { blocks, cols, col_bytes, state_bytes } = shape;
+        let Shape { blocks, lanes, cols, col_bytes, state_bytes } = shape;
         let state_bytes = state_bytes.max(1);
         let most_states = (limits.state_bytes / state_bytes).max(1);
-        let wanted = limits.tasks.div_ceil(blocks.max(1)).min(most_states);
+        let is_large = state_bytes / lanes.max(1) > limits.large_state;
+        let tasks = if is_large { limits.tasks / 4 } else { limits.tasks };
+        let wanted = tasks.div_ceil(blocks.max(1)).min(most_states);
         let panel_cols = floor(limits.panel_bytes / col_bytes.max(1)).max(TILE);
         let chunk = ceil(cols.div_ceil(wanted)).max(limits.chunk).min(panel_cols);
         let chunks = cols.div_ceil(chunk).max(1);
@@ -130,13 +140,17 @@ mod tests {
     use super::*;
 
     fn grid(rows: usize, cols: usize, limits: Limits) -> Grid {
-        let shape = Shape { blocks: rows.div_ceil(4), cols, col_bytes: 8, state_bytes: 64 };
-        Grid::new(shape, limits)
+        Grid::new(shape(rows, cols, 64), limits)
+    }
+
+    fn shape(rows: usize, cols: usize, state_bytes: usize) -> Shape {
+        Shape { blocks: rows.div_ceil(4), lanes: 4, cols, col_bytes: 8, state_bytes }
     }
 
     const SMALL: Limits = Limits {
         serial_ops: 0.0,
         tasks: 16,
+        large_state: 64,
         chunk: TILE,
         panel_bytes: 8 * 3 * TILE,
         state_bytes: 64 * 10,
@@ -147,6 +161,13 @@ mod tests {
         let grid = grid(4 * 256, 1_000_000, Limits::DEFAULT);
         assert!(grid.is_whole());
         assert_eq!((grid.blocks, grid.group, grid.panels()), (256, 256, 1));
+    }
+
+    #[test]
+    fn large_states_are_cut_less() {
+        let chunks = |bytes| Grid::new(shape(4 * 64, 1_000_000, bytes), Limits::DEFAULT).chunks;
+        assert_eq!((chunks(4 * 64), chunks(4 * 65)), (4, 1));
+        assert_eq!(Grid::new(shape(4, 4_000_000, 4 * 300), Limits::DEFAULT).chunks, 64);
     }
 
     #[test]
@@ -199,6 +220,7 @@ mod tests {
         assert_eq!(grid.groups().map(|g| g.len()).sum::<usize>(), 250);
         let huge = Shape {
             blocks: usize::MAX / 2,
+            lanes: 1,
             cols: i64::MAX as usize,
             col_bytes: 1 << 40,
             state_bytes: 1 << 40,

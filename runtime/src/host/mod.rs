@@ -187,8 +187,14 @@ mod tests {
     use crate::fake;
     use crate::operand::{Operand, OutputMut};
 
-    const TINY: Limits =
-        Limits { serial_ops: 0.0, tasks: 16, chunk: 256, panel_bytes: 8 << 10, state_bytes: 640 };
+    const TINY: Limits = Limits {
+        serial_ops: 0.0,
+        tasks: 16,
+        large_state: 64,
+        chunk: 256,
+        panel_bytes: 8 << 10,
+        state_bytes: 640,
+    };
 
     /// Small integers, whose sums are exact in any order.
     fn points(rows: usize, cols: usize) -> Array2<f32> {

@@ -83,6 +83,7 @@ impl Job<'_> {
         let code = Code { stage: self.code, table, params: &params };
         let shape = Shape {
             blocks: self.tiles.blocks(),
+            lanes: self.code.lanes,
             cols: self.tiles.cols(),
             col_bytes: self.code.col_bytes,
             state_bytes: self.code.state_bytes,
