@@ -167,8 +167,8 @@ mod tests {
             std::fs::write(target.join(mark), "").unwrap();
             assert_eq!(target_folder(&out), target);
             assert_eq!(target_folder(&target.join("release/xtask")), target);
+            assert_eq!(toolchain_folder(&out), target.join("toolchain"));
             std::fs::remove_file(target.join(mark)).unwrap();
         }
-        assert_eq!(toolchain_folder(&out), target.join("toolchain"));
     }
 }
