@@ -316,7 +316,7 @@ pub const TRANSPOSE: OpDef = OpDef {
     arity: 1,
     params: 1,
     shape: |dims, params| match usize::try_from(params[0]) {
-        Ok(rows) if dims[0].is_multiple_of(rows) => Ok(dims[0]),
+        Ok(rows) if rows > 0 && dims[0].is_multiple_of(rows) => Ok(dims[0]),
         _ => Err(format!("{} components do not make {} rows", dims[0], params[0])),
     },
     eval: |args, params, out| {

@@ -114,14 +114,14 @@ fn distance_in_widths(
     Some(if f.dim(squares) == 1 { squares } else { f.apply(Op::Sum, &[squares], &[]) })
 }
 
-/// `d` of a `|d|^2`, a scalar.
+/// `d` of a `|d|^2`.
 fn difference(f: &Formula, id: ExprId) -> Option<ExprId> {
     match f.node(id) {
         Node::Op(Op::Sum, args, _) => match f.node(args[0]) {
             Node::Op(Op::Square, args, _) => Some(args[0]),
             _ => None,
         },
-        Node::Op(Op::Square, args, _) => Some(args[0]),
+        Node::Op(Op::Square, args, _) if f.dim(id) == 1 => Some(args[0]),
         _ => None,
     }
 }
@@ -138,4 +138,23 @@ fn sum(f: &mut Formula, r: Reduction, known: &BTreeMap<ExprId, Scaled>) -> ExprI
     let arg = widen(f, built, dim);
     let sum = f.fold(Reduction { args: vec![arg], ..r });
     f.mul(width, sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Axis;
+
+    #[test]
+    fn squares_of_components_are_no_distance() {
+        let mut f = Formula::new("f");
+        let x = f.input("x", Some(Axis::I), 3).expect("valid");
+        let y = f.input("y", Some(Axis::J), 3).expect("valid");
+        let d = f.sub(x, y);
+        let squares = f.square(d);
+        let sum = f.apply(Op::Sum, &[squares], &[]);
+        let factor = f.constant(-LN_2);
+        let [each, all] = [squares, sum].map(|value| f.mul(factor, value));
+        assert_eq!((distance(&f, each), distance(&f, all)), (None, Some(d)));
+    }
 }
