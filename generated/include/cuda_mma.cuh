@@ -233,8 +233,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
   /* ---- Rows: once a block ---- */
 
-  TF_METHOD void begin(void *scratch) {
-    const i64 block = (i64)tf_block_y() * tf_grid_x() + tf_block_x();
+  TF_METHOD void begin(void *scratch, i64 block) {
     halves = (uint32_t *)((char *)scratch + block * Q::BYTES);
     norms = (tf_norm *)(halves + Q::HALVES);
     centre = (float *)(norms + P::ROWS);

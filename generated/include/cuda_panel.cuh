@@ -74,8 +74,9 @@ template <class S> struct tf_panel_sums {
   i64 row0, rows_end, col0, cols_end;
   T *shared;
 
-  /* Once a block; `scratch` are the bytes of the workspace for what a provider keeps. */
-  TF_METHOD void begin(void *scratch) const { TF_UNUSED(scratch); }
+  /* Once a block, which has this number; `scratch` are the bytes of the workspace for what the
+   * providers of all blocks keep. */
+  TF_METHOD void begin(void *scratch, i64 block) const { TF_UNUSED(scratch, block); }
 
   /* One chunk on its way: what this thread reads of it. */
   template <class Sum> struct Ahead {
@@ -325,8 +326,7 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
   static_assert(P::ROWS == S::THREADS && S::R == 1, "a thread folds one row");
 
   template <class Part>
-  TF_FN void rows(const tf_array *v, Part part, int splits, T *sums, T *cols, T *outputs,
-                  void *workspace) {
+  TF_FN void rows(const tf_array *v, Part part, T *sums, T *cols, T *outputs, void *workspace) {
     T p[Rows::PARAMS], x[Rows::ROWS];
     S::launch(v, p);
     S::row(v, p, part.row0 + tf_thread(), part.rows_end, S::THREADS, x);
@@ -334,9 +334,9 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
     S::init(s);
     Provider provider(
         tf_panel_sums<S>{v, p, part.row0, part.rows_end, part.j0, part.j1, sums});
-    /* Behind the states of all blocks and splits, room for what a provider keeps. */
-    provider.begin((char *)workspace + (i64)tf_grid_x() * splits * S::THREADS * BYTES);
-    const typename Rows::Home home = Rows::home(workspace, Rows::own_state());
+    /* Behind the states of the launch, room for what a provider keeps. */
+    provider.begin((char *)workspace + Part::states() * S::THREADS * BYTES, Part::state());
+    const typename Rows::Home home = Rows::home(workspace, Part::state());
     if constexpr (S::OUTPUTS > 0) S::init(*home);
     do {
       const i64 j1 = provider.cols_end = part.j1;
@@ -379,7 +379,9 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
     TF_SHARED(T, sums, Code::SUM_WORDS);                                                           \
     TF_SHARED(T, cols, Code::COL_WORDS);                                                           \
     TF_SHARED(T, outputs, Code::WIDE_WORDS);                                                       \
-    Code::rows(v.v, Part::of(S::THREADS, n_rows, n_cols, cols_per_split, tiles), splits, sums,     \
-               cols, outputs, workspace);                                                          \
+    TF_UNUSED(splits);                                                                             \
+    const tf_values &own = Part::own(v);                                                           \
+    Code::rows(own.v, Part::of(S::THREADS, n_rows, n_cols, cols_per_split, tiles), sums, cols,     \
+               outputs, workspace);                                                                \
   }
 #endif

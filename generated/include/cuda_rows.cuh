@@ -2,11 +2,12 @@
  * columns, word by word, and every thread of a warp reads the same column at the same time. COLS
  * columns are written out; what their accumulators find unsound is done again column by column.
  *
- * S is a stage, the same text as on the CPU. Blocks (x, y) of a dense launch: x is the block of
- * rows, y the split of the columns. The rows entry leaves one State a thread and split in the
- * workspace; the finish entry merges the splits in order and writes the results, so results do not
- * depend on timing. A sparse launch is a list of tiles, one a block: what its rows fold of their
- * ranges.
+ * S is a stage, the same text as on the CPU. Blocks (x, y, z) of a dense launch: x is the block of
+ * rows, y the split of the columns, z the item of a batch. The rows entry leaves one State a thread
+ * and split in the workspace; the finish entry merges the splits in order and writes the results,
+ * so results do not depend on timing. A sparse launch is a list of tiles, one a block and the same
+ * for all items: what its rows fold of their ranges. Its entry also does dense launches of several
+ * items, so that the one of a single item keeps no addresses of items in registers.
  */
 #ifndef TF_CUDA_ROWS_CUH
 #define TF_CUDA_ROWS_CUH
@@ -98,6 +99,14 @@ template <class S, class Pairs> struct tf_cuda_fold {
   }
 };
 
+/* The table of the item that this block works on, of that of the first one. */
+template <class Values> TF_FN Values tf_of_item(Values v) {
+  TF_UNROLL
+  for (int k = 0; k < (int)(sizeof(v.v) / sizeof(v.v[0])); ++k)
+    v.v[k].data = (char *)v.v[k].data + tf_item() * v.v[k].item_bytes;
+  return v;
+}
+
 /* What a block of a dense launch folds: columns [j0, j1), for rows from row0 on. */
 struct tf_dense_part {
   i64 row0, rows_end, j0, j1;
@@ -107,30 +116,41 @@ struct tf_dense_part {
     const i64 j1 = j0 + cols_per_split < n_cols ? j0 + cols_per_split : n_cols;
     return tf_dense_part{(i64)tf_block_x() * rows, n_rows, j0, j1};
   }
+  /* The arrays that it reads. */
+  template <class Values> TF_FN const Values &own(const Values &v) { return v; }
+  /* The number of the state that it leaves, and how many the launch leaves. */
+  TF_FN i64 state() { return (i64)tf_block_y() * tf_grid_x() + tf_block_x(); }
+  TF_FN i64 states() { return (i64)tf_grid_y() * tf_grid_x(); }
   /* Goes on to the next columns, if there are any. */
   TF_METHOD bool next() { return false; }
 };
 
-/* The same of a sparse launch: one range of a tile after the other. */
+/* The same of a sparse launch: one range of a tile after the other. Without a list it is dense. */
 struct tf_sparse_part {
   i64 row0, rows_end, j0, j1;
   const tf_tile *tile;
   const i64 *range, *end;
 
-  TF_FN tf_sparse_part of(int, i64, i64, i64, tf_tiles tiles) {
+  TF_FN tf_sparse_part of(int rows, i64 n_rows, i64 n_cols, i64 cols_per_split, tf_tiles tiles) {
+    if (tiles.at == nullptr) {
+      const tf_dense_part all = tf_dense_part::of(rows, n_rows, n_cols, cols_per_split, tiles);
+      return tf_sparse_part{all.row0, all.rows_end, all.j0, all.j1, nullptr, nullptr, nullptr};
+    }
     const tf_tile *const tile = tiles.at + tf_block_x();
     const i64 *const range = tiles.ranges + 2 * tile->first;
     tf_sparse_part part = {tile->row, tile->rows_end, 0, 0, tile, range, range + 2 * tile->count};
     part.clip();
     return part;
   }
+  template <class Values> TF_FN Values own(const Values &v) { return tf_of_item(v); }
+  TF_FN i64 state() { return tf_item() * tf_dense_part::states() + tf_dense_part::state(); }
+  TF_FN i64 states() { return tf_items() * tf_dense_part::states(); }
   TF_METHOD void clip() {
     j0 = range[0] < tile->col ? tile->col : range[0];
     j1 = range[1] < tile->cols_end ? range[1] : tile->cols_end;
   }
   TF_METHOD bool next() {
-    range += 2;
-    if (range == end) return false;
+    if (range == end || (range += 2) == end) return false;
     clip();
     return true;
   }
@@ -150,8 +170,6 @@ template <class S, int BYTES> struct tf_cuda_rows {
   TF_FN Home home(void *workspace, i64 state) {
     return tf_home<S>((char *)workspace + (state * S::THREADS + tf_thread()) * BYTES, 0);
   }
-  /* The number of the state that this block leaves. */
-  TF_FN i64 own_state() { return (i64)tf_block_y() * tf_grid_x() + tf_block_x(); }
 
   template <class Part> TF_FN void rows(const tf_array *v, Part part, T *tile, void *workspace) {
     T p[PARAMS], x[ROWS];
@@ -173,17 +191,17 @@ template <class S, int BYTES> struct tf_cuda_rows {
         S::close(a, s, at);
       }
     } while (part.next());
-    *home(workspace, own_state()) = s;
+    *home(workspace, Part::state()) = s;
   }
 
   TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace, tf_tiles tiles) {
     i64 row = (i64)tf_block_x() * S::THREADS * S::R, end = n_rows;
     /* The states of a block of rows follow each other in a list, and lie a grid apart else. */
-    i64 state = tf_block_x(), apart = tf_grid_x();
+    i64 state = (i64)tf_item() * splits * tf_grid_x() + tf_block_x(), apart = tf_grid_x();
     if (tiles.at != nullptr) {
       const tf_tile tile = tiles.at[tf_block_x()];
       row = tile.row, end = tile.rows_end;
-      state = tile.first, apart = 1, splits = (int)tile.count;
+      state = tf_item() * tiles.states + tile.first, apart = 1, splits = (int)tile.count;
     }
     row += tf_thread();
     T p[PARAMS], x[ROWS];
@@ -213,13 +231,14 @@ template <class S, int BYTES> struct tf_cuda_rows {
     TF_UNUSED(splits);                                                                             \
     typedef TF_STAGE_CODE(S, f32, f64) Code;                                                       \
     TF_SHARED(T, tile, Code::TILE_WORDS);                                                          \
-    Code::rows(v.v, Part::of(S::THREADS *S::R, n_rows, n_cols, cols_per_split, tiles), tile,       \
+    const tf_values &own = Part::own(v);                                                           \
+    Code::rows(own.v, Part::of(S::THREADS *S::R, n_rows, n_cols, cols_per_split, tiles), tile,     \
                workspace);                                                                         \
   }
 
 #define TF_FINISH_ENTRY(symbol, S, f32, f64)                                                       \
   TF_GLOBAL void TF_LAUNCH_BOUNDS(S::THREADS) TF_ENTRY_NAME(symbol, S, _finish)(TF_ARGUMENTS) {    \
     TF_UNUSED(n_cols, cols_per_split);                                                             \
-    TF_STAGE_CODE(S, f32, f64)::finish(v.v, n_rows, splits, workspace, tiles);                     \
+    TF_STAGE_CODE(S, f32, f64)::finish(tf_of_item(v).v, n_rows, splits, workspace, tiles);         \
   }
 #endif

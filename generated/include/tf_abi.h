@@ -12,7 +12,7 @@
 #define TF_ABI_H
 #include <stdint.h>
 
-#define TF_ABI_VERSION 3u
+#define TF_ABI_VERSION 4u
 #define TF_MAGIC 0x444c4f46u /* "FOLD" */
 
 /* Axis of the rows of a value, or of a stage. */
@@ -32,12 +32,15 @@ enum { TF_LEVEL_V2 = 0, TF_LEVEL_V3 = 1, TF_LEVEL_V4 = 2, TF_LEVEL_NEON = 3, TF_
 
 /* Element (r, c) is at data + r * row_stride + c * col_stride, strides counted in elements.
  * Outputs and temporaries are dense: row_stride is the dim, col_stride is 1. Elements and columns
- * of a complex value are reals, and its col_stride is 1. */
+ * of a complex value are reals, and its col_stride is 1. A launch on a GPU may have several items
+ * of a batch: an array is that of the first one, and those of the others follow item_bytes apart.
+ * Functions of the CPU see one item. */
 typedef struct tf_array {
   void *data;
   int64_t rows;
   int64_t row_stride;
   int64_t col_stride;
+  int64_t item_bytes;
 } tf_array;
 
 typedef struct tf_value {
@@ -93,21 +96,24 @@ typedef struct tf_tile {
 typedef struct tf_tiles {
   const tf_tile *at;     /* null: the launch is dense */
   const int64_t *ranges; /* start and end of each, in ascending order */
+  int64_t states;        /* partial states that an item leaves: tiles of tiles_entry */
 } tf_tiles;
 
 /* How to launch one stage on a GPU. All entries take (tf_array values[n_values] by value,
  * int64 n_rows, int64 n_cols, int64 cols_per_split, int32 splits, void *workspace, tf_tiles tiles
- * by value). A dense launch is rows_entry with splits, a sparse one tiles_entry with splits = 1 and
- * a partial state a tile; finish_entry follows both. */
+ * by value). A dense launch is rows_entry with splits, or tiles_entry without a list where there
+ * are several items; a sparse one is tiles_entry with splits = 1 and a partial state a tile.
+ * finish_entry follows, for as many items. */
 typedef struct tf_cuda_stage {
   const char *rows_entry;   /* grid (row blocks, splits); null when nothing is reduced */
-  const char *tiles_entry;  /* grid (tiles); null when nothing is reduced */
-  const char *finish_entry; /* grid (row blocks or tiles): merges states, writes the results */
+  const char *tiles_entry;  /* grid (tiles, 1, items), or (row blocks, splits, items); as above */
+  const char *finish_entry; /* grid (row blocks or tiles, 1, items): merges, writes the results */
   uint32_t threads;         /* a block */
   uint32_t rows_per_block;
   uint32_t tile_cols;    /* cols_per_split is a multiple of it */
   uint32_t shared_bytes; /* dynamic shared memory of rows_entry and tiles_entry */
-  uint64_t state_bytes;  /* workspace: state_bytes * threads * row blocks * splits, or * tiles */
+  uint64_t state_bytes;  /* workspace: state_bytes * threads * row blocks * splits * items, or
+                          * * tiles * items */
 } tf_cuda_stage;
 
 typedef struct tf_stage {

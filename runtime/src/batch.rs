@@ -94,6 +94,29 @@ impl Batch {
         offset(self.dims(value), item)
     }
 
+    /// How many neighbouring items lie one step apart in every value, and for each value that step
+    /// in bytes: those of the last dimensions, and of as many before them as go on in the same
+    /// steps.
+    #[cfg(feature = "cuda")]
+    pub fn run(&self) -> (usize, Vec<isize>) {
+        let rank = self.shape.len();
+        let step = |value: usize, dim: usize| self.steps[value * rank + dim];
+        let values = 0..self.steps.len() / rank.max(1);
+        let (mut items, mut first) = (1_usize, None);
+        for dim in (0..rank).rev().filter(|&dim| self.shape[dim] != 1) {
+            let goes_on = |first: usize| {
+                let next = |value| step(value, first).checked_mul(items as isize);
+                values.clone().all(|value| next(value) == Some(step(value, dim)))
+            };
+            if !first.is_none_or(goes_on) {
+                break;
+            }
+            first = first.or(Some(dim));
+            items *= self.shape[dim];
+        }
+        (items, values.map(|value| first.map_or(0, |dim| step(value, dim))).collect())
+    }
+
     /// The lengths of the dimensions, with a value's steps.
     fn dims(&self, value: usize) -> impl DoubleEndedIterator<Item = (usize, isize)> + Clone {
         let (rank, steps) = (self.shape.len(), &self.steps);
@@ -176,4 +199,36 @@ fn offset(dims: impl DoubleEndedIterator<Item = (usize, isize)>, item: usize) ->
         rest /= len;
     }
     offset
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+
+    /// The run of a batch of two values, whose items it checks one by one.
+    fn run(shape: &[usize], steps: [&[isize]; 2]) -> (usize, Vec<isize>) {
+        let items = shape.iter().product();
+        let batch = Batch { shape: shape.to_vec(), items, steps: steps.concat() };
+        let (run, steps) = batch.run();
+        for item in 0..items {
+            for (value, step) in steps.iter().enumerate() {
+                let first = batch.offset(value, item / run * run);
+                assert_eq!(batch.offset(value, item), first + (item % run) as isize * step);
+            }
+        }
+        (run, steps)
+    }
+
+    #[test]
+    fn items_of_a_run_lie_one_step_apart() {
+        assert_eq!(run(&[4], [&[16], &[0]]), (4, vec![16, 0]));
+        assert_eq!(run(&[2, 3], [&[48, 16], &[-30, -10]]), (6, vec![16, -10]));
+        assert_eq!(run(&[2, 3], [&[48, 16], &[8, 0]]), (3, vec![16, 0]));
+        assert_eq!(run(&[2, 3], [&[48, 16], &[0, 8]]), (3, vec![16, 8]));
+        assert_eq!(run(&[2, 3], [&[64, 16], &[0, 0]]), (3, vec![16, 0]));
+        assert_eq!(run(&[2, 2, 3], [&[96, 48, 16], &[7, 0, 0]]), (6, vec![16, 0]));
+        assert_eq!(run(&[5, 1, 3, 1], [&[48, 9, 16, 9], &[0, 0, 0, 0]]), (15, vec![16, 0]));
+        assert_eq!(run(&[1, 1], [&[9, 9], &[9, 9]]), (1, vec![0, 0]));
+        assert_eq!(run(&[], [&[], &[]]).0, 1);
+    }
 }

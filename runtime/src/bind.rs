@@ -86,6 +86,7 @@ impl Bound {
                 rows: rows as i64,
                 row_stride: value.scalars() as i64,
                 col_stride: 1,
+                item_bytes: 0,
             });
         }
         for axis in [Axis::I, Axis::J] {
@@ -239,7 +240,7 @@ fn place(kernel: &Kernel, value: &Value, raw: &RawArray) -> Result<sys::tf_array
     let row_stride = (row_stride as i64)
         .checked_mul(scalars)
         .ok_or_else(|| words::strides(kernel, value, row_stride as i64, col_stride))?;
-    Ok(sys::tf_array { data: raw.data, rows, row_stride, col_stride })
+    Ok(sys::tf_array { data: raw.data, rows, row_stride, col_stride, item_bytes: 0 })
 }
 
 /// As [`place`], for an array that must be dense and whose shape is known.

@@ -37,6 +37,10 @@ TF_FN int tf_thread() { return static_cast<int>(threadIdx.x); }
 TF_FN int tf_block_x() { return static_cast<int>(blockIdx.x); }
 TF_FN int tf_block_y() { return static_cast<int>(blockIdx.y); }
 TF_FN int tf_grid_x() { return static_cast<int>(gridDim.x); }
+TF_FN int tf_grid_y() { return static_cast<int>(gridDim.y); }
+/* The item of a batch that this block works on, and how many there are. */
+TF_FN int tf_item() { return static_cast<int>(blockIdx.z); }
+TF_FN int tf_items() { return static_cast<int>(gridDim.z); }
 /* Waits for all threads of the block; every thread has to come to the same call. */
 TF_FN void tf_sync() { __syncthreads(); }
 /* The same, and whether any of them comes with true. */

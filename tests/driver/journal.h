@@ -27,6 +27,8 @@ enum Status : int {
   NOT_FOUND = 500,
   NOT_READY = 600,
   NOT_SUPPORTED = 801,
+  CAPTURE_UNSUPPORTED = 900,
+  CAPTURE_ISOLATION = 905,
 };
 
 /* Every call holds it: the driver does one thing at a time. */

@@ -39,7 +39,7 @@ EXPORT int cuInit(unsigned) {
   if (const long status = setting("init", 0)) return static_cast<int>(status);
   if (!devices.empty()) return SUCCESS;
   for (int k = 0; k < setting("devices", 1); ++k) {
-    devices.push_back(std::make_unique<Device>(Device{k, 0, 0, {0, k, true, {}}}));
+    devices.push_back(std::make_unique<Device>(Device{k, 0, 0, {0, k, true, {}, nullptr}}));
   }
   watch();
   return devices.empty() ? NO_DEVICE : SUCCESS;
@@ -164,7 +164,7 @@ EXPORT int cuStreamCreate(void **out, unsigned flags) {
   CALL;
   IN_CONTEXT;
   const int id = static_cast<int>(streams.size()) + 1;
-  streams.push_back(std::make_unique<Stream>(Stream{id, here->ordinal, (flags & 1) == 0, {}}));
+  streams.push_back(std::make_unique<Stream>(Stream{id, here->ordinal, (flags & 1) == 0, {}, nullptr}));
   *out = streams.back().get();
   return SUCCESS;
 }
@@ -178,15 +178,9 @@ EXPORT int cuStreamDestroy_v2(void *handle) {
 EXPORT int cuStreamSynchronize(void *handle) {
   CALL;
   ON_STREAM;
+  if (stream->recording != nullptr) return CAPTURE_UNSUPPORTED;
   note("wait for stream %d", stream->id);
   finish(*stream, last_number);
-  return SUCCESS;
-}
-
-EXPORT int cuStreamIsCapturing(void *handle, int *status) {
-  CALL;
-  ON_STREAM;
-  *status = 0;
   return SUCCESS;
 }
 
@@ -214,6 +208,7 @@ EXPORT int cuEventRecord(void *which, void *handle) {
   ON_STREAM;
   Event *const event = event_of(which);
   if (event == nullptr || event->device != here->ordinal) return INVALID_HANDLE;
+  if (stream->recording != nullptr) return CAPTURE_UNSUPPORTED;
   submit(*stream, [] {});
   event->stream = stream;
   event->number = last_number;
@@ -225,6 +220,7 @@ EXPORT int cuStreamWaitEvent(void *handle, void *which, unsigned) {
   ON_STREAM;
   const Event *const event = event_of(which);
   if (event == nullptr) return INVALID_HANDLE;
+  if (stream->recording != nullptr) return CAPTURE_ISOLATION;
   if (event->stream != nullptr) wait_for(*stream, *event->stream, event->number);
   return SUCCESS;
 }
@@ -246,6 +242,51 @@ EXPORT int cuEventSynchronize(void *which) {
   if (event->stream != nullptr) finish(*event->stream, event->number);
   return SUCCESS;
 }
+
+/* ---- Graphs: what a stream was told between begin and end. Other streams do not take part. ---- */
+
+EXPORT int cuStreamBeginCapture_v2(void *handle, int) {
+  CALL;
+  ON_STREAM;
+  if (stream->id == 0 || stream->recording != nullptr) return CAPTURE_UNSUPPORTED;
+  graphs.push_back(std::make_unique<Graph>());
+  stream->recording = graphs.back().get();
+  return SUCCESS;
+}
+
+EXPORT int cuStreamIsCapturing(void *handle, int *status) {
+  CALL;
+  ON_STREAM;
+  *status = stream->recording != nullptr ? 1 : 0;
+  return SUCCESS;
+}
+
+EXPORT int cuStreamEndCapture(void *handle, void **out) {
+  CALL;
+  ON_STREAM;
+  if (stream->recording == nullptr) return INVALID_VALUE;
+  *out = stream->recording;
+  stream->recording = nullptr;
+  return SUCCESS;
+}
+
+EXPORT int cuGraphInstantiateWithFlags(void **out, void *graph, unsigned long long) {
+  CALL;
+  *out = graph;
+  return SUCCESS;
+}
+
+EXPORT int cuGraphLaunch(void *which, void *handle) {
+  CALL;
+  ON_STREAM;
+  const Graph &graph = *static_cast<const Graph *>(which);
+  note("graph of %zu nodes on stream %d", graph.work.size(), stream->id);
+  for (const auto &run : graph.work) submit(*stream, run);
+  return SUCCESS;
+}
+
+EXPORT int cuGraphExecDestroy(void *) { return SUCCESS; }
+EXPORT int cuGraphDestroy(void *) { return SUCCESS; }
 
 /* ---- Memory ---- */
 
@@ -297,6 +338,7 @@ EXPORT int cuMemcpyHtoDAsync_v2(device_ptr to, const void *from, std::size_t byt
   ON_STREAM;
   const int device = here->ordinal;
   if (holding(device, to, bytes) == nullptr) return INVALID_VALUE;
+  if (stream->recording != nullptr) fatal("a graph would copy what is gone when it runs");
   note("copy %zu bytes to the device on stream %d", bytes, stream->id);
   const char *const start = static_cast<const char *>(from);
   submit(*stream, [device, to, staged = std::vector<char>(start, start + bytes)] {
@@ -341,6 +383,19 @@ EXPORT int cuMemsetD8Async(device_ptr to, unsigned char value, std::size_t bytes
   submit(*stream, [=] {
     const Open open(device);
     std::memset(reinterpret_cast<void *>(to), value, bytes);
+  });
+  return SUCCESS;
+}
+
+EXPORT int cuMemsetD32Async(device_ptr to, unsigned value, std::size_t count, void *handle) {
+  CALL;
+  ON_STREAM;
+  const int device = here->ordinal;
+  if (holding(device, to, 4 * count) == nullptr) return INVALID_VALUE;
+  note("set %zu words on stream %d", count, stream->id);
+  submit(*stream, [=] {
+    const Open open(device);
+    std::fill_n(reinterpret_cast<unsigned *>(to), count, value);
   });
   return SUCCESS;
 }
@@ -419,10 +474,10 @@ EXPORT int cuLaunchKernel(void *which, unsigned x, unsigned y, unsigned z, unsig
   ON_STREAM;
   const Function *const function = function_of(which);
   if (function == nullptr) return INVALID_HANDLE;
-  const bool grid = x >= 1 && x <= 0x7fffffffu && y >= 1 && y <= 65535 && z == 1;
+  const bool grid = x >= 1 && x <= 0x7fffffffu && y >= 1 && y <= 65535 && z >= 1 && z <= 65535;
   const bool block = threads >= 1 && threads <= 1024 && threads_y == 1 && threads_z == 1;
   if (!grid || !block || shared > function->most_dynamic || extra != nullptr) return INVALID_VALUE;
-  note("launch %s of %u x %u blocks on stream %d of device %d", function->name.c_str(), x, y,
+  note("launch %s of %u x %u x %u blocks on stream %d of device %d", function->name.c_str(), x, y, z,
        stream->id, here->ordinal);
   if (function->module->plain) {
     submit(*stream, prepare_plain(*function, arguments));
@@ -431,6 +486,7 @@ EXPORT int cuLaunchKernel(void *which, unsigned x, unsigned y, unsigned z, unsig
   auto launch = std::make_shared<Launch>(prepare(*function, arguments));
   launch->request.grid_x = x;
   launch->request.grid_y = y;
+  launch->request.grid_z = z;
   launch->request.threads = threads;
   launch->request.shared_bytes = shared;
   submit(*stream, [launch] { launch->run(); });

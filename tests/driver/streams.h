@@ -1,5 +1,5 @@
-/* Streams and events. Goes in: work, and who waits for what. Comes out: work done in an order that
- * the waits allow, as late as they allow. It never does work that nobody waits for. */
+/* Streams, events and graphs. Goes in: work, and who waits for what. Comes out: work done in an
+ * order that the waits allow, as late as they allow. It never does work that nobody waits for. */
 #ifndef TF_DRIVER_STREAMS_H
 #define TF_DRIVER_STREAMS_H
 #include <deque>
@@ -15,11 +15,17 @@ struct Work {
   std::function<void()> run;
 };
 
+/* Work that is done as often as the graph is launched. */
+struct Graph {
+  std::vector<std::function<void()>> work;
+};
+
 struct Stream {
   int id; /* 0: the null stream of its device */
   int device;
   bool blocking; /* waits for the null stream, and the null stream for it */
   std::deque<Work> queue;
+  Graph *recording; /* null: what is submitted is done */
 };
 
 /* A device with its primary context. */
@@ -40,6 +46,8 @@ inline std::vector<std::unique_ptr<Device>> devices;
 /* Streams stay when they are destroyed: their work is still done. */
 inline std::vector<std::unique_ptr<Stream>> streams;
 inline std::map<Event *, std::unique_ptr<Event>> events;
+/* They stay when they are destroyed. */
+inline std::vector<std::unique_ptr<Graph>> graphs;
 inline uint64_t last_number;
 inline thread_local Device *current = nullptr;
 
@@ -73,8 +81,12 @@ inline void wait_for(Stream &stream, Stream &other, uint64_t number) {
   enqueue(stream, [&other, number] { finish(other, number); });
 }
 
-/* Queues work, behind what the null stream and the blocking ones ask for. */
+/* Queues work, behind what the null stream and the blocking ones ask for, or records it. */
 inline void submit(Stream &stream, std::function<void()> run) {
+  if (stream.recording != nullptr) {
+    stream.recording->work.push_back(std::move(run));
+    return;
+  }
   if (stream.id == 0) {
     for (const auto &other : streams) {
       if (other->blocking && other->device == stream.device) wait_for(stream, *other, last_number);

@@ -46,7 +46,7 @@ struct SharedArray {
 };
 
 struct Grid {
-  unsigned blocks_x, blocks_y, threads;
+  unsigned blocks_x, blocks_y, blocks_z, threads;
   std::size_t dynamic_bytes;
   std::size_t shared_limit;
   std::uint64_t seed;
@@ -69,7 +69,7 @@ struct Block {
   const Grid *grid;
   Thread *threads;
   int current;
-  int x, y;
+  int x, y, z;
   Context scheduler;
   /* Shared memory: a gap, the dynamic part, then gaps and TF_SHARED arrays in order of use. */
   char *arena;
@@ -118,8 +118,8 @@ TF_EMULATE_UNWATCHED __attribute__((format(printf, 1, 2))) inline void set_error
   va_end(arguments);
   const std::size_t used = length < 0 ? 0 : static_cast<std::size_t>(length);
   if (used < block->error_bytes) {
-    std::snprintf(block->error + used, block->error_bytes - used, " (block %d, %d)", block->x,
-                  block->y);
+    std::snprintf(block->error + used, block->error_bytes - used, " (block %d, %d, %d)", block->x,
+                  block->y, block->z);
   }
 }
 
@@ -324,11 +324,12 @@ TF_EMULATE_UNWATCHED inline void clear_shared(Block &b, Pages &pages) {
 #endif
 }
 
-TF_EMULATE_UNWATCHED inline void run_block(Block &b, Pages &shared, Stacks &stacks, int x,
-                                           int y) {
+TF_EMULATE_UNWATCHED inline void run_block(Block &b, Pages &shared, Stacks &stacks,
+                                           std::uint64_t at) {
   const int count = static_cast<int>(b.grid->threads);
-  b.x = x;
-  b.y = y;
+  b.x = static_cast<int>(at % b.grid->blocks_x);
+  b.y = static_cast<int>(at / b.grid->blocks_x % b.grid->blocks_y);
+  b.z = static_cast<int>(at / b.grid->blocks_x / b.grid->blocks_y);
   for (bool &vote : b.votes) vote = false;
   clear_shared(b, shared);
 #ifdef TF_EMULATE_TSAN
@@ -369,13 +370,12 @@ inline bool run_grid(const Grid &grid, char *error, std::size_t error_bytes) {
   Stacks stacks;
   stacks.renew(static_cast<int>(grid.threads));
   block = &b;
-  const std::uint64_t blocks = std::uint64_t{grid.blocks_x} * grid.blocks_y;
+  const std::uint64_t blocks = std::uint64_t{grid.blocks_x} * grid.blocks_y * grid.blocks_z;
   const std::uint64_t first = grid.seed == 0 ? 0 : next_random(b.random) % blocks;
   const bool backwards = grid.seed != 0 && next_random(b.random) % 2 == 1;
   for (std::uint64_t k = 0; k < blocks && !b.failed; ++k) {
     const std::uint64_t at = (first + (backwards ? blocks - k : k)) % blocks;
-    run_block(b, shared, stacks, static_cast<int>(at % grid.blocks_x),
-              static_cast<int>(at / grid.blocks_x));
+    run_block(b, shared, stacks, at);
   }
   order_after(&b.left_tag);
   block = nullptr;

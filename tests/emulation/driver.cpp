@@ -60,6 +60,7 @@ bool run(Kernel kernel, int splits_in_grid, Problem &p, unsigned seed, char *err
   request.n_values = VALUES;
   request.grid_x = (ROWS + THREADS - 1) / THREADS;
   request.grid_y = static_cast<uint32_t>(splits_in_grid);
+  request.grid_z = 1;
   request.threads = THREADS;
   request.shared_bytes = SHARED_BYTES;
   request.n_rows = ROWS;

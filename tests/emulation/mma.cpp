@@ -110,7 +110,7 @@ const char *run(Problem &p, Mode mode, unsigned threads = 32, uint64_t seed = 3)
   request.kernel = reinterpret_cast<void *>(product);
   request.values = values;
   request.n_values = VALUES;
-  request.grid_x = request.grid_y = 1;
+  request.grid_x = request.grid_y = request.grid_z = 1;
   request.threads = threads;
   request.n_rows = mode;
   request.seed = seed;

@@ -45,6 +45,9 @@ TF_FN int tf_thread() { return tf_emulate::block->current; }
 TF_FN int tf_block_x() { return tf_emulate::block->x; }
 TF_FN int tf_block_y() { return tf_emulate::block->y; }
 TF_FN int tf_grid_x() { return static_cast<int>(tf_emulate::block->grid->blocks_x); }
+TF_FN int tf_grid_y() { return static_cast<int>(tf_emulate::block->grid->blocks_y); }
+TF_FN int tf_item() { return tf_emulate::block->z; }
+TF_FN int tf_items() { return static_cast<int>(tf_emulate::block->grid->blocks_z); }
 TF_FN void tf_sync(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
   tf_emulate::barrier({file, line});
 }
@@ -75,6 +78,7 @@ typedef struct tf_emulate_request {
   uint32_t n_values;
   uint32_t grid_x;
   uint32_t grid_y;
+  uint32_t grid_z;
   uint32_t threads; /* a block */
   uint64_t shared_bytes; /* dynamic */
   uint64_t shared_limit; /* static and dynamic together; 0: the 49152 that need no opt-in */
@@ -124,6 +128,7 @@ inline const char *refusal(const tf_emulate_request &request, uint64_t shared_li
   if (request.threads == 0 || request.threads > MAX_THREADS) return "threads is not in 1..=1024";
   if (request.grid_x == 0 || request.grid_x > 0x7fffffffu) return "grid_x is not in 1..=2147483647";
   if (request.grid_y == 0 || request.grid_y > 65535u) return "grid_y is not in 1..=65535";
+  if (request.grid_z == 0 || request.grid_z > 65535u) return "grid_z is not in 1..=65535";
   if (request.shared_bytes > shared_limit) return "shared_bytes exceeds the limit";
   return nullptr;
 }
@@ -143,6 +148,7 @@ extern "C" __attribute__((visibility("default"), used)) inline int tf_emulate_la
   tf_emulate::Grid grid;
   grid.blocks_x = request->grid_x;
   grid.blocks_y = request->grid_y;
+  grid.blocks_z = request->grid_z;
   grid.threads = request->threads;
   grid.dynamic_bytes = request->shared_bytes;
   grid.shared_limit = shared_limit;

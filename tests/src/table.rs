@@ -152,6 +152,7 @@ impl Table {
             rows: value.rows as i64,
             row_stride: value.cols as i64,
             col_stride: 1,
+            item_bytes: 0,
         };
         self.values.iter_mut().map(array).collect()
     }

@@ -10,7 +10,7 @@ use cudarc::driver::{DriverError, SyncOnDrop, result};
 use super::arrays::{DeviceArray, DeviceArrayMut, Memory, MemoryMut};
 use super::module::{CudaKernel, LoadedStage};
 use super::plan::{ALIGN, Arguments, Plan, Sparse, StageGrid, Work, extent};
-use super::values::copy_in;
+use super::values::{copy_in, is_recording};
 use crate::bind::Bound;
 use crate::error::Error;
 use crate::kernel::Stage;
@@ -26,6 +26,9 @@ impl CudaKernel {
     /// [`workspace_bytes_for`](CudaKernel::workspace_bytes_for) where arrays have batch dimensions,
     /// and may be used again by later work on the same stream. `rows` is as in
     /// [`run`](crate::run()).
+    ///
+    /// A stream may record a run into a CUDA graph. Events of arrays are not part of one, so the
+    /// context must not track them then (`CudaContext::disable_event_tracking` of cudarc).
     ///
     /// # Errors
     /// As [`run`](crate::run()) for arrays that do not fit;
@@ -46,7 +49,8 @@ impl CudaKernel {
     /// As [`run_on_stream`](CudaKernel::run_on_stream), with reductions restricted to ranges. The
     /// workspace has the bytes of [`workspace_bytes_for`](CudaKernel::workspace_bytes_for). The
     /// list of what each block of rows folds is made here, and copied to the workspace in pieces of
-    /// at most 64 KiB, which the driver takes without waiting for the stream.
+    /// at most 64 KiB, which the driver takes without waiting for the stream; so a graph cannot
+    /// record it.
     ///
     /// ```no_run
     /// use tilefold::Ranges;
@@ -224,7 +228,14 @@ impl CudaKernel {
         plan: &Plan,
         workspace: CUdeviceptr,
     ) -> Result<(), Error> {
-        for Sparse { list, offset } in plan.sparse.iter().flatten() {
+        let mut lists = plan.sparse.iter().flatten().peekable();
+        if lists.peek().is_some() && is_recording(self.kernel.name(), stream)? {
+            let why = "the stream records a graph, which would copy the list of ranges from memory \
+                       of the host that is gone when it runs";
+            let help = "run it while the stream does not record, or without ranges";
+            return Err(words::device_argument(self.kernel.name(), why, help));
+        }
+        for Sparse { list, offset } in lists {
             let mut at = workspace + *offset as u64;
             for piece in list.table().chunks(64 << 10) {
                 copy_in(self.kernel.name(), stream, at, piece)?;
@@ -234,8 +245,8 @@ impl CudaKernel {
         Ok(())
     }
 
-    /// Queues one stage, for every item. The arrays of `bound` are valid on the device, and
-    /// `workspace` has the plan's bytes.
+    /// Queues one stage, for every item: as many at a time as the plan says, where they follow each
+    /// other. The arrays of `bound` are valid on the device, and `workspace` has the plan's bytes.
     pub(super) fn launch(
         &self,
         stream: &CudaStream,
@@ -254,38 +265,48 @@ impl CudaKernel {
         let size = extent(*stage, bound.sizes);
         let states = workspace + plan.states as u64;
         let facts = &loaded.facts;
-        let item = |values: &[sys::tf_array]| {
+        let launch = |values: &[sys::tf_array], items: u32| {
             let mut arguments = Arguments::new(values, size, grid, states);
-            let (mut blocks, mut rows) = ((grid.row_blocks, grid.splits), grid.row_blocks);
+            let mut blocks = (grid.row_blocks, grid.splits, items);
+            let mut finishes = (grid.row_blocks, 1, items);
             if let Some(Sparse { list, offset }) = sparse {
                 let at = workspace + *offset as u64;
-                (blocks, rows) = ((list.folds.len() as u32, 1), list.finishes.len() as u32);
+                blocks = (list.folds.len() as u32, 1, items);
+                finishes.0 = list.finishes.len() as u32;
                 arguments = arguments.sparse(list.of_folds(at));
             }
             if let Some([dense, tiles]) = loaded.folds.as_ref().filter(|_| blocks.0 > 0) {
-                let fold = if sparse.is_some() { tiles } else { dense };
+                let fold = if sparse.is_some() || items > 1 { tiles } else { dense };
                 self.call(stream, fold, blocks, (facts.threads, facts.shared_bytes), &arguments)?;
             }
             if let Some(Sparse { list, offset }) = sparse {
                 arguments = arguments.sparse(list.of_finishes(workspace + *offset as u64));
             }
-            self.call(stream, &loaded.finish, (rows, 1), (facts.threads, 0), &arguments)
+            self.call(stream, &loaded.finish, finishes, (facts.threads, 0), &arguments)
         };
-        let Some(batch) = &bound.batch else { return item(&bound.values) };
+        let Some(batch) = &bound.batch else { return launch(&bound.values, 1) };
+        let (run, steps) = batch.run();
         let mut values = bound.values.clone();
-        (0..batch.items()).try_for_each(|index| {
+        for (to, step) in values.iter_mut().zip(steps) {
+            to.item_bytes = step as i64;
+        }
+        let mut next = 0;
+        while next < batch.items() {
+            let items = (grid.items as usize).min(run - next % run);
             for (value, (to, first)) in values.iter_mut().zip(&bound.values).enumerate() {
-                to.data = first.data.wrapping_byte_offset(batch.offset(value, index));
+                to.data = first.data.wrapping_byte_offset(batch.offset(value, next));
             }
-            item(&values)
-        })
+            launch(&values, items as u32)?;
+            next += items;
+        }
+        Ok(())
     }
 
     fn call(
         &self,
         stream: &CudaStream,
         entry: &CudaFunction,
-        (row_blocks, splits): (u32, u32),
+        blocks: (u32, u32, u32),
         (threads, shared): (u32, u32),
         arguments: &Arguments,
     ) -> Result<(), Error> {
@@ -295,7 +316,7 @@ impl CudaKernel {
         unsafe {
             result::launch_kernel(
                 entry.cu_function(),
-                (row_blocks, splits, 1),
+                blocks,
                 (threads, 1, 1),
                 shared,
                 stream.cu_stream(),

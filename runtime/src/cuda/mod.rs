@@ -60,5 +60,5 @@ pub use self::module::CudaKernel;
 #[cfg(feature = "lazy")]
 pub(crate) use self::{
     host::take,
-    values::{Slice, copy_in},
+    values::{Slice, put_numbers},
 };

@@ -107,7 +107,7 @@ impl CudaKernel {
     /// # Errors
     /// [`Overflow`](crate::Code::Overflow) for sizes that the device cannot count.
     pub fn workspace_bytes(&self, m: usize, n: usize) -> Result<usize, Error> {
-        Ok(self.plan(Work { sizes: Sizes { i: m, j: n }, items: 1, ranges: None })?.bytes)
+        Ok(self.plan(Work { sizes: Sizes { i: m, j: n }, items: 1, run: 1, ranges: None })?.bytes)
     }
 
     /// The bytes of workspace that a run on these arrays needs, given in the order of the formula,

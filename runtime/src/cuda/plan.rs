@@ -20,6 +20,9 @@ pub(super) const TILES_A_SPLIT: usize = 4;
 /// The hardware's limit of the second grid axis.
 const MOST_SPLITS: usize = 65_535;
 
+/// That of the third.
+const MOST_ITEMS: usize = 65_535;
+
 /// Offsets into the workspace are multiples of this.
 pub(super) const ALIGN: usize = 256;
 
@@ -31,15 +34,17 @@ pub(super) struct StageGrid {
     pub splits: u32,
     /// A multiple of the stage's tile.
     pub cols_per_split: i64,
+    /// Most items of a batch that are launched together.
+    pub items: u32,
 }
 
 impl StageGrid {
-    /// `resident` is how many blocks the whole device holds at once. `None`: too many rows.
+    /// `resident` is how many blocks of an item the device holds at once. `None`: too many rows.
     pub fn new(rows: usize, cols: usize, facts: &CudaStage, resident: usize) -> Option<StageGrid> {
         let row_blocks = rows.div_ceil(facts.rows_per_block);
         let row_blocks = u32::try_from(row_blocks).ok().filter(|&n| n <= i32::MAX as u32)?;
         if facts.rows_entry.is_none() {
-            return Some(StageGrid { row_blocks, splits: 0, cols_per_split: 0 });
+            return Some(StageGrid { row_blocks, splits: 0, cols_per_split: 0, items: 1 });
         }
         let tiles = cols.div_ceil(facts.tile_cols).max(1);
         let filling = resident.saturating_mul(WAVES).div_ceil(row_blocks.max(1) as usize);
@@ -49,6 +54,7 @@ impl StageGrid {
             row_blocks,
             splits: u32::try_from(tiles.div_ceil(tiles_a_split)).ok()?,
             cols_per_split: i64::try_from(tiles_a_split.checked_mul(facts.tile_cols)?).ok()?,
+            items: 1,
         })
     }
 
@@ -58,11 +64,22 @@ impl StageGrid {
     }
 }
 
+/// How many items of so many blocks are launched together, of a run that follow each other: as
+/// many as fill the device, in launches of about the same size.
+fn together(run: usize, blocks: usize, resident: usize) -> usize {
+    let filling = resident.saturating_mul(WAVES) / blocks.max(1);
+    let most = filling.clamp(1, MOST_ITEMS);
+    let launches = run.div_ceil(most).max(1);
+    run.div_ceil(launches).max(1)
+}
+
 /// What a run on a device is for.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub sizes: Sizes,
     pub items: usize,
+    /// How many items a launch may have ([`Batch::run`](crate::batch::Batch::run)).
+    pub run: usize,
     /// Which pairs are folded; all of them if there are none.
     pub ranges: Option<&'a Ranges>,
 }
@@ -70,7 +87,8 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     /// That of a call.
     pub fn of(bound: &'a Bound) -> Work<'a> {
-        Work { sizes: bound.sizes, items: bound.items(), ranges: bound.ranges.as_ref() }
+        let run = bound.batch.as_ref().map_or(1, |batch| batch.run().0);
+        Work { sizes: bound.sizes, items: bound.items(), run, ranges: bound.ranges.as_ref() }
     }
 }
 
@@ -97,10 +115,11 @@ pub(super) struct Plan {
 
 impl Plan {
     /// `stages` are the launch facts with the number of resident blocks. All items have their
-    /// temporaries, and share the partial states. `None`: a size overflows.
+    /// temporaries; those of a launch have their partial states, which the next one takes over.
+    /// `None`: a size overflows.
     pub fn new(
         kernel: &'static Kernel,
-        Work { sizes, items, ranges }: Work<'_>,
+        Work { sizes, items, run, ranges }: Work<'_>,
         stages: impl Iterator<Item = (CudaStage<'static>, usize)>,
     ) -> Option<Plan> {
         let mut next = 0_usize;
@@ -115,23 +134,28 @@ impl Plan {
         let (mut grids, mut sparse, mut states) = (Vec::new(), Vec::new(), 0);
         for (stage, (facts, resident)) in kernel.stages().zip(stages) {
             let (rows, cols) = extent(stage, sizes);
-            let grid = StageGrid::new(rows, cols, &facts, resident)?;
+            let share = resident.div_ceil(run.max(1));
+            let mut grid = StageGrid::new(rows, cols, &facts, share)?;
             let half = match (ranges, stage.row_axis(), stage.col_axis()) {
                 (Some(ranges), Some(axis), Some(_)) => Some(ranges.half(axis)),
                 _ => None,
             };
             let list = match half {
-                Some(half) => Some(TileList::new(half, rows, &facts, resident)?),
+                Some(half) => Some(TileList::new(half, rows, &facts, share)?),
                 None => None,
             };
             let blocks = match &list {
                 Some(list) => list.folds.len(),
                 None => grid.blocks()?,
             };
+            let launched = if blocks == 0 { grid.row_blocks as usize } else { blocks };
+            let together = together(run, launched, resident);
+            grid.items = u32::try_from(together).ok()?;
             states = facts
                 .state_bytes
                 .checked_mul(facts.threads as usize)?
                 .checked_mul(blocks)?
+                .checked_mul(together)?
                 .max(states);
             let offset = next;
             let bytes = list.as_ref().map_or(0, TileList::bytes);
@@ -175,7 +199,7 @@ impl<'a> Arguments<'a> {
         grid: &StageGrid,
         workspace: u64,
     ) -> Arguments<'a> {
-        let tiles = sys::tf_tiles { at: ptr::null(), ranges: ptr::null() };
+        let tiles = sys::tf_tiles { at: ptr::null(), ranges: ptr::null(), states: 0 };
         Arguments {
             values,
             rows: rows as i64,
@@ -231,7 +255,8 @@ mod tests {
 
     #[test]
     fn many_rows_need_no_split() {
-        let whole = StageGrid { row_blocks: 2112, splits: 1, cols_per_split: 64 * 15_625 };
+        let whole =
+            StageGrid { row_blocks: 2112, splits: 1, cols_per_split: 64 * 15_625, items: 1 };
         assert_eq!(grid(512 * 2112, 1_000_000), whole);
         assert_eq!(grid(512 * 2111, 1_000_000).splits, 2);
     }
@@ -269,7 +294,7 @@ mod tests {
     fn a_stage_without_columns_is_one_launch() {
         let facts = CudaStage { rows_entry: None, tile_cols: 0, ..FACTS };
         let grid = StageGrid::new(513, 0, &facts, RESIDENT).unwrap();
-        assert_eq!(grid, StageGrid { row_blocks: 2, splits: 0, cols_per_split: 0 });
+        assert_eq!(grid, StageGrid { row_blocks: 2, splits: 0, cols_per_split: 0, items: 1 });
         assert_eq!(grid.blocks(), Some(0));
     }
 
@@ -288,7 +313,7 @@ mod tests {
         let kernel = fake::chain::<f32>();
         let sizes = Sizes { i: 1000, j: 300 };
         let facts = kernel.stages().map(|stage| (stage.cuda().unwrap(), 8));
-        let work = Work { sizes, items: 1, ranges: None };
+        let work = Work { sizes, items: 1, run: 1, ranges: None };
         let plan = Plan::new(kernel, work, facts).unwrap();
         // One temporary of 300 f32; then 8 bytes for each of 128 threads of a block.
         assert_eq!(plan.temps, [(3, 0)]);
@@ -300,10 +325,15 @@ mod tests {
 
     #[test]
     fn arguments_are_passed_by_address_in_order() {
-        let array =
-            |rows| sys::tf_array { data: ptr::null_mut(), rows, row_stride: 3, col_stride: 1 };
+        let array = |rows| sys::tf_array {
+            data: ptr::null_mut(),
+            rows,
+            row_stride: 3,
+            col_stride: 1,
+            item_bytes: 0,
+        };
         let values = [array(5), array(7)];
-        let grid = StageGrid { row_blocks: 9, splits: 4, cols_per_split: 640 };
+        let grid = StageGrid { row_blocks: 9, splits: 4, cols_per_split: 640, items: 1 };
         let arguments = Arguments::new(&values, (11, 13), &grid, 0xdead_beef);
         let [table, rows, cols, width, splits, workspace, tiles] = arguments.pointers();
         // SAFETY: the addresses of live values of these types.
@@ -314,13 +344,14 @@ mod tests {
             assert_eq!(*workspace.cast::<u64>(), 0xdead_beef);
             assert!((*tiles.cast::<sys::tf_tiles>()).at.is_null());
         }
-        let list = sys::tf_tiles { at: 64 as *const _, ranges: 96 as *const _ };
+        let list = sys::tf_tiles { at: 64 as *const _, ranges: 96 as *const _, states: 7 };
         let arguments = arguments.sparse(list);
         let [.., width, splits, _, tiles] = arguments.pointers();
         // SAFETY: as above.
         unsafe {
             assert_eq!((*width.cast::<i64>(), *splits.cast::<i32>()), (0, 1));
-            assert_eq!((*tiles.cast::<sys::tf_tiles>()).ranges, list.ranges);
+            let tiles = *tiles.cast::<sys::tf_tiles>();
+            assert_eq!((tiles.ranges, tiles.states), (list.ranges, 7));
         }
     }
 }

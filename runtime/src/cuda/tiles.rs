@@ -89,7 +89,11 @@ impl TileList {
     /// What the launch that folds reads, of a list that lies at an address.
     pub fn of_folds(&self, address: u64) -> sys::tf_tiles {
         let ranges = address + 8 * 6 * (self.folds.len() + self.finishes.len()) as u64;
-        sys::tf_tiles { at: address as usize as *const _, ranges: ranges as usize as *const _ }
+        sys::tf_tiles {
+            at: address as usize as *const _,
+            ranges: ranges as usize as *const _,
+            states: self.folds.len() as i64,
+        }
     }
 
     /// What the launch that finishes reads.

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::slice;
 use std::sync::Arc;
 
-use cudarc::driver::sys::CUdeviceptr;
+use cudarc::driver::sys::{self, CUdeviceptr};
 use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, DriverError, result};
 use half::{bf16, f16};
 
@@ -124,7 +124,7 @@ impl Slice {
 }
 
 /// Copies a few bytes to an address of the stream's device, behind what the stream does.
-pub(crate) fn copy_in(
+pub(super) fn copy_in(
     name: &str,
     stream: &CudaStream,
     to: CUdeviceptr,
@@ -134,4 +134,37 @@ pub(crate) fn copy_in(
     stream.context().bind_to_thread().map_err(failed)?;
     // SAFETY: the caller's workspace has room for them at that address.
     unsafe { result::memcpy_htod_async(to, bytes, stream.cu_stream()) }.map_err(failed)
+}
+
+/// As [`copy_in`], of words of 4 bytes. A graph that the stream records has them in itself: a copy
+/// would be one of memory of the host that is gone when the graph runs.
+#[cfg(feature = "lazy")]
+pub(crate) fn put_numbers(
+    name: &str,
+    stream: &CudaStream,
+    to: CUdeviceptr,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    if !is_recording(name, stream)? {
+        return copy_in(name, stream, to, bytes);
+    }
+    let failed = |why: DriverError| words::driver(name, "recording numbers", why.0);
+    let words: Vec<[u8; 4]> = bytes.as_chunks().0.to_vec();
+    let mut at = to;
+    for run in words.chunk_by(|one, next| one == next) {
+        let word = u32::from_ne_bytes(run[0]);
+        // SAFETY: as in `copy_in`.
+        unsafe { sys::cuMemsetD32Async(at, word, run.len(), stream.cu_stream()) }
+            .result()
+            .map_err(failed)?;
+        at += 4 * run.len() as u64;
+    }
+    Ok(())
+}
+
+/// Whether a stream records what it is told into a graph, instead of doing it.
+pub(super) fn is_recording(name: &str, stream: &CudaStream) -> Result<bool, Error> {
+    let status = stream.capture_status();
+    let status = status.map_err(|why| words::driver(name, "asking for a graph", why.0))?;
+    Ok(status != sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE)
 }

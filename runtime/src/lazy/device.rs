@@ -309,7 +309,7 @@ impl<'e, 'a, T: Element> OnStream<'e, 'a, '_, T> {
             });
         }
         if !numbers.is_empty() {
-            cuda::copy_in(kernel.kernel().name(), self.stream, address, &numbers)?;
+            cuda::put_numbers(kernel.kernel().name(), self.stream, address, &numbers)?;
         }
         let rest = (address + front as u64, bytes - front);
         kernel.queue(order, self.bind(ready, &inputs)?, outputs, rest)

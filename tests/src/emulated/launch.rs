@@ -47,7 +47,11 @@ pub struct List {
 impl List {
     /// What a kernel is given; it may read the list while that lives.
     pub fn raw(&self) -> sys::tf_tiles {
-        sys::tf_tiles { at: self.tiles.as_ptr().cast(), ranges: self.ranges.as_ptr().cast() }
+        sys::tf_tiles {
+            at: self.tiles.as_ptr().cast(),
+            ranges: self.ranges.as_ptr().cast(),
+            states: self.tiles.len() as i64,
+        }
     }
 }
 

@@ -104,6 +104,7 @@ struct Request {
     n_values: u32,
     grid_x: u32,
     grid_y: u32,
+    grid_z: u32,
     threads: u32,
     shared_bytes: u64,
     shared_limit: u64,
@@ -117,7 +118,8 @@ struct Request {
 }
 
 /// No list: the launch is dense.
-const DENSE: sys::tf_tiles = sys::tf_tiles { at: std::ptr::null(), ranges: std::ptr::null() };
+const DENSE: sys::tf_tiles =
+    sys::tf_tiles { at: std::ptr::null(), ranges: std::ptr::null(), states: 0 };
 
 fn start(
     library: &'static Library,
@@ -137,6 +139,7 @@ fn start(
         n_values: values.len() as u32,
         grid_x: launch.grid.0,
         grid_y: launch.grid.1,
+        grid_z: 1,
         threads: launch.threads,
         shared_bytes: launch.shared_bytes,
         shared_limit: 0,

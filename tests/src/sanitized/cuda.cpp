@@ -22,6 +22,7 @@ void launch(Reader &in, Problem &problem, std::unique_ptr<Memory> &workspace) {
   request.n_values = static_cast<uint32_t>(problem.values.size());
   request.grid_x = static_cast<uint32_t>(in.number());
   request.grid_y = static_cast<uint32_t>(in.number());
+  request.grid_z = 1;
   request.threads = static_cast<uint32_t>(in.number());
   request.shared_bytes = in.number();
   request.n_rows = static_cast<int64_t>(in.number());

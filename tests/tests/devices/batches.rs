@@ -16,8 +16,8 @@ use super::bench::{GAUSS, Test, check, dear, formulas, kernels, problem};
 
 pub const TESTS: &[Test] = &[
     Test::new("batches_are_items_of_the_oracle", "", batches_are_items_of_the_oracle),
-    Test::new("batches_of_one_multiprocessor", "multiprocessors=1", batches_become_rows),
-    Test::new("batches_become_rows", "", batches_become_rows),
+    Test::new("batches_of_one_multiprocessor", "multiprocessors=1", on_one_multiprocessor),
+    Test::new("batches_become_rows_or_launches", "", on_a_device),
     Test::new("batches_on_a_stream", "", batches_on_a_stream),
     Test::new("expressions_with_batches", "", expressions_with_batches),
     Test::new("batches_that_do_not_fit", "", batches_that_do_not_fit),
@@ -120,21 +120,43 @@ fn batches_are_items_of_the_oracle() {
     assert_eq!(driver::live(), 0, "all device memory was given back");
 }
 
-/// Items whose columns are the same are rows of one launch; others are launches of their own.
-fn batches_become_rows() {
+fn on_a_device() {
+    batches_become_rows_or_launches(&[20]);
+}
+
+/// It is full of 8 blocks, so that 20 items are launched in three parts of about the same size.
+fn on_one_multiprocessor() {
+    batches_become_rows_or_launches(&[7, 7, 6]);
+}
+
+/// Items whose columns are the same are rows of one item; others are launched together where they
+/// are one step apart. `twenty` is how 20 of them are.
+fn batches_become_rows_or_launches(twenty: &[usize]) {
     let mut rng = Rng::new(82);
-    let cases: [(Case, usize); 4] = [
-        ((&[50], &[&[50], &[], &[], &[]]), 1),
-        ((&[5, 4], &[&[5, 4], &[], &[], &[]]), 1),
-        ((&[3, 4], &[&[3, 4], &[3, 1], &[3, 1], &[]]), 3),
-        ((&[4], &[&[4], &[], &[4], &[]]), 4),
+    let cases: [(Case, &[usize]); 7] = [
+        ((&[50], &[&[50], &[], &[], &[]]), &[1]),
+        ((&[5, 4], &[&[5, 4], &[], &[], &[]]), &[1]),
+        ((&[3, 4], &[&[3, 4], &[3, 1], &[3, 1], &[]]), &[3]),
+        ((&[4], &[&[4], &[], &[4], &[4]]), &[4]),
+        ((&[2, 3], &[&[2, 3], &[3], &[2, 1], &[]]), &[3, 3]),
+        ((&[2, 1, 3], &[&[2, 1, 3], &[2, 1, 3], &[2, 1, 3], &[2, 1, 3]]), &[6]),
+        ((&[4, 5], &[&[4, 5], &[4, 5], &[4, 5], &[]]), twenty),
     ];
     for (case, launches) in cases {
         let inputs = arrays(GAUSS, &case, (9, 40), &mut rng);
         driver::journal();
         let (found, report) = on_host_arrays(GAUSS, &inputs, Policy::Cuda);
         let journal = driver::journal();
-        assert_eq!(driver::count(&journal, "launch"), 2 * launches, "{journal:?}");
+        let fold = |items: usize| if items > 1 { "_tiles" } else { "_rows" };
+        let pair = |&items: &usize| [fold(items), "_finish"].map(|entry| (entry, items));
+        let expected = launches.iter().flat_map(pair);
+        let expected = expected.map(|(entry, n)| format!("{entry} of 1 x 1 x {n} blocks"));
+        let queued = journal.iter().filter(|note| note.starts_with("launch"));
+        assert!(
+            queued.clone().count() == 2 * launches.len()
+                && queued.zip(expected).all(|(note, blocks)| note.contains(&blocks)),
+            "{case:?}: {launches:?} {journal:?}"
+        );
         let pairs = case.0.iter().product::<usize>() as u64 * 9 * 40;
         assert_eq!(report.stages.iter().map(|stage| stage.pairs).sum::<u64>(), pairs);
         check_items(GAUSS, (9, 40), case.0, &inputs, &found);

@@ -15,6 +15,8 @@ mod expressions;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
+mod graphs;
+#[cfg(target_os = "linux")]
 mod guards;
 #[cfg(target_os = "linux")]
 mod sparse;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let tests = [
         typed::TESTS,
         streams::TESTS,
+        graphs::TESTS,
         batches::TESTS,
         sparse::TESTS,
         expressions::TESTS,
