@@ -48,12 +48,12 @@ template <class Kernel>
 bool run(Kernel kernel, int splits_in_grid, Problem &p, unsigned seed, char *error,
          std::size_t error_bytes) {
   tf_array values[VALUES];
-  values[X] = {p.x.data(), ROWS, 3, 1};
-  values[Y] = {p.y.data(), COLS, 3, 1};
-  values[B] = {p.b.data(), COLS, 1, 1};
-  values[GAMMA] = {p.gamma.data(), 1, 1, 1};
-  values[BUG] = {p.bug.data(), 1, 1, 1};
-  values[OUT] = {p.out.data(), ROWS, 1, 1};
+  values[X] = {p.x.data(), ROWS, 3, 1, 0};
+  values[Y] = {p.y.data(), COLS, 3, 1, 0};
+  values[B] = {p.b.data(), COLS, 1, 1, 0};
+  values[GAMMA] = {p.gamma.data(), 1, 1, 1, 0};
+  values[BUG] = {p.bug.data(), 1, 1, 1, 0};
+  values[OUT] = {p.out.data(), ROWS, 1, 1, 0};
   tf_emulate_request request = {};
   request.kernel = reinterpret_cast<void *>(kernel);
   request.values = values;

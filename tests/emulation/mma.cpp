@@ -102,10 +102,10 @@ struct Problem {
 /* The error of the launch, or nothing. */
 const char *run(Problem &p, Mode mode, unsigned threads = 32, uint64_t seed = 3) {
   static char error[256];
-  tf_array values[VALUES] = {{p.a.data(), M, K, 1},
-                             {p.b.data(), K, N, 1},
-                             {p.c.data(), M, N, 1},
-                             {p.d.data(), M, N, 1}};
+  tf_array values[VALUES] = {{p.a.data(), M, K, 1, 0},
+                             {p.b.data(), K, N, 1, 0},
+                             {p.c.data(), M, N, 1, 0},
+                             {p.d.data(), M, N, 1, 0}};
   tf_emulate_request request = {};
   request.kernel = reinterpret_cast<void *>(product);
   request.values = values;

@@ -42,6 +42,8 @@ pub struct List {
     pub tiles: Vec<[i64; 6]>,
     /// Start and end of each range of columns.
     pub ranges: Vec<[i64; 2]>,
+    /// Partial states that an item leaves.
+    pub states: usize,
 }
 
 impl List {
@@ -50,7 +52,7 @@ impl List {
         sys::tf_tiles {
             at: self.tiles.as_ptr().cast(),
             ranges: self.ranges.as_ptr().cast(),
-            states: self.tiles.len() as i64,
+            states: self.states as i64,
         }
     }
 }
@@ -61,20 +63,30 @@ pub fn launches(kernel: &sys::tf_kernel, table: &Table, grid: Grid) -> Vec<Launc
 }
 
 /// The same by lists of tiles: rows, columns and what a block folds of them are cut anywhere, and
-/// each row meets all columns in order.
-pub fn sparse_launches(kernel: &sys::tf_kernel, table: &Table, rng: &mut Rng) -> Vec<Launch> {
+/// each row meets all columns in order. There is room for the states of so many items.
+pub fn sparse_launches(
+    kernel: &sys::tf_kernel,
+    table: &Table,
+    items: usize,
+    rng: &mut Rng,
+) -> Vec<Launch> {
     let mut all = Vec::new();
     for stage in stages(kernel) {
         let dense = of_stage(stage, table, Grid { splits: 1, seed: rng.bits() });
         match <[Launch; 2]>::try_from(dense) {
-            Ok(dense) => all.extend(in_tiles(stage, dense, rng)),
+            Ok(dense) => all.extend(in_tiles(stage, dense, items, rng)),
             Err(nothing_is_folded) => all.extend(nothing_is_folded),
         }
     }
     all
 }
 
-fn in_tiles(stage: &sys::tf_stage, [fold, finish]: [Launch; 2], rng: &mut Rng) -> Vec<Launch> {
+fn in_tiles(
+    stage: &sys::tf_stage,
+    [fold, finish]: [Launch; 2],
+    items: usize,
+    rng: &mut Rng,
+) -> Vec<Launch> {
     let (rows, cols) = (fold.n_rows as usize, fold.n_cols as usize);
     let (mut folds, mut finishes) = (List::default(), List::default());
     let mut row = 0;
@@ -102,7 +114,8 @@ fn in_tiles(stage: &sys::tf_stage, [fold, finish]: [Launch; 2], rng: &mut Rng) -
         row = end;
     }
     let code = &stage.cuda;
-    let bytes = code.state_bytes as usize * code.threads as usize * folds.tiles.len();
+    (folds.states, finishes.states) = (folds.tiles.len(), folds.tiles.len());
+    let bytes = code.state_bytes as usize * code.threads as usize * folds.states * items;
     let launch = |entry, list: List, of: Launch| Launch {
         entry,
         grid: (list.tiles.len() as u32, 1),

@@ -64,7 +64,8 @@ struct Problem {
   int64_t sizes[3] = {0, 0, 1}; /* rows of each TF_AXIS_ */
   std::vector<Memory> memory;
   std::vector<tf_array> values;
-  std::vector<std::size_t> result_bytes; /* of the outputs, which come last */
+  std::vector<std::size_t> result_bytes; /* of the outputs, which come last, for an item */
+  uint64_t items = 1;
 
   /* Copies a dense array to memory with gaps, behind one entry that is not the array's. */
   void add_spaced(const std::vector<char> &dense, int64_t rows, int64_t cols, std::size_t word,
@@ -81,13 +82,14 @@ struct Problem {
       for (int64_t c = 0; c < cols; ++c)
         std::memcpy(data + sign * (r * row_stride + c * col_stride) * int64_t(word),
                     dense.data() + (r * cols + c) * int64_t(word), word);
-    values.push_back({data, rows, sign * row_stride, sign * col_stride});
+    values.push_back({data, rows, sign * row_stride, sign * col_stride, 0});
   }
 
   void read(Reader &in) {
     for (int axis : {TF_AXIS_I, TF_AXIS_J}) sizes[axis] = static_cast<int64_t>(in.number());
     const uint64_t inputs = in.number(), outputs = in.number(), all = in.number();
     const uint64_t layout = in.number();
+    items = in.number();
     for (uint64_t n = 0; n < all; ++n) {
       const auto rows = static_cast<int64_t>(in.number());
       const auto cols = static_cast<int64_t>(in.number());
@@ -98,9 +100,11 @@ struct Problem {
       if (n < inputs && layout != DENSE) {
         add_spaced(dense, rows, cols, word, pairs, layout == REVERSED);
       } else {
-        memory.emplace_back(sizeof(void *), dense.size());
-        if (!dense.empty()) std::memcpy(memory.back().start, dense.data(), dense.size());
-        values.push_back({memory.back().start, rows, cols, 1});
+        memory.emplace_back(sizeof(void *), items * dense.size());
+        for (uint64_t item = 0; item < items && !dense.empty(); ++item)
+          std::memcpy(memory.back().at<char>(item * dense.size()), dense.data(), dense.size());
+        const auto apart = static_cast<int64_t>(dense.size());
+        values.push_back({memory.back().start, rows, cols, 1, apart});
       }
       if (n + outputs >= all) result_bytes.push_back(dense.size());
     }
@@ -110,6 +114,17 @@ struct Problem {
     const std::size_t first = values.size() - result_bytes.size();
     for (std::size_t n = 0; n < result_bytes.size(); ++n)
       std::fwrite(values[first + n].data, 1, result_bytes[n], to);
+  }
+
+  /* Whether all items, which have the same inputs, have the same results. */
+  bool items_agree() const {
+    for (std::size_t n = 0; n < result_bytes.size(); ++n) {
+      const std::size_t bytes = result_bytes[n];
+      const Memory &all = memory[memory.size() - result_bytes.size() + n];
+      for (uint64_t item = 1; item < items; ++item)
+        if (std::memcmp(all.start, all.at<char>(item * bytes), bytes) != 0) return false;
+    }
+    return true;
   }
 };
 

@@ -28,6 +28,8 @@ pub fn write(
     let count = table.values.len();
     numbers(to, &[trial.problem.m, trial.problem.n]);
     numbers(to, &[kernel.n_inputs as usize, table.n_outputs(), count, trial.layout as usize]);
+    let items = if code == Code::Tiles { ITEMS } else { 1 };
+    numbers(to, &[items]);
     for value in &table.values {
         numbers(to, &[value.rows, value.cols, value.data.word(), usize::from(value.pairs)]);
         to.extend(value.data.bytes());
@@ -39,9 +41,12 @@ pub fn write(
             let grid = Grid { splits: 1 + rng.below(3), seed: rng.bits() };
             launch_all(to, &launches(kernel, table, grid));
         }
-        Code::Tiles => launch_all(to, &sparse_launches(kernel, table, &mut rng)),
+        Code::Tiles => launch_all(to, &sparse_launches(kernel, table, items, &mut rng)),
     }
 }
+
+/// Items of a batch that the entry for lists of tiles does at once.
+const ITEMS: usize = 2;
 
 /// A level, the rows of the first block, and the shares of the columns where they are cut.
 fn pieces(to: &mut Vec<u8>, level: Level, rng: &mut Rng) {
@@ -75,6 +80,7 @@ fn launch(to: &mut Vec<u8>, l: &Launch) {
         numbers(to, &[table.len()]);
         to.extend(table.iter().flat_map(|n| n.to_ne_bytes()));
     }
+    numbers(to, &[l.list.as_ref().map_or(0, |list| list.states)]);
 }
 
 fn text(to: &mut Vec<u8>, text: &[u8]) {
