@@ -134,7 +134,7 @@ fn headers() -> std::collections::BTreeMap<String, String> {
 fn compile(source: &Source) -> Result<(Text, String, Vec<String>), String> {
     let Source { name, text, .. } = source;
     let units = front::parse(name, text).map_err(|d| d.render(name, text))?;
-    let artifact = emit::artifact(&units, name).map_err(|e| format!("error: {name}: {e}"))?;
+    let artifact = emit::artifact(&units, name, text).map_err(|e| format!("error: {name}: {e}"))?;
     let libraries = artifact.libraries.into_iter().map(library).collect();
     Ok((Text::new(artifact.files, libraries), artifact.wrapper, artifact.modules))
 }

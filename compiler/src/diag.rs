@@ -71,8 +71,6 @@ codes! {
     INSTANCE_LIMIT = "E0503": "a formula has too many instances",
     SIZE_LIMIT = "E0504": "a formula is too large",
     DIM_LIMIT = "E0505": "a dimension is zero or too large",
-    // not yet supported
-    DYN = "E0901": "run-time dimensions are not yet supported",
 }
 
 /// A range of bytes of the text.

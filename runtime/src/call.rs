@@ -1,8 +1,11 @@
-//! Calls by name. Goes in: a kernel and named arrays. Comes out: named results. It never knows a
-//! formula at compile time; generated wrappers do, and are thin over this.
+//! Calls by name. Goes in: a kernel, or a formula that was made at run time, and named arrays.
+//! Comes out: named results. It never knows a formula at compile time; generated wrappers do, and
+//! are thin over this.
 
 use std::any::Any;
 use std::fmt;
+#[cfg(feature = "text")]
+use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD};
 use num_complex::Complex;
@@ -13,6 +16,8 @@ use crate::element::{Component, ComponentType, Dtype};
 use crate::error::Error;
 use crate::host::memory::zeros;
 use crate::kernel::{Kernel, Value};
+#[cfg(feature = "text")]
+use crate::lazy::MadeFormula;
 use crate::operand::{Operand, OutputMut, RawArray};
 use crate::options::Options;
 use crate::ranges::Ranges;
@@ -41,7 +46,7 @@ use crate::words;
 /// ```
 #[must_use = "a call does nothing until it is run"]
 pub struct Call<'a> {
-    kernel: &'static Kernel,
+    target: Target,
     inputs: Vec<Option<Operand<'a>>>,
     outputs: Vec<Option<OutputMut<'a>>>,
     rows: Option<(usize, usize)>,
@@ -50,12 +55,42 @@ pub struct Call<'a> {
     mistake: Option<Error>,
 }
 
+/// What a call runs.
+#[derive(Clone)]
+enum Target {
+    Linked(&'static Kernel),
+    /// And how many seconds it took to make it.
+    #[cfg(feature = "text")]
+    Made(Arc<MadeFormula>, f64),
+}
+
+impl Target {
+    /// Names and shapes.
+    fn kernel(&self) -> &Kernel {
+        match self {
+            Target::Linked(kernel) => kernel,
+            #[cfg(feature = "text")]
+            Target::Made(made, _) => made.kernel(),
+        }
+    }
+}
+
 impl<'a> Call<'a> {
     /// A call without arguments yet.
     pub fn new(kernel: &'static Kernel) -> Call<'a> {
+        Call::of(Target::Linked(kernel))
+    }
+
+    /// A call of a formula that was made, in so many seconds.
+    #[cfg(feature = "text")]
+    pub(crate) fn made(made: Arc<MadeFormula>, seconds: f64) -> Call<'a> {
+        Call::of(Target::Made(made, seconds))
+    }
+
+    fn of(target: Target) -> Call<'a> {
         Call {
-            kernel,
-            inputs: vec![None; kernel.n_inputs()],
+            inputs: vec![None; target.kernel().n_inputs()],
+            target,
             outputs: Vec::new(),
             rows: None,
             ranges: None,
@@ -66,10 +101,11 @@ impl<'a> Call<'a> {
 
     /// Passes an argument.
     pub fn arg(mut self, name: &str, array: impl Into<Operand<'a>>) -> Call<'a> {
-        let mistake = match self.kernel.inputs().position(|value| value.name == name) {
-            None => Some(words::unknown_argument(self.kernel, name)),
+        let kernel = self.target.kernel();
+        let mistake = match kernel.inputs().position(|value| value.name == name) {
+            None => Some(words::unknown_argument(kernel, name)),
             Some(index) => match self.inputs[index].replace(array.into()) {
-                Some(_) => Some(words::repeated(self.kernel, name)),
+                Some(_) => Some(words::repeated(kernel, name)),
                 None => None,
             },
         };
@@ -79,10 +115,12 @@ impl<'a> Call<'a> {
 
     /// Passes an array for an output, for [`run_into`](Call::run_into).
     pub fn out(mut self, name: &str, array: impl Into<OutputMut<'a>>) -> Call<'a> {
-        let mistake = match self.kernel.outputs().position(|value| value.name == name) {
-            None => Some(words::unknown_output(self.kernel, name)),
+        let kernel = self.target.kernel();
+        let index = kernel.outputs().position(|value| value.name == name);
+        let mistake = match index {
+            None => Some(words::unknown_output(kernel, name)),
             Some(index) => match self.all_outputs()[index].replace(array.into()) {
-                Some(_) => Some(words::repeated(self.kernel, name)),
+                Some(_) => Some(words::repeated(self.target.kernel(), name)),
                 None => None,
             },
         };
@@ -119,20 +157,19 @@ impl<'a> Call<'a> {
     /// As [`run`](crate::run()), and for names that are unknown, missing or passed twice, and
     /// when arrays were passed for outputs.
     pub fn run(self) -> Result<Outputs, Error> {
-        let kernel = self.kernel;
+        let kernel = self.target.kernel();
         self.check_inputs()?;
         if let Some(index) = self.outputs.iter().position(Option::is_some) {
             let name = kernel.outputs().nth(index).map_or("", |value| value.name);
             return Err(words::out_without_into(kernel, name));
         }
-        let mut bound = self.bound()?;
+        let bound = self.bound()?;
         let made = kernel.outputs().map(|value| make(kernel, &value, &bound));
         let made: SmallVec<[Made; 1]> = made.collect::<Result<_, Error>>()?;
-        bound.outputs(kernel, made.iter().map(|(_, raw)| raw))?;
-        let arrays = made.into_iter().map(|(array, _)| Some(array)).collect();
         let batch = bound.batch_shape().to_vec();
-        let report = execute(kernel, bound, &self.options)?;
-        Ok(Outputs { kernel, arrays, batch, report })
+        let report = self.execute(bound, made.iter().map(|(_, raw)| raw))?;
+        let arrays = made.into_iter().map(|(array, _)| Some(array)).collect();
+        Ok(Outputs { target: self.target, arrays, batch, report })
     }
 
     /// Runs, and writes to the arrays passed with [`out`](Call::out): one for every output.
@@ -141,18 +178,45 @@ impl<'a> Call<'a> {
     /// As [`run`](crate::run()), and for names that are unknown, missing or passed twice.
     pub fn run_into(mut self) -> Result<Report, Error> {
         self.check_inputs()?;
-        let missing = missing(self.kernel.outputs(), self.all_outputs());
+        self.all_outputs();
+        let kernel = self.target.kernel();
+        let missing = missing(kernel.outputs(), &self.outputs);
         if !missing.is_empty() {
-            return Err(words::missing_output(self.kernel, &missing));
+            return Err(words::missing_output(kernel, &missing));
         }
-        let mut bound = self.bound()?;
-        bound.outputs(self.kernel, self.outputs.iter().flatten().map(|output| &output.raw))?;
-        execute(self.kernel, bound, &self.options)
+        self.execute(self.bound()?, self.outputs.iter().flatten().map(|output| &output.raw))
+    }
+
+    /// Runs a call whose inputs are bound.
+    fn execute<'r, I>(&self, mut bound: Bound, outputs: I) -> Result<Report, Error>
+    where
+        I: Iterator<Item = &'r RawArray> + Clone,
+    {
+        match &self.target {
+            Target::Linked(kernel) => {
+                bound.outputs(kernel, outputs)?;
+                execute(kernel, bound, &self.options)
+            }
+            #[cfg(feature = "text")]
+            Target::Made(made, seconds) => {
+                let kernel = made.kernel();
+                bound.outputs(kernel, outputs.clone())?;
+                let pairs = kernel.stages().map(|stage| bound.pairs(stage)).max().unwrap_or(0);
+                let code = made.code(pairs as f64, &self.options)?;
+                // What was checked is bound again, in the order and the tables of the code.
+                let inputs: SmallVec<[&RawArray; 4]> = self.raw_inputs().collect();
+                let inputs = code.order.iter().map(|&n| inputs[n]);
+                let mut bound = self.bind(code.kernel, inputs)?;
+                bound.outputs(code.kernel, outputs)?;
+                let report = code.execute(bound, &self.options)?;
+                Ok(Report { prepared: report.prepared + seconds, ..report })
+            }
+        }
     }
 
     /// A place for every output: there is none before they are needed.
     fn all_outputs(&mut self) -> &mut [Option<OutputMut<'a>>] {
-        self.outputs.resize_with(self.kernel.n_outputs(), || None);
+        self.outputs.resize_with(self.target.kernel().n_outputs(), || None);
         &mut self.outputs
     }
 
@@ -160,17 +224,29 @@ impl<'a> Call<'a> {
         if let Some(mistake) = &self.mistake {
             return Err(mistake.clone());
         }
-        let missing = missing(self.kernel.inputs(), &self.inputs);
+        let kernel = self.target.kernel();
+        let missing = missing(kernel.inputs(), &self.inputs);
         match missing.is_empty() {
             true => Ok(()),
-            false => Err(words::missing_argument(self.kernel, &missing)),
+            false => Err(words::missing_argument(kernel, &missing)),
         }
     }
 
+    fn raw_inputs(&self) -> impl Iterator<Item = &RawArray> + Clone {
+        self.inputs.iter().flatten().map(|operand| &operand.raw)
+    }
+
+    /// The inputs, in the order and by the names of the formula.
     fn bound(&self) -> Result<Bound, Error> {
-        let inputs = self.inputs.iter().flatten().map(|operand| &operand.raw);
-        let mut bound = Bound::inputs(self.kernel, inputs, self.rows)?;
-        self.ranges.map_or(Ok(()), |ranges| bound.restrict(self.kernel, ranges))?;
+        self.bind(self.target.kernel(), self.raw_inputs())
+    }
+
+    fn bind<'r, I>(&self, kernel: &Kernel, inputs: I) -> Result<Bound, Error>
+    where
+        I: Iterator<Item = &'r RawArray> + Clone,
+    {
+        let mut bound = Bound::inputs(kernel, inputs, self.rows)?;
+        self.ranges.map_or(Ok(()), |ranges| bound.restrict(kernel, ranges))?;
         Ok(bound)
     }
 }
@@ -221,7 +297,7 @@ fn array<T: Component>(kernel: &Kernel, value: &Value, bound: &Bound) -> Result<
 
 /// The results of a call, by name.
 pub struct Outputs {
-    kernel: &'static Kernel,
+    target: Target,
     /// Those that were not taken yet, in the order of the kernel.
     arrays: SmallVec<[Option<Box<dyn Any + Send + Sync>>; 1]>,
     batch: Vec<usize>,
@@ -237,7 +313,7 @@ impl Outputs {
     /// batch dimensions.
     pub fn take<T: Component>(&mut self, name: &str) -> Result<Array2<T>, Error> {
         if !self.batch.is_empty() {
-            return Err(words::batch_take(self.kernel, name, &self.batch));
+            return Err(words::batch_take(self.target.kernel(), name, &self.batch));
         }
         self.take_as::<T, Array2<T>>(name)
     }
@@ -255,7 +331,7 @@ impl Outputs {
     }
 
     fn take_as<T: Component, A: 'static>(&mut self, name: &str) -> Result<A, Error> {
-        let kernel = self.kernel;
+        let kernel = self.target.kernel();
         let mut arrays = kernel.outputs().zip(&mut self.arrays);
         let (value, array) = arrays
             .find(|(value, _)| value.name == name)
@@ -278,7 +354,7 @@ impl Outputs {
 
 impl fmt::Debug for Outputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.kernel.outputs().map(|value| value.name).collect();
-        write!(f, "Outputs({}: {})", self.kernel.name(), names.join(", "))
+        let names: Vec<&str> = self.target.kernel().outputs().map(|value| value.name).collect();
+        write!(f, "Outputs({}: {})", self.target.kernel().name(), names.join(", "))
     }
 }

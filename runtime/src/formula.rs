@@ -146,12 +146,10 @@ pub fn select(
     dtype: Dtype,
     dims: &[(&str, usize)],
 ) -> Result<&'static Kernel, Error> {
-    let fits = |instance: &&Instance| instance.dims.iter().eq(dims.iter().map(|(_, value)| value));
-    let fitting = || formula.instances.iter().filter(fits);
-    if let Some(instance) = fitting().find(|instance| instance.dtype == dtype) {
+    if let Some(instance) = formula.fitting(dims).find(|instance| instance.dtype == dtype) {
         return instance.kernel();
     }
-    let compiled: BTreeSet<Dtype> = fitting().map(|instance| instance.dtype).collect();
+    let compiled: BTreeSet<Dtype> = formula.fitting(dims).map(Instance::dtype).collect();
     if compiled.is_empty() {
         Err(no_instance(formula, dims))
     } else {
@@ -159,11 +157,27 @@ pub fn select(
     }
 }
 
+impl Formula {
+    /// The instances of these dimensions.
+    pub(crate) fn fitting<'s>(
+        &self,
+        dims: &'s [(&str, usize)],
+    ) -> impl Iterator<Item = &'static Instance> + use<'s> {
+        let fits =
+            |instance: &&Instance| instance.dims.iter().eq(dims.iter().map(|(_, value)| value));
+        self.instances.iter().filter(fits)
+    }
+
+    /// The members of a generic that were compiled.
+    pub(crate) fn compiled(&self, generic: usize) -> BTreeSet<usize> {
+        self.instances.iter().filter_map(|instance| instance.dims.get(generic).copied()).collect()
+    }
+}
+
 /// Says which dimension has no instance, or that only the combination has none.
 fn no_instance(formula: &Formula, dims: &[(&str, usize)]) -> Error {
     for (index, (&generic, dim)) in formula.generics.iter().zip(dims).enumerate() {
-        let compiled = formula.instances.iter().filter_map(|i| i.dims.get(index).copied());
-        let compiled: BTreeSet<usize> = compiled.collect();
+        let compiled = formula.compiled(index);
         if !compiled.contains(&dim.1) {
             return words::no_dim(formula, generic, &compiled, *dim);
         }

@@ -41,8 +41,8 @@
 //!
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
-//! `interp` makes programs that `host` runs in the place of compiled code, `call` and `formula`
-//! are the ways in, `ranges` names the pairs of block-sparse reductions and `cluster` finds them,
+//! `interp` makes programs that `host` runs in the place of compiled code, `call`, `formula` and
+//! `open` are the ways in, `ranges` names the pairs of block-sparse reductions and `cluster` finds them,
 //! `batch` broadcasts, `linear` solves systems, and `words` has every error message. Unsafe code
 //! is in `kernel`, `host` and `cuda`, in the unsafe constructors of `operand` and `formula`, and
 //! where `interp` calls code that was compiled for the instructions of this processor.
@@ -82,6 +82,7 @@ mod kernel;
 pub mod lazy;
 mod level;
 pub mod linear;
+mod open;
 #[allow(unsafe_code)]
 mod operand;
 mod options;
@@ -121,6 +122,7 @@ pub use self::lazy::Genred;
 #[cfg(feature = "lazy")]
 pub use self::lazy::{IntoLazy, LazyTensor, allow, evaluate, register};
 pub use self::level::Level;
+pub use self::open::OpenFormula;
 pub use self::operand::{Operand, OutputMut};
 pub use self::options::{Options, Policy, Tiers};
 pub use self::ranges::Ranges;

@@ -6,6 +6,7 @@ mod batch;
 #[cfg(feature = "jit")]
 pub(crate) mod jit;
 pub(crate) mod linear;
+pub(crate) mod open;
 mod ranges;
 #[cfg(feature = "lazy")]
 pub(crate) mod record;

@@ -361,7 +361,7 @@ formula rows dtype f32 {
 fn wrappers_take_arrays_of_i64() {
     let wrapper = |text: &str| {
         let units = front::parse("test", text).expect("it parses");
-        let artifact = emit::artifact(&units, "test.fold").expect("small enough");
+        let artifact = emit::artifact(&units, "test.fold", text).expect("small enough");
         artifact.files[&artifact.wrapper].clone()
     };
     let text = wrapper(COMPARE);

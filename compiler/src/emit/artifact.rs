@@ -15,7 +15,7 @@ use super::{EmitError, KernelText, kernel};
 pub struct Artifact {
     /// Path relative to the generated folder, and text.
     pub files: BTreeMap<String, String>,
-    /// One static library a formula.
+    /// One static library a formula; one without kernels where nothing is compiled ahead of time.
     pub libraries: Vec<Library>,
     /// The Rust wrapper's path among `files`.
     pub wrapper: String,
@@ -50,11 +50,12 @@ pub struct KernelFiles {
 }
 
 /// Emits all formulas of one file. `source` is the file's path as people should see it, with
-/// forward slashes; its stem names the wrapper.
+/// forward slashes; its stem names the wrapper. `text` is the file, which goes into the wrapper where
+/// formulas have run-time dimensions.
 ///
 /// # Errors
 /// When a formula is too large to emit.
-pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, EmitError> {
+pub fn artifact(units: &[Unit], source: &str, text: &str) -> Result<Artifact, EmitError> {
     let mut artifact = Artifact::default();
     let mut calls = Vec::new();
     for unit in units {
@@ -64,7 +65,7 @@ pub fn artifact(units: &[Unit], source: &str) -> Result<Artifact, EmitError> {
     let stem = file.strip_suffix(".fold").unwrap_or(file);
     artifact.modules = units.iter().map(|unit| ident(&unit.name)).collect();
     artifact.wrapper = format!("wrappers/{stem}.rs");
-    artifact.files.insert(artifact.wrapper.clone(), wrapper(source, &calls));
+    artifact.files.insert(artifact.wrapper.clone(), wrapper(source, text, &calls));
     Ok(artifact)
 }
 
@@ -75,12 +76,17 @@ fn unit_calls<'a>(
     artifact: &mut Artifact,
 ) -> Result<Vec<CallSource<'a>>, EmitError> {
     let mut library = Library { formula: unit.name.clone(), kernels: Vec::new() };
-    let first = &unit.instances[0];
-    let derivatives = first.derivatives.iter().map(Some);
-    let mut calls: Vec<CallSource<'_>> = std::iter::once(None)
-        .chain(derivatives)
-        .map(|derivative| CallSource { derivative, kernels: Vec::new() })
-        .collect();
+    let mut calls = vec![CallSource {
+        derivative: None,
+        shapes: unit.shapes().map(|instance| &instance.formula).collect(),
+        kernels: Vec::new(),
+    }];
+    let derivatives = unit.shapes().next().map_or(&[][..], |first| &first.derivatives);
+    calls.extend(derivatives.iter().enumerate().map(|(n, derivative)| CallSource {
+        derivative: Some(derivative),
+        shapes: unit.shapes().map(|instance| &instance.derivatives[n].formula).collect(),
+        kernels: Vec::new(),
+    }));
     for instance in &unit.instances {
         let name = instance_name(unit, instance);
         let derivatives =
@@ -98,7 +104,6 @@ fn unit_calls<'a>(
 
 fn compiled(formula: &Formula, title: &str, text: &KernelText) -> Compiled {
     Compiled {
-        formula: formula.clone(),
         symbol: text.symbol.clone(),
         key: key(formula).to_string(),
         lookup: lookup(formula),

@@ -13,14 +13,14 @@ use super::render;
 pub struct CallSource<'a> {
     /// `None` for the value.
     pub derivative: Option<&'a Derivative>,
+    /// The formula for some sizes, in the order of [`Unit::shapes`].
+    pub shapes: Vec<&'a Formula>,
     /// One entry an instance, in the unit's order.
     pub kernels: Vec<Compiled>,
 }
 
 /// One instance of a call.
 pub struct Compiled {
-    /// What was compiled.
-    pub formula: Formula,
     /// Prefix of the exported symbols.
     pub symbol: String,
     /// The key in hexadecimal digits.
@@ -41,10 +41,23 @@ struct FileView<'a> {
 struct ModuleView {
     name: String,
     doc: Vec<String>,
+    imports: Vec<&'static str>,
     args_generics: &'static str,
     args: Vec<FieldView>,
     calls: Vec<CallView>,
     externs: Vec<String>,
+    open: Option<OpenView>,
+}
+
+/// What makes instances at run time, for all calls of a formula.
+#[derive(Serialize)]
+struct OpenView {
+    name: String,
+    /// The file, as literals of its lines.
+    text: Vec<String>,
+    /// What each generic may be.
+    members: String,
+    dtypes: String,
 }
 
 #[derive(Serialize, Clone)]
@@ -69,6 +82,12 @@ struct CallView {
     forward: String,
     table: String,
     count: usize,
+    /// Whether there is no compiled instance.
+    none: bool,
+    /// Whether instances are made at run time.
+    open: bool,
+    /// The derivative that such an instance has, as an `Option`.
+    derivative: String,
     formula: String,
     file: String,
     generics: String,
@@ -106,14 +125,15 @@ struct InstanceView {
     symbol: String,
 }
 
-/// The wrapper of one formula file.
-pub fn wrapper(source: &str, units: &[(&Unit, Vec<CallSource<'_>>)]) -> String {
-    let modules = units.iter().map(|(unit, calls)| module(source, unit, calls)).collect();
+/// The wrapper of one formula file, whose text is given too.
+pub fn wrapper(source: &str, text: &str, units: &[(&Unit, Vec<CallSource<'_>>)]) -> String {
+    let modules = units.iter().map(|(unit, calls)| module(source, text, unit, calls)).collect();
     render("wrapper.rs", &FileView { source, modules })
 }
 
-fn module(source: &str, unit: &Unit, calls: &[CallSource<'_>]) -> ModuleView {
+fn module(source: &str, text: &str, unit: &Unit, calls: &[CallSource<'_>]) -> ModuleView {
     let shape = Shape::new(unit, &calls[0]);
+    let open = unit.generics.iter().any(|g| g.open).then(|| OpenView::new(text, unit));
     let mut externs: Vec<String> = Vec::new();
     for kernel in calls.iter().flat_map(|c| &c.kernels) {
         externs.extend(unit.dtypes.iter().map(|d| format!("{}_{}", kernel.symbol, d.name())));
@@ -123,14 +143,66 @@ fn module(source: &str, unit: &Unit, calls: &[CallSource<'_>]) -> ModuleView {
     ModuleView {
         name: ident(&unit.name),
         doc: doc_lines(&unit.doc, &format!("The formula `{}`.", unit.name)),
+        imports: imports(open.is_some(), externs.is_empty()),
         args_generics: shape.generics(),
         args: shape.fields.clone(),
         calls: calls.iter().map(|c| call(source, unit, &shape, c)).collect(),
         externs,
+        open,
     }
 }
 
-/// What the arguments of a unit look like, worked out from its first instance.
+/// What a module uses of the runtime, besides arrays.
+fn imports(open: bool, nothing_compiled: bool) -> Vec<&'static str> {
+    match (open, nothing_compiled) {
+        (false, _) => vec![
+            "{Call, Dtype, Element, Error, Formula, Instance, Options, Report}",
+            "{select, sys}",
+        ],
+        (true, false) => vec![
+            "{Call, Dtype, Element, Error, Formula, Instance, OpenFormula, Options, Report}",
+            "sys",
+        ],
+        (true, true) => {
+            vec!["{Call, Dtype, Element, Error, Formula, OpenFormula, Options, Report}"]
+        }
+    }
+}
+
+impl OpenView {
+    fn new(text: &str, unit: &Unit) -> OpenView {
+        let members = unit.generics.iter().map(|generic| match generic.open {
+            true => "None".into(),
+            false => format!("Some(&[{}])", numbers(&generic.values)),
+        });
+        let dtypes = unit.dtypes.iter().map(|&d| format!("Dtype::{}", dtype(d)));
+        OpenView {
+            name: unit.name.clone(),
+            text: text.split_inclusive('\n').map(literal).collect(),
+            members: members.collect::<Vec<String>>().join(", "),
+            dtypes: dtypes.collect::<Vec<String>>().join(", "),
+        }
+    }
+}
+
+/// A string literal of plain characters, whatever the text: as bytes of the file it must be the
+/// same text again, which a raw string would not be.
+fn literal(text: &str) -> String {
+    let escaped = |c: char| match c {
+        ' ' | '!' | '#'..='[' | ']'..='~' => c.to_string(),
+        '"' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".into(),
+        '\t' => "\\t".into(),
+        c => format!("\\u{{{:x}}}", u32::from(c)),
+    };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
+}
+
+fn numbers(values: &[usize]) -> String {
+    values.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What the arguments of a unit look like, worked out from the sizes that it is known for.
 struct Shape {
     fields: Vec<FieldView>,
     binds: Vec<Bind>,
@@ -144,7 +216,7 @@ struct Shape {
 
 impl Shape {
     fn new(unit: &Unit, forward: &CallSource<'_>) -> Shape {
-        let first = &forward.kernels[0].formula;
+        let first = forward.shapes[0];
         let mut shape = Shape {
             fields: Vec::new(),
             binds: Vec::new(),
@@ -154,7 +226,7 @@ impl Shape {
             reals: false,
         };
         for (n, input) in first.inputs.iter().enumerate() {
-            let always_scalar = forward.kernels.iter().all(|k| count(&k.formula.inputs[n]) == 1);
+            let always_scalar = forward.shapes.iter().all(|f| count(&f.inputs[n]) == 1);
             let (name, scalar) = (ident(&input.name), scalar(input.kind));
             let (view, what) = match (input.axis, always_scalar) {
                 (None, true) => (None, "a number".into()),
@@ -180,10 +252,10 @@ impl Shape {
     fn add_dims(&mut self, unit: &Unit, forward: &CallSource<'_>) {
         let mut dims = Vec::new();
         for (g, generic) in unit.generics.iter().enumerate() {
-            let inputs = &forward.kernels[0].formula.inputs;
+            let inputs = &forward.shapes[0].inputs;
             let carries = |n: &usize| {
-                let of = |i: usize| count(&forward.kernels[i].formula.inputs[*n]);
-                (0..unit.instances.len()).all(|i| of(i) == unit.instances[i].dims[g])
+                let mut shapes = unit.shapes().zip(&forward.shapes);
+                shapes.all(|(instance, f)| count(&f.inputs[*n]) == instance.dims[g])
             };
             let is_scalar = |n: &usize| !self.fields[*n].type_.starts_with("Array");
             dims.push(match (0..inputs.len()).find(|n| carries(n) && !is_scalar(n)) {
@@ -203,8 +275,13 @@ impl Shape {
         if self.fields.iter().any(|f| f.ident == name) {
             name = format!("dim_{}", generic.name.to_lowercase());
         }
-        let values: Vec<String> = generic.values.iter().map(usize::to_string).collect();
-        let doc = vec![format!(" `{}`: one of {}.", generic.name, values.join(", "))];
+        let values = numbers(&generic.values);
+        let which = match (generic.open, generic.values.is_empty()) {
+            (false, _) => format!("one of {values}"),
+            (true, false) => format!("any size; {values} may be compiled"),
+            (true, true) => "any size".into(),
+        };
+        let doc = vec![format!(" `{}`: {which}.", generic.name)];
         self.fields.push(FieldView { doc, ident: name.clone(), type_: "usize".into() });
         format!("(\"{}\", args.{name})", generic.name)
     }
@@ -316,7 +393,7 @@ fn extra_type(shape: &Shape, derivative: &Derivative, name: &str) -> String {
 }
 
 fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallView {
-    let f = &c.kernels[0].formula;
+    let f = c.shapes[0];
     let Title { fn_, struct_, formula, doc } = Title::new(unit, c.derivative);
     let args = shape.args();
     let extra: Vec<(String, String, String)> = c.derivative.map_or(Vec::new(), |d| {
@@ -348,6 +425,12 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
         forward: extra.iter().fold("args".into(), |all, (_, ident, _)| format!("{all}, {ident}")),
         table: fn_.to_uppercase(),
         count: unit.instances.len() * unit.dtypes.len(),
+        none: unit.instances.is_empty(),
+        open: unit.generics.iter().any(|g| g.open),
+        derivative: match c.derivative {
+            Some(d) => format!("Some(\"{}\")", d.title),
+            None => "None".into(),
+        },
         formula,
         file: source.into(),
         generics: unit
@@ -401,16 +484,10 @@ fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {
     for (instance, kernel) in unit.instances.iter().zip(&c.kernels) {
         let inputs: Vec<String> = kernel.lookup.inputs.iter().map(usize::to_string).collect();
         for &dtype in &unit.dtypes {
-            let dims: Vec<String> = instance.dims.iter().map(usize::to_string).collect();
             views.push(InstanceView {
                 title: kernel.title.clone(),
-                dims: dims.join(", "),
-                dtype: match dtype {
-                    Storage::F16 => "F16",
-                    Storage::BF16 => "BF16",
-                    Storage::F32 => "F32",
-                    Storage::F64 => "F64",
-                },
+                dims: numbers(&instance.dims),
+                dtype: self::dtype(dtype),
                 key: super::desc::bytes(&kernel.key),
                 listed: super::desc::bytes(&kernel.lookup.key.to_string()),
                 inputs: inputs.join(", "),
@@ -419,6 +496,16 @@ fn instances(unit: &Unit, c: &CallSource<'_>) -> Vec<InstanceView> {
         }
     }
     views
+}
+
+/// The name of a dtype in Rust.
+fn dtype(storage: Storage) -> &'static str {
+    match storage {
+        Storage::F16 => "F16",
+        Storage::BF16 => "BF16",
+        Storage::F32 => "F32",
+        Storage::F64 => "F64",
+    }
 }
 
 /// Doc lines, each starting with a space; control characters are dropped.

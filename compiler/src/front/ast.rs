@@ -43,20 +43,14 @@ pub struct FormulaDef {
     pub statements: Vec<Statement>,
 }
 
-/// `D: {1, 2, 8..=16}` or `D: dyn`
+/// `D: {1, 2, 8..=16}`, `D: dyn` or `D: {1, 2, dyn}`
 #[derive(Debug)]
 pub struct GenericDef {
     pub name: Ident,
-    pub members: Members,
-}
-
-/// The values that a dimension is compiled for.
-#[derive(Debug)]
-pub enum Members {
-    /// Ranges of literals, both ends included.
-    Listed(Vec<(u64, u64, Span)>),
-    /// Known at run time only.
-    Dyn(Span),
+    /// The members that are compiled: ranges of literals, both ends included.
+    pub members: Vec<(u64, u64, Span)>,
+    /// Where `dyn` stands.
+    pub open: Vec<Span>,
 }
 
 /// One statement of a formula.

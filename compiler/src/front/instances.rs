@@ -1,7 +1,8 @@
 //! Dimensions: the members of generics, the instances they make, and the value of a size.
 //!
 //! In go the generics and assertions of a formula; out come the choices of members that pass the
-//! assertions, in the order in which they are written.
+//! assertions, in the order in which they are written, and for run-time dimensions (`dyn`) sizes to
+//! try the formula with, so that a mistake is found when the file is read.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,11 +10,16 @@ use std::collections::BTreeSet;
 use crate::diag::{Diagnostic, Span, code};
 use crate::ir::MAX_DIM;
 
-use super::ast::{Factor, FormulaDef, GenericDef, Ident, Members, Size, Statement};
+use super::ast::{Factor, FormulaDef, GenericDef, Ident, Size, Statement};
 use super::{Generic, Result, names};
 
 /// Most instances of one formula, before assertions.
 pub const MAX_INSTANCES: usize = 512;
+
+/// Sizes that a run-time dimension is tried with.
+const PROBES: [usize; 13] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32, 64];
+/// Most choices of such sizes that assertions are asked about.
+const MAX_TRIED: usize = 1024;
 
 /// The members of each generic of a formula.
 pub fn generics(def: &FormulaDef) -> Result<Vec<Generic>> {
@@ -29,11 +35,11 @@ pub fn generics(def: &FormulaDef) -> Result<Vec<Generic>> {
                 .fail();
         }
         let values = members(generic)?;
-        total *= values.len();
+        total *= values.len().max(1);
         if total > MAX_INSTANCES {
             return too_many(def).fail();
         }
-        list.push(Generic { name: name.text.clone(), values });
+        list.push(Generic { name: name.text.clone(), values, open: !generic.open.is_empty() });
     }
     Ok(list)
 }
@@ -49,18 +55,14 @@ fn too_many(def: &FormulaDef) -> Diagnostic {
 }
 
 fn members(generic: &GenericDef) -> Result<Vec<usize>> {
-    let ranges = match &generic.members {
-        Members::Listed(ranges) => ranges,
-        Members::Dyn(span) => {
-            let message = "run-time dimensions are not yet supported";
-            return Diagnostic::new(code::DYN, message, *span)
-                .help(format!("list the members, as in `{}: {{2, 3}}`", generic.name.text))
-                .fail();
-        }
-    };
+    if let [first, again, ..] = generic.open[..] {
+        return Diagnostic::new(code::DUPLICATE, "`dyn` is listed twice", again)
+            .related(first, "already listed")
+            .fail();
+    }
     let mut values = Vec::new();
     let mut seen = BTreeSet::new();
-    for &(first, last, span) in ranges {
+    for &(first, last, span) in &generic.members {
         if first == 0 || last > MAX_DIM as u64 {
             let value = if first == 0 { first } else { last };
             let message = format!("a dimension cannot be {value}");
@@ -93,27 +95,40 @@ fn members(generic: &GenericDef) -> Result<Vec<usize>> {
     Ok(values)
 }
 
+/// Members of every generic that pass the assertions of a formula.
+pub struct Choices {
+    /// What is compiled.
+    pub listed: Vec<Vec<usize>>,
+    /// Other sizes to try the formula with, if it has a run-time dimension.
+    pub probes: Vec<Vec<usize>>,
+}
+
 /// The choices of members that pass the assertions of a formula.
-pub fn choices(def: &FormulaDef, generics: &[Generic]) -> Result<Vec<Vec<usize>>> {
-    let mut choices = vec![Vec::new()];
-    for generic in generics {
-        let extend = |choice: Vec<usize>| {
-            let with = |&value| choice.iter().copied().chain([value]).collect::<Vec<usize>>();
-            generic.values.iter().map(with).collect::<Vec<_>>()
-        };
-        choices = choices.into_iter().flat_map(extend).collect();
-    }
-    let mut passed = Vec::new();
-    let mut refused = None;
-    for choice in choices {
-        let dims = Dims::new(generics, &choice);
-        match failed_assertion(def, &dims)? {
-            Some(span) => refused = Some((span, dims.describe())),
-            None => passed.push(choice.clone()),
+pub fn choices(def: &FormulaDef, generics: &[Generic]) -> Result<Choices> {
+    let mut asked = Asked { def, generics, refused: None };
+    let mut listed = Vec::new();
+    for choice in product(generics.iter().map(|g| g.values.clone()), MAX_INSTANCES) {
+        if asked.passes(&choice)? {
+            listed.push(choice);
         }
     }
-    match (passed.is_empty(), refused) {
-        (true, Some((span, instance))) => Diagnostic::new(
+    let mut tried = Vec::new();
+    let mut failed = None;
+    if generics.iter().any(|g| g.open) {
+        for choice in product(generics.iter().map(candidates), MAX_TRIED) {
+            match asked.passes(&choice) {
+                Ok(true) if !listed.contains(&choice) => tried.push(choice),
+                Ok(_) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+    }
+    if !listed.is_empty() || !tried.is_empty() {
+        return Ok(Choices { listed, probes: spread(&tried, generics.len()) });
+    }
+    match (failed, asked.refused) {
+        (Some(error), _) => Err(error),
+        (None, Some((span, instance))) => Diagnostic::new(
             code::ASSERT,
             format!("no instance of `{}` passes its assertions", def.name.text),
             span,
@@ -125,7 +140,108 @@ pub fn choices(def: &FormulaDef, generics: &[Generic]) -> Result<Vec<Vec<usize>>
         .help("list members for which it holds, or delete it")
         .note("an assertion keeps the instances for which it holds and drops the others")
         .fail(),
-        _ => Ok(passed),
+        // Nothing was asked: an open dimension always has candidates.
+        (None, None) => Ok(Choices { listed, probes: tried }),
+    }
+}
+
+/// What the assertions of a formula said.
+struct Asked<'a> {
+    def: &'a FormulaDef,
+    generics: &'a [Generic],
+    /// An assertion that did not hold, and for what.
+    refused: Option<(Span, String)>,
+}
+
+impl Asked<'_> {
+    fn passes(&mut self, choice: &[usize]) -> Result<bool> {
+        let dims = Dims::new(self.generics, choice);
+        let failed = failed_assertion(self.def, &dims)?;
+        if let Some(span) = failed {
+            self.refused = Some((span, dims.describe()));
+        }
+        Ok(failed.is_none())
+    }
+}
+
+/// Every choice of a value from each list, the last one varying fastest. Lists are cut short where
+/// there would be more choices than `most`.
+fn product(lists: impl Iterator<Item = Vec<usize>>, most: usize) -> Vec<Vec<usize>> {
+    let mut choices = vec![Vec::new()];
+    for mut list in lists {
+        list.truncate((most / choices.len().max(1)).max(1));
+        let extend = |choice: Vec<usize>| {
+            let with = |&value| choice.iter().copied().chain([value]).collect::<Vec<usize>>();
+            list.iter().map(with).collect::<Vec<_>>()
+        };
+        choices = choices.into_iter().flat_map(extend).collect();
+    }
+    choices
+}
+
+/// Sizes to try a generic with: its members, and for a run-time dimension others too, some of them
+/// above every member.
+fn candidates(generic: &Generic) -> Vec<usize> {
+    let mut sizes = generic.values.clone();
+    if generic.open {
+        let largest = sizes.iter().max().copied();
+        sizes.extend(PROBES);
+        sizes.extend(largest.into_iter().flat_map(|most| [most + 1, 2 * most]));
+        sizes.retain(|&size| size <= MAX_DIM);
+    }
+    let mut seen = BTreeSet::new();
+    sizes.retain(|&size| seen.insert(size));
+    sizes
+}
+
+/// For each size of each generic the first and the last choice that has it, so that no generic has
+/// one size only, or that of another, if that can be.
+fn spread(choices: &[Vec<usize>], generics: usize) -> Vec<Vec<usize>> {
+    let mut kept = BTreeSet::new();
+    for generic in 0..generics {
+        let sizes: BTreeSet<usize> = choices.iter().map(|choice| choice[generic]).collect();
+        for size in sizes {
+            let has = |choice: &Vec<usize>| choice[generic] == size;
+            kept.extend(choices.iter().position(has));
+            kept.extend(choices.iter().rposition(has));
+        }
+    }
+    kept.into_iter().map(|n| choices[n].clone()).collect()
+}
+
+/// Refuses sizes that a formula cannot have: those of a generic without `dyn` that are not listed,
+/// and those for which an assertion does not hold.
+pub fn check(def: &FormulaDef, generics: &[Generic], choice: &[usize]) -> Result<()> {
+    let name = &def.name;
+    if choice.len() != generics.len() {
+        let (has, given) = (generics.len(), choice.len());
+        let message = format!("`{}` has {has} dimensions, but {given} sizes are given", name.text);
+        return Diagnostic::new(code::ARITY, message, name.span).fail();
+    }
+    for (n, (generic, &size)) in generics.iter().zip(choice).enumerate() {
+        let fits = generic.values.contains(&size) || generic.open && (1..=MAX_DIM).contains(&size);
+        if !fits {
+            let message = format!("`{}` cannot be {size} here", generic.name);
+            let label = match generic.open {
+                true => format!("dimensions go from 1 to {MAX_DIM}"),
+                false => String::from("not among its members"),
+            };
+            return Diagnostic::new(code::DIM_LIMIT, message, def.generics[n].name.span)
+                .label(label)
+                .fail();
+        }
+    }
+    let dims = Dims::new(generics, choice);
+    match failed_assertion(def, &dims)? {
+        None => Ok(()),
+        Some(span) => Diagnostic::new(
+            code::ASSERT,
+            format!("`{}` has no instance {}", name.text, dims.describe()),
+            span,
+        )
+        .label("not true")
+        .note("an assertion keeps the instances for which it holds and drops the others")
+        .fail(),
     }
 }
 

@@ -14,10 +14,16 @@ use super::functions::Functions;
 use super::gradients::{self, Facts, Request};
 use super::instances::{self, Dims};
 use super::value::{Evaluator, InputFact, MAX_STEPS, Scope, Value, misfit};
-use super::{Derivative, Instance, Result, Unit, names};
+use super::{Derivative, Generic, Instance, Result, Unit, names};
 
 /// Most errors that are reported at once.
 const MAX_ERRORS: usize = 20;
+
+/// What is left of [`MAX_STEPS`] for a file: for what is compiled, and for what is only tried.
+struct Steps {
+    listed: usize,
+    probes: usize,
+}
 
 /// The units of a file.
 pub fn units(file: &str, text: &str, tree: &File) -> Result<Vec<Unit>> {
@@ -25,7 +31,7 @@ pub fn units(file: &str, text: &str, tree: &File) -> Result<Vec<Unit>> {
     let mut errors = Vec::new();
     let mut units: Vec<Unit> = Vec::new();
     let mut first: BTreeMap<&str, Span> = BTreeMap::new();
-    let mut steps = MAX_STEPS;
+    let mut steps = Steps { listed: MAX_STEPS, probes: MAX_STEPS };
     for def in &tree.formulas {
         let name = &def.name;
         if let Some(place) = first.insert(&name.text, name.span) {
@@ -38,7 +44,7 @@ pub fn units(file: &str, text: &str, tree: &File) -> Result<Vec<Unit>> {
             }
             Err(Diagnostics(e)) => errors.extend(e),
         }
-        if errors.len() >= MAX_ERRORS || steps == 0 {
+        if errors.len() >= MAX_ERRORS || steps.listed == 0 {
             break;
         }
     }
@@ -52,26 +58,30 @@ fn twice(name: &Ident, first: Span) -> Diagnostic {
         .related(first, "first defined here")
 }
 
-fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Result<Unit> {
+fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut Steps) -> Result<Unit> {
     names::check_formula(&def.name)?;
     let dtypes = dtypes(def)?;
-    let acc = accumulation(def)?;
     let generics = instances::generics(def)?;
-    let mut list = Vec::new();
-    for dims in instances::choices(def, &generics)? {
-        let sizes = Dims::new(&generics, &dims);
-        let (mut formula, mut derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
-        check_sums(def, &formula, &derivatives)?;
-        formula.acc = acc;
-        derivatives.iter_mut().for_each(|d| d.formula.acc = acc);
-        if let Some(unused) = sizes.unused() {
-            let name = &def.generics[unused].name;
-            let message = format!("the dimension `{}` is never used", name.text);
-            return Diagnostic::new(code::UNUSED, message, name.span)
-                .help("delete it; every member would give the same formula")
-                .fail();
+    let choices = instances::choices(def, &generics)?;
+    let mut instances = Vec::new();
+    for dims in choices.listed {
+        instances.push(lowered(def, functions, &generics, dims, &mut steps.listed)?);
+    }
+    let mut probes = Vec::new();
+    let mut failed: Option<Diagnostics> = None;
+    for dims in choices.probes {
+        match lowered(def, functions, &generics, dims, &mut steps.probes) {
+            Ok(instance) => probes.push(instance),
+            // The fewer errors a size has, the less of them are of the size.
+            Err(why) if failed.as_ref().is_none_or(|f| f.0.len() >= why.0.len()) => {
+                failed = Some(why);
+            }
+            Err(_) => {}
         }
-        list.push(Instance { dims, formula, derivatives });
+    }
+    match failed {
+        Some(why) if instances.is_empty() && probes.is_empty() => return Err(why),
+        _ => {}
     }
     Ok(Unit {
         file: String::new(),
@@ -79,9 +89,50 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut usize) -> Resul
         doc: def.doc.clone(),
         generics,
         dtypes,
-        instances: list,
+        instances,
+        probes,
         span_line: 0,
     })
+}
+
+/// One formula of a file, for sizes that may not be listed.
+pub fn instance(tree: &File, name: &str, dims: &[usize]) -> Result<Instance> {
+    let Some(def) = tree.formulas.iter().find(|def| def.name.text == name) else {
+        let message = format!("there is no formula `{name}` in this file");
+        let known = tree.formulas.iter().map(|def| def.name.text.as_str());
+        let diagnostic = Diagnostic::global(code::UNKNOWN_NAME, message);
+        return names::suggest(diagnostic, name, known).fail();
+    };
+    let functions = Functions::new(&tree.functions)?;
+    names::check_formula(&def.name)?;
+    let generics = instances::generics(def)?;
+    instances::check(def, &generics, dims)?;
+    let mut steps = MAX_STEPS;
+    lowered(def, &functions, &generics, dims.to_vec(), &mut steps)
+}
+
+/// One instance of a formula.
+fn lowered(
+    def: &FormulaDef,
+    functions: &Functions<'_>,
+    generics: &[Generic],
+    dims: Vec<usize>,
+    steps: &mut usize,
+) -> Result<Instance> {
+    let acc = accumulation(def)?;
+    let sizes = Dims::new(generics, &dims);
+    let (mut formula, mut derivatives) = Lowering::new(def, functions, &sizes, steps).run()?;
+    check_sums(def, &formula, &derivatives)?;
+    formula.acc = acc;
+    derivatives.iter_mut().for_each(|d| d.formula.acc = acc);
+    if let Some(unused) = sizes.unused() {
+        let name = &def.generics[unused].name;
+        let message = format!("the dimension `{}` is never used", name.text);
+        return Diagnostic::new(code::UNUSED, message, name.span)
+            .help("delete it; every member would give the same formula")
+            .fail();
+    }
+    Ok(Instance { dims, formula, derivatives })
 }
 
 /// The dtypes of a formula; all of them where none is named.

@@ -1,7 +1,8 @@
 //! Formula files and KeOps strings to formulas.
 //!
 //! In goes text, from strangers too; out come checked formulas, one for each member of each set
-//! of dimensions, or diagnostics that point into the text. The way is: `scan` the characters,
+//! of dimensions, or for sizes that a running program has, or diagnostics that point into the text.
+//! The way is: `scan` the characters,
 //! `parse` them into an `ast`, check the `functions`, then `lower` each formula for each of its
 //! `instances`, and derive the `gradients` it asks for. Time and memory are bounded by the limits
 //! named in these modules. Nothing here reads files, simplifies or emits, and derivatives are those
@@ -47,10 +48,20 @@ pub struct Unit {
     pub generics: Vec<Generic>,
     /// The scalar types to compile for.
     pub dtypes: Vec<Storage>,
-    /// One formula for each choice of members that passes the assertions.
+    /// One formula for each choice of members that passes the assertions: what is compiled.
     pub instances: Vec<Instance>,
+    /// The formula for other sizes, if it has a run-time dimension: it was tried with them, and
+    /// they show what is the same for every size.
+    pub probes: Vec<Instance>,
     /// The line of the file, from 1, where the formula starts.
     pub span_line: usize,
+}
+
+impl Unit {
+    /// The formula for some sizes: at least one. What is compiled comes first.
+    pub fn shapes(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().chain(&self.probes)
+    }
 }
 
 /// A dimension that takes several values, as in `<D: {1, 2, 3}>`.
@@ -58,8 +69,10 @@ pub struct Unit {
 pub struct Generic {
     /// Its name.
     pub name: String,
-    /// Its members, as written.
+    /// Its members, as written: what is compiled.
     pub values: Vec<usize>,
+    /// Whether it may have any other size at run time: `dyn`.
+    pub open: bool,
 }
 
 /// A formula for one choice of dimensions.
@@ -122,6 +135,30 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Unit>, Diagnostics> {
     scan::scan(text)?;
     let tree = parse::file(text)?;
     lower::units(file, text, &tree)
+}
+
+/// One formula of a formula file for sizes of its dimensions, with its derivatives: what a program
+/// does for a size that is known at run time only (`dyn`).
+///
+/// ```
+/// use tilefold_compiler::front;
+///
+/// let text = "tilefold 1;
+///     formula norms<D: dyn> { x[i], y[j] : R^D; a[i] = sum[j] sqdist(x, y); grad a wrt x; }";
+/// let instance = front::instance(text, "norms", &[5])?;
+/// assert_eq!(instance.formula.inputs[0].dim, 5);
+/// assert_eq!(instance.derivatives[0].title, "vjp_a");
+/// assert!(front::instance(text, "norms", &[0]).is_err());
+/// # Ok::<(), tilefold_compiler::diag::Diagnostics>(())
+/// ```
+///
+/// # Errors
+/// As [`parse`](fn@parse), and for a formula that is not there, sizes that are neither listed nor
+/// of a run-time dimension, and sizes for which an assertion does not hold.
+pub fn instance(text: &str, formula: &str, dims: &[usize]) -> Result<Instance, Diagnostics> {
+    scan::scan(text)?;
+    let tree = parse::file(text)?;
+    lower::instance(&tree, formula, dims)
 }
 
 /// What every step of this module returns. An empty list of diagnostics means that the cause was

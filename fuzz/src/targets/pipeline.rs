@@ -63,8 +63,8 @@ fn wrapped(bytes: &[u8], met: &mut BTreeSet<&'static str>) -> Result<(), String>
     let text = lossy(bytes);
     let Ok(units) = front::parse("input.fold", &text) else { return Ok(()) };
     let small = |unit: &front::Unit| {
-        unit.instances.len() <= 2
-            && unit.instances.iter().all(|i| {
+        unit.shapes().count() <= 16
+            && unit.shapes().all(|i| {
                 i.formula.len() <= MOST_NODES
                     && i.derivatives.len() <= 2
                     && i.derivatives.iter().all(|d| d.formula.len() <= MOST_NODES)
@@ -73,14 +73,14 @@ fn wrapped(bytes: &[u8], met: &mut BTreeSet<&'static str>) -> Result<(), String>
     if units.len() > 2 || !units.iter().all(small) {
         return Ok(());
     }
-    let Ok(artifact) = emit::artifact(&units, "input.fold") else { return Ok(()) };
+    let Ok(artifact) = emit::artifact(&units, "input.fold", &text) else { return Ok(()) };
     met.insert("wrapped");
     let wrapper = &artifact.files[&artifact.wrapper];
     let mut names = BTreeSet::new();
     for unit in &units {
         names.insert(unit.name.as_str());
         names.extend(unit.generics.iter().map(|g| g.name.as_str()));
-        for instance in &unit.instances {
+        for instance in unit.shapes() {
             let derivatives = instance.derivatives.iter();
             for d in derivatives.clone() {
                 names.extend([d.call.as_str(), d.title.as_str()]);

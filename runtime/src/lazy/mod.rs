@@ -21,7 +21,8 @@
 //! operators of Rust, `methods` one method an operation (generated), `components` slices and
 //! joins, `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred`
 //! formulas from strings, `flat` turns an expression into a formula, `resolve` finds code for it,
-//! `evaluate` runs it.
+//! `evaluate` runs it. `made` finds code in the same way for formulas of files whose sizes are known
+//! at run time only.
 
 mod components;
 mod derive;
@@ -34,6 +35,8 @@ mod flat;
 mod genred;
 mod linear;
 mod literals;
+#[cfg(feature = "text")]
+mod made;
 mod methods;
 mod node;
 mod operators;
@@ -63,6 +66,8 @@ pub use self::device::{DeviceValues, OnStream};
 pub use self::evaluate::{Evaluation, RightSide, Values, evaluate};
 #[cfg(feature = "text")]
 pub use self::genred::{Genred, Reduction};
+#[cfg(feature = "text")]
+pub(crate) use self::made::{MadeFormula, made};
 pub use self::operators::IntoLazy;
 pub use self::registry::register;
 pub use self::resolve::allow;

@@ -1,6 +1,6 @@
-//! From an expression to code. Goes in: a flat expression and the tiers that are allowed. Comes
-//! out: a kernel, the order of its inputs, and which tier it is of. What was found once is found
-//! at once the next time. It never runs a kernel by itself.
+//! From a formula to code. Goes in: a flat expression, or a formula that was made at run time, and
+//! the tiers that are allowed. Comes out: a kernel, the order of its inputs, and which tier it is
+//! of. What was found once is found at once the next time. It never runs a kernel by itself.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -27,21 +27,21 @@ use crate::record;
 use crate::report::{Report, Tier};
 use crate::run::execute;
 
-/// Most expressions that are remembered.
-const MOST: usize = 1024;
+/// Most expressions that are remembered, and most formulas that were made.
+pub(super) const MOST: usize = 1024;
 
 /// An expression is compiled when this many operations of it were interpreted: that takes the
 /// interpreter about as long as the compiler.
 #[cfg(feature = "jit")]
 const WORTH_COMPILING: f64 = 5e9;
 
-/// An expression that was met before.
+/// A formula that was met before.
 pub(super) struct Known {
     formula: Formula,
     storage: ir::Storage,
     /// The inputs in the order of the formula.
     plain: Vec<usize>,
-    /// The kernel that is linked, and for each of its inputs the input of the expression.
+    /// The kernel that is linked, and for each of its inputs the input of the formula.
     linked: Option<(&'static Kernel, Vec<usize>)>,
     interpreted: OnceLock<Result<Interpreted, Error>>,
     recorded: AtomicBool,
@@ -64,6 +64,8 @@ static KNOWN: RwLock<Option<Table>> = RwLock::new(None);
 /// Forgets what is known, as more formulas are linked now.
 pub(super) fn forget() {
     *KNOWN.write().unwrap_or_else(PoisonError::into_inner) = None;
+    #[cfg(feature = "text")]
+    super::made::forget();
 }
 
 /// What is known of an expression.
@@ -118,9 +120,9 @@ fn of_environment() -> &'static Result<Tiers, Error> {
 }
 
 /// Code that is ready to run.
-pub(super) struct Code<'k> {
+pub(crate) struct Code<'k> {
     pub kernel: &'k Kernel,
-    /// For each input of the kernel, the input of the expression.
+    /// For each input of the kernel, the input of the formula.
     pub order: &'k [usize],
     runner: Runner<'k>,
     pub tier: Tier,
@@ -161,13 +163,18 @@ impl Known {
             Unbuilt::Misfit(why) => words::unbuilt(&why),
             Unbuilt::Derivative(why) => words::no_derivative(&why),
         })?;
-        let storage = match T::DTYPE {
+        Known::of(formula, T::DTYPE)
+    }
+
+    /// What is known of a formula that nobody met.
+    pub fn of(formula: Formula, dtype: Dtype) -> Result<Known, Error> {
+        let storage = match dtype {
             Dtype::F16 => ir::Storage::F16,
             Dtype::BF16 => ir::Storage::BF16,
             Dtype::F32 => ir::Storage::F32,
             Dtype::F64 => ir::Storage::F64,
         };
-        let linked = linked(&formula, T::DTYPE)?;
+        let linked = linked(&formula, dtype)?;
         Ok(Known {
             plain: (0..formula.inputs.len()).collect(),
             linked,
@@ -182,6 +189,18 @@ impl Known {
             formula,
             storage,
         })
+    }
+
+    /// The formula.
+    #[cfg(feature = "text")]
+    pub fn formula(&self) -> &Formula {
+        &self.formula
+    }
+
+    /// What arrays hold.
+    #[cfg(feature = "text")]
+    pub fn storage(&self) -> ir::Storage {
+        self.storage
     }
 
     /// Code of the first tier that is allowed and has any, for a call of so many pairs.

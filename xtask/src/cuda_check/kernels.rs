@@ -62,7 +62,8 @@ pub fn kernels(formulas: &Path) -> Result<Vec<Kernel>, String> {
     for source in read_formulas(crate::root(), formulas).map_err(|e| e.to_string())? {
         let units = front::parse(&source.name, &source.text)
             .map_err(|d| d.render(&source.name, &source.text))?;
-        let artifact = emit::artifact(&units, &source.name).map_err(|e| e.to_string())?;
+        let artifact =
+            emit::artifact(&units, &source.name, &source.text).map_err(|e| e.to_string())?;
         for files in artifact.libraries.iter().flat_map(|library| &library.kernels) {
             let Some(dtype) =
                 [Dtype::F32, Dtype::F64].into_iter().find(|d| d.name() == files.dtype.name())

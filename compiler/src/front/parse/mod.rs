@@ -13,8 +13,8 @@ use crate::diag::{Diagnostic, Span, code};
 use crate::ir::Axis;
 
 use super::ast::{
-    DerivativeDef, Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Members,
-    Place, Size, Space, Statement,
+    DerivativeDef, Expr, Factor, Field, File, FormulaDef, Function, GenericDef, Ident, Place, Size,
+    Space, Statement,
 };
 use super::names::MAX_NAME;
 use super::{Mode, Result};
@@ -120,15 +120,15 @@ fn formula(pair: Pair<'_, Rule>) -> Result<FormulaDef> {
 fn generic(pair: Pair<'_, Rule>) -> Result<GenericDef> {
     let mut parts = pair.into_inner();
     let name = ident(&next(&mut parts))?;
-    let mut ranges = Vec::new();
+    let (mut members, mut open) = (Vec::new(), Vec::new());
     for part in parts {
         match part.as_rule() {
-            Rule::kw_dyn => return Ok(GenericDef { name, members: Members::Dyn(span(&part)) }),
-            Rule::range => ranges.push(range(part)?),
+            Rule::kw_dyn => open.push(span(&part)),
+            Rule::range => members.push(range(part)?),
             _ => {}
         }
     }
-    Ok(GenericDef { name, members: Members::Listed(ranges) })
+    Ok(GenericDef { name, members, open })
 }
 
 fn range(pair: Pair<'_, Rule>) -> Result<(u64, u64, Span)> {
