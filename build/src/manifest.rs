@@ -82,7 +82,7 @@ pub struct Library {
 /// The contents of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// One a formula, sorted.
+    /// One a formula that has kernels, sorted.
     pub libraries: Vec<Library>,
     /// Every text but the manifest, with the blake3 hash of its bytes.
     pub files: BTreeMap<String, String>,
@@ -92,7 +92,9 @@ impl Manifest {
     /// The manifest of these texts.
     pub fn new(libraries: &[Library], files: &BTreeMap<String, String>) -> Manifest {
         let hash = |text: &String| blake3::hash(text.as_bytes()).to_hex().to_string();
-        let mut libraries = libraries.to_vec();
+        // A formula of which nothing is compiled ahead of time has a wrapper only.
+        let compiled = libraries.iter().filter(|library| !library.kernels.is_empty());
+        let mut libraries: Vec<Library> = compiled.cloned().collect();
         libraries.sort_by(|a, b| a.formula.cmp(&b.formula));
         Manifest {
             libraries,
