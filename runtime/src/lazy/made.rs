@@ -105,3 +105,41 @@ impl fmt::Debug for MadeFormula {
         write!(f, "MadeFormula({:?})", self.kernel())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formula::Formula;
+
+    static NORMS: Formula =
+        Formula { name: "norms", file: "norms.fold", generics: &["D"], instances: &[] };
+    static OPEN: OpenFormula = OpenFormula {
+        compiled: &NORMS,
+        text: "tilefold 1; formula norms<D: dyn> { y[j] : R^D; a = sum[j] sqnorm2(y); }",
+        name: "norms",
+        derivative: None,
+        members: &[None],
+        dtypes: &[Dtype::F32, Dtype::F64],
+    };
+
+    fn of(dtype: Dtype, size: usize) -> Arc<MadeFormula> {
+        made(&OPEN, dtype, &[("y", size)]).expect("a formula of any size").0
+    }
+
+    #[test]
+    fn formulas_are_made_once_and_few_are_kept() {
+        let first = of(Dtype::F64, 5);
+        assert!(Arc::ptr_eq(&first, &of(Dtype::F64, 5)));
+        for other in [of(Dtype::F32, 5), of(Dtype::F64, 6)] {
+            assert!(!Arc::ptr_eq(&first, &other));
+        }
+        for size in 1..=MOST + 5 {
+            of(Dtype::F32, size);
+        }
+        let kept = MADE.read().unwrap().as_ref().map_or(0, Table::len);
+        assert!((1..=MOST).contains(&kept), "{kept}");
+        // It was thrown away, but who holds it may go on.
+        assert!(!Arc::ptr_eq(&first, &of(Dtype::F64, 5)));
+        assert_eq!(first.kernel().inputs().next().unwrap().dim, 5);
+    }
+}
