@@ -71,6 +71,38 @@ fn formulas_become_libraries() {
     assert!(archives[0].path.is_file());
 }
 
+/// Nothing is compiled of it ahead of time.
+const OPEN: &str = "tilefold 1;
+
+formula open<D: dyn> {
+    x[i], y[j] : R^D;
+    a[i] = sum[j] sqdist(x, y);
+    grad a wrt x;
+}
+";
+
+#[test]
+fn a_formula_without_instances_is_a_wrapper() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), &[("formulas/open.fold", OPEN)]);
+    config.generate(&Silent).unwrap();
+    config.check().unwrap();
+    let manifest = text::verify(&config.generated()).unwrap();
+    assert!(manifest.libraries.is_empty());
+    let wrapper = fs::read_to_string(config.generated().join("wrappers/open.rs")).unwrap();
+    for part in ["pub fn vjp<T: Element>(", "        \"formula open<D: dyn> {\\n\",\n"] {
+        assert!(wrapper.contains(part), "{part} is not in\n{wrapper}");
+    }
+    assert!(!wrapper.contains("unsafe"), "{wrapper}");
+    let files = [("formulas/a.fold", OPEN), ("formulas/open.fold", OPEN)];
+    let error = self::config(dir.path(), &files).render().unwrap_err().to_string();
+    assert!(error.contains("formula open comes from both"), "{error}");
+    // It can be wrong all the same.
+    let wrong = OPEN.replace("sqdist(x, y)", "sqdist(x, z)");
+    let error = self::config(dir.path(), &[("formulas/a.fold", wrong.as_str())]).render();
+    assert!(error.unwrap_err().to_string().contains("formulas/a.fold:5"));
+}
+
 #[test]
 fn a_changed_formula_makes_the_folder_stale() {
     let dir = tempfile::tempdir().unwrap();

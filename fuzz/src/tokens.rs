@@ -134,7 +134,7 @@ pub fn wrapper(text: &str, names: &BTreeSet<&str>) -> Result<(), String> {
     };
     for token in tokens(text)? {
         match token {
-            Token::Quoted(text) => string(text)?,
+            Token::Quoted(text) => spelled(text).map(drop)?,
             Token::Comment(text) if text.starts_with("//") => (),
             Token::Word(word) if names.contains(word) || ours.contains(word) => (),
             Token::Word(word) if is_numbered(word) => (),
@@ -145,6 +145,43 @@ pub fn wrapper(text: &str, names: &BTreeSet<&str>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The formula file that a wrapper holds, if it does.
+pub fn file_text(wrapper: &str) -> Option<Result<String, String>> {
+    let (_, rest) = wrapper.split_once("const FILE_TEXT: &str = concat!(")?;
+    let lines = rest.lines().skip(1).take_while(|line| *line != "    );");
+    let literal = |line: &str| match line.trim().strip_suffix("\",") {
+        Some(line) => spelled(line.trim_start_matches('"')),
+        None => Err(format!("{line:?} is no literal")),
+    };
+    Some(lines.map(literal).collect())
+}
+
+/// What a literal of Rust spells, which has plain characters and escapes alone.
+fn spelled(literal: &str) -> Result<String, String> {
+    let wrong = || format!("in the literal {literal:?}");
+    let mut text = String::new();
+    let mut rest = literal.chars();
+    while let Some(c) = rest.next() {
+        text.push(match c {
+            '\\' => match rest.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some(c @ ('"' | '\\')) => c,
+                Some('u') => {
+                    let digits: String = rest.by_ref().take_while(|&c| c != '}').collect();
+                    let number = digits.strip_prefix('{').map(|d| u32::from_str_radix(d, 16));
+                    let code = number.and_then(Result::ok).and_then(char::from_u32);
+                    code.ok_or_else(wrong)?
+                }
+                _ => return Err(wrong()),
+            },
+            ' '..='~' => c,
+            _ => return Err(wrong()),
+        });
+    }
+    Ok(text)
 }
 
 /// Plain characters and line ends.

@@ -3,7 +3,7 @@
 mod fake;
 
 use ndarray::{Array2, ArrayView2, array};
-use tilefold::{Call, Code, Dtype, Element, Error, Formula, Instance, select};
+use tilefold::{Call, Code, Dtype, Element, Error, Formula, Instance, OpenFormula, select};
 
 use fake::code::Real;
 
@@ -106,4 +106,62 @@ fn a_stale_descriptor_is_refused() {
     let error = select(&mixed, Dtype::F64, &dims).unwrap_err();
     assert_eq!(error.code(), Code::Descriptor);
     assert!(error.message().contains("`dtype` is f32, but the caller was made for f64"), "{error}");
+}
+
+/// The formula with a run-time dimension.
+fn open(compiled: Formula, text: &'static str) -> &'static OpenFormula {
+    Box::leak(Box::new(OpenFormula {
+        compiled: Box::leak(Box::new(compiled)),
+        text,
+        name: "conv",
+        derivative: None,
+        members: &[None, Some(&[1, 3])],
+        dtypes: &[Dtype::F32, Dtype::F64],
+    }))
+}
+
+#[test]
+fn what_is_compiled_of_an_open_formula_is_called_without_its_text() {
+    let open = open(conv(), "no formula file");
+    let dims = [("x", 2), ("b", 1)];
+    let call = open.call(Dtype::F64, &dims).unwrap();
+    let (x, y) = (array![[1.0, 2.0]], array![[3.0, 4.0]]);
+    let a = call.arg("x", &x).arg("y", &y).arg("gamma", &2.0).run().unwrap().take("a");
+    assert_eq!(a, Ok(array![[22.0]]));
+    let refused = |dtype, dims: &[(&str, usize)]| {
+        let error = open.call(dtype, dims).err().expect("a refusal");
+        assert_eq!(error.code(), Code::Instance);
+        error.to_string()
+    };
+    let text = refused(Dtype::F32, &[("x", 5), ("b", 2)]);
+    assert!(text.contains("compiled for E in {1, 3}, but `b` has 2 columns"), "{text}");
+    let text = refused(Dtype::F16, &dims);
+    assert!(text.contains("compiled for dtype f32, f64, but the arrays hold f16"), "{text}");
+}
+
+/// A program without the parser says what would have it.
+#[cfg(not(feature = "text"))]
+#[test]
+fn sizes_that_are_not_compiled_need_the_feature() {
+    let open = open(conv(), "no formula file");
+    let refused = |d| open.call(Dtype::F32, &[("x", d), ("b", 1)]).err().expect("a refusal");
+    let error = refused(5);
+    assert_eq!(error.code(), Code::Instance);
+    assert!(
+        error.message().contains("not compiled for D = 5, E = 1: `x` has 5 columns"),
+        "{error}"
+    );
+    assert!(error.helps()[0].contains("enable the feature `text` of tilefold"), "{error}");
+    // Both sizes were compiled, but not together.
+    let text = refused(10).to_string();
+    assert!(text.contains("not compiled for D = 10, E = 1: it is called for D = 10"), "{text}");
+}
+
+#[cfg(feature = "text")]
+#[test]
+fn text_that_is_no_formula_file_is_said() {
+    let open = open(conv(), "no formula file");
+    let error = open.call(Dtype::F32, &[("x", 5), ("b", 1)]).err().expect("a refusal");
+    assert_eq!(error.code(), Code::Text);
+    assert!(error.message().contains("conv cannot be made for D = 5, E = 1: error[E01"), "{error}");
 }

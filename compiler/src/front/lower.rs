@@ -79,9 +79,15 @@ fn unit(def: &FormulaDef, functions: &Functions<'_>, steps: &mut Steps) -> Resul
             Err(_) => {}
         }
     }
-    match failed {
-        Some(why) if instances.is_empty() && probes.is_empty() => return Err(why),
-        _ => {}
+    if let Some(Diagnostics(mut errors)) = failed
+        && instances.is_empty()
+        && probes.is_empty()
+    {
+        for error in errors.iter_mut().filter(|error| depends_on_dims(error.code)) {
+            let help = "if it is right for other sizes, list one of them beside `dyn`";
+            error.helps.push(help.into());
+        }
+        return Err(Diagnostics(errors));
     }
     Ok(Unit {
         file: String::new(),

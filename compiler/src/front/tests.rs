@@ -7,7 +7,7 @@ use crate::ir::{Axis, Node, canonical_text, key};
 use crate::passes::{optimize, vjp};
 use crate::reduce::Reducer;
 
-use super::{Spec, Variable, keops, parse};
+use super::{Instance, Spec, Unit, Variable, instance, keops, parse};
 
 /// Keeps inputs that an expression does not use.
 const KEEP: &str = "let _ = x + y + b; let _ = u + v; let _ = g + h;";
@@ -173,6 +173,58 @@ fn units_carry_what_the_file_says() {
     assert_eq!((formula.inputs[1].dim, formula.inputs[1].doc.as_str()), (2, "points"));
     assert_eq!(formula.outputs[0].doc, "the sum");
     assert_eq!(unit.instances[0].derivatives[0].wrt, ["y"]);
+}
+
+/// What `dyn` adds: sizes to try the formula with, and instances for sizes that nobody listed.
+#[test]
+fn open_dimensions_are_tried_and_made() {
+    let text = "tilefold 1;\nformula f<D: {3, dyn}, E: {1, 2}, K: dyn> {\n  assert D == E + 2;\n  \
+        x[i] : R^D;\n  y[j] : R^E;\n  \
+        a[i] = sum[j] norm2(x) * norm2(y);\n  b[i] = kmin[j; K] norm2(x) * norm2(y);\n  \
+        grad a wrt x;\n}\nformula g<D: {2, dyn}> { x[j] : R^D; a = sum[j] x[D - 2]; }\n";
+    let units = parse("f.fold", text).unwrap_or_else(|e| panic!("{}", e.render("f.fold", text)));
+    let open: Vec<bool> = units[0].generics.iter().map(|g| g.open).collect();
+    assert_eq!(open, [true, false, true]);
+    assert!(units[0].instances.is_empty(), "K has no members");
+    let dims = |n: usize, list: fn(&Unit) -> &Vec<Instance>| -> Vec<Vec<usize>> {
+        list(&units[n]).iter().map(|i| i.dims.clone()).collect()
+    };
+    let tried = dims(0, |unit| &unit.probes);
+    assert!(tried.iter().all(|dims| dims[0] == dims[1] + 2), "{tried:?}");
+    for (generic, sizes) in [(0, &[3, 4][..]), (1, &[1, 2]), (2, &[1, 2, 8, 64])] {
+        for size in sizes {
+            assert!(tried.iter().any(|dims| dims[generic] == *size), "{generic} {size}");
+        }
+    }
+    assert_eq!(dims(1, |unit| &unit.instances), [[2]]);
+    // One component is too few, and no mistake of the formula.
+    assert!(dims(1, |unit| &unit.probes).iter().all(|dims| dims[0] > 2));
+    assert_eq!(units[1].shapes().count(), 1 + units[1].probes.len());
+
+    let made = instance(text, "f", &[4, 2, 9]).expect("the assertion holds");
+    assert_eq!(made.formula.dim(made.formula.outputs[1].expr), 9);
+    assert_eq!(made.derivatives[0].call, "vjp");
+    let listed = instance(text, "g", &[2]).expect("it is listed");
+    let canonical = |i: &Instance| canonical_text(&i.formula);
+    assert_eq!(canonical(&listed), canonical(&units[1].instances[0]));
+    let refused = |name: &str, dims: &[usize]| {
+        let errors = instance(text, name, dims).expect_err("no such instance");
+        assert!(!errors.render("f.fold", text).is_empty());
+        (errors.0[0].code, errors.0[0].message.clone())
+    };
+    let cases: &[(&str, &[usize], &str, &str)] = &[
+        ("f", &[5, 3, 1], "E0505", "`E` cannot be 3"),
+        ("f", &[4, 1, 1], "E0304", "`f` has no instance D = 4, E = 1, K = 1"),
+        ("f", &[3, 1, 0], "E0505", "`K` cannot be 0"),
+        ("f", &[3, 1, 257], "E0301", "k is 257"),
+        ("f", &[3, 1], "E0207", "`f` has 3 dimensions, but 2 sizes are given"),
+        ("h", &[3], "E0201", "no formula `h`"),
+        ("g", &[1], "E0305", ""),
+    ];
+    for (name, dims, code, message) in cases {
+        let (found, said) = refused(name, dims);
+        assert!(found == *code && said.contains(message), "{name} {dims:?}: {found} {said}");
+    }
 }
 
 #[test]

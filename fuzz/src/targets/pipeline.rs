@@ -76,6 +76,11 @@ fn wrapped(bytes: &[u8], met: &mut BTreeSet<&'static str>) -> Result<(), String>
     let Ok(artifact) = emit::artifact(&units, "input.fold", &text) else { return Ok(()) };
     met.insert("wrapped");
     let wrapper = &artifact.files[&artifact.wrapper];
+    if let Some(held) = tokens::file_text(wrapper)
+        && held.as_ref() != Ok(&text)
+    {
+        return Err(format!("the wrapper holds {held:?}"));
+    }
     let mut names = BTreeSet::new();
     for unit in &units {
         names.insert(unit.name.as_str());

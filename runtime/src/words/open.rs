@@ -68,7 +68,7 @@ pub(crate) fn no_executor(open: &OpenFormula, dims: &[usize], on_cuda: bool) -> 
     }
 }
 
-#[cfg(not(feature = "text"))]
+#[cfg(any(test, not(feature = "text")))]
 pub(crate) fn without_text(open: &OpenFormula, dims: &[(&str, usize)]) -> Error {
     let formula = open.compiled;
     let asked = sizes(open, dims.iter().map(|&(_, size)| size));
@@ -87,4 +87,33 @@ pub(crate) fn without_text(open: &OpenFormula, dims: &[(&str, usize)]) -> Error 
     Error::new(Code::Instance, message)
         .help("enable the feature `text` of tilefold, which takes any size of a `dyn` dimension")
         .help(format!("or {}", list(open, &asked)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Dtype;
+    use crate::formula::Formula;
+
+    #[test]
+    fn a_program_without_the_parser_says_what_would_have_it() {
+        static CONV: Formula =
+            Formula { name: "conv", file: "conv.fold", generics: &["D", "E"], instances: &[] };
+        let open = OpenFormula {
+            compiled: &CONV,
+            text: "",
+            name: "conv",
+            derivative: None,
+            members: &[None, Some(&[1, 3])],
+            dtypes: &[Dtype::F32],
+        };
+        assert_eq!(
+            without_text(&open, &[("x", 5), ("b", 1)]).to_string(),
+            "error[T031]: conv was not compiled for D = 5, E = 1: `x` has 5 columns, and this \
+             program was built without what makes formulas of text\n  \
+             = help: enable the feature `text` of tilefold, which takes any size of a `dyn` \
+             dimension\n  \
+             = help: or list D = 5, E = 1 in conv.fold and run cargo xtask build-formulas"
+        );
+    }
 }
