@@ -104,10 +104,10 @@ impl<'a> Call<'a> {
         let kernel = self.target.kernel();
         let mistake = match kernel.inputs().position(|value| value.name == name) {
             None => Some(words::unknown_argument(kernel, name)),
-            Some(index) => match self.inputs[index].replace(array.into()) {
-                Some(_) => Some(words::repeated(kernel, name)),
-                None => None,
-            },
+            Some(index) => {
+                let before = self.inputs[index].replace(array.into());
+                before.map(|_| words::repeated(kernel, name))
+            }
         };
         self.mistake = self.mistake.or(mistake);
         self
@@ -119,10 +119,10 @@ impl<'a> Call<'a> {
         let index = kernel.outputs().position(|value| value.name == name);
         let mistake = match index {
             None => Some(words::unknown_output(kernel, name)),
-            Some(index) => match self.all_outputs()[index].replace(array.into()) {
-                Some(_) => Some(words::repeated(self.target.kernel(), name)),
-                None => None,
-            },
+            Some(index) => {
+                let before = self.all_outputs()[index].replace(array.into());
+                before.map(|_| words::repeated(self.target.kernel(), name))
+            }
         };
         self.mistake = self.mistake.or(mistake);
         self

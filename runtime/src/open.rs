@@ -1,6 +1,6 @@
-//! Formulas with run-time dimensions (`dyn`). Goes in: the sizes and the dtype of a call. Comes out:
-//! a call of the kernel that was compiled for them, or of the formula made for them now, from the
-//! text of its file. It never compiles ahead of time, and never makes what is compiled.
+//! Formulas with run-time dimensions (`dyn`). Goes in: the sizes and the dtype of a call. Comes
+//! out: a call of the kernel that was compiled for them, or of the formula made for them now, from
+//! the text of its file. It never makes what is compiled.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
-//! Formulas made when they are called (`dyn`): values and derivatives against dense loops, the tiers
-//! that run them, what calls take besides arrays, what is refused, and what is remembered.
+//! Formulas made when they are called (`dyn`): values and derivatives against dense loops, the
+//! tiers that run them, what calls take besides arrays, what is refused, and what is remembered.
 
 use std::env;
 use std::fs;
 use std::process::Command;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 
 use ndarray::{Array2, Array3};
@@ -163,9 +163,13 @@ fn values_and_derivatives_of_any_size_are_those_of_dense_loops() {
     }
 }
 
+/// What is linked anew makes the program forget what it made.
+static LINKING: Mutex<()> = Mutex::new(());
+
 /// Code that another crate linked is found, whatever its names and the order of its arrays are.
 #[test]
 fn a_linked_formula_is_found_for_a_size_that_is_not_listed() {
+    let _alone = LINKING.lock().unwrap_or_else(PoisonError::into_inner);
     let gauss = open("gauss", None);
     let mut rng = Rng::new(82);
     let problem = Problem::between(formula(gauss, &[6, 1]), 9, 40, &mut rng, -1.0, 1.0);
@@ -243,6 +247,7 @@ fn a_size_is_compiled_at_run_time() {
 
 #[test]
 fn what_is_made_is_kept_and_recorded() {
+    let _alone = LINKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a writable place");
     let file = folder.path().join("met.fold");
     let gauss = open("gauss", None);
@@ -254,10 +259,14 @@ fn what_is_made_is_kept_and_recorded() {
     let text = fs::read_to_string(&file).expect("it was written");
     assert!(text.contains("R^11;"), "{text}");
     assert!(first.1.prepared > 0.0);
-    let again = run(gauss, &[11, 1], &problem, |v| v, Options::new()).expect("it runs");
-    // Only the look at what is there, which takes microseconds.
-    assert!(again.1.prepared < first.1.prepared / 4.0, "{} {}", first.1, again.1);
-    assert_eq!(first.0[0].data, again.0[0].data);
+    // Then it is only looked at what is there, which takes microseconds, if nobody is in the way.
+    let again = (0..5).map(|_| {
+        let again = run(gauss, &[11, 1], &problem, |v| v, Options::new()).expect("it runs");
+        assert_eq!(first.0[0].data, again.0[0].data);
+        again.1.prepared
+    });
+    let least = again.fold(f64::INFINITY, f64::min);
+    assert!(least < first.1.prepared / 4.0, "{} s after {}", least, first.1);
 }
 
 #[test]
@@ -342,7 +351,7 @@ fn what_cannot_be_made_is_said() {
     assert_eq!(
         refusal(gauss, Dtype::F32, &[("x", 0), ("b", 1)], Code::Instance),
         "error[T031]: gauss: `x` has 0 columns, and D is their number, but dimensions go from 1 to \
-         65536\n  = help: pass an array of 1 to 65536 columns for every row"
+         65536\n  = help: pass an array of 1 to 65536 columns"
     );
     let text = refusal(open("near", None), Dtype::F32, &[("K", 65537)], Code::Instance);
     assert!(text.contains("near: K is 65537, but dimensions go from 1 to 65536"), "{text}");

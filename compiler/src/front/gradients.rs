@@ -28,6 +28,7 @@ const RESERVED: &[&str] = &[
     "eval",
     "formula",
     "instance",
+    "openformula",
     "options",
     "output",
     "report",

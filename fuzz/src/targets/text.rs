@@ -33,7 +33,7 @@ fn file(text: &str) -> Result<u64, String> {
         Err(errors) => refused(&errors, text),
         Ok(units) => {
             let mut met = BTreeSet::new();
-            for instance in units.iter().flat_map(|unit| &unit.instances).take(8) {
+            for instance in units.iter().flat_map(|unit| unit.shapes()).take(8) {
                 sound(&instance.formula, &mut met)?;
                 for derivative in instance.derivatives.iter().take(4) {
                     sound(&derivative.formula, &mut met)?;

@@ -21,15 +21,15 @@ pub(crate) fn size(
     (argument, size): (&str, usize),
     most: usize,
 ) -> Error {
-    let found = match argument == generic {
-        true => format!("{generic} is {size}"),
-        false => {
-            format!("`{argument}` has {}, and {generic} is their number", counted(size, "column"))
-        }
+    let (found, help) = match argument == generic {
+        true => (format!("{generic} is {size}"), format!("pass a number from 1 to {most}")),
+        false => (
+            format!("`{argument}` has {}, and {generic} is their number", counted(size, "column")),
+            format!("pass an array of 1 to {}", counted(most, "column")),
+        ),
     };
     let message = format!("{}: {found}, but dimensions go from 1 to {most}", open.compiled.name);
-    Error::new(Code::Instance, message)
-        .help(format!("pass an array of 1 to {} for every row", counted(most, "column")))
+    Error::new(Code::Instance, message).help(help)
 }
 
 #[cfg(feature = "text")]

@@ -135,9 +135,26 @@ pub mod expressions {
 /// KeOps' strings, where they are compiled.
 #[cfg(feature = "text")]
 pub mod strings {
-    use tilefold::{Axis, Genred, LazyTensor};
+    use tilefold::{Axis, Call, Dtype, Formula, Genred, LazyTensor, OpenFormula};
 
     use super::*;
+
+    static NORMS: Formula =
+        Formula { name: "norms", file: "norms.fold", generics: &["D"], instances: &[] };
+
+    /// A formula that is made for the columns of its array, three or more.
+    static OPEN: OpenFormula = OpenFormula {
+        compiled: &NORMS,
+        text: "tilefold 1; formula norms<D: dyn> { y[j] : R^D; a = sum[j] sqnorm2(y[2:]); }",
+        name: "norms",
+        derivative: None,
+        members: &[None],
+        dtypes: &[Dtype::F32],
+    };
+
+    fn open(dtype: Dtype, columns: usize) -> Result<Call<'static>, Error> {
+        OPEN.call(dtype, &[("y", columns)])
+    }
 
     fn conv() -> Result<Genred, Error> {
         Genred::new("Exp(-SqDist(x, y))", &["x = Vi(2)", "y = Vj(2)"], "Sum", Axis::J)
@@ -163,6 +180,12 @@ pub mod strings {
             let (x, y) = (LazyTensor::<f32>::i(b.x.view()), LazyTensor::j(b.y.view()));
             conv()?.call(&[y, x]).eval().map(drop)
         },
+        misuse_size_of_nothing Instance |_| open(Dtype::F32, 0).map(drop),
+        misuse_size_beyond_every_limit Instance |_| open(Dtype::F32, usize::MAX).map(drop),
+        misuse_size_without_a_formula Text |_| open(Dtype::F32, 2).map(drop),
+        misuse_dtype_of_no_formula Instance |_| open(Dtype::F64, 3).map(drop),
+        misuse_columns_of_another_size Columns
+            |b| open(Dtype::F32, 7)?.arg("y", b.y.view()).run().map(drop),
         misuse_masked_input Expression |b| {
             let (x, y) = (LazyTensor::<f32>::i(b.x.view()), LazyTensor::j(b.y.view()));
             conv()?.call(&[x.masked(1), y]).eval().map(drop)
