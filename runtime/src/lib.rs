@@ -42,10 +42,10 @@
 //! The map: `sys` is the C descriptor, `kernel` checks it, `operand` holds the caller's arrays,
 //! `bind` checks them against a kernel, `run` picks an executor, `host` and `cuda` are the two,
 //! `interp` makes programs that `host` runs in the place of compiled code, `call`, `formula` and
-//! `open` are the ways in, `ranges` names the pairs of block-sparse reductions and `cluster` finds them,
-//! `batch` broadcasts, `linear` solves systems, and `words` has every error message. Unsafe code
-//! is in `kernel`, `host` and `cuda`, in the unsafe constructors of `operand` and `formula`, and
-//! where `interp` calls code that was compiled for the instructions of this processor.
+//! `open` are the ways in, `ranges` names the pairs of block-sparse reductions and `cluster` finds
+//! them, `batch` broadcasts, `linear` solves systems, and `words` has every error message. Unsafe
+//! code is in `kernel`, `host` and `cuda`, in the unsafe constructors of `operand` and `formula`,
+//! and where `interp` calls code that was compiled for the instructions of this processor.
 
 #![deny(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Formula files, one with 16-bit dtypes and one with run-time dimensions, from their text to a Rust
-//! program that calls the safe wrapper: emitted, compiled, linked and run.
+//! Formula files, one with 16-bit dtypes and one with run-time dimensions, from their text to a
+//! Rust program that calls the safe wrapper: emitted, compiled, linked and run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -50,8 +50,8 @@ pub struct KernelFiles {
 }
 
 /// Emits all formulas of one file. `source` is the file's path as people should see it, with
-/// forward slashes; its stem names the wrapper. `text` is the file, which goes into the wrapper where
-/// formulas have run-time dimensions.
+/// forward slashes; its stem names the wrapper. `text` is the file, which goes into the wrapper
+/// where formulas have run-time dimensions.
 ///
 /// # Errors
 /// When a formula is too large to emit.

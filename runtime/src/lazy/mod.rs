@@ -21,8 +21,8 @@
 //! operators of Rust, `methods` one method an operation (generated), `components` slices and
 //! joins, `swap` the transpose, `linear` products, `solve` systems, `derive` derivatives, `genred`
 //! formulas from strings, `flat` turns an expression into a formula, `resolve` finds code for it,
-//! `evaluate` runs it. `made` finds code in the same way for formulas of files whose sizes are known
-//! at run time only.
+//! `evaluate` runs it. `made` finds code in the same way for formulas of files whose sizes are
+//! known at run time only.
 
 mod components;
 mod derive;
