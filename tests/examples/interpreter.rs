@@ -3,12 +3,12 @@
 //! For some formulas: what it takes to make the programs, and pairs a second of the interpreter
 //! and of compiled code, in turns on one thread and on the same arrays. Both are medians of the
 //! time that the thread was given, so that other work on the machine counts little. Arguments: how
-//! many rows, and a part of the names of the formulas that are wanted.
+//! many rows, a part of the names of the formulas that are wanted, and a level other than the best.
 
 use std::time::Instant;
 
 use rustix::time::{ClockId, clock_gettime};
-use tilefold::{Error, Interpreted, Operand, Options, OutputMut, Policy, Report};
+use tilefold::{Error, Interpreted, Level, Operand, Options, OutputMut, Policy, Report};
 use tilefold_compiler::front::{self, Spec, Variable};
 use tilefold_compiler::ir::{Axis, Dtype, Formula};
 use tilefold_compiler::passes::vjp;
@@ -31,6 +31,18 @@ fn formula(text: &str, dim: usize, reduction: &str, k: Option<usize>) -> Formula
     front::keops(text, &variables, &spec).expect("a formula")
 }
 
+fn nearest(dim: usize) -> Formula {
+    formula("SqDist(x, y) + b", dim, "ArgKMin", Some(10))
+}
+
+/// As many values as keys have components.
+fn attention(dim: usize) -> Formula {
+    let variable = |name: &str, axis| Variable { name: name.into(), axis: Some(axis), dim };
+    let variables = [variable("q", Axis::I), variable("k", Axis::J), variable("v", Axis::J)];
+    let spec = Spec { name: "SumSoftMaxWeight", over: Axis::J, k: None, weight: Some("v") };
+    front::keops("(q | k)", &variables, &spec).expect("a formula")
+}
+
 fn main() {
     let gaussian = "Exp(-g * SqDist(x, y)) * b";
     let gradient = |f: &Formula, wrt: &str| {
@@ -42,10 +54,17 @@ fn main() {
         ("gaussian, D = 50", formula(gaussian, 50, "Sum", None)),
         ("gaussian, D = 100", formula(gaussian, 100, "Sum", None)),
         ("its gradient by x, D = 3", gradient(&three, "x")),
+        ("its gradient by x, D = 100", gradient(&formula(gaussian, 100, "Sum", None), "x")),
+        ("inner products, D = 100", formula("Exp(g * (x | y)) * b", 100, "Sum", None)),
+        ("attention, D = 64", attention(64)),
+        ("laplacian in L1, D = 100", formula("Exp(-g * Sum(Abs(x - y))) * b", 100, "Sum", None)),
         ("cauchy, D = 3", formula("Inv(IntCst(1) + SqDist(x, y)) * b", 3, "Sum", None)),
         ("logsumexp, D = 3", formula("-g * SqDist(x, y)", 3, "LogSumExp", None)),
         ("argmin, D = 2", formula("SqDist(x, y) + b", 2, "ArgMin", None)),
-        ("10 nearest, D = 3", formula("SqDist(x, y) + b", 3, "ArgKMin", Some(10))),
+        ("10 nearest, D = 3", nearest(3)),
+        ("10 nearest, D = 50", nearest(50)),
+        ("10 nearest, D = 100", nearest(100)),
+        ("10 nearest, D = 784", nearest(784)),
         ("sine, D = 3", formula("Sin(SqDist(x, y)) * b", 3, "Sum", None)),
         ("tanh, D = 3", formula("Tanh(SqDist(x, y)) * b", 3, "Sum", None)),
         ("log1p, D = 3", formula("Log1p(SqDist(x, y)) * b", 3, "Sum", None)),
@@ -57,20 +76,31 @@ fn main() {
     let wanted = arguments.next().unwrap_or_default();
     let cases: Vec<_> = cases.into_iter().filter(|(name, _)| name.contains(&wanted)).collect();
     let formulas: Vec<Formula> = cases.iter().map(|(_, f)| f.clone()).collect();
-    let native = Native::build(&formulas, Dtype::ALL, &[best()]);
+    let level = arguments.next().map_or(best(), |n| level_of(&n));
+    let native = Native::build(&formulas, Dtype::ALL, &[level]);
     for (n, (name, f)) in cases.into_iter().enumerate() {
         let problem = Problem::between(f, size, size, &mut Rng::new(1), 0.0, 1.0);
         for &dtype in Dtype::ALL {
-            compare(name, n, &native, &problem, dtype);
+            compare(name, (&native, n, level), &problem, dtype);
         }
     }
 }
 
-fn compare(name: &str, n: usize, native: &Native, problem: &Problem, dtype: Dtype) {
+fn level_of(name: &str) -> Level {
+    let level = Level::ALL.iter().copied().find(|level| level.name() == name);
+    level.expect("the name of a level, as x86-64-v3")
+}
+
+fn compare(
+    name: &str,
+    (native, n, level): (&Native, usize, Level),
+    problem: &Problem,
+    dtype: Dtype,
+) {
     let start = Instant::now();
     let made = Interpreted::new(&problem.formula, dtype.into()).expect("a short formula");
     let making = start.elapsed().as_secs_f64() * 1e3;
-    let options = Options::new().threads(1).executor(Policy::Cpu);
+    let options = Options::new().threads(1).executor(Policy::Cpu).level(level);
     let kernel = native.kernel(n, dtype);
     let pairs = (problem.m * problem.n) as f64;
     let (mut ours, mut compiled) = (Vec::new(), Vec::new());

@@ -10,9 +10,10 @@ use tilefold_compiler::ops::Op;
 use super::curves::{Curve, Lanes};
 use super::folds::{Folding, Tile};
 use super::ints;
-use super::lanes::{self, Three, column, each, each2, each3};
-use super::math::{Float, GROUP, Isa};
+use super::lanes::{self, column, each, each2, each3};
+use super::math::{Float, Isa};
 use super::program::{Binary, Code, Eval, Fold, Instr, LANES, Operand, Term, Ternary, Unary};
+use super::sums::{self, Product, Square};
 
 /// What programs of rows, columns and launches do with arrays; pairs have none of it.
 pub(super) trait Door<T> {
@@ -100,6 +101,9 @@ pub(super) struct Others<'a, T> {
 }
 
 impl<'a, T: Float> Others<'a, T> {
+    /// Where there are only packed operands.
+    pub const NONE: Others<'static, T> = Others { before: &[], after: &[], stride: 0 };
+
     #[inline(always)]
     pub fn arg(self, packs: &Packs<'a, T>, operand: &'a Operand<T>) -> Arg<'a, T> {
         match operand {
@@ -151,22 +155,11 @@ pub(super) fn run<T: Float, I: Isa>(code: &Code<T>, m: &mut Machine<'_, T>) {
                 let args = args.each_ref().map(|arg| others.arg(&m.packs, arg));
                 drawn::<T, I>(*curve, out, args, m.cols);
             }
-            Instr::Chain(term, out, terms) => {
+            Instr::Chain(term, out, links) => {
                 let (out, _) = split(m.registers, *out, m.stride);
-                let (packs, cols) = (&m.packs, m.cols);
-                match (term, packs.row_step) {
-                    (Term::Product, 0) => {
-                        chain::<T, I, lanes::MulAdd, true>(out, terms, packs, cols);
-                    }
-                    (Term::Product, _) => {
-                        chain::<T, I, lanes::MulAdd, false>(out, terms, packs, cols);
-                    }
-                    (Term::Square, 0) => {
-                        chain::<T, I, lanes::SquareAdd, true>(out, terms, packs, cols);
-                    }
-                    (Term::Square, _) => {
-                        chain::<T, I, lanes::SquareAdd, false>(out, terms, packs, cols);
-                    }
+                match term {
+                    Term::Product => sums::chain::<T, I, Product>(out, links, &m.packs, m.cols),
+                    Term::Square => sums::chain::<T, I, Square>(out, links, &m.packs, m.cols),
                 }
             }
             Instr::Fold(Fold::Exps { acc, out, score }) => {
@@ -281,145 +274,6 @@ fn far(curve: Curve, x: &Lanes, found: &mut Lanes) {
     for (found, x) in found.iter_mut().zip(x).filter(|(_, x)| x.abs() > curve.most()) {
         (curve.op().def().eval)(&[&[*x]], &[], std::slice::from_mut(found));
     }
-}
-
-/// A sum of terms over packed operands. Terms of a row and a column, the usual ones, are taken
-/// eight at a time. `SAME` tells that all columns of the tile have the same rows.
-#[inline(always)]
-fn chain<T: Float, I: Isa, F: Three, const SAME: bool>(
-    out: &mut [T],
-    terms: &[[Operand<T>; 2]],
-    packs: &Packs<'_, T>,
-    cols: usize,
-) {
-    let mut rest = terms;
-    while !rest.is_empty() {
-        let start = rest.len() == terms.len();
-        let done = match rest {
-            [a, b, c, d, e, f, g, h, ..] if links(&[a, b, c, d, e, f, g, h]) => {
-                link::<T, I, F, _, SAME>(out, [a, b, c, d, e, f, g, h], packs, cols, start)
-            }
-            [a, b, c, ..] if links(&[a, b, c]) => {
-                link::<T, I, F, _, SAME>(out, [a, b, c], packs, cols, start)
-            }
-            [a, b, ..] if links(&[a, b]) => {
-                link::<T, I, F, _, SAME>(out, [a, b], packs, cols, start)
-            }
-            [a, ..] if links(&[a]) => link::<T, I, F, _, SAME>(out, [a], packs, cols, start),
-            [a, ..] => loose::<T, I, F>(out, a, packs, cols, start),
-            [] => 1,
-        };
-        rest = &rest[done..];
-    }
-}
-
-/// Whether all terms are of a row and a column.
-#[inline(always)]
-fn links<T>(terms: &[&[Operand<T>; 2]]) -> bool {
-    terms.iter().all(|term| matches!(term, [Operand::Row(_), Operand::Col(_)]))
-}
-
-/// Adds N terms of rows and columns to what is there, or begins with them; gives N.
-#[inline(always)]
-fn link<T: Float, I: Isa, F: Three, const N: usize, const SAME: bool>(
-    out: &mut [T],
-    terms: [&[Operand<T>; 2]; N],
-    packs: &Packs<'_, T>,
-    cols: usize,
-    start: bool,
-) -> usize {
-    let rows: [&[T]; N] = terms.map(|term| match term[0] {
-        Operand::Row(word) => &packs.rows[word as usize * LANES..],
-        _ => packs.rows,
-    });
-    let words: [usize; N] = terms.map(|term| match term[1] {
-        Operand::Col(word) => word as usize,
-        _ => 0,
-    });
-    let even = cols - cols % 2;
-    for c in (0..even).step_by(2) {
-        linked::<T, I, F, N, 2, SAME>(out, rows, words, packs, (c, start));
-    }
-    // A last one by itself is rare.
-    if even < cols {
-        for n in 0..N {
-            let begins = start && n == 0;
-            linked::<T, I, F, 1, 1, SAME>(out, [rows[n]], [words[n]], packs, (even, begins));
-        }
-    }
-    N
-}
-
-/// The same for K columns from a column on: numbers of rows are loaded once for all of them, where
-/// they are the same.
-#[inline(always)]
-fn linked<T: Float, I: Isa, F: Three, const N: usize, const K: usize, const SAME: bool>(
-    out: &mut [T],
-    rows: [&[T]; N],
-    words: [usize; N],
-    packs: &Packs<'_, T>,
-    (first, start): (usize, bool),
-) {
-    let out = &mut out[first * LANES..][..K * LANES];
-    let mut numbers = [[T::ZERO; N]; K];
-    for (k, numbers) in numbers.iter_mut().enumerate() {
-        let column = &packs.cols[(first + k) * packs.col_words..];
-        *numbers = words.map(|word| column[word]);
-    }
-    let rows: [[&[T; LANES]; N]; K] = match SAME {
-        true => [rows.map(|row| chunk(row, 0)); K],
-        false => {
-            let at = |k| (first + k) * packs.row_step;
-            std::array::from_fn(|k| rows.map(|row| chunk(row, at(k))))
-        }
-    };
-    for at in (0..LANES).step_by(GROUP) {
-        let mut sums = [[T::ZERO; GROUP]; K];
-        if !start {
-            for (k, sum) in sums.iter_mut().enumerate() {
-                *sum = *chunk(out, k * LANES + at);
-            }
-        }
-        for n in 0..N {
-            for k in 0..K {
-                for l in 0..GROUP {
-                    sums[k][l] = F::of::<T, I>(
-                        rows[if SAME { 0 } else { k }][n][at + l],
-                        numbers[k][n],
-                        sums[k][l],
-                    );
-                }
-            }
-        }
-        for (k, sum) in sums.into_iter().enumerate() {
-            *chunk_mut(out, k * LANES + at) = sum;
-        }
-    }
-}
-
-/// Adds one term of any operands; gives 1.
-#[inline(always)]
-fn loose<T: Float, I: Isa, F: Three>(
-    out: &mut [T],
-    [a, b]: &[Operand<T>; 2],
-    packs: &Packs<'_, T>,
-    cols: usize,
-    start: bool,
-) -> usize {
-    let none = Others { before: &[], after: &[], stride: 0 };
-    let (a, b) = (none.arg(packs, a), none.arg(packs, b));
-    for c in 0..cols {
-        let (mut x, mut y) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-        let (x, y) = (a.lanes(c, &mut x), b.lanes(c, &mut y));
-        let out = column(out, c);
-        if start {
-            out.fill(T::ZERO);
-        }
-        for l in 0..LANES {
-            out[l] = F::of::<T, I>(x[l], y[l], out[l]);
-        }
-    }
-    1
 }
 
 /// An operation by its meaning in float64.

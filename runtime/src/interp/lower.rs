@@ -13,6 +13,7 @@ use tilefold_compiler::schedule::{Place, Places, Plan, Stage, is_transparent};
 use super::codes::{Make, of_code};
 use super::math::Float;
 use super::program::{Binary, Code, Eval, Instr, LANES, Operand, Term, Ternary, Unary};
+use super::sums;
 
 /// Longer programs are refused: each instruction costs time whenever a tile runs.
 const MOST_INSTRS: usize = 1 << 19;
@@ -372,7 +373,7 @@ impl<'a, T: Float> Lower<'a, T> {
             1 => sum = Some(self.term(term, packed[0], sum)),
             _ => {
                 let out = self.fresh();
-                self.push(Instr::Chain(term, out, packed));
+                self.push(Instr::Chain(term, out, sums::links(&packed)));
                 let total = Operand::Reg(out);
                 sum = Some(match sum {
                     Some(sum) => self.binary(Binary::Add, sum, total),

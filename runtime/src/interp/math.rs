@@ -9,6 +9,8 @@ use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::curves::{Curve, Lanes};
+use super::exec::{chunk, chunk_mut};
+use super::levels::Plain;
 use crate::host::Real;
 
 /// Numbers of a group: lanes that a sum keeps in registers, or that one exponential is of.
@@ -19,6 +21,10 @@ pub(super) const GROUP: usize = 16;
 pub(super) trait Isa: Sized {
     /// Whether there are fused products.
     const FMA: bool;
+    /// Registers of vectors, of which a loop may use nearly all.
+    const REGISTERS: usize;
+    type F32: Vector<f32>;
+    type F64: Vector<f64>;
 
     /// Replaces the first arguments of a function by the results.
     fn curve(curve: Curve, x: &mut Lanes, y: &Lanes);
@@ -53,6 +59,59 @@ pub(super) trait Isa: Sized {
     }
 }
 
+/// A vector register, where loops over lanes are not enough: many sums at once that stay in
+/// registers while terms pass.
+pub(super) trait Vector<T>: Copy {
+    const WIDTH: usize;
+    const ZERO: Self;
+
+    /// The first numbers.
+    fn load(from: &[T]) -> Self;
+    /// Replaces the first numbers.
+    fn store(self, to: &mut [T]);
+    /// A number in all lanes.
+    fn splat(from: &T) -> Self;
+    fn add(self, b: Self) -> Self;
+    /// `self * b + c`, rounded as [`Float::mul_add`] does.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+}
+
+/// Four numbers, where no level says what a vector is.
+#[derive(Clone, Copy)]
+pub(super) struct Four<T>([T; 4]);
+
+impl<T: Float> Vector<T> for Four<T> {
+    const WIDTH: usize = 4;
+    const ZERO: Four<T> = Four([T::ZERO; 4]);
+
+    #[inline(always)]
+    fn load(from: &[T]) -> Four<T> {
+        Four(*chunk(from, 0))
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [T]) {
+        *chunk_mut(to, 0) = self.0;
+    }
+    #[inline(always)]
+    fn splat(from: &T) -> Four<T> {
+        Four([*from; 4])
+    }
+    #[inline(always)]
+    fn add(mut self, b: Four<T>) -> Four<T> {
+        for l in 0..4 {
+            self.0[l] = self.0[l] + b.0[l];
+        }
+        self
+    }
+    #[inline(always)]
+    fn mul_add(mut self, b: Four<T>, c: Four<T>) -> Four<T> {
+        for l in 0..4 {
+            self.0[l] = self.0[l].mul_add::<Plain>(b.0[l], c.0[l]);
+        }
+        self
+    }
+}
+
 /// `f32` or `f64`.
 pub(super) trait Float:
     Real
@@ -73,6 +132,7 @@ pub(super) trait Float:
     const MOST_SCALE: f64;
     /// Whether a total in float64 needs a second word.
     const IS_DOUBLE: bool;
+    type Vector<I: Isa>: Vector<Self>;
 
     fn abs(self) -> Self;
     fn sqrt(self) -> Self;
@@ -133,7 +193,7 @@ pub(super) fn poly<T: Float, I: Isa, const N: usize>(x: T, c: [T; N]) -> T {
 /// Both types. `$bits` is as wide; `$digits` are those of the mantissa after the point.
 macro_rules! float {
     (
-        $t:ident, $bits:ident, $digits:literal, $double:literal,
+        $t:ident, $bits:ident, $digits:literal, $double:literal, $vector:ident,
         exp2: $exp2:expr, $exp2_range:expr, $exp2_group:ident,
         exp: $exp:expr, $exp_range:expr, $ln2:expr, $exp_group:ident,
         log: $log:expr, $log_ln2:expr, $root:expr, $tiny:expr, $bias:literal
@@ -146,6 +206,7 @@ macro_rules! float {
             const LARGEST: $t = $t::MAX;
             const MOST_SCALE: f64 = 1.0 / ($t::MIN_POSITIVE as f64);
             const IS_DOUBLE: bool = $double;
+            type Vector<I: Isa> = I::$vector;
 
             #[inline(always)]
             fn abs(self) -> $t {
@@ -270,7 +331,7 @@ mod scaled {
 }
 
 float!(
-    f32, u32, 23, false,
+    f32, u32, 23, false, F32,
     exp2: [
         std::f32::consts::LN_2, 0.240_226_45, 0.055_503_59, 0.009_618_834, 0.001_339_130_2,
         0.000_152_412_85,
@@ -289,7 +350,7 @@ float!(
 );
 
 float!(
-    f64, u64, 52, true,
+    f64, u64, 52, true, F64,
     exp2: [
         std::f64::consts::LN_2, 0.240_226_506_959_101_36, 0.055_504_108_664_822_33,
         0.009_618_129_107_592_587, 0.001_333_355_814_635_863_4, 0.000_154_035_304_587_545_44,

@@ -9,8 +9,8 @@
 //! Where rows are few, a tile is one row times 64 times a few columns.
 //!
 //! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`,
-//! `lanes`, `math` and `curves` run them, `levels` picks the instructions of the processor, `acc`,
-//! `folds` and `moments` are the reductions, and `stage` joins all that to the executor.
+//! `lanes`, `sums`, `math` and `curves` run them, `levels` picks the instructions of the processor,
+//! `acc`, `folds` and `moments` are the reductions, and `stage` joins all that to the executor.
 
 mod acc;
 mod codes;
@@ -26,6 +26,7 @@ mod math;
 mod moments;
 mod program;
 mod stage;
+mod sums;
 
 use std::fmt;
 

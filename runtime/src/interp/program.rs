@@ -109,6 +109,25 @@ pub(super) enum Term {
     Square,
 }
 
+/// A part of a [`Instr::Chain`].
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Link<T> {
+    /// Terms of a row and a column each.
+    Run(Run),
+    /// A term of any packed operands.
+    Any([Operand<T>; 2]),
+}
+
+/// Terms of a word of rows and one of columns, whose words lie evenly apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub row: usize,
+    pub col: usize,
+    /// Words from one row to the next, and from one column to the next.
+    pub steps: [usize; 2],
+    pub terms: usize,
+}
+
 /// An operation without an instruction of its own: its meaning in float64, pair by pair.
 #[derive(Clone, Debug)]
 pub(super) struct Eval<T> {
@@ -128,7 +147,7 @@ pub(super) enum Instr<T> {
     /// A function of one number, or of two.
     Curve(Curve, u32, [Operand<T>; 2]),
     /// The sum of terms over packed operands, without registers in between.
-    Chain(Term, u32, Vec<[Operand<T>; 2]>),
+    Chain(Term, u32, Vec<Link<T>>),
     Eval(Box<Eval<T>>),
     /// The nearest real of an integer of three limbs, rounded once.
     Join(u32, [Operand<T>; 3]),
@@ -209,17 +228,17 @@ pub(super) enum Fold<T> {
 }
 
 impl<T: Copy> Instr<T> {
-    /// Calls `f` with every operand.
+    /// Calls `f` with every operand that may be a register.
     fn operands(&mut self, f: &mut dyn FnMut(&mut Operand<T>)) {
         match self {
             Instr::Unary(_, _, a) | Instr::Store(_, a) | Instr::Write(_, _, a) => f(a),
             Instr::Binary(_, _, args) | Instr::Curve(_, _, args) => args.iter_mut().for_each(f),
             Instr::Ternary(_, _, args) | Instr::Join(_, args) => args.iter_mut().for_each(f),
-            Instr::Chain(_, _, terms) => terms.iter_mut().flatten().for_each(f),
             Instr::Eval(eval) => eval.args.iter_mut().flatten().for_each(f),
             Instr::WriteLimbs(_, _, limbs) => limbs.iter_mut().for_each(f),
             Instr::Fold(fold) => fold.operands(f),
-            Instr::Read(..)
+            Instr::Chain(..)
+            | Instr::Read(..)
             | Instr::ReadLimbs(..)
             | Instr::Pos(_)
             | Instr::Result(..)

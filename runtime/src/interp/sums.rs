@@ -1,0 +1,223 @@
+//! Sums of terms over packed words: squared distances and inner products. Goes in: the terms of a
+//! sum, rows and columns. Comes out: a register of sums. It never changes the order of additions:
+//! the terms of a pair are added one after the other into one number, by fused products where the
+//! level has them, as compiled code does.
+//!
+//! Some columns times [`VECTORS`] vectors of rows are summed at once, in vector registers, while
+//! terms pass: a row that is loaded serves all these columns. Long sums are cut into parts, so that
+//! the rows of a part stay in first-level cache while the columns of the tile pass.
+
+use super::exec::{Others, Packs};
+use super::math::{Float, Isa, Vector};
+use super::program::{LANES, Link, Operand, Run};
+
+/// Vectors of rows whose sums are in registers.
+const VECTORS: usize = 4;
+
+/// Bytes of rows that stay in first-level cache, which has 32 KiB or more.
+const PART_BYTES: usize = 24 << 10;
+
+/// Most terms of a part.
+const MOST_TERMS: usize = 128;
+
+/// How a sum makes its terms.
+pub(super) trait Add {
+    /// The sum with one more term.
+    fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V;
+}
+
+/// Adds `x * y`.
+pub(super) struct Product;
+
+impl Add for Product {
+    #[inline(always)]
+    fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
+        x.mul_add(y, sum)
+    }
+}
+
+/// Adds `(x + y)^2`.
+pub(super) struct Square;
+
+impl Add for Square {
+    #[inline(always)]
+    fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
+        let total = x.add(y);
+        total.mul_add(total, sum)
+    }
+}
+
+/// Terms in their order, those of a row and a column in runs.
+pub(super) fn links<T: Copy>(terms: &[[Operand<T>; 2]]) -> Vec<Link<T>> {
+    let mut links: Vec<Link<T>> = Vec::new();
+    for term in terms {
+        let [Operand::Row(row), Operand::Col(col)] = *term else {
+            links.push(Link::Any(*term));
+            continue;
+        };
+        let [row, col] = [row, col].map(|word| word as usize);
+        let run = match links.last_mut() {
+            Some(Link::Run(run)) => Some(run),
+            _ => None,
+        };
+        if !run.is_some_and(|run| run.takes(row, col)) {
+            links.push(Link::Run(Run { row, col, steps: [1, 1], terms: 1 }));
+        }
+    }
+    links
+}
+
+impl Run {
+    /// Takes a term if it goes on with it. The second one decides how far words lie apart.
+    fn takes(&mut self, row: usize, col: usize) -> bool {
+        if let (1, Some(of_rows), Some(of_cols)) =
+            (self.terms, row.checked_sub(self.row), col.checked_sub(self.col))
+        {
+            self.steps = [of_rows, of_cols];
+        }
+        let goes_on = [row, col] == self.words(self.terms);
+        self.terms += usize::from(goes_on);
+        goes_on
+    }
+
+    /// The words of a term.
+    fn words(&self, term: usize) -> [usize; 2] {
+        [self.row + term * self.steps[0], self.col + term * self.steps[1]]
+    }
+
+    /// The same terms in parts of about equal length.
+    #[inline(always)]
+    fn parts<T>(&self) -> impl Iterator<Item = Run> {
+        let most = (PART_BYTES / (LANES * size_of::<T>())).min(MOST_TERMS);
+        let each = self.terms.div_ceil(self.terms.div_ceil(most));
+        (0..self.terms).step_by(each).map(move |start| {
+            let [row, col] = self.words(start);
+            Run { row, col, steps: self.steps, terms: each.min(self.terms - start) }
+        })
+    }
+}
+
+/// The sums of a tile.
+#[inline(always)]
+pub(super) fn chain<T: Float, I: Isa, A: Add>(
+    out: &mut [T],
+    links: &[Link<T>],
+    packs: &Packs<'_, T>,
+    cols: usize,
+) {
+    let mut begins = true;
+    for link in links {
+        match link {
+            Link::Run(run) => {
+                for part in run.parts::<T>() {
+                    run_of::<T, I, A>(out, &part, packs, cols, begins);
+                    begins = false;
+                }
+            }
+            Link::Any(term) => any::<T, I, A>(out, term, packs, cols, begins),
+        }
+        begins = false;
+    }
+}
+
+/// Adds a part of a run to what is there, or begins with it.
+#[inline(always)]
+fn run_of<T: Float, I: Isa, A: Add>(
+    out: &mut [T],
+    run: &Run,
+    packs: &Packs<'_, T>,
+    cols: usize,
+    begins: bool,
+) {
+    let rows = |c: usize| &packs.rows[run.row * LANES + c * packs.row_step..];
+    let column = |c: usize| &packs.cols[run.col + c * packs.col_words..];
+    let step = run.steps[0] * LANES;
+    let mut done = 0;
+    if run.steps[1] == 1 && packs.row_step == 0 {
+        if I::REGISTERS >= 32 {
+            for c in (0..cols - cols % 4).step_by(4) {
+                let numbers = [column(c), column(c + 1), column(c + 2), column(c + 3)];
+                let numbers = numbers.map(|numbers| &numbers[..run.terms]);
+                columns::<T, I, A, 4>(&mut out[c * LANES..], rows(0), step, numbers, begins);
+            }
+            done = cols - cols % 4;
+        } else {
+            for c in (0..cols - cols % 2).step_by(2) {
+                let numbers = [column(c), column(c + 1)].map(|numbers| &numbers[..run.terms]);
+                columns::<T, I, A, 2>(&mut out[c * LANES..], rows(0), step, numbers, begins);
+            }
+            done = cols - cols % 2;
+        }
+    }
+    let mut gathered = [T::ZERO; MOST_TERMS];
+    for c in done..cols {
+        // The only column of a tile of one row is the same for all.
+        if c == done || packs.col_words > 0 {
+            let numbers = column(c);
+            for (n, number) in gathered[..run.terms].iter_mut().enumerate() {
+                *number = numbers[n * run.steps[1]];
+            }
+        }
+        let numbers = [&gathered[..run.terms]];
+        columns::<T, I, A, 1>(&mut out[c * LANES..], rows(c), step, numbers, begins);
+    }
+}
+
+/// The same for C columns, whose numbers are given; rows lie a step apart.
+#[inline(always)]
+fn columns<T: Float, I: Isa, A: Add, const C: usize>(
+    out: &mut [T],
+    rows: &[T],
+    step: usize,
+    numbers: [&[T]; C],
+    begins: bool,
+) {
+    let width = T::Vector::<I>::WIDTH;
+    for at in (0..LANES).step_by(VECTORS * width) {
+        let mut sums = [[T::Vector::<I>::ZERO; VECTORS]; C];
+        if !begins {
+            for (c, sums) in sums.iter_mut().enumerate() {
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    *sum = Vector::load(&out[c * LANES + at + r * width..]);
+                }
+            }
+        }
+        for n in 0..numbers[0].len() {
+            let rows = &rows[n * step + at..][..VECTORS * width];
+            for c in 0..C {
+                for r in 0..VECTORS {
+                    let x = T::Vector::<I>::load(&rows[r * width..]);
+                    let y = Vector::splat(&numbers[c][n]);
+                    sums[c][r] = A::add(x, y, sums[c][r]);
+                }
+            }
+        }
+        for (c, sums) in sums.iter().enumerate() {
+            for (r, sum) in sums.iter().enumerate() {
+                sum.store(&mut out[c * LANES + at + r * width..]);
+            }
+        }
+    }
+}
+
+/// Adds one term of any operands.
+#[inline(always)]
+fn any<T: Float, I: Isa, A: Add>(
+    out: &mut [T],
+    [a, b]: &[Operand<T>; 2],
+    packs: &Packs<'_, T>,
+    cols: usize,
+    begins: bool,
+) {
+    let (a, b) = (Others::NONE.arg(packs, a), Others::NONE.arg(packs, b));
+    for c in 0..cols {
+        let (mut x, mut y) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+        let (x, y) = (a.lanes(c, &mut x), b.lanes(c, &mut y));
+        let out = &mut out[c * LANES..][..LANES];
+        for at in (0..LANES).step_by(T::Vector::<I>::WIDTH) {
+            let zero = T::Vector::<I>::ZERO;
+            let sum = if begins { zero } else { Vector::load(&out[at..]) };
+            A::add(Vector::load(&x[at..]), Vector::load(&y[at..]), sum).store(&mut out[at..]);
+        }
+    }
+}
