@@ -136,6 +136,46 @@ fn stages_and_all_kinds_of_outputs() {
     assert!(gap.as_ref().is_none_or(|gap| gap.off < 1e-12), "{gap:?}");
 }
 
+/// Sums over components and of many outputs: small integers, so that they are exact.
+fn sums(dim: usize) -> Formula {
+    let mut f = Formula::new(format!("sums of {dim}"));
+    let x = f.input("x", Some(Axis::I), dim).expect("short");
+    let y = f.input("y", Some(Axis::J), dim).expect("short");
+    let gap = f.sub(x, y);
+    let size = f.apply(Op::Abs, &[gap], &[]);
+    let product = f.mul(x, y);
+    let squares = f.apply(Op::SqDist, &[x, y], &[]);
+    let [sizes, products] = [size, product].map(|value| f.apply(Op::Sum, &[value], &[]));
+    let [gaps, values] = [gap, y].map(|by| f.mul(products, by));
+    let totals = [squares, sizes, products, gaps, values].map(|value| f.sum_over(Axis::J, value));
+    for (n, total) in totals.into_iter().enumerate() {
+        f.output(&format!("out{n}"), Some(Axis::I), total).expect("a row of i");
+    }
+    f
+}
+
+#[test]
+fn sums_over_components_are_right_around_blocks_of_all_sizes() {
+    let shapes = [(1, 70), (32, 5), (33, 1), (40, 3), (64, 259), (65, 31)];
+    for dim in [1, 2, 3, 16, 17, 33, 100, 129] {
+        let f = sums(dim);
+        for (m, n) in shapes {
+            let mut rng = Rng::new(26);
+            let p = Problem::new(f.clone(), m, n, |_, _| rng.below(7) as f64 - 3.0);
+            let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
+            for &dtype in Dtype::ALL {
+                let made = Interpreted::new(&f, dtype.into()).expect("a short formula");
+                for level in native::levels() {
+                    let options = Options::new().level(level);
+                    let found = interpreted::run_made(&made, &p, dtype, &options);
+                    let found = found.expect("it runs").0;
+                    assert_eq!(found, expected, "{dim}: {m} x {n}, {dtype:?}, {level}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_formula_beyond_the_limit_is_refused() {
     let mut f = Formula::new("huge");

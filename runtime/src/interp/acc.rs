@@ -119,6 +119,12 @@ impl Acc {
         &mut scratch[(self.scratch + row) * LANES..]
     }
 
+    /// Scratch of the sums of some components, three rows each.
+    #[inline(always)]
+    pub fn sums<'s, T>(&self, scratch: &'s mut [T], part: usize, count: usize) -> &'s mut [T] {
+        &mut self.scratch(scratch, self.head() + 3 * part)[..3 * count * LANES]
+    }
+
     /// Makes a state neutral.
     pub fn init<T: Float>(&self, state: &mut [f64]) {
         let rows = self.state_rows();
@@ -162,7 +168,9 @@ impl Acc {
                 }
             }
             StateKind::KMin | StateKind::KMax => {
-                (0..self.parts).for_each(|e| self.load_last(scratch, state, e));
+                for e in 0..self.parts {
+                    (0..LANES).for_each(|l| self.load_last(scratch, state, (e, l)));
+                }
             }
             StateKind::Sum
             | StateKind::Mean
@@ -172,13 +180,12 @@ impl Acc {
         }
     }
 
-    /// The last entry of a sorted list, and whether the list is not full.
-    pub fn load_last<T: Float>(&self, scratch: &mut [T], state: &[f64], e: usize) {
-        let last = self.of(state, (self.k - 1) * self.parts + e).map(T::from_f64);
-        let at = self.of(state, (2 * self.k - 1) * self.parts + e);
-        let open = at.map(|at| T::truth(at < 0.0));
-        *chunk_mut(self.scratch(scratch, e), 0) = last;
-        *chunk_mut(self.scratch(scratch, self.parts + e), 0) = open;
+    /// The last entry of a lane's sorted list, and whether the list is not full.
+    pub fn load_last<T: Float>(&self, scratch: &mut [T], state: &[f64], (e, l): (usize, usize)) {
+        let last = self.of(state, (self.k - 1) * self.parts + e)[l];
+        let at = self.of(state, (2 * self.k - 1) * self.parts + e)[l];
+        self.scratch(scratch, e)[l] = T::from_f64(last);
+        self.scratch(scratch, self.parts + e)[l] = T::truth(at < 0.0);
     }
 
     /// Ends the tile of these columns.

@@ -13,7 +13,7 @@ use super::ints;
 use super::lanes::{self, column, each, each2, each3};
 use super::math::{Float, Isa};
 use super::program::{Binary, Code, Eval, Fold, Instr, LANES, Operand, Term, Ternary, Unary};
-use super::sums::{self, Product, Square};
+use super::sums::{self, Gap, Product, Square};
 
 /// What programs of rows, columns and launches do with arrays; pairs have none of it.
 pub(super) trait Door<T> {
@@ -104,17 +104,25 @@ impl<'a, T: Float> Others<'a, T> {
     /// Where there are only packed operands.
     pub const NONE: Others<'static, T> = Others { before: &[], after: &[], stride: 0 };
 
+    /// A register by itself.
+    #[inline(always)]
+    pub fn register(self, reg: u32) -> &'a [T] {
+        let at = reg as usize * self.stride;
+        match at.checked_sub(self.before.len()) {
+            None => &self.before[at..],
+            Some(past) => &self.after[past - self.stride..],
+        }
+    }
+
+    /// Where none is written.
+    pub fn all(registers: &'a [T], stride: usize) -> Others<'a, T> {
+        Others { before: registers, after: &[], stride }
+    }
+
     #[inline(always)]
     pub fn arg(self, packs: &Packs<'a, T>, operand: &'a Operand<T>) -> Arg<'a, T> {
         match operand {
-            Operand::Reg(reg) => {
-                let at = *reg as usize * self.stride;
-                let data = match at.checked_sub(self.before.len()) {
-                    None => &self.before[at..],
-                    Some(past) => &self.after[past - self.stride..],
-                };
-                Arg::Lanes(data, LANES)
-            }
+            Operand::Reg(reg) => Arg::Lanes(self.register(*reg), LANES),
             Operand::Row(word) => Arg::Lanes(&packs.rows[*word as usize * LANES..], packs.row_step),
             Operand::Col(word) => Arg::Number(&packs.cols[*word as usize..], packs.col_words),
             Operand::Param(word) => Arg::Number(&packs.params[*word as usize..], 0),
@@ -160,6 +168,7 @@ pub(super) fn run<T: Float, I: Isa>(code: &Code<T>, m: &mut Machine<'_, T>) {
                 match term {
                     Term::Product => sums::chain::<T, I, Product>(out, links, &m.packs, m.cols),
                     Term::Square => sums::chain::<T, I, Square>(out, links, &m.packs, m.cols),
+                    Term::Gap => sums::chain::<T, I, Gap>(out, links, &m.packs, m.cols),
                 }
             }
             Instr::Fold(Fold::Exps { acc, out, score }) => {
@@ -171,7 +180,7 @@ pub(super) fn run<T: Float, I: Isa>(code: &Code<T>, m: &mut Machine<'_, T>) {
             }
             Instr::Fold(fold) => {
                 if let Some(folding) = &mut m.folding {
-                    let others = Others { before: m.registers, after: &[], stride: m.stride };
+                    let others = Others::all(m.registers, m.stride);
                     folding.fold::<I>(fold, Tile { others, packs: m.packs, cols: m.cols });
                 }
             }

@@ -8,15 +8,16 @@ use tilefold_compiler::ir::Accumulation;
 use super::acc::{Acc, flush, three};
 use super::exec::{Arg, Others, Packs, chunk, chunk_mut};
 use super::lanes::{ExpOfGap, Two};
-use super::math::{Float, GROUP, Isa};
+use super::math::{Float, Isa, Vector, unrolled};
 use super::moments;
 use super::program::{Fold, LANES};
+use super::sums::VECTORS;
 
 /// Columns between two looks at the state.
 pub(super) const TILE: usize = 256;
 
 /// Columns that a sum adds up plainly, before they are added to it with compensation.
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
 
 /// Reductions at work on the tiles of a block.
 pub(super) struct Folding<'a, T> {
@@ -86,6 +87,7 @@ impl<T: Float> Folding<'_, T> {
                 let by = by.as_ref().map(arg);
                 self.sum::<I>(*acc, *part, arg(x), by, cols);
             }
+            Fold::Wide(wide) => self.wide::<I>(wide, &tile),
             Fold::Rows { acc, mask } => {
                 let acc = &self.accs[*acc];
                 let rows = acc.of_mut(self.state, 2 * acc.parts);
@@ -172,17 +174,36 @@ impl<T: Float> Folding<'_, T> {
     }
 
     #[inline(always)]
-    fn sum_of<I: Isa>(&mut self, (acc, part): (usize, usize), x: impl Terms<T>, cols: usize) {
-        let (acc, each) = (&self.accs[acc], self.sums == Accumulation::Each);
-        let (block, past) = (self.block(), self.past);
-        let rows = &mut acc.scratch(self.scratch, acc.head() + 3 * part)[..3 * LANES];
-        let mut from = 0;
-        if block == BLOCK && past.is_multiple_of(BLOCK) {
-            from = cols - cols % BLOCK;
-            blocks::<T, I>(rows, x, from);
+    fn sum_of<I: Isa>(&mut self, at: (usize, usize), x: impl Terms<T>, cols: usize) {
+        let from = self.whole(cols);
+        if from > 0 {
+            blocks::<T, I>(self.accs[at.0].sums(self.scratch, at.1, 1), x, from);
         }
-        while from < cols {
-            let to = (from + block - (past + from) % block).min(cols);
+        self.rest::<I>(at, x, from..cols);
+    }
+
+    /// Columns that are whole blocks, whose sums never leave registers.
+    #[inline(always)]
+    pub fn whole(&self, cols: usize) -> usize {
+        match self.sums {
+            Accumulation::Blocked if self.past.is_multiple_of(BLOCK) => cols - cols % BLOCK,
+            _ => 0,
+        }
+    }
+
+    /// The same for columns that begin or end in a block.
+    #[inline(always)]
+    pub fn rest<I: Isa>(
+        &mut self,
+        (acc, part): (usize, usize),
+        x: impl Terms<T>,
+        cols: Range<usize>,
+    ) {
+        let (acc, each) = (&self.accs[acc], self.sums == Accumulation::Each);
+        let (block, past, mut from) = (self.block(), self.past, cols.start);
+        let rows = acc.sums(self.scratch, part, 1);
+        while from < cols.end {
+            let to = (from + block - (past + from) % block).min(cols.end);
             some::<T, I>(chunk_mut(rows, 0), x, from..to);
             if (past + to).is_multiple_of(block) {
                 flush(rows, acc.totals(self.state, part), each);
@@ -216,8 +237,8 @@ impl<T: Float> Folding<'_, T> {
             for l in (0..LANES).filter(|&l| wanted[l] && taken(l)) {
                 let at = self.tile.number(self.past + c, l);
                 acc.insert(self.state, (e, l), x[l].to_f64(), at);
+                acc.load_last(self.scratch, self.state, (e, l));
             }
-            acc.load_last(self.scratch, self.state, e);
         }
     }
 
@@ -276,9 +297,9 @@ impl<T: Float> Folding<'_, T> {
 }
 
 /// Numbers, or products of two, that a sum adds up.
-trait Terms<T>: Copy {
-    /// Adds the terms of a column to the sums of a group of lanes.
-    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize);
+pub(super) trait Terms<T>: Copy {
+    /// Adds the terms of a column to the sums of a vector of lanes.
+    fn add<V: Vector<T>>(self, sum: V, at: usize, col: usize) -> V;
 }
 
 #[derive(Clone, Copy)]
@@ -286,26 +307,20 @@ struct Numbers<'a, T>(&'a [T], usize);
 
 impl<T: Float> Terms<T> for Numbers<'_, T> {
     #[inline(always)]
-    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize) {
-        let x: &[T; GROUP] = chunk(self.0, col * self.1 + at);
-        for l in 0..GROUP {
-            sum[l] = sum[l] + x[l];
-        }
+    fn add<V: Vector<T>>(self, sum: V, at: usize, col: usize) -> V {
+        sum.add(V::load(&self.0[col * self.1 + at..]))
     }
 }
 
 /// Numbers of lanes times those of columns.
 #[derive(Clone, Copy)]
-struct Scaled<'a, T>([&'a [T]; 2], [usize; 2]);
+pub(super) struct Scaled<'a, T>(pub [&'a [T]; 2], pub [usize; 2]);
 
 impl<T: Float> Terms<T> for Scaled<'_, T> {
     #[inline(always)]
-    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize) {
-        let x: &[T; GROUP] = chunk(self.0[0], col * self.1[0] + at);
-        let y = self.0[1][col * self.1[1]];
-        for l in 0..GROUP {
-            sum[l] = x[l].mul_add::<I>(y, sum[l]);
-        }
+    fn add<V: Vector<T>>(self, sum: V, at: usize, col: usize) -> V {
+        let x = V::load(&self.0[0][col * self.1[0] + at..]);
+        x.mul_add(V::splat(&self.0[1][col * self.1[1]]), sum)
     }
 }
 
@@ -314,12 +329,9 @@ struct Products<'a, T>([&'a [T]; 2], [usize; 2]);
 
 impl<T: Float> Terms<T> for Products<'_, T> {
     #[inline(always)]
-    fn add<I: Isa>(self, sum: &mut [T; GROUP], at: usize, col: usize) {
-        let x: &[T; GROUP] = chunk(self.0[0], col * self.1[0] + at);
-        let y: &[T; GROUP] = chunk(self.0[1], col * self.1[1] + at);
-        for l in 0..GROUP {
-            sum[l] = x[l].mul_add::<I>(y[l], sum[l]);
-        }
+    fn add<V: Vector<T>>(self, sum: V, at: usize, col: usize) -> V {
+        let [x, y] = [0, 1].map(|n| V::load(&self.0[n][col * self.1[n] + at..]));
+        x.mul_add(y, sum)
     }
 }
 
@@ -329,47 +341,57 @@ struct OfColumns<'a, T>([&'a [T]; 2], [usize; 2]);
 
 impl<T: Float> Terms<T> for OfColumns<'_, T> {
     #[inline(always)]
-    fn add<I: Isa>(self, sum: &mut [T; GROUP], _: usize, col: usize) {
-        let [x, y] = [0, 1].map(|n| self.0[n][col * self.1[n]]);
-        for sum in sum {
-            *sum = x.mul_add::<I>(y, *sum);
-        }
+    fn add<V: Vector<T>>(self, sum: V, _: usize, col: usize) -> V {
+        let [x, y] = [0, 1].map(|n| V::splat(&self.0[n][col * self.1[n]]));
+        x.mul_add(y, sum)
     }
 }
 
-/// Adds terms of some columns to the part of a sum. A group of lanes stays in registers.
+/// Adds terms of some columns to the part of a sum. Some vectors of lanes stay in registers.
 #[inline(always)]
 fn some<T: Float, I: Isa>(part: &mut [T; LANES], x: impl Terms<T>, cols: Range<usize>) {
-    for at in (0..LANES).step_by(GROUP) {
-        let mut sum: [T; GROUP] = *chunk(&*part, at);
+    let width = T::Vector::<I>::WIDTH;
+    for at in (0..LANES).step_by(VECTORS * width) {
+        let mut sums = [T::Vector::<I>::ZERO; VECTORS];
+        unrolled!(r < VECTORS, { sums[r] = Vector::load(&part[at + r * width..]) });
         for c in cols.clone() {
-            x.add::<I>(&mut sum, at, c);
+            unrolled!(r < VECTORS, { sums[r] = x.add(sums[r], at + r * width, c) });
         }
-        *chunk_mut(part, at) = sum;
+        unrolled!(r < VECTORS, { sums[r].store(&mut part[at + r * width..]) });
     }
 }
 
-/// Adds the terms of whole blocks of columns to a sum and its error (Dekker's Fast2Sum).
+/// Adds the terms of whole blocks of columns to a sum and its error.
 #[inline(always)]
 fn blocks<T: Float, I: Isa>(rows: &mut [T], x: impl Terms<T>, cols: usize) {
     let [_, high, low] = three(rows);
-    for at in (0..LANES).step_by(GROUP) {
-        let mut sum: [T; GROUP] = *chunk(&*high, at);
-        let mut error: [T; GROUP] = *chunk(&*low, at);
+    let width = T::Vector::<I>::WIDTH;
+    for at in (0..LANES).step_by(VECTORS * width) {
+        let mut sums = [T::Vector::<I>::ZERO; VECTORS];
+        let mut errors = sums;
+        unrolled!(r < VECTORS, {
+            sums[r] = Vector::load(&high[at + r * width..]);
+            errors[r] = Vector::load(&low[at + r * width..]);
+        });
         for start in (0..cols).step_by(BLOCK) {
-            let mut part = [T::ZERO; GROUP];
+            let mut part = [T::Vector::<I>::ZERO; VECTORS];
             for c in start..start + BLOCK {
-                x.add::<I>(&mut part, at, c);
+                unrolled!(r < VECTORS, { part[r] = x.add(part[r], at + r * width, c) });
             }
-            for l in 0..GROUP {
-                let next = sum[l] + part[l];
-                error[l] = error[l] + (part[l] - (next - sum[l]));
-                sum[l] = next;
-            }
+            unrolled!(r < VECTORS, { [sums[r], errors[r]] = joined(sums[r], errors[r], part[r]) });
         }
-        *chunk_mut(high, at) = sum;
-        *chunk_mut(low, at) = error;
+        unrolled!(r < VECTORS, {
+            sums[r].store(&mut high[at + r * width..]);
+            errors[r].store(&mut low[at + r * width..]);
+        });
     }
+}
+
+/// A sum and its error with the terms of a block (Dekker's Fast2Sum).
+#[inline(always)]
+pub(super) fn joined<T, V: Vector<T>>(sum: V, error: V, part: V) -> [V; 2] {
+    let next = sum.add(part);
+    [next, error.add(part.sub(next.sub(sum)))]
 }
 
 /// Counts the columns that a mask lets pass.

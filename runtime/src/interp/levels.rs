@@ -104,7 +104,8 @@ mod wide {
     /// A vector register of a level, which only that level's type names.
     macro_rules! vectors {
         ($($name:ident = $t:ident x $width:literal, $register:ident, $own:ident,
-            $load:ident, $store:ident, $splat:ident, $zero:literal, $add:ident, $fma:ident;)*) => {
+            $load:ident, $store:ident, $splat:ident, $add:ident, $sub:ident, $and:ident,
+            $fma:ident;)*) => {
             $(
                 #[derive(Clone, Copy)]
                 pub struct $name($register);
@@ -112,7 +113,7 @@ mod wide {
                 impl Vector<$t> for $name {
                     const WIDTH: usize = $width;
                     // SAFETY: numbers of as many bits, all of which are 0.
-                    const ZERO: $name = $name(unsafe { transmute([$zero; $width]) });
+                    const ZERO: $name = $name(unsafe { transmute([0 as $t; $width]) });
 
                     #[inline(always)]
                     fn load(from: &[$t]) -> $name {
@@ -138,6 +139,17 @@ mod wide {
                         $name(unsafe { $add(self.0, b.0) })
                     }
                     #[inline(always)]
+                    fn sub(self, b: $name) -> $name {
+                        // SAFETY: as for `load`.
+                        $name(unsafe { $sub(self.0, b.0) })
+                    }
+                    #[inline(always)]
+                    fn abs(self) -> $name {
+                        let all_but_sign = $t::from_bits(!(-(0 as $t)).to_bits());
+                        // SAFETY: as for `load`.
+                        $name(unsafe { $and(self.0, $splat(all_but_sign)) })
+                    }
+                    #[inline(always)]
                     fn mul_add(self, b: $name, c: $name) -> $name {
                         // SAFETY: as for `load`.
                         $name(unsafe { $fma(self.0, b.0, c.0) })
@@ -149,13 +161,13 @@ mod wide {
 
     vectors! {
         Eight = f32 x 8, __m256, shared, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps,
-            0.0_f32, _mm256_add_ps, _mm256_fmadd_ps;
+            _mm256_add_ps, _mm256_sub_ps, _mm256_and_ps, _mm256_fmadd_ps;
         Quad = f64 x 4, __m256d, shared, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_set1_pd,
-            0.0_f64, _mm256_add_pd, _mm256_fmadd_pd;
+            _mm256_add_pd, _mm256_sub_pd, _mm256_and_pd, _mm256_fmadd_pd;
         Sixteen = f32 x 16, __m512, own, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps,
-            0.0_f32, _mm512_add_ps, _mm512_fmadd_ps;
+            _mm512_add_ps, _mm512_sub_ps, _mm512_and_ps, _mm512_fmadd_ps;
         Octet = f64 x 8, __m512d, own, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_set1_pd,
-            0.0_f64, _mm512_add_pd, _mm512_fmadd_pd;
+            _mm512_add_pd, _mm512_sub_pd, _mm512_and_pd, _mm512_fmadd_pd;
     }
 
     /// Instructions share a register that holds the number.

@@ -13,7 +13,7 @@ use tilefold_compiler::schedule::{Place, Places, Plan, Stage, is_transparent};
 use super::codes::{Make, of_code};
 use super::math::Float;
 use super::program::{Binary, Code, Eval, Instr, LANES, Operand, Term, Ternary, Unary};
-use super::sums;
+use super::{sums, wide};
 
 /// Longer programs are refused: each instruction costs time whenever a tile runs.
 const MOST_INSTRS: usize = 1 << 19;
@@ -73,7 +73,11 @@ impl<'a, T: Float> Lower<'a, T> {
 
     /// The program, or nothing if it is too long.
     pub fn finish(self) -> Option<Code<T>> {
-        (!self.is_full()).then(|| Code::new(self.instrs, self.next))
+        if self.is_full() {
+            return None;
+        }
+        let instrs = if self.across { self.instrs } else { wide::widened(self.instrs) };
+        Some(Code::new(instrs, self.next))
     }
 
     fn is_full(&self) -> bool {
@@ -330,6 +334,14 @@ impl<'a, T: Float> Lower<'a, T> {
             let inner = args[0];
             match op {
                 Op::Mul => return self.products(Term::Product, args, dim),
+                Op::Abs => {
+                    if let Node::Op(Op::Add, args, _) = f.node(inner)
+                        && !self.is_leaf(inner)
+                        && f.kind(inner) == Kind::Real
+                    {
+                        return self.products(Term::Gap, args, dim);
+                    }
+                }
                 Op::Square => match f.node(inner) {
                     Node::Op(Op::Add, args, _)
                         if !self.is_leaf(inner) && f.kind(inner) == Kind::Real =>
@@ -393,6 +405,11 @@ impl<'a, T: Float> Lower<'a, T> {
                 self.unary(Unary::Square, total)
             }
             (Term::Square, Some(sum)) => self.ternary(Ternary::SquareAdd, [a, b, sum]),
+            (Term::Gap, sum) => {
+                let total = self.binary(Binary::Add, a, b);
+                let gap = self.unary(Unary::Abs, total);
+                sum.map_or(gap, |sum| self.binary(Binary::Add, sum, gap))
+            }
         }
     }
 

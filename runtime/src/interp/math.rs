@@ -72,9 +72,29 @@ pub(super) trait Vector<T>: Copy {
     /// A number in all lanes.
     fn splat(from: &T) -> Self;
     fn add(self, b: Self) -> Self;
+    fn sub(self, b: Self) -> Self;
+    fn abs(self) -> Self;
     /// `self * b + c`, rounded as [`Float::mul_add`] does.
     fn mul_add(self, b: Self, c: Self) -> Self;
 }
+
+/// Repeats a block for n = 0, 1, ... below a constant of at most 4. Arrays of vectors stay in
+/// registers only where all indices are constants, and the compiler unrolls no loop that it finds
+/// too long.
+macro_rules! unrolled {
+    ($n:ident < $most:expr, $body:block) => {
+        unrolled!($n < $most, $body, 0 1 2 3)
+    };
+    ($n:ident < $most:expr, $body:block, $($at:literal)*) => {
+        $(
+            if $at < $most {
+                let $n: usize = $at;
+                $body
+            }
+        )*
+    };
+}
+pub(super) use unrolled;
 
 /// Four numbers, where no level says what a vector is.
 #[derive(Clone, Copy)]
@@ -100,6 +120,20 @@ impl<T: Float> Vector<T> for Four<T> {
     fn add(mut self, b: Four<T>) -> Four<T> {
         for l in 0..4 {
             self.0[l] = self.0[l] + b.0[l];
+        }
+        self
+    }
+    #[inline(always)]
+    fn sub(mut self, b: Four<T>) -> Four<T> {
+        for l in 0..4 {
+            self.0[l] = self.0[l] - b.0[l];
+        }
+        self
+    }
+    #[inline(always)]
+    fn abs(mut self) -> Four<T> {
+        for x in &mut self.0 {
+            *x = x.abs();
         }
         self
     }

@@ -10,7 +10,8 @@
 //!
 //! The map: `program` is the instructions, `lower` (with `ints` and `codes`) writes them, `exec`,
 //! `lanes`, `sums`, `math` and `curves` run them, `levels` picks the instructions of the processor,
-//! `acc`, `folds` and `moments` are the reductions, and `stage` joins all that to the executor.
+//! `acc`, `folds`, `wide` and `moments` are the reductions, and `stage` joins all that to the
+//! executor.
 
 mod acc;
 mod codes;
@@ -27,6 +28,7 @@ mod moments;
 mod program;
 mod stage;
 mod sums;
+mod wide;
 
 use std::fmt;
 

@@ -107,6 +107,8 @@ pub(super) enum Term {
     Product,
     /// `(a + b)^2`.
     Square,
+    /// `|a + b|`.
+    Gap,
 }
 
 /// A part of a [`Instr::Chain`].
@@ -126,6 +128,20 @@ pub(super) struct Run {
     /// Words from one row to the next, and from one column to the next.
     pub steps: [usize; 2],
     pub terms: usize,
+}
+
+/// Sums of products with the same register.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wide {
+    pub acc: usize,
+    /// The first component.
+    pub part: usize,
+    pub outputs: usize,
+    pub x: u32,
+    /// Word of columns for the first component; those of others follow.
+    pub col: usize,
+    /// Word of rows that is added to it.
+    pub row: Option<usize>,
 }
 
 /// An operation without an instruction of its own: its meaning in float64, pair by pair.
@@ -180,6 +196,8 @@ pub(super) enum Fold<T> {
         x: Operand<T>,
         by: Option<Operand<T>>,
     },
+    /// Adds to components that follow each other, to each the same numbers times its word.
+    Wide(Wide),
     /// Counts the rows that take part in a mean.
     Rows {
         acc: usize,
@@ -231,6 +249,13 @@ impl<T: Copy> Instr<T> {
     /// Calls `f` with every operand that may be a register.
     fn operands(&mut self, f: &mut dyn FnMut(&mut Operand<T>)) {
         match self {
+            Instr::Fold(Fold::Wide(wide)) => {
+                let mut x = Operand::Reg(wide.x);
+                f(&mut x);
+                if let Operand::Reg(home) = x {
+                    wide.x = home;
+                }
+            }
             Instr::Unary(_, _, a) | Instr::Store(_, a) | Instr::Write(_, _, a) => f(a),
             Instr::Binary(_, _, args) | Instr::Curve(_, _, args) => args.iter_mut().for_each(f),
             Instr::Ternary(_, _, args) | Instr::Join(_, args) => args.iter_mut().for_each(f),
@@ -277,6 +302,8 @@ impl<T: Copy> Fold<T> {
                 f(x);
                 by.iter_mut().for_each(f);
             }
+            // Its register is the instruction's to name.
+            Fold::Wide(_) => {}
             Fold::Rows { mask, .. } => mask.iter_mut().for_each(f),
             Fold::Var { xs, mask, .. } => xs.iter_mut().chain(mask).for_each(f),
             Fold::Prod { x, .. } | Fold::Extremum { x, .. } | Fold::Exps { score: x, .. } => f(x),

@@ -1,4 +1,4 @@
-//! Sums of terms over packed words: squared distances and inner products. Goes in: the terms of a
+//! Sums of terms over packed words: distances and inner products. Goes in: the terms of a
 //! sum, rows and columns. Comes out: a register of sums. It never changes the order of additions:
 //! the terms of a pair are added one after the other into one number, by fused products where the
 //! level has them, as compiled code does.
@@ -7,12 +7,14 @@
 //! terms pass: a row that is loaded serves all these columns. Long sums are cut into parts, so that
 //! the rows of a part stay in first-level cache while the columns of the tile pass.
 
+use std::ops::Range;
+
 use super::exec::{Others, Packs};
-use super::math::{Float, Isa, Vector};
+use super::math::{Float, Isa, Vector, unrolled};
 use super::program::{LANES, Link, Operand, Run};
 
 /// Vectors of rows whose sums are in registers.
-const VECTORS: usize = 4;
+pub(super) const VECTORS: usize = 4;
 
 /// Bytes of rows that stay in first-level cache, which has 32 KiB or more.
 const PART_BYTES: usize = 24 << 10;
@@ -44,6 +46,16 @@ impl Add for Square {
     fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
         let total = x.add(y);
         total.mul_add(total, sum)
+    }
+}
+
+/// Adds `|x + y|`.
+pub(super) struct Gap;
+
+impl Add for Gap {
+    #[inline(always)]
+    fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
+        sum.add(x.add(y).abs())
     }
 }
 
@@ -129,37 +141,52 @@ fn run_of<T: Float, I: Isa, A: Add>(
     cols: usize,
     begins: bool,
 ) {
-    let rows = |c: usize| &packs.rows[run.row * LANES + c * packs.row_step..];
-    let column = |c: usize| &packs.cols[run.col + c * packs.col_words..];
-    let step = run.steps[0] * LANES;
+    let column = |c: usize| &packs.cols[run.col + c * packs.col_words..][..run.terms];
     let mut done = 0;
     if run.steps[1] == 1 && packs.row_step == 0 {
+        let (rows, step) = (&packs.rows[run.row * LANES..], run.steps[0] * LANES);
         if I::REGISTERS >= 32 {
-            for c in (0..cols - cols % 4).step_by(4) {
-                let numbers = [column(c), column(c + 1), column(c + 2), column(c + 3)];
-                let numbers = numbers.map(|numbers| &numbers[..run.terms]);
-                columns::<T, I, A, 4>(&mut out[c * LANES..], rows(0), step, numbers, begins);
+            while done + 4 <= cols {
+                let numbers = [column(done), column(done + 1), column(done + 2), column(done + 3)];
+                columns::<T, I, A, 4>(&mut out[done * LANES..], rows, step, numbers, begins);
+                done += 4;
             }
-            done = cols - cols % 4;
         } else {
-            for c in (0..cols - cols % 2).step_by(2) {
-                let numbers = [column(c), column(c + 1)].map(|numbers| &numbers[..run.terms]);
-                columns::<T, I, A, 2>(&mut out[c * LANES..], rows(0), step, numbers, begins);
+            while done + 2 <= cols {
+                let numbers = [column(done), column(done + 1)];
+                columns::<T, I, A, 2>(&mut out[done * LANES..], rows, step, numbers, begins);
+                done += 2;
             }
-            done = cols - cols % 2;
         }
     }
-    let mut gathered = [T::ZERO; MOST_TERMS];
-    for c in done..cols {
+    if done < cols {
+        one_by_one::<T, I, A>(out, run, packs, done..cols, begins);
+    }
+}
+
+/// The same for columns by themselves, and for those of a tile of one row.
+#[inline(always)]
+fn one_by_one<T: Float, I: Isa, A: Add>(
+    out: &mut [T],
+    run: &Run,
+    packs: &Packs<'_, T>,
+    cols: Range<usize>,
+    begins: bool,
+) {
+    let mut numbers = [T::ZERO; MOST_TERMS];
+    let mut known = false;
+    for c in cols {
         // The only column of a tile of one row is the same for all.
-        if c == done || packs.col_words > 0 {
-            let numbers = column(c);
-            for (n, number) in gathered[..run.terms].iter_mut().enumerate() {
-                *number = numbers[n * run.steps[1]];
+        if !known {
+            let column = &packs.cols[run.col + c * packs.col_words..];
+            for (n, number) in numbers[..run.terms].iter_mut().enumerate() {
+                *number = column[n * run.steps[1]];
             }
+            known = packs.col_words == 0;
         }
-        let numbers = [&gathered[..run.terms]];
-        columns::<T, I, A, 1>(&mut out[c * LANES..], rows(c), step, numbers, begins);
+        let rows = &packs.rows[run.row * LANES + c * packs.row_step..];
+        let (out, step) = (&mut out[c * LANES..], run.steps[0] * LANES);
+        columns::<T, I, A, 1>(out, rows, step, [&numbers[..run.terms]], begins);
     }
 }
 
@@ -169,34 +196,43 @@ fn columns<T: Float, I: Isa, A: Add, const C: usize>(
     out: &mut [T],
     rows: &[T],
     step: usize,
-    numbers: [&[T]; C],
+    mut numbers: [&[T]; C],
     begins: bool,
 ) {
     let width = T::Vector::<I>::WIDTH;
+    let out = &mut out[..C * LANES];
+    let terms = numbers[0].len();
+    unrolled!(c < C, { numbers[c] = &numbers[c][..terms] });
     for at in (0..LANES).step_by(VECTORS * width) {
         let mut sums = [[T::Vector::<I>::ZERO; VECTORS]; C];
         if !begins {
-            for (c, sums) in sums.iter_mut().enumerate() {
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    *sum = Vector::load(&out[c * LANES + at + r * width..]);
-                }
+            unrolled!(c < C, {
+                unrolled!(r < VECTORS, {
+                    sums[c][r] = Vector::load(&out[c * LANES + at + r * width..]);
+                });
+            });
+        }
+        // A run has a term. The compiler copies all sums in a loop that may not be entered.
+        let mut n = 0;
+        loop {
+            let row = &rows[n * step + at..][..VECTORS * width];
+            unrolled!(c < C, {
+                let number = &numbers[c][n];
+                unrolled!(r < VECTORS, {
+                    let x = T::Vector::<I>::load(&row[r * width..]);
+                    sums[c][r] = A::add(x, Vector::splat(number), sums[c][r]);
+                });
+            });
+            n += 1;
+            if n >= terms {
+                break;
             }
         }
-        for n in 0..numbers[0].len() {
-            let rows = &rows[n * step + at..][..VECTORS * width];
-            for c in 0..C {
-                for r in 0..VECTORS {
-                    let x = T::Vector::<I>::load(&rows[r * width..]);
-                    let y = Vector::splat(&numbers[c][n]);
-                    sums[c][r] = A::add(x, y, sums[c][r]);
-                }
-            }
-        }
-        for (c, sums) in sums.iter().enumerate() {
-            for (r, sum) in sums.iter().enumerate() {
-                sum.store(&mut out[c * LANES + at + r * width..]);
-            }
-        }
+        unrolled!(c < C, {
+            unrolled!(r < VECTORS, {
+                sums[c][r].store(&mut out[c * LANES + at + r * width..]);
+            });
+        });
     }
 }
 
