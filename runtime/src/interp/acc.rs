@@ -370,20 +370,20 @@ impl Acc {
 
     /// Puts an entry behind those that are not after it.
     pub fn insert(&self, state: &mut [f64], (e, l): (usize, usize), x: f64, at: f64) {
-        let rows = self.k * self.parts;
-        let mut entry = self.k - 1;
-        while entry > 0 {
-            let before = (entry - 1) * self.parts + e;
-            let there = [before, rows + before].map(|n| self.of(state, n)[l]);
+        let own = &mut state[self.state * LANES..];
+        let (values, rows) = own.split_at_mut(self.k * self.parts * LANES);
+        let place = |entry: usize| (entry * self.parts + e) * LANES + l;
+        let mut here = place(self.k - 1);
+        for entry in (0..self.k - 1).rev() {
+            let before = place(entry);
+            let there = [values[before], rows[before]];
             if there[1] >= 0.0 && !self.precedes([x, at], there) {
                 break;
             }
-            self.of_mut(state, before + self.parts)[l] = there[0];
-            self.of_mut(state, rows + before + self.parts)[l] = there[1];
-            entry -= 1;
+            [values[here], rows[here]] = there;
+            here = before;
         }
-        self.of_mut(state, entry * self.parts + e)[l] = x;
-        self.of_mut(state, rows + entry * self.parts + e)[l] = at;
+        [values[here], rows[here]] = [x, at];
     }
 
     /// A finished value of all lanes; `StateKind` says what the fields are.

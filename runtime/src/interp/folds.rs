@@ -212,6 +212,7 @@ impl<T: Float> Folding<'_, T> {
         }
     }
 
+    #[inline(always)]
     fn k_extrema(
         &mut self,
         acc: usize,
@@ -220,24 +221,43 @@ impl<T: Float> Folding<'_, T> {
         mask: Option<Arg<'_, T>>,
         cols: usize,
     ) {
-        let acc = &self.accs[acc];
+        let (parts, least) = (self.accs[acc].parts, self.accs[acc].is_least());
         let (mut held, mut other) = ([T::ZERO; LANES], [T::ZERO; LANES]);
         for c in 0..cols {
             let x = x.lanes(c, &mut held);
-            let taken = mask.map(|mask| mask.lanes(c, &mut other));
-            let last: &[T; LANES] = chunk(acc.scratch(self.scratch, e), 0);
-            let last = *last;
-            let open: &[T; LANES] = chunk(acc.scratch(self.scratch, acc.parts + e), 0);
-            let wanted = |l: usize| acc.first(x[l], last[l]) | (open[l] != T::ZERO);
-            if !(0..LANES).fold(false, |any, l| any | wanted(l)) {
+            let own = self.accs[acc].scratch(self.scratch, 0);
+            let (last, open) = (chunk(own, e * LANES), chunk(own, (parts + e) * LANES));
+            let wanted = match least {
+                true => wanted::<T, true>(x, last, open),
+                false => wanted::<T, false>(x, last, open),
+            };
+            if wanted != [0; LANES] {
+                let taken = mask.map(|mask| mask.lanes(c, &mut other));
+                self.insert((acc, e), (x, &wanted), taken, c);
+            }
+        }
+    }
+
+    /// Puts numbers of a column into the lists that want them.
+    #[inline(never)]
+    fn insert(
+        &mut self,
+        (acc, e): (usize, usize),
+        (x, wanted): (&[T; LANES], &[u8; LANES]),
+        taken: Option<&[T; LANES]>,
+        col: usize,
+    ) {
+        let acc = &self.accs[acc];
+        for (n, some) in wanted.as_chunks::<8>().0.iter().enumerate() {
+            if *some == [0; 8] {
                 continue;
             }
-            let wanted: [bool; LANES] = std::array::from_fn(wanted);
-            let taken = |l: usize| taken.is_none_or(|mask| mask[l] != T::ZERO);
-            for l in (0..LANES).filter(|&l| wanted[l] && taken(l)) {
-                let at = self.tile.number(self.past + c, l);
-                acc.insert(self.state, (e, l), x[l].to_f64(), at);
-                acc.load_last(self.scratch, self.state, (e, l));
+            for l in (8 * n..8 * n + 8).filter(|&l| wanted[l] != 0) {
+                if taken.is_none_or(|mask| mask[l] != T::ZERO) {
+                    let at = self.tile.number(self.past + col, l);
+                    acc.insert(self.state, (e, l), x[l].to_f64(), at);
+                    acc.load_last(self.scratch, self.state, (e, l));
+                }
             }
         }
     }
@@ -425,6 +445,21 @@ fn extremum<T: Float>(least: bool, best: &mut [T; LANES], x: Arg<'_, T>, cols: u
 #[inline(always)]
 fn first<T: Float, const LEAST: bool>(a: T, b: T) -> bool {
     if LEAST { a.before(b) } else { a.above(b) }
+}
+
+/// Which lanes have a number that comes before the last entry of their list, or a list that is not
+/// full. Bytes, as those are vectors at once.
+#[inline(always)]
+fn wanted<T: Float, const LEAST: bool>(
+    x: &[T; LANES],
+    last: &[T; LANES],
+    open: &[T; LANES],
+) -> [u8; LANES] {
+    let mut wanted = [0; LANES];
+    for l in 0..LANES {
+        wanted[l] = u8::from(first::<T, LEAST>(x[l], last[l]) | (open[l] != T::ZERO));
+    }
+    wanted
 }
 
 /// `rows` are where the value, its column and whether there is none yet lie in `own`.

@@ -14,7 +14,8 @@ pub(super) struct Plain;
 impl Isa for Plain {
     // 64-bit ARM always has NEON, which has fused products.
     const FMA: bool = cfg!(target_arch = "aarch64");
-    const REGISTERS: usize = 16;
+    // Four numbers may take two registers.
+    const REGISTERS: usize = 8;
     type F32 = Four<f32>;
     type F64 = Four<f64>;
 
@@ -113,7 +114,8 @@ mod wide {
                 impl Vector<$t> for $name {
                     const WIDTH: usize = $width;
                     // SAFETY: numbers of as many bits, all of which are 0.
-                    const ZERO: $name = $name(unsafe { transmute([0 as $t; $width]) });
+                    const ZERO: $name =
+                        $name(unsafe { transmute::<[$t; $width], $register>([0 as $t; $width]) });
 
                     #[inline(always)]
                     fn load(from: &[$t]) -> $name {
@@ -184,7 +186,7 @@ mod wide {
         let mut at: *const T = number;
         // SAFETY: there is no instruction, and the pointer stays as it is.
         unsafe {
-            asm!("/* {0} */", inout(reg) at, options(nomem, nostack, preserves_flags));
+            asm!("/* {0} */", inout(reg) at, options(readonly, nostack, preserves_flags));
             &*at
         }
     }

@@ -21,7 +21,7 @@ pub(super) const GROUP: usize = 16;
 pub(super) trait Isa: Sized {
     /// Whether there are fused products.
     const FMA: bool;
-    /// Registers of vectors, of which a loop may use nearly all.
+    /// Vectors that fit into registers.
     const REGISTERS: usize;
     type F32: Vector<f32>;
     type F64: Vector<f64>;
@@ -78,12 +78,12 @@ pub(super) trait Vector<T>: Copy {
     fn mul_add(self, b: Self, c: Self) -> Self;
 }
 
-/// Repeats a block for n = 0, 1, ... below a constant of at most 4. Arrays of vectors stay in
+/// Repeats a block for n = 0, 1, ... below a constant of at most 8. Arrays of vectors stay in
 /// registers only where all indices are constants, and the compiler unrolls no loop that it finds
 /// too long.
 macro_rules! unrolled {
     ($n:ident < $most:expr, $body:block) => {
-        unrolled!($n < $most, $body, 0 1 2 3)
+        unrolled!($n < $most, $body, 0 1 2 3 4 5 6 7)
     };
     ($n:ident < $most:expr, $body:block, $($at:literal)*) => {
         $(

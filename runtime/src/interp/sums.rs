@@ -3,9 +3,9 @@
 //! the terms of a pair are added one after the other into one number, by fused products where the
 //! level has them, as compiled code does.
 //!
-//! Some columns times [`VECTORS`] vectors of rows are summed at once, in vector registers, while
-//! terms pass: a row that is loaded serves all these columns. Long sums are cut into parts, so that
-//! the rows of a part stay in first-level cache while the columns of the tile pass.
+//! Some vectors of rows times some columns are summed at once, in registers, while terms pass: a
+//! row that is loaded serves all these columns, a column all rows. Long sums are cut into parts, so
+//! that the rows of a part stay in first-level cache while the columns of the tile pass.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::exec::{Others, Packs};
 use super::math::{Float, Isa, Vector, unrolled};
 use super::program::{LANES, Link, Operand, Run};
 
-/// Vectors of rows whose sums are in registers.
+/// Vectors of rows whose sums are in registers, for each of some columns.
 pub(super) const VECTORS: usize = 4;
 
 /// Bytes of rows that stay in first-level cache, which has 32 KiB or more.
@@ -24,6 +24,10 @@ const MOST_TERMS: usize = 128;
 
 /// How a sum makes its terms.
 pub(super) trait Add {
+    /// Whether terms are sums themselves. Where no instruction repeats a number for nothing, that
+    /// takes as much as one of these, so that a number should serve many rows.
+    const TALL: bool;
+
     /// The sum with one more term.
     fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V;
 }
@@ -32,6 +36,8 @@ pub(super) trait Add {
 pub(super) struct Product;
 
 impl Add for Product {
+    const TALL: bool = false;
+
     #[inline(always)]
     fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
         x.mul_add(y, sum)
@@ -42,6 +48,8 @@ impl Add for Product {
 pub(super) struct Square;
 
 impl Add for Square {
+    const TALL: bool = true;
+
     #[inline(always)]
     fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
         let total = x.add(y);
@@ -53,6 +61,8 @@ impl Add for Square {
 pub(super) struct Gap;
 
 impl Add for Gap {
+    const TALL: bool = true;
+
     #[inline(always)]
     fn add<T, V: Vector<T>>(x: V, y: V, sum: V) -> V {
         sum.add(x.add(y).abs())
@@ -141,27 +151,40 @@ fn run_of<T: Float, I: Isa, A: Add>(
     cols: usize,
     begins: bool,
 ) {
-    let column = |c: usize| &packs.cols[run.col + c * packs.col_words..][..run.terms];
     let mut done = 0;
     if run.steps[1] == 1 && packs.row_step == 0 {
-        let (rows, step) = (&packs.rows[run.row * LANES..], run.steps[0] * LANES);
-        if I::REGISTERS >= 32 {
-            while done + 4 <= cols {
-                let numbers = [column(done), column(done + 1), column(done + 2), column(done + 3)];
-                columns::<T, I, A, 4>(&mut out[done * LANES..], rows, step, numbers, begins);
-                done += 4;
-            }
+        done = if I::REGISTERS >= 32 {
+            grouped::<T, I, A, VECTORS, 4>(out, run, packs, cols, begins)
+        } else if A::TALL && I::REGISTERS >= 16 {
+            grouped::<T, I, A, 8, 1>(out, run, packs, cols, begins)
         } else {
-            while done + 2 <= cols {
-                let numbers = [column(done), column(done + 1)];
-                columns::<T, I, A, 2>(&mut out[done * LANES..], rows, step, numbers, begins);
-                done += 2;
-            }
-        }
+            grouped::<T, I, A, VECTORS, 2>(out, run, packs, cols, begins)
+        };
     }
     if done < cols {
         one_by_one::<T, I, A>(out, run, packs, done..cols, begins);
     }
+}
+
+/// The same for groups of C columns; gives how many columns they are.
+#[inline(always)]
+fn grouped<T: Float, I: Isa, A: Add, const R: usize, const C: usize>(
+    out: &mut [T],
+    run: &Run,
+    packs: &Packs<'_, T>,
+    cols: usize,
+    begins: bool,
+) -> usize {
+    let (rows, step) = (&packs.rows[run.row * LANES..], run.steps[0] * LANES);
+    let whole = cols - cols % C;
+    for first in (0..whole).step_by(C) {
+        let mut numbers: [&[T]; C] = [&[]; C];
+        unrolled!(c < C, {
+            numbers[c] = &packs.cols[run.col + (first + c) * packs.col_words..][..run.terms];
+        });
+        columns::<T, I, A, R, C>(&mut out[first * LANES..], rows, step, numbers, begins);
+    }
+    whole
 }
 
 /// The same for columns by themselves, and for those of a tile of one row.
@@ -186,13 +209,13 @@ fn one_by_one<T: Float, I: Isa, A: Add>(
         }
         let rows = &packs.rows[run.row * LANES + c * packs.row_step..];
         let (out, step) = (&mut out[c * LANES..], run.steps[0] * LANES);
-        columns::<T, I, A, 1>(out, rows, step, [&numbers[..run.terms]], begins);
+        columns::<T, I, A, VECTORS, 1>(out, rows, step, [&numbers[..run.terms]], begins);
     }
 }
 
 /// The same for C columns, whose numbers are given; rows lie a step apart.
 #[inline(always)]
-fn columns<T: Float, I: Isa, A: Add, const C: usize>(
+fn columns<T: Float, I: Isa, A: Add, const R: usize, const C: usize>(
     out: &mut [T],
     rows: &[T],
     step: usize,
@@ -203,11 +226,11 @@ fn columns<T: Float, I: Isa, A: Add, const C: usize>(
     let out = &mut out[..C * LANES];
     let terms = numbers[0].len();
     unrolled!(c < C, { numbers[c] = &numbers[c][..terms] });
-    for at in (0..LANES).step_by(VECTORS * width) {
-        let mut sums = [[T::Vector::<I>::ZERO; VECTORS]; C];
+    for at in (0..LANES).step_by(R * width) {
+        let mut sums = [[T::Vector::<I>::ZERO; R]; C];
         if !begins {
             unrolled!(c < C, {
-                unrolled!(r < VECTORS, {
+                unrolled!(r < R, {
                     sums[c][r] = Vector::load(&out[c * LANES + at + r * width..]);
                 });
             });
@@ -215,10 +238,10 @@ fn columns<T: Float, I: Isa, A: Add, const C: usize>(
         // A run has a term. The compiler copies all sums in a loop that may not be entered.
         let mut n = 0;
         loop {
-            let row = &rows[n * step + at..][..VECTORS * width];
+            let row = &rows[n * step + at..][..R * width];
             unrolled!(c < C, {
                 let number = &numbers[c][n];
-                unrolled!(r < VECTORS, {
+                unrolled!(r < R, {
                     let x = T::Vector::<I>::load(&row[r * width..]);
                     sums[c][r] = A::add(x, Vector::splat(number), sums[c][r]);
                 });
@@ -229,7 +252,7 @@ fn columns<T: Float, I: Isa, A: Add, const C: usize>(
             }
         }
         unrolled!(c < C, {
-            unrolled!(r < VECTORS, {
+            unrolled!(r < R, {
                 sums[c][r].store(&mut out[c * LANES + at + r * width..]);
             });
         });
