@@ -113,9 +113,11 @@ mod wide {
 
                 impl Vector<$t> for $name {
                     const WIDTH: usize = $width;
-                    // SAFETY: numbers of as many bits, all of which are 0.
-                    const ZERO: $name =
-                        $name(unsafe { transmute::<[$t; $width], $register>([0 as $t; $width]) });
+                    const ZERO: $name = {
+                        let zeros = [0 as $t; $width];
+                        // SAFETY: as many bits, any of which are numbers.
+                        $name(unsafe { transmute::<[$t; $width], $register>(zeros) })
+                    };
 
                     #[inline(always)]
                     fn load(from: &[$t]) -> $name {
