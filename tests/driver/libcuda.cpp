@@ -164,7 +164,8 @@ EXPORT int cuStreamCreate(void **out, unsigned flags) {
   CALL;
   IN_CONTEXT;
   const int id = static_cast<int>(streams.size()) + 1;
-  streams.push_back(std::make_unique<Stream>(Stream{id, here->ordinal, (flags & 1) == 0, {}, nullptr}));
+  const bool blocking = (flags & 1) == 0;
+  streams.push_back(std::make_unique<Stream>(Stream{id, here->ordinal, blocking, {}, nullptr}));
   *out = streams.back().get();
   return SUCCESS;
 }
@@ -243,7 +244,7 @@ EXPORT int cuEventSynchronize(void *which) {
   return SUCCESS;
 }
 
-/* ---- Graphs: what a stream was told between begin and end. Other streams do not take part. ---- */
+/* ---- Graphs: what one stream was told between begin and end ---- */
 
 EXPORT int cuStreamBeginCapture_v2(void *handle, int) {
   CALL;
@@ -474,11 +475,12 @@ EXPORT int cuLaunchKernel(void *which, unsigned x, unsigned y, unsigned z, unsig
   ON_STREAM;
   const Function *const function = function_of(which);
   if (function == nullptr) return INVALID_HANDLE;
-  const bool grid = x >= 1 && x <= 0x7fffffffu && y >= 1 && y <= 65535 && z >= 1 && z <= 65535;
+  const auto fits = [](unsigned blocks) { return blocks >= 1 && blocks <= 65535; };
+  const bool grid = x >= 1 && x <= 0x7fffffffu && fits(y) && fits(z);
   const bool block = threads >= 1 && threads <= 1024 && threads_y == 1 && threads_z == 1;
   if (!grid || !block || shared > function->most_dynamic || extra != nullptr) return INVALID_VALUE;
-  note("launch %s of %u x %u x %u blocks on stream %d of device %d", function->name.c_str(), x, y, z,
-       stream->id, here->ordinal);
+  note("launch %s of %u x %u x %u blocks on stream %d of device %d", function->name.c_str(), x, y,
+       z, stream->id, here->ordinal);
   if (function->module->plain) {
     submit(*stream, prepare_plain(*function, arguments));
     return SUCCESS;
