@@ -53,7 +53,7 @@ fn with_image(spec: &mut Spec, spoil: fn(&mut sys::tf_cuda_stage)) {
 misuse! { spoilt;
     misuse_descriptor_magic NotAKernel ("it begins with 0x00000000", |s| s.kernel.magic = 0),
     misuse_descriptor_version AbiVersion
-        ("has ABI version 9, but this runtime has 3", |s| s.kernel.abi_version = 9),
+        ("has ABI version 9, but this runtime has 4", |s| s.kernel.abi_version = 9),
     misuse_descriptor_size Descriptor ("`size` is 100 bytes", |s| s.kernel.size = 100),
     misuse_descriptor_dtype Descriptor ("`dtype` is 4", |s| s.kernel.dtype = 4),
     misuse_descriptor_null_name Descriptor ("`name` is null", |s| s.kernel.name = std::ptr::null()),
