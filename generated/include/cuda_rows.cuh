@@ -18,12 +18,12 @@
 
 /* What folds a column of a tile of packed ones: column jj of the tile that starts at column `at`,
  * at a slot of a block, or alone (-1). */
-template <class S> struct tf_rows_pairs {
+template <class S, class Way> struct tf_rows_pairs {
   const T *p, *x, *tile;
   i64 at;
   TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
     const tf_col y = {tile + (slot < 0 ? jj : jj - slot), S::TILE, slot};
-    S::pair(a, s, p, x, y, at, jj, 0);
+    Way::pair(a, s, p, x, y, at, jj, 0);
   }
   /* What folds each column of a block from jj on. */
   TF_METHOD const tf_rows_pairs &block(int) const { return *this; }
@@ -171,6 +171,27 @@ template <class S, int BYTES> struct tf_cuda_rows {
     return tf_home<S>((char *)workspace + (state * S::THREADS + tf_thread()) * BYTES, 0);
   }
 
+  /* Waits until a tile of n columns is packed; whether they and all rows of the block are near. */
+  TF_FN bool is_near(const T *p, const T *x, const T *tile, int n) {
+    const T reach = S::reach(p);
+    bool near = reach <= T(TF_MAX / 8);
+    TF_UNROLL
+    for (int r = 0; r < S::R; ++r) near &= tf_abs(x[S::NEAR_ROW * S::R + r]) <= reach;
+    for (int jj = tf_thread(); jj < n; jj += S::THREADS)
+      near &= tf_abs(tile[S::NEAR_COL * S::TILE + jj]) <= reach;
+    return !tf_any_of_block(!near);
+  }
+
+  /* Folds a tile of n columns from column `at` on. */
+  template <class Way>
+  TF_FN void fold(typename S::State &s, const T *p, const T *x, const T *tile, i64 at, int n) {
+    typename S::Acc a;
+    S::open(a, s);
+    const tf_rows_pairs<S, Way> pairs = {p, x, tile, at};
+    tf_cuda_fold<S, tf_rows_pairs<S, Way>>::tile(a, s, pairs, n);
+    S::close(a, s, at);
+  }
+
   template <class Part> TF_FN void rows(const tf_array *v, Part part, T *tile, void *workspace) {
     T p[PARAMS], x[ROWS];
     S::launch(v, p);
@@ -183,12 +204,15 @@ template <class S, int BYTES> struct tf_cuda_rows {
         tf_sync();
         for (int jj = tf_thread(); jj < n; jj += S::THREADS)
           S::col(v, p, at + jj, part.j1, 1, tile + jj, 1, S::TILE);
-        tf_sync();
-        typename S::Acc a;
-        S::open(a, s);
-        const tf_rows_pairs<S> pairs = {p, x, tile, at};
-        tf_cuda_fold<S, tf_rows_pairs<S>>::tile(a, s, pairs, n);
-        S::close(a, s, at);
+        if constexpr (tf_has_near<S>(0)) {
+          if (is_near(p, x, tile, n)) {
+            fold<tf_near_way<S>>(s, p, x, tile, at, n);
+            continue;
+          }
+        } else {
+          tf_sync();
+        }
+        fold<tf_plain_way<S>>(s, p, x, tile, at, n);
       }
     } while (part.next());
     *home(workspace, Part::state()) = s;

@@ -120,8 +120,23 @@ TF_FN V tf_exp2(V x) {
   asm("vadd" TF_PS " %{rd-sae%}, %2, %1, %0" : "=v"(k) : "v"(x), "v"(tf_c(TF_ROUNDER)));
   return tf_exp_scale(x, (VI)k, tf_exp2_tail(f));
 }
+TF_FN V tf_exp2_normal(V x) { return tf_exp2(x); }
 
 #else
+
+/* The bits of 2^n for the low bits k of n * TF_STEPS, and `more`. */
+TF_FN tf_words tf_exp_bits(VI k, tf_int more) {
+#if TF_STEPS == 8
+  /* Bits of 2^(i / 8), less those that k << 20 adds. */
+  const VI table = (VI){0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7,
+                        0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7} + more;
+  VI step;
+  asm("vpermd %2, %1, %0" : "=x"(step) : "x"(k), "x"(table));
+  return (tf_words)step + ((tf_words)k << 20);
+#else
+  return ((tf_words)k << TF_MANTISSA) + (tf_words)((VI)tf_c(1) + more);
+#endif
+}
 
 /* 2^n (1 + tail) for the low bits k of n * TF_STEPS, n near x: all but a factor 2^64 or 2^-64 goes
  * into the exponent field, the rest is a product that overflows or underflows as it should. */
@@ -133,16 +148,8 @@ TF_FN V tf_exp_scale(V x, VI k, V tail) {
 #else
   const V rest = x < 0 ? tf_c(0x1p-64) : tf_c(0x1p64);
 #endif
-#if TF_STEPS == 8
-  /* Bits of 2^(i / 8), plus those of 1, less those that k << 20 adds. */
-  const VI table = {0x7f000000, 0x7efb95c2, 0x7ef837f0, 0x7ef5fed7,
-                    0x7ef504f3, 0x7ef5672a, 0x7ef744fd, 0x7efac0c7};
-  VI step;
-  asm("vpermd %2, %1, %0" : "=x"(step) : "x"(k), "x"(table));
-  const V whole = (V)((tf_words)step + ((tf_words)k << 20) - (tf_words)rest);
-#else
-  const V whole = (V)(((tf_words)k << TF_MANTISSA) + 2 * (tf_words)tf_c(1) - (tf_words)rest);
-#endif
+  const tf_int one = TF_K(0x3f800000, 0x3ff0000000000000);
+  const V whole = (V)(tf_exp_bits(k, one) - (tf_words)rest);
   return (whole * tail + whole) * rest;
 }
 
@@ -150,6 +157,13 @@ TF_FN V tf_exp2(V x) {
   x = tf_at_most(tf_c(TF_K(129, 1025)), tf_at_least(tf_c(TF_K(-151, -1076)), x));
   const V k = x + tf_c(TF_ROUNDER), f = x - (k - tf_c(TF_ROUNDER));
   return tf_exp_scale(x, (VI)k, tf_exp2_tail(f));
+}
+
+/* 2^x where that is a normal number, and anything elsewhere. */
+TF_FN V tf_exp2_normal(V x) {
+  const V k = x + tf_c(TF_ROUNDER), f = x - (k - tf_c(TF_ROUNDER));
+  const V whole = (V)tf_exp_bits((VI)k, 0);
+  return whole * tf_exp2_tail(f) + whole;
 }
 
 #endif

@@ -76,19 +76,66 @@ TF_FN void tf_outputs(typename S::Acc &, typename S::State &, const T *, const T
 
 /* ---- a tile: n steps from number `tile` on, each of one Y ---- */
 
+/* The bits of magnitudes are in the order of the magnitudes, and those of NaN come last: a norm
+ * that is no number is not near. */
+typedef tf_int tf_bits __attribute__((may_alias));
+TF_FN tf_int tf_magnitude(const T *norm) {
+  return *(const tf_bits *)norm & TF_K(__INT32_MAX__, __INT64_MAX__);
+}
+
+/* Writes the largest norm of n columns that are packed together into the last word of each. */
+template <class S> TF_FN void tf_note_norms(T *cols, int n) {
+  if constexpr (tf_has_near<S>(0)) {
+    tf_int most = 0;
+    for (int c = 0; c < n; ++c) {
+      const tf_int norm = tf_magnitude(cols + c * S::COL_WORDS + S::NEAR_COL);
+      most = most < norm ? norm : most;
+    }
+    for (int c = 0; c < n; ++c) *(tf_bits *)(cols + (c + 1) * S::COL_WORDS - 1) = most;
+  }
+}
+
+/* Whether all of a block's rows and of n columns are near, and what is packed with these. */
+template <class S> TF_FN bool tf_is_near(const T *p, const T *x, const T *at, int n) {
+  const tf_int reach = tf_lane_i((VI)tf_splat(S::reach(p)), 0);
+  if (reach > tf_lane_i((VI)tf_c(TF_MAX / 8), 0)) return false; /* norms might overflow */
+  M far = tf_splat_i(0);
+  for (int r = 0; r < S::R; ++r)
+    far |= (VI)tf_abs(tf_load(x + (S::NEAR_ROW * S::R + r) * W)) > reach;
+  bool near = !tf_any(far);
+  for (int c = 0; c < n + W - 1; c += W)
+    near &= tf_magnitude(at + ((c < n ? c : n - 1) + 1) * S::COL_WORDS - 1) <= reach;
+  return near;
+}
+
+/* Folds a tile by the way that serves it. */
+template <class S, class Loop, class Y>
+TF_FN void tf_fold_tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+  if constexpr (tf_has_near<S>(0)) {
+    if (tf_is_near<S>(p, x, at, n))
+      return Loop::template fold<tf_near_way<S>, Y>(s, p, x, at, tile, n);
+  }
+  Loop::template fold<tf_plain_way<S>, Y>(s, p, x, at, tile, n);
+}
+
 template <class S> struct tf_rows_loop {
   /* Rows that are done faster one by one than as a block. */
   enum { FEW = S::R * W * 3 / 4 };
 
   template <class Y>
   TF_FN void tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+    tf_fold_tile<S, tf_rows_loop, Y>(s, p, x, at, tile, n);
+  }
+
+  template <class Way, class Y>
+  TF_FN void fold(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
     typename S::Acc a;
     S::open(a, s);
     for (int jj = 0; jj < n;) {
       const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
       for (; jj < stop; ++jj, at += S::COL_WORDS * Y::COLUMNS) {
         TF_FENCE();
-        TF_GROUPS(S, g) S::pair(a, s, p, x, Y{at}, tile, jj, g);
+        TF_GROUPS(S, g) Way::pair(a, s, p, x, Y{at}, tile, jj, g);
       }
       const int count = (stop - 1) % S::BLOCK + 1;
       tf_outputs<S, tf_panel_col<Y>>(a, s, p, x, at - count * S::COL_WORDS * Y::COLUMNS, count, 0);
@@ -151,6 +198,11 @@ template <class S> struct tf_panel_loop {
 
   template <class Y>
   TF_FN void tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+    tf_fold_tile<S, tf_panel_loop, Y>(s, p, x, at, tile, n);
+  }
+
+  template <class Way, class Y>
+  TF_FN void fold(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
     enum { NEXT = S::COL_WORDS * Y::COLUMNS };
     typedef tf_panel_col<Y> Column;
     typename S::Acc a;
@@ -165,7 +217,7 @@ template <class S> struct tf_panel_loop {
         for (int c = 0; c < stop - jj; ++c)
           S::template stream<1, Column>(z + c, p, x, at + c * NEXT);
       for (int c = 0; jj < stop; ++c, ++jj, at += NEXT) {
-        S::pair(a, s, p, x, Y{at}, tile, jj, 0, z[c]);
+        Way::pair(a, s, p, x, Y{at}, tile, jj, 0, z[c]);
         const int count = jj % S::BLOCK + 1;
         if (count < S::BLOCK && jj + 1 < n) continue;
         tf_outputs<S, Column>(a, s, p, x, at - (count - 1) * NEXT, count, 0);
@@ -198,7 +250,9 @@ template <class S, class Loop> struct tf_cpu_rows {
   static void cols(const tf_array *v, const void *p, i64 j0, i64 j1, void *y) {
     for (i64 j = j0; j < j1; j += W) {
       int n = j1 - j < W ? (int)(j1 - j) : W;
-      S::col(v, (const T *)p, j, j1, n, (T *)y + (j - j0) * S::COL_WORDS, S::COL_WORDS, 1);
+      T *to = (T *)y + (j - j0) * S::COL_WORDS;
+      S::col(v, (const T *)p, j, j1, n, to, S::COL_WORDS, 1);
+      tf_note_norms<S>(to, n);
     }
   }
 

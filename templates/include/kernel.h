@@ -133,6 +133,35 @@ TF_FN V tf_read(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {
 TF_FN V tf_read_param(const tf_array &a, int c) { return tf_read_param_temp(a, c); }
 #endif
 
+/* Column c of a point amid the rows, if there is any: the mean of some of them. Whatever it is,
+ * results are right; pairs are near it, or are not. */
+TF_ONCE V tf_centre(const tf_array &a, int c) {
+  enum { SOME = 8, BYTES = TF_STORES_HALVES ? 2 : sizeof(T) };
+  const i64 n = a.rows < SOME ? a.rows : (i64)SOME;
+  V sum = tf_c(0.0);
+  for (i64 k = 0; k < n; ++k) {
+    tf_array row = a;
+    row.data = (char *)a.data + a.rows / n * k * a.row_stride * BYTES;
+    sum = sum + tf_read_param(row, c);
+  }
+  return sum * tf_splat(T(1) / T(n > 0 ? n : 1));
+}
+
+/* ---- ways to a pair ---- */
+
+/* Whether a stage has a near way: see compiler/src/schedule/near.rs. */
+template <class S> TF_FN constexpr auto tf_has_near(int) -> decltype(bool(S::NEAR)) {
+  return S::NEAR;
+}
+template <class S> TF_FN constexpr bool tf_has_near(long) { return false; }
+
+template <class S> struct tf_plain_way {
+  template <class... A> TF_FN void pair(A &&...a) { S::pair(a...); }
+};
+template <class S> struct tf_near_way {
+  template <class... A> TF_FN void pair(A &&...a) { S::near_pair(a...); }
+};
+
 /* As tf_read and tf_read_param, of int64; I is tf_int2 or tf_int3. */
 template <class I>
 TF_FN I tf_read_int(const tf_array &a, int c, i64 i0, i64 i1, i64 step, int r) {

@@ -9,6 +9,7 @@ pub mod flags;
 pub const TEMPLATES: &[(&str, &str)] = &[
     ("banner", include_str!("../shared/banner.hbs")),
     ("stage", include_str!("../shared/stage.hbs")),
+    ("words", include_str!("../shared/words.hbs")),
     ("states", include_str!("../shared/states.hbs")),
     ("fold", include_str!("../shared/fold.hbs")),
     ("stream", include_str!("../shared/stream.hbs")),

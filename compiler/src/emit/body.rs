@@ -12,9 +12,12 @@ use std::fmt;
 
 use crate::ir::{ExprId, Formula, Kind, Node, ints};
 use crate::ops::{Emit, EmitParts, Op, Part, Parts, cost};
-use crate::schedule::{Operand, Place, Places, Plan, Slot, Stage, is_transparent, shifted_arg};
+use crate::schedule::{
+    Near, Operand, Place, Places, Plan, Slot, Stage, is_transparent, shifted_arg,
+};
 
 mod contract;
+mod near;
 mod panel;
 mod stream;
 
@@ -83,6 +86,8 @@ pub struct Body<'a> {
     place: Place,
     /// Longest value that is written out.
     unroll: usize,
+    /// The way of near pairs, where this function goes it.
+    near: Option<&'a Near>,
     /// Sums that are computed already when a pair is.
     streams: &'a [ExprId],
     /// Whether columns are those of a panel.
@@ -120,6 +125,7 @@ impl<'a> Body<'a> {
             places,
             place,
             unroll,
+            near: None,
             streams: &[],
             is_streaming: false,
             operands: &[],
@@ -169,6 +175,17 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Writes a block of lines, whose values are read in it alone.
+    pub fn block(&mut self, head: &str, write: impl FnOnce(&mut Self)) {
+        self.line(head);
+        self.depth += 1;
+        self.scopes.push(Scope::default());
+        write(self);
+        self.scopes.pop();
+        self.depth -= 1;
+        self.line("}");
+    }
+
     /// Writes one statement for every vector of rows.
     pub fn per_row(&mut self, text: &str) {
         let staged = if self.is_staged() { "TF_GROUP(r) " } else { "" };
@@ -201,6 +218,7 @@ impl<'a> Body<'a> {
     /// The C++ expression of one component, for vector `r` of rows.
     pub fn component(&mut self, id: ExprId, index: &Index) -> String {
         let f = &self.plan.formula;
+        let id = self.on_way(id);
         let index = if f.dim(id) == 1 { &Index::at(0) } else { index };
         let key = (id, index.clone());
         if let Some(found) = self.scopes.iter().rev().find_map(|s| s.values.get(&key)) {
@@ -365,8 +383,14 @@ impl<'a> Body<'a> {
         let (value, of) = match f.node(id) {
             Node::Input(n) => (*n as usize, ""),
             Node::Pos(_) => return "tf_pos(i0, step, r)".into(),
-            // Results of earlier stages are kept as they were computed, whatever inputs hold.
-            _ => (self.known(id).expect("only inputs and earlier results are read"), "_temp"),
+            _ => match self.known(id).expect("only inputs and earlier results are read") {
+                // A point amid the rows of an input.
+                value if value < self.plan.n_inputs => {
+                    return format!("tf_centre(v[{value}], {index})");
+                }
+                // Results of earlier stages are kept as they were computed, whatever inputs hold.
+                value => (value, "_temp"),
+            },
         };
         let (read, param) = match f.kind(id) {
             Kind::Real | Kind::Complex => (format!("tf_read{of}"), format!("tf_read_param{of}")),
@@ -408,6 +432,7 @@ impl<'a> Body<'a> {
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
+                let code = self.near_code(op, args).unwrap_or(code);
                 let values = self.operands(args, index);
                 let f = &self.plan.formula;
                 let type_ = match f.kind(id) {

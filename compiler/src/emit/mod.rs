@@ -12,6 +12,7 @@ mod desc;
 mod entries;
 #[cfg(feature = "text")]
 mod names;
+mod near;
 mod panel;
 #[cfg(feature = "text")]
 mod rust;
@@ -26,7 +27,7 @@ use tilefold_templates::TEMPLATES;
 
 use crate::ir::{Formula, Key, canonical_text, key};
 use crate::passes::{Fired, trace};
-use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, plan};
+use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, add_near, plan};
 
 #[cfg(feature = "text")]
 pub use artifact::{Artifact, KernelFiles, Library, artifact};
@@ -141,7 +142,8 @@ fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, Emit
     for (name, times) in steps.into_iter().flat_map(|step| step.fired) {
         *fired.entry(name).or_default() += times;
     }
-    let plan = plan(optimized);
+    let mut plan = plan(optimized);
+    add_near(&mut plan);
     let cpu = stages(&plan, Target::Cpu);
     let lines: usize = cpu.iter().map(StageView::lines).sum();
     if lines > MAX_LINES {

@@ -6,13 +6,14 @@ use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::passes::widths;
 use crate::reduce::StateKind;
 use crate::schedule::{
-    CHAIN, Choice, Panel, Place, Places, Plan, Stage, Target, Wide, accumulators, choose,
-    only_searches, reads_top, reduction, state_kind, streams, weight,
+    CHAIN, Choice, Near, Panel, Place, Places, Plan, Slot, Stage, Target, Wide, accumulators,
+    choose, only_searches, reads_top, reduction, state_kind, streams, weight,
 };
 
 use super::blocks::Blocks;
 use super::body::{Body, Index, Text, int_type, number};
 use super::entries::{Loop, entries, notes, title, written_out};
+use super::near::{NearView, WayView, has_powers, near_view};
 use super::panel::{OutputsView, PanelView, outputs_view, panel_view};
 
 /// One stage of a kernel file.
@@ -60,8 +61,6 @@ pub struct StageView {
     pub cols: String,
     /// 1 if powers of two are watched, block by block, for those that are subnormal.
     pub watched: usize,
-    /// Whether powers of two that would be subnormal may count as 0, on CUDA.
-    pub flushed: bool,
     /// Threads of a block on CUDA.
     pub threads: usize,
     /// Scalars a launch.
@@ -88,12 +87,14 @@ pub struct StageView {
     pub row: Vec<String>,
     /// See `launch`.
     pub col: Vec<String>,
-    /// See `launch`; empty where nothing is streamed, and on CUDA.
-    pub stream: Vec<String>,
     /// The wide accumulators of a CPU.
     pub outputs: Vec<OutputsView>,
-    /// See `launch`.
-    pub pair: Vec<String>,
+    /// See `launch`; empty where nothing is streamed, and on CUDA.
+    pub stream: Vec<String>,
+    /// The ways to a pair: the plain one, and that of near pairs.
+    pub ways: Vec<WayView>,
+    /// Which pairs are near.
+    pub near: Option<NearView>,
     /// See `launch`.
     pub finish: Vec<String>,
     /// Operations a pair.
@@ -107,8 +108,9 @@ pub struct StageView {
 impl StageView {
     /// Lines of the functions.
     pub fn lines(&self) -> usize {
-        let bodies = [&self.launch, &self.row, &self.col, &self.stream, &self.pair, &self.finish];
-        bodies.iter().map(|b| b.len()).sum()
+        let ways = self.ways.iter().map(|way| &way.pair);
+        let bodies = [&self.launch, &self.row, &self.col, &self.stream, &self.finish];
+        bodies.into_iter().chain(ways).map(Vec::len).sum()
     }
 }
 
@@ -135,36 +137,40 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let stage = &plan.stages[n];
     let f = &plan.formula;
     let panel = if target == Target::Cuda { Panel::new(plan, stage) } else { None };
-    let places = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
-    let mut choice = choose(plan, stage, target);
+    let plain = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
+    let near = stage.near.as_ref().filter(|near| panel.is_none() && near.pays(target));
+    let (near, places) = near_places(plan, stage, near, &plain);
     let template = target == Target::Cpu && stage.cols.is_some();
-    if template && stage.rows.is_none() {
-        choice = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, group_narrow: 1, ..choice };
-    }
+    let choice = sizes(plan, stage, target);
     let groups = places.accumulators();
-    let streams = streamed(plan, stage, &places, target, panel.as_ref());
+    let streams = streamed(plan, stage, &plain, target, panel.as_ref());
     let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
-    let on_cpu = if template { Wide::all(plan, stage, &places) } else { Vec::new() };
+    let on_cpu = if template { Wide::all(plan, stage, &plain) } else { Vec::new() };
     let wide = panel.as_ref().map_or(&on_cpu[..], |p| p.wide.as_slice());
     let blocks = Blocks::new(f, &choice, target, wide);
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
         groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
-    let [launch, row, col] = packed(f, &places, body);
+    let [launch, row, col] = packed(f, &plain, &places, body);
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let stream = body(Place::Pair).stream(of_cpu);
-    let pair = pair(f, &places, blocks, body(Place::Pair).reading(&streams));
-    let powers = pair.lines.iter().any(|line| line.contains("tf_exp2("));
-    let flushed = target == Target::Cuda && f.relaxed && powers;
-    let watched = lag && powers && !flushed;
+    let pair_of =
+        |near| pair(f, &places, blocks, body(Place::Pair).nearing(near).reading(&streams));
+    let pair = pair_of(None);
+    let flushed = target == Target::Cuda && f.relaxed;
+    let watched = lag && has_powers(&pair) && !flushed;
+    let scratch = [&launch, &row, &col, &pair].map(|text| text.scratch);
+    let pair_ops = stream.ops + pair.ops;
+    let way = |is_near, pair| WayView::new(is_near, pair, watched, flushed);
+    let mut ways = vec![way(false, pair)];
+    ways.extend(near.map(|near| way(true, pair_of(Some(near)))));
     let finish = finish(plan, stage, &places, body(Place::Finish));
     let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
     let name = format!("s{n}");
     let looks = target == Target::Cpu && streams.is_empty() && only_searches(f, stage);
     let run = Loop::new(!streams.is_empty(), tensor_bytes > 0, looks);
     let (entry, few) = entries(stage, &name, target, run);
-    let scratch = [&launch, &row, &col, &pair, &finish].map(|text| text.scratch);
     StageView {
         name,
         title: title(stage),
@@ -187,7 +193,6 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         block: if choice.block == choice.cols { "COLS".into() } else { choice.block.to_string() },
         cols: written_out(choice.cols, blocks.chains),
         watched: usize::from(watched),
-        flushed,
         threads: choice.threads,
         param_words: Places::words(&places.launch),
         row_words: Places::words(&places.row),
@@ -201,14 +206,43 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         launch: launch.lines,
         row: row.lines,
         col: col.lines,
-        pair_ops: stream.ops + pair.ops,
+        pair_ops,
         stream: stream.lines,
         outputs: outputs.collect(),
-        pair: pair.lines,
+        ways,
+        near: near.map(|near| near_view(near, &plain, &places, target, body(Place::Pair))),
+        scratch: scratch.into_iter().fold(finish.scratch, usize::max),
         finish: finish.lines,
-        scratch: scratch.into_iter().fold(0, usize::max),
     }
 }
+
+/// The sizes of a stage; one row is alone on a CPU.
+fn sizes(plan: &Plan, stage: &Stage, target: Target) -> Choice {
+    let choice = choose(plan, stage, target);
+    match (target, stage.rows, stage.cols) {
+        (Target::Cpu, None, Some(_)) => {
+            Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, group_narrow: 1, ..choice }
+        }
+        _ => choice,
+    }
+}
+
+/// The near way, if columns are short enough for it, and the places with what it reads.
+fn near_places<'a>(
+    plan: &Plan,
+    stage: &Stage,
+    near: Option<&'a Near>,
+    plain: &Places,
+) -> (Option<&'a Near>, Places) {
+    let with = near.map(|near| (near, plain.clone().with_near(plan, stage, near)));
+    match with.filter(|(_, places)| Places::words(&places.col) <= MAX_NEAR_WORDS) {
+        Some((near, places)) => (Some(near), places),
+        None => (None, plain.clone()),
+    }
+}
+
+/// Most words of a column that are kept for both ways: CUDA has a tile of 128 columns in 48 KiB.
+const MAX_NEAR_WORDS: usize = 48;
 
 /// The sums that are computed for a panel of columns at once.
 fn streamed(
@@ -268,29 +302,37 @@ fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
 }
 
 /// The lines that compute and pack what pairs read: once a launch, a row and a column.
-fn packed<'a>(f: &Formula, places: &Places, body: impl Fn(Place) -> Body<'a>) -> [Text; 3] {
+/// What only near pairs read lies after the words of `plain` places.
+fn packed<'a>(
+    f: &Formula,
+    plain: &Places,
+    places: &Places,
+    body: impl Fn(Place) -> Body<'a>,
+) -> [Text; 3] {
     let launch = |at: Index, v: &str| format!("p[{at}] = tf_lane({v}, 0);");
     let row = |at: Index, v: &str| format!("tf_store(x + (({at}) * R + r) * W, {v});");
     let col =
         |at: Index, v: &str| format!("tf_pack(y + ({at}) * word_stride, lane_stride, n, {v});");
     [
-        pack(f, body(Place::Launch), places, launch),
-        pack(f, body(Place::Row), places, row),
-        pack(f, body(Place::Col), places, col),
+        pack(f, body(Place::Launch), places, usize::MAX, launch),
+        pack(f, body(Place::Row), places, Places::words(&plain.row), row),
+        pack(f, body(Place::Col), places, Places::words(&plain.col), col),
     ]
 }
 
-/// The lines that compute and pack everything one place hands over.
+/// The lines that compute and pack everything one place hands over: only near pairs read the words
+/// from `plain` on.
 fn pack(
     f: &Formula,
     mut body: Body<'_>,
     places: &Places,
+    plain: usize,
     store: impl Fn(Index, &str) -> String,
 ) -> Text {
     let mut slots: Vec<_> =
         places.table(body.place()).iter().map(|(&id, &slot)| (slot, id)).collect();
     slots.sort_by_key(|(slot, _)| slot.base);
-    for (slot, id) in slots {
+    let write = |body: &mut Body<'_>, (slot, id): (Slot, ExprId)| {
         let word = |index: &Index, n: usize| index.shift(slot.base + n * f.dim(id));
         body.each(id, |body, index, value| match f.kind(id) {
             Kind::Real | Kind::Complex => body.line(&store(word(&index, 0), &value)),
@@ -301,6 +343,11 @@ fn pack(
                 }
             }
         });
+    };
+    let (all, near): (Vec<_>, Vec<_>) = slots.into_iter().partition(|(s, _)| s.base < plain);
+    all.into_iter().for_each(|slot| write(&mut body, slot));
+    if !near.is_empty() {
+        body.block("if (NEAR) {", |body| near.into_iter().for_each(|slot| write(body, slot)));
     }
     body.finish()
 }

@@ -8,6 +8,7 @@
 mod choose;
 mod explain;
 mod mma;
+mod near;
 mod panel;
 mod places;
 mod streams;
@@ -19,6 +20,7 @@ use crate::ops::Op;
 pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose, only_searches};
 pub use explain::explain;
 pub use mma::Form;
+pub use near::{Near, REACH, add_near};
 pub use panel::{Operand, Panel, Sum};
 pub use places::{
     Place, Places, Slot, accumulators, is_transparent, reads_top, shifted_arg, state_kind, weight,
@@ -65,8 +67,11 @@ pub struct Stage {
     pub reductions: Vec<ExprId>,
     /// What is written once a row is folded: index into [`Plan::values`], and the expression.
     pub writes: Vec<(usize, ExprId)>,
-    /// Results of earlier stages that this one may read: reduction node to value.
+    /// Results of earlier stages that this one may read: reduction node to value. A mean whose
+    /// value is an input stands for a point amid its rows, see [`add_near`].
     pub known: Vec<(ExprId, usize)>,
+    /// Another way to a number of pairs, where [`add_near`] found one.
+    pub near: Option<Near>,
 }
 
 /// Cuts an optimized formula into stages.
@@ -206,7 +211,8 @@ fn temporaries(f: &Formula, stages: &[Stage], homes: &[usize]) -> Vec<ExprId> {
 
 impl Stage {
     fn new(rows: Option<Axis>, cols: Option<Axis>) -> Stage {
-        Stage { rows, cols, reductions: Vec::new(), writes: Vec::new(), known: Vec::new() }
+        let (reductions, writes, known) = (Vec::new(), Vec::new(), Vec::new());
+        Stage { rows, cols, reductions, writes, known, near: None }
     }
 
     /// Fewest columns for which every result exists.

@@ -10,7 +10,7 @@ use crate::ir::{Axis, ExprId, Formula, Kind, Node, Reduction, Stratum, ints};
 use crate::ops::{Emit, Op};
 use crate::reduce::{Reducer, StateKind};
 
-use super::{Plan, Stage, Wide, reduction};
+use super::{Near, Plan, Stage, Wide, reduction};
 
 /// Where a value is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ impl Places {
     /// themselves: what only they read is not handed over.
     pub fn beside(plan: &Plan, stage: &Stage, sums: &[ExprId], wide: Option<&Wide>) -> Places {
         let mut places = Places {
-            places: assign(plan, stage),
+            places: assign(plan, stage, &[]),
             accumulators: accumulators(&plan.formula, stage),
             launch: BTreeMap::new(),
             row: BTreeMap::new(),
@@ -69,6 +69,24 @@ impl Places {
         };
         places.hand_over(plan, stage, sums, wide);
         places
+    }
+
+    /// Adds what near pairs read, after all that is handed over already.
+    pub fn with_near(mut self, plan: &Plan, stage: &Stage, near: &Near) -> Places {
+        let roots = [near.row, near.col, near.value, near.reach];
+        let before = std::mem::replace(&mut self.places, assign(plan, stage, &roots));
+        let f = &plan.formula;
+        for id in roots {
+            self.read(f, id, Place::Pair, false);
+        }
+        for id in f.ids().filter(|id| before[id.index()].is_none()) {
+            if let (Some(place), Node::Op(op, args, _)) = (self.places[id.index()], f.node(id))
+                && !is_transparent(*op)
+            {
+                args.iter().for_each(|&arg| self.read(f, arg, place, false));
+            }
+        }
+        self
     }
 
     /// Where a value of this stage is computed.
@@ -220,11 +238,13 @@ fn scalars(f: &Formula, id: ExprId) -> usize {
     }
 }
 
-fn assign(plan: &Plan, stage: &Stage) -> Vec<Option<Place>> {
+/// The places of what a stage computes, and of `roots`.
+fn assign(plan: &Plan, stage: &Stage, roots: &[ExprId]) -> Vec<Option<Place>> {
     let f = &plan.formula;
     let mut places: Vec<Option<Place>> = vec![None; f.len()];
     let mut todo: Vec<ExprId> = stage.writes.iter().map(|&(_, id)| id).collect();
     todo.extend(stage.reductions.iter().flat_map(|&r| f.node(r).args()));
+    todo.extend(roots);
     let is_known = |id: ExprId| stage.known.iter().any(|&(k, _)| k == id);
     // Mark what this stage computes; results of other stages are leaves.
     let mut live = vec![false; f.len()];

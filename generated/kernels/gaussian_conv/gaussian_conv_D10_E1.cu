@@ -24,9 +24,12 @@ struct s0 {
     BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
-    PARAM_WORDS = 1,
-    ROW_WORDS = 10,
-    COL_WORDS = 11
+    PARAM_WORDS = 12,
+    NEAR = !TF_DOUBLE,
+    NEAR_ROW = 10,
+    NEAR_COL = 11,
+    ROW_WORDS = NEAR ? 21 : 10,
+    COL_WORDS = NEAR ? 22 : 11
   };
   typedef tf_sum<1, R, false, COLS / 8> A0;
   struct State {
@@ -42,6 +45,28 @@ struct s0 {
     TF_UNUSED(v, p);
     V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
+    V t1 = -tf_centre(v[1], 0);
+    p[1] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 1);
+    p[2] = tf_lane(t2, 0);
+    V t3 = -tf_centre(v[1], 2);
+    p[3] = tf_lane(t3, 0);
+    V t4 = -tf_centre(v[1], 3);
+    p[4] = tf_lane(t4, 0);
+    V t5 = -tf_centre(v[1], 4);
+    p[5] = tf_lane(t5, 0);
+    V t6 = -tf_centre(v[1], 5);
+    p[6] = tf_lane(t6, 0);
+    V t7 = -tf_centre(v[1], 6);
+    p[7] = tf_lane(t7, 0);
+    V t8 = -tf_centre(v[1], 7);
+    p[8] = tf_lane(t8, 0);
+    V t9 = -tf_centre(v[1], 8);
+    p[9] = tf_lane(t9, 0);
+    V t10 = -tf_centre(v[1], 9);
+    p[10] = tf_lane(t10, 0);
+    V t11 = tf_c(2.0) * t0;
+    p[11] = tf_lane(t11, 0);
   }
 
   /* Once a row, before the fold. */
@@ -58,6 +83,59 @@ struct s0 {
       tf_store(x + ((7) * R + r) * W, tf_read(v[0], 7, i0, i1, step, r));
       tf_store(x + ((8) * R + r) * W, tf_read(v[0], 8, i0, i1, step, r));
       tf_store(x + ((9) * R + r) * W, tf_read(v[0], 9, i0, i1, step, r));
+      if (NEAR) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
+        V t3 = t2 * t2;
+        V t4 = tf_read(v[0], 2, i0, i1, step, r) + tf_splat(p[3]);
+        V t5 = t4 * t4;
+        V t6 = tf_read(v[0], 3, i0, i1, step, r) + tf_splat(p[4]);
+        V t7 = t6 * t6;
+        V t8 = tf_read(v[0], 4, i0, i1, step, r) + tf_splat(p[5]);
+        V t9 = t8 * t8;
+        V t10 = tf_read(v[0], 5, i0, i1, step, r) + tf_splat(p[6]);
+        V t11 = t10 * t10;
+        V t12 = tf_read(v[0], 6, i0, i1, step, r) + tf_splat(p[7]);
+        V t13 = t12 * t12;
+        V t14 = tf_read(v[0], 7, i0, i1, step, r) + tf_splat(p[8]);
+        V t15 = t14 * t14;
+        V t16 = tf_read(v[0], 8, i0, i1, step, r) + tf_splat(p[9]);
+        V t17 = t16 * t16;
+        V t18 = tf_read(v[0], 9, i0, i1, step, r) + tf_splat(p[10]);
+        V t19 = t18 * t18;
+        V t20 = t1 + t3;
+        V t21 = t20 + t5;
+        V t22 = t21 + t7;
+        V t23 = t22 + t9;
+        V t24 = t23 + t11;
+        V t25 = t24 + t13;
+        V t26 = t25 + t15;
+        V t27 = t26 + t17;
+        V t28 = t27 + t19;
+        V t29 = tf_splat(p[0]) * t28;
+        tf_store(x + ((10) * R + r) * W, t29);
+        V t30 = tf_splat(p[11]) * t0;
+        tf_store(x + ((11) * R + r) * W, t30);
+        V t31 = tf_splat(p[11]) * t2;
+        tf_store(x + ((12) * R + r) * W, t31);
+        V t32 = tf_splat(p[11]) * t4;
+        tf_store(x + ((13) * R + r) * W, t32);
+        V t33 = tf_splat(p[11]) * t6;
+        tf_store(x + ((14) * R + r) * W, t33);
+        V t34 = tf_splat(p[11]) * t8;
+        tf_store(x + ((15) * R + r) * W, t34);
+        V t35 = tf_splat(p[11]) * t10;
+        tf_store(x + ((16) * R + r) * W, t35);
+        V t36 = tf_splat(p[11]) * t12;
+        tf_store(x + ((17) * R + r) * W, t36);
+        V t37 = tf_splat(p[11]) * t14;
+        tf_store(x + ((18) * R + r) * W, t37);
+        V t38 = tf_splat(p[11]) * t16;
+        tf_store(x + ((19) * R + r) * W, t38);
+        V t39 = tf_splat(p[11]) * t18;
+        tf_store(x + ((20) * R + r) * W, t39);
+      }
     }
   }
 
@@ -89,6 +167,49 @@ struct s0 {
     V t9 = -tf_read(v[1], 9, i0, i1, step, r);
     tf_pack(y + (9) * word_stride, lane_stride, n, t9);
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NEAR) {
+      V t10 = t0 - tf_splat(p[1]);
+      V t11 = t10 * t10;
+      V t12 = t1 - tf_splat(p[2]);
+      V t13 = t12 * t12;
+      V t14 = t2 - tf_splat(p[3]);
+      V t15 = t14 * t14;
+      V t16 = t3 - tf_splat(p[4]);
+      V t17 = t16 * t16;
+      V t18 = t4 - tf_splat(p[5]);
+      V t19 = t18 * t18;
+      V t20 = t5 - tf_splat(p[6]);
+      V t21 = t20 * t20;
+      V t22 = t6 - tf_splat(p[7]);
+      V t23 = t22 * t22;
+      V t24 = t7 - tf_splat(p[8]);
+      V t25 = t24 * t24;
+      V t26 = t8 - tf_splat(p[9]);
+      V t27 = t26 * t26;
+      V t28 = t9 - tf_splat(p[10]);
+      V t29 = t28 * t28;
+      V t30 = t11 + t13;
+      V t31 = t30 + t15;
+      V t32 = t31 + t17;
+      V t33 = t32 + t19;
+      V t34 = t33 + t21;
+      V t35 = t34 + t23;
+      V t36 = t35 + t25;
+      V t37 = t36 + t27;
+      V t38 = t37 + t29;
+      V t39 = tf_splat(p[0]) * t38;
+      tf_pack(y + (11) * word_stride, lane_stride, n, t39);
+      tf_pack(y + (12) * word_stride, lane_stride, n, t10);
+      tf_pack(y + (13) * word_stride, lane_stride, n, t12);
+      tf_pack(y + (14) * word_stride, lane_stride, n, t14);
+      tf_pack(y + (15) * word_stride, lane_stride, n, t16);
+      tf_pack(y + (16) * word_stride, lane_stride, n, t18);
+      tf_pack(y + (17) * word_stride, lane_stride, n, t20);
+      tf_pack(y + (18) * word_stride, lane_stride, n, t22);
+      tf_pack(y + (19) * word_stride, lane_stride, n, t24);
+      tf_pack(y + (20) * word_stride, lane_stride, n, t26);
+      tf_pack(y + (21) * word_stride, lane_stride, n, t28);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -167,6 +288,65 @@ struct s0 {
     V t31[G];
     TF_GROUP(r) t31[r] = y.at(10) * t30[r];
     TF_GROUP(r) a.a0.add(0, g + r, t31[r], y.slot);
+  }
+
+  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((10) * R + g + r) * W) + y.at(11);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((11) * R + g + r) * W) * y.at(12);
+    V t2[G];
+    TF_GROUP(r) t2[r] = t0[r] + t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_load(x + ((12) * R + g + r) * W) * y.at(13);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t2[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_load(x + ((13) * R + g + r) * W) * y.at(14);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t4[r] + t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_load(x + ((14) * R + g + r) * W) * y.at(15);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t6[r] + t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_load(x + ((15) * R + g + r) * W) * y.at(16);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t8[r] + t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = tf_load(x + ((16) * R + g + r) * W) * y.at(17);
+    V t12[G];
+    TF_GROUP(r) t12[r] = t10[r] + t11[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = tf_load(x + ((17) * R + g + r) * W) * y.at(18);
+    V t14[G];
+    TF_GROUP(r) t14[r] = t12[r] + t13[r];
+    V t15[G];
+    TF_GROUP(r) t15[r] = tf_load(x + ((18) * R + g + r) * W) * y.at(19);
+    V t16[G];
+    TF_GROUP(r) t16[r] = t14[r] + t15[r];
+    V t17[G];
+    TF_GROUP(r) t17[r] = tf_load(x + ((19) * R + g + r) * W) * y.at(20);
+    V t18[G];
+    TF_GROUP(r) t18[r] = t16[r] + t17[r];
+    V t19[G];
+    TF_GROUP(r) t19[r] = tf_load(x + ((20) * R + g + r) * W) * y.at(21);
+    V t20[G];
+    TF_GROUP(r) t20[r] = t18[r] + t19[r];
+    V t21[G];
+    TF_GROUP(r) t21[r] = tf_exp2_normal(t20[r]);
+    V t22[G];
+    TF_GROUP(r) t22[r] = y.at(10) * t21[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t22[r], y.slot);
+  }
+
+  /* Most that the norms of near rows and columns are. */
+  TF_FN T reach(const T *p) {
+    TF_UNUSED(p);
+    return tf_lane(tf_c(2.0), 0);
   }
 
   /* Once a block of columns. */

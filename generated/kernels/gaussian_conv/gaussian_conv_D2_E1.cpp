@@ -18,9 +18,12 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 1,
-    ROW_WORDS = 2,
-    COL_WORDS = 3
+    PARAM_WORDS = 4,
+    NEAR = ROWS > 1,
+    NEAR_ROW = 2,
+    NEAR_COL = 3,
+    ROW_WORDS = NEAR ? 5 : 2,
+    COL_WORDS = NEAR ? 7 : 3
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
@@ -35,6 +38,12 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_UNUSED(v, p);
     V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
+    V t1 = -tf_centre(v[1], 0);
+    p[1] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 1);
+    p[2] = tf_lane(t2, 0);
+    V t3 = tf_c(2.0) * t0;
+    p[3] = tf_lane(t3, 0);
   }
 
   /* Once a row, before the fold. */
@@ -43,6 +52,19 @@ template <int ROWS, int GROUP> struct s0_of {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
+      if (NEAR) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
+        V t3 = t2 * t2;
+        V t4 = t1 + t3;
+        V t5 = tf_splat(p[0]) * t4;
+        tf_store(x + ((2) * R + r) * W, t5);
+        V t6 = tf_splat(p[3]) * t0;
+        tf_store(x + ((3) * R + r) * W, t6);
+        V t7 = tf_splat(p[3]) * t2;
+        tf_store(x + ((4) * R + r) * W, t7);
+      }
     }
   }
 
@@ -58,6 +80,17 @@ template <int ROWS, int GROUP> struct s0_of {
     V t1 = -tf_read(v[1], 1, i0, i1, step, r);
     tf_pack(y + (1) * word_stride, lane_stride, n, t1);
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NEAR) {
+      V t2 = t0 - tf_splat(p[1]);
+      V t3 = t2 * t2;
+      V t4 = t1 - tf_splat(p[2]);
+      V t5 = t4 * t4;
+      V t6 = t3 + t5;
+      V t7 = tf_splat(p[0]) * t6;
+      tf_pack(y + (3) * word_stride, lane_stride, n, t7);
+      tf_pack(y + (4) * word_stride, lane_stride, n, t2);
+      tf_pack(y + (5) * word_stride, lane_stride, n, t4);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -86,6 +119,33 @@ template <int ROWS, int GROUP> struct s0_of {
     V t7[G];
     TF_GROUP(r) t7[r] = y.at(2) * t6[r];
     TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
+  }
+
+  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(3);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((3) * R + g + r) * W) * y.at(4);
+    V t2[G];
+    TF_GROUP(r) t2[r] = t0[r] + t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_load(x + ((4) * R + g + r) * W) * y.at(5);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t2[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_exp2_normal(t4[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = y.at(2) * t5[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t6[r]);
+  }
+
+  /* Most that the norms of near rows and columns are. */
+  TF_FN T reach(const T *p) {
+    TF_UNUSED(p);
+    return tf_lane(tf_c(2.0), 0);
   }
 
   /* Once a block of columns. */

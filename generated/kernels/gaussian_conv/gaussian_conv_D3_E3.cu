@@ -24,9 +24,12 @@ struct s0 {
     BLOCK = COLS,
     WATCHED = 1,
     THREADS = 128,
-    PARAM_WORDS = 1,
-    ROW_WORDS = 3,
-    COL_WORDS = 6
+    PARAM_WORDS = 5,
+    NEAR = !TF_DOUBLE,
+    NEAR_ROW = 3,
+    NEAR_COL = 6,
+    ROW_WORDS = NEAR ? 7 : 3,
+    COL_WORDS = NEAR ? 10 : 6
   };
   typedef tf_sum<3, R, false, COLS / 8> A0;
   struct State {
@@ -42,6 +45,14 @@ struct s0 {
     TF_UNUSED(v, p);
     V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
+    V t1 = -tf_centre(v[1], 0);
+    p[1] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 1);
+    p[2] = tf_lane(t2, 0);
+    V t3 = -tf_centre(v[1], 2);
+    p[3] = tf_lane(t3, 0);
+    V t4 = tf_c(2.0) * t0;
+    p[4] = tf_lane(t4, 0);
   }
 
   /* Once a row, before the fold. */
@@ -51,6 +62,24 @@ struct s0 {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
+      if (NEAR) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
+        V t3 = t2 * t2;
+        V t4 = tf_read(v[0], 2, i0, i1, step, r) + tf_splat(p[3]);
+        V t5 = t4 * t4;
+        V t6 = t1 + t3;
+        V t7 = t6 + t5;
+        V t8 = tf_splat(p[0]) * t7;
+        tf_store(x + ((3) * R + r) * W, t8);
+        V t9 = tf_splat(p[4]) * t0;
+        tf_store(x + ((4) * R + r) * W, t9);
+        V t10 = tf_splat(p[4]) * t2;
+        tf_store(x + ((5) * R + r) * W, t10);
+        V t11 = tf_splat(p[4]) * t4;
+        tf_store(x + ((6) * R + r) * W, t11);
+      }
     }
   }
 
@@ -70,6 +99,21 @@ struct s0 {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
+    if (NEAR) {
+      V t3 = t0 - tf_splat(p[1]);
+      V t4 = t3 * t3;
+      V t5 = t1 - tf_splat(p[2]);
+      V t6 = t5 * t5;
+      V t7 = t2 - tf_splat(p[3]);
+      V t8 = t7 * t7;
+      V t9 = t4 + t6;
+      V t10 = t9 + t8;
+      V t11 = tf_splat(p[0]) * t10;
+      tf_pack(y + (6) * word_stride, lane_stride, n, t11);
+      tf_pack(y + (7) * word_stride, lane_stride, n, t3);
+      tf_pack(y + (8) * word_stride, lane_stride, n, t5);
+      tf_pack(y + (9) * word_stride, lane_stride, n, t7);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -112,6 +156,43 @@ struct s0 {
     V t12[G];
     TF_GROUP(r) t12[r] = t9[r] * y.at(5);
     TF_GROUP(r) a.a0.add(2, g + r, t12[r], y.slot);
+  }
+
+  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((3) * R + g + r) * W) + y.at(6);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((4) * R + g + r) * W) * y.at(7);
+    V t2[G];
+    TF_GROUP(r) t2[r] = t0[r] + t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_load(x + ((5) * R + g + r) * W) * y.at(8);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t2[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_load(x + ((6) * R + g + r) * W) * y.at(9);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t4[r] + t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp2_normal(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t7[r] * y.at(3);
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r], y.slot);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t7[r] * y.at(4);
+    TF_GROUP(r) a.a0.add(1, g + r, t9[r], y.slot);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t7[r] * y.at(5);
+    TF_GROUP(r) a.a0.add(2, g + r, t10[r], y.slot);
+  }
+
+  /* Most that the norms of near rows and columns are. */
+  TF_FN T reach(const T *p) {
+    TF_UNUSED(p);
+    return tf_lane(tf_c(2.0), 0);
   }
 
   /* Once a block of columns. */

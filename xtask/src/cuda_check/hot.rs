@@ -68,9 +68,14 @@ impl Turn {
 /// One turn of the loop with most work in it, of those that read the tile of columns; `None` where
 /// there is none.
 pub fn turn(code: &[Instruction]) -> Option<Turn> {
+    turns(code).into_iter().max_by_key(Turn::work)
+}
+
+/// One turn of each loop that reads the tile of columns.
+pub fn turns(code: &[Instruction]) -> Vec<Turn> {
     let graph = Graph::new(code);
     let turns = graph.loops.keys().filter_map(|&head| graph.turn(head));
-    turns.filter(|turn| turn.shared_bytes() > 0).max_by_key(Turn::work)
+    turns.filter(|turn| turn.shared_bytes() > 0).collect()
 }
 
 /// The blocks of an entry and its loops.

@@ -4,7 +4,7 @@
 //! that folds, of every dtype and GPU generation. The text is emitted anew, so that what is
 //! measured does not depend on `generated/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,12 +17,15 @@ use tilefold_compiler::{emit, front};
 use tilefold_templates::HEADERS;
 use tilefold_tests::toolchain::parallel;
 
-use super::hot::{Turn, turn};
+use super::hot::{Turn, turn, turns};
 use super::panel::{self, Way};
 use super::sass::{self, Entry};
 
 /// What the name of a stage ends with where tensor cores could make its sums and did not.
 pub const FLOATS: &str = "_floats";
+
+/// What the name of a stage ends with where pairs go the near way.
+pub const NEAR: &str = "_near";
 
 /// One CUDA text and dtype.
 pub struct Kernel {
@@ -173,9 +176,14 @@ fn listing(tools: &Tools, image: &Path) -> Result<String, String> {
 }
 
 /// Sizes of a stage that its text states.
+#[derive(Default)]
 struct Sizes {
     rows: f64,
     col_words: f64,
+    /// Columns that are written out.
+    cols: usize,
+    /// Words of a column that its pairs read: along the plain way, and the near one.
+    reads: [BTreeSet<usize>; 2],
     /// Where the stage sums components for panels of columns.
     panel: Option<panel::Sizes>,
 }
@@ -184,7 +192,12 @@ struct Sizes {
 fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
     let mut found: BTreeMap<String, Sizes> = BTreeMap::new();
     let mut name = String::new();
-    let mut cols = 0;
+    let mut way = 0;
+    let of_dtype = |list: &str| {
+        let all = list.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
+        let all: Vec<usize> = all.collect();
+        all.get(usize::from(dtype == Dtype::F64)).or(all.first()).copied().unwrap_or(0)
+    };
     for line in text.lines() {
         if let Some(stage) = line.strip_prefix("struct s").and_then(|l| l.strip_suffix(" {")) {
             name = format!("s{stage}");
@@ -195,10 +208,7 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
             digits.parse::<f64>().ok()
         };
         if let Some(rows) = number("R = TF_R(") {
-            found.insert(name.clone(), Sizes { rows, col_words: 0.0, panel: None });
-        }
-        if let Some(count) = number("COLS = ") {
-            cols = count as usize;
+            found.insert(name.clone(), Sizes { rows, ..Sizes::default() });
         }
         if let Some(on_tensor_cores) = line.strip_prefix("TF_MMA_ENTRY(") {
             let stage = on_tensor_cores.split(", ").nth(1).unwrap_or_default();
@@ -207,15 +217,19 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
                 dtype != Dtype::F64;
         }
         let Some(sizes) = found.get_mut(&name) else { continue };
-        if let Some(words) = number("COL_WORDS = ") {
+        if let Some(words) = number("COL_WORDS = ").or(number("COL_WORDS = NEAR ? ")) {
             sizes.col_words = words;
         }
+        if let Some((_, of)) = line.trim_start().split_once("COLS = ") {
+            sizes.cols = of_dtype(of.trim_start_matches("TF_K("));
+        }
+        if line.starts_with("  TF_FN void ") {
+            way = usize::from(line.contains(" near_pair("));
+        }
+        let words = line.split("y.at(").skip(1).filter_map(|rest| rest.split(')').next());
+        sizes.reads[way].extend(words.filter_map(|word| word.parse::<usize>().ok()));
         if let Some(columns) = line.trim_start().strip_prefix("COLUMNS = TF_K(") {
-            let of: Vec<usize> = columns
-                .split(|c: char| !c.is_ascii_digit())
-                .filter_map(|digits| digits.parse().ok())
-                .collect();
-            let columns = of.get(usize::from(dtype == Dtype::F64)).copied().unwrap_or(0);
+            let (columns, cols) = (of_dtype(columns), sizes.cols);
             let col_words = sizes.col_words as usize;
             sizes.panel = Some(panel::Sizes { columns, cols, col_words, ..Default::default() });
         }
@@ -238,6 +252,12 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
             }
         }
     }
+    for sizes in found.values_mut().filter(|sizes| dtype == Dtype::F64 && sizes.panel.is_none()) {
+        // What near pairs alone read is not packed there.
+        if !std::mem::take(&mut sizes.reads[1]).is_empty() {
+            sizes.col_words = sizes.reads[0].len() as f64;
+        }
+    }
     match found.is_empty() {
         true => Err("the CUDA text has no stages: its template has changed".into()),
         false => Ok(found),
@@ -249,7 +269,8 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
 /// the part of a pair that it does.
 ///
 /// A stage with panels is counted whole: see [`panel`]. Where its sums may come from tensor cores,
-/// the way without them is a stage of its own, as `s0_floats`.
+/// the way without them is a stage of its own, as `s0_floats`; so are near pairs, as `s0_near`.
+/// These read other words of a column, by which their loop is known.
 fn measured(
     kernel: &Kernel,
     stage: &str,
@@ -257,7 +278,7 @@ fn measured(
     entry: &Entry,
 ) -> Result<Vec<Measured>, String> {
     let word = if kernel.dtype == Dtype::F64 { 8 } else { 4 };
-    let mut turns: Vec<(String, Turn, f64)> = Vec::new();
+    let mut found: Vec<(String, Turn, f64)> = Vec::new();
     match &sizes.panel {
         Some(panel) => {
             let floats = if panel.on_tensor_cores { FLOATS } else { "" };
@@ -267,16 +288,27 @@ fn measured(
                 let turn = panel::turn(&entry.code, panel, word, way).ok_or_else(|| {
                     format!("{}: the loops of a panel are not in its machine code", entry.symbol)
                 })?;
-                turns.push((format!("{stage}{suffix}"), turn, panel.pairs() as f64));
+                found.push((format!("{stage}{suffix}"), turn, panel.pairs() as f64));
             }
         }
-        None => {
+        None if sizes.reads[1].is_empty() => {
             let Some(turn) = turn(&entry.code) else { return Ok(Vec::new()) };
             let columns = turn.shared_bytes() as f64 / word as f64 / sizes.col_words;
-            turns.push((stage.into(), turn, columns));
+            found.push((stage.into(), turn, columns));
+        }
+        None => {
+            let loops = turns(&entry.code);
+            for (reads, suffix) in sizes.reads.iter().zip(["", NEAR]) {
+                let bytes = sizes.cols * reads.len() * word;
+                let of_way = loops.iter().filter(|turn| turn.shared_bytes() == bytes);
+                let turn = of_way.max_by_key(|turn| turn.work()).ok_or_else(|| {
+                    format!("{}: no loop reads {bytes} bytes of columns", entry.symbol)
+                })?;
+                found.push((format!("{stage}{suffix}"), turn.clone(), sizes.cols as f64));
+            }
         }
     }
-    turns.retain(|(_, _, columns)| *columns > 0.0 && columns.is_finite());
+    found.retain(|(_, _, columns)| *columns > 0.0 && columns.is_finite());
     let local = entry.code.iter().filter(|i| matches!(i.name(), "LDL" | "STL")).count();
     let one = |(stage, turn, columns)| Measured {
         kernel: kernel.name.clone(),
@@ -289,7 +321,7 @@ fn measured(
         pairs: columns * sizes.rows,
         turn,
     };
-    Ok(turns.into_iter().map(one).collect())
+    Ok(found.into_iter().map(one).collect())
 }
 
 impl Measured {

@@ -203,6 +203,12 @@ fn limits_stand_whatever_the_budget_says() {
         budget::over_limits(&[kernel("relaxed_log_density", 69)]),
         ["relaxed_log_density f32 s0 sm_90 instructions: 8.63, the limit is 8.6"]
     );
+    let near = |issued| Measured { stage: "s0_near".into(), ..kernel("gaussian_D3", issued) };
+    assert_eq!(budget::over_limits(&[near(54)]), Vec::<String>::new());
+    assert_eq!(
+        budget::over_limits(&[near(55)]),
+        ["gaussian_D3 f32 s0_near sm_90 instructions: 6.88, the limit is 6.8"]
+    );
     let older = Measured { arch: "sm_80".into(), ..kernel("relaxed_log_density", 69) };
     let double = Measured { dtype: "f64", ..kernel("relaxed_log_density", 69) };
     assert_eq!(budget::over_limits(&[older, double]), Vec::<String>::new());

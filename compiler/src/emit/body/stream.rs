@@ -4,7 +4,7 @@
 //! staged over the vectors of rows as everywhere. The sums of a column are added up in the order of
 //! components, as they are where a pair is computed alone: the bits are the same.
 
-use crate::emit::body::{Body, Index, Scope, Text, number};
+use crate::emit::body::{Body, Index, Text, number};
 use crate::ir::{ExprId, Node};
 use crate::schedule::{Place, Wide};
 
@@ -68,14 +68,10 @@ impl<'a> Body<'a> {
 
     /// What is done for each of `C` columns from `ys` on, of which one is `y`.
     fn columns(&mut self, write: impl FnOnce(&mut Self)) {
-        self.line("TF_COLUMNS(c) {");
-        self.depth += 1;
-        self.scopes.push(Scope::default());
-        self.line("const Y y = {ys, c * COL_WORDS};");
-        write(self);
-        self.scopes.pop();
-        self.depth -= 1;
-        self.line("}");
+        self.block("TF_COLUMNS(c) {", |body| {
+            body.line("const Y y = {ys, c * COL_WORDS};");
+            write(body);
+        });
     }
 
     /// Lets the operand of an instruction that can read a column's scalar from memory do so.
