@@ -45,6 +45,7 @@ const SINKHORN: &str = "l[i] = logsumexp[j] (h - s * sqdist(x, y)) / e;";
 const SOFTMAX: &str = "m[i] = sum[j] softmax(-s * sqdist(x, y)) * b;";
 const PLAIN_EXPONENT: &str = "a[i] = sum[j] exp(h - sqdist(2 * x, 2 * y)) * b;";
 const FROM_COLUMNS: &str = "a[j] = sum[i] exp(-s * sqdist(x, y)) * x;";
+const GRADIENT: &str = "a[i] = sum[j] exp(-s * sqdist(x, y)) * h * (x - y);";
 
 #[test]
 fn what_only_an_exponent_reads_has_a_near_way() {
@@ -52,16 +53,17 @@ fn what_only_an_exponent_reads_has_a_near_way() {
         for word in ["", "relaxed"] {
             for formula in formulas(3, statements, word) {
                 assert_eq!(nears(&formula).len(), 1, "{}", canonical_text(&formula));
+                assert!(!nears(&formula)[0].has_difference, "{}", canonical_text(&formula));
             }
         }
     }
+    assert!(nears(&formulas(3, GRADIENT, "")[0])[0].has_difference);
     let in_widths = &formulas(3, "m[i] = logsumexp[j] -square(s) * sqdist(x, y);", "relaxed")[0];
     assert_eq!(nears(in_widths), [], "{}", canonical_text(&optimize(in_widths)));
     for (what, dims, statements) in [
         ("no exponent", 3, "a[i] = sum[j] sqdist(x, y) * b;"),
         ("the root of a small distance would be off", 3, "a[i] = sum[j] exp(-norm2(x - y)) * b;"),
         ("the distance itself is needed", 3, "a[i] = sum[j] exp(-sqdist(x, y)) * sqdist(x, y);"),
-        ("the difference is needed", 3, "a[i] = sum[j] exp(-sqdist(x, y)) * (x - y);"),
         ("a width for each row", 3, "a[i] = sum[j] exp(-sqdist(x, y) * square(x[0])) * b;"),
         ("one component", 1, GAUSSIAN),
         ("many components", 16, GAUSSIAN),
@@ -115,6 +117,7 @@ fn what_comes_out_is_right() {
         (3, PLAIN_EXPONENT),
         (3, GROWTH),
         (4, FROM_COLUMNS),
+        (3, GRADIENT),
     ];
     let of = |&(dims, statements): &(usize, &str)| {
         let plain = formulas(dims, statements, "").into_iter();

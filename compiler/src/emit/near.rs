@@ -72,7 +72,8 @@ pub fn near_view(
     };
     NearView {
         when: match target {
-            Target::Cpu => "ROWS > 1",
+            Target::Cpu if near.pays_without_clamps() => "ROWS > 1",
+            Target::Cpu => "ROWS > 1 && TF_LEVEL < 4",
             // The pipe of float64 is as busy either way, and registers are scarce.
             Target::Cuda => "!TF_DOUBLE",
         },

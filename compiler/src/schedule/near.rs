@@ -48,6 +48,8 @@ pub struct Near {
     pub reach: ExprId,
     /// Whether the number is read by a power of two alone, which is a normal number then.
     pub is_power: bool,
+    /// Whether pairs need `x - y` itself besides, as gradients do.
+    pub has_difference: bool,
     /// Components of the points.
     pub dim: usize,
 }
@@ -56,7 +58,15 @@ impl Near {
     /// Whether this way is so much faster that a second loop is worth compiling. On a CPU that is
     /// as much for the powers as for the distances: those of normal numbers need no clamps.
     pub fn pays(&self, target: Target) -> bool {
-        target == Target::Cuda || (self.is_power && self.dim <= MOST_OF_CPU)
+        match target {
+            Target::Cuda => !self.has_difference,
+            Target::Cpu => self.is_power && self.dim <= MOST_OF_CPU,
+        }
+    }
+
+    /// Whether AVX-512, where no power needs clamps, gains by it.
+    pub fn pays_without_clamps(&self) -> bool {
+        !self.has_difference
     }
 }
 
@@ -91,9 +101,8 @@ fn near(plan: &mut Plan, n: usize) -> Option<Near> {
         Some((difference, readers.distance(f, &places, id)?))
     })?;
     let near = write(plan, n, &places, difference, &distance)?;
-    // A difference that is needed anyway costs nothing.
-    let is_needed = reads(&plan.formula, &plan.stages[n], &near, difference);
-    (!is_needed).then_some(near)
+    let has_difference = reads(&plan.formula, &plan.stages[n], &near, difference);
+    Some(Near { has_difference, ..near })
 }
 
 /// `d` of a `|d|^2`, for d the sum or difference of a value of rows and one of columns.
@@ -214,7 +223,16 @@ fn write(plan: &mut Plan, n: usize, places: &Places, d: ExprId, of: &Distance) -
         f.div(reach, size)
     });
     let ([row, col], dim) = (norms, f.dim(d));
-    Some(Near { plain: of.plain, value, row, col, reach, is_power: of.is_power, dim })
+    Some(Near {
+        plain: of.plain,
+        value,
+        row,
+        col,
+        reach,
+        is_power: of.is_power,
+        has_difference: false,
+        dim,
+    })
 }
 
 /// What a value of columns is at a point amid them. The means of inputs that it reads become known
