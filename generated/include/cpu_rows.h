@@ -108,12 +108,19 @@ template <class S> TF_FN bool tf_is_near(const T *p, const T *x, const T *at, in
   return near;
 }
 
+/* Folds a tile of near pairs: a call, so that the plain loop keeps the registers that it had. */
+template <class S, class Loop, class Y>
+static __attribute__((noinline)) void tf_fold_near(typename S::State &s, const T *p, const T *x,
+                                                   const T *at, i64 tile, int n) {
+  Loop::template fold<tf_near_way<S>, Y>(s, p, x, at, tile, n);
+}
+
 /* Folds a tile by the way that serves it. */
 template <class S, class Loop, class Y>
-TF_FN void tf_fold_tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+TF_FN void tf_fold_tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile,
+                        int n) {
   if constexpr (tf_has_near<S>(0)) {
-    if (tf_is_near<S>(p, x, at, n))
-      return Loop::template fold<tf_near_way<S>, Y>(s, p, x, at, tile, n);
+    if (tf_is_near<S>(p, x, at, n)) return tf_fold_near<S, Loop, Y>(s, p, x, at, tile, n);
   }
   Loop::template fold<tf_plain_way<S>, Y>(s, p, x, at, tile, n);
 }

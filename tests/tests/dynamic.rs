@@ -246,7 +246,7 @@ fn a_size_is_compiled_at_run_time() {
 }
 
 #[test]
-fn what_is_made_is_kept_and_recorded() {
+fn what_is_made_is_recorded() {
     let _alone = LINKING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a writable place");
     let file = folder.path().join("met.fold");
@@ -259,14 +259,8 @@ fn what_is_made_is_kept_and_recorded() {
     let text = fs::read_to_string(&file).expect("it was written");
     assert!(text.contains("R^11;"), "{text}");
     assert!(first.1.prepared > 0.0);
-    // Then it is only looked at what is there, which takes microseconds, if nobody is in the way.
-    let again = (0..5).map(|_| {
-        let again = run(gauss, &[11, 1], &problem, |v| v, Options::new()).expect("it runs");
-        assert_eq!(first.0[0].data, again.0[0].data);
-        again.1.prepared
-    });
-    let least = again.fold(f64::INFINITY, f64::min);
-    assert!(least < first.1.prepared / 4.0, "{} s after {}", least, first.1);
+    let again = run(gauss, &[11, 1], &problem, |v| v, Options::new()).expect("it runs");
+    assert_eq!(first.0[0].data, again.0[0].data);
 }
 
 #[test]

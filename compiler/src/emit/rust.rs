@@ -133,7 +133,7 @@ pub fn wrapper(source: &str, text: &str, units: &[(&Unit, Vec<CallSource<'_>>)])
 
 fn module(source: &str, text: &str, unit: &Unit, calls: &[CallSource<'_>]) -> ModuleView {
     let shape = Shape::new(unit, &calls[0]);
-    let open = unit.generics.iter().any(|g| g.open).then(|| OpenView::new(text, unit));
+    let open = unit.is_open().then(|| OpenView::new(text, unit));
     let mut externs: Vec<String> = Vec::new();
     for kernel in calls.iter().flat_map(|c| &c.kernels) {
         externs.extend(unit.dtypes.iter().map(|d| format!("{}_{}", kernel.symbol, d.name())));
@@ -426,7 +426,7 @@ fn call(source: &str, unit: &Unit, shape: &Shape, c: &CallSource<'_>) -> CallVie
         table: fn_.to_uppercase(),
         count: unit.instances.len() * unit.dtypes.len(),
         none: unit.instances.is_empty(),
-        open: unit.generics.iter().any(|g| g.open),
+        open: unit.is_open(),
         derivative: match c.derivative {
             Some(d) => format!("Some(\"{}\")", d.title),
             None => "None".into(),

@@ -140,11 +140,9 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let plain = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
     let near = stage.near.as_ref().filter(|near| panel.is_none() && near.pays(target));
     let (near, places) = near_places(plan, stage, near, &plain);
-    let template = target == Target::Cpu && stage.cols.is_some();
-    let choice = sizes(plan, stage, target);
+    let (template, choice) = sizes(plan, stage, target);
     let groups = places.accumulators();
     let streams = streamed(plan, stage, &plain, target, panel.as_ref());
-    let of_cpu: &[ExprId] = if target == Target::Cpu { &streams } else { &[] };
     let on_cpu = if template { Wide::all(plan, stage, &plain) } else { Vec::new() };
     let wide = panel.as_ref().map_or(&on_cpu[..], |p| p.wide.as_slice());
     let blocks = Blocks::new(f, &choice, target, wide);
@@ -154,9 +152,9 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
     let [launch, row, col] = packed(f, &plain, &places, body);
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
-    let stream = body(Place::Pair).stream(of_cpu);
-    let pair_of =
-        |near| pair(f, &places, blocks, body(Place::Pair).nearing(near).reading(&streams));
+    let stream = body(Place::Pair).stream(if target == Target::Cpu { &streams } else { &[] });
+    let reading = |near| body(Place::Pair).nearing(near).reading(&streams);
+    let pair_of = |near| pair(f, &places, blocks, reading(near));
     let pair = pair_of(None);
     let flushed = target == Target::Cuda && f.relaxed;
     let watched = lag && has_powers(&pair) && !flushed;
@@ -216,15 +214,12 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     }
 }
 
-/// The sizes of a stage; one row is alone on a CPU.
-fn sizes(plan: &Plan, stage: &Stage, target: Target) -> Choice {
+/// Whether a stage is written for any number of rows, and its sizes: one row is alone then.
+fn sizes(plan: &Plan, stage: &Stage, target: Target) -> (bool, Choice) {
     let choice = choose(plan, stage, target);
-    match (target, stage.rows, stage.cols) {
-        (Target::Cpu, None, Some(_)) => {
-            Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, group_narrow: 1, ..choice }
-        }
-        _ => choice,
-    }
+    let alone = Choice { rows_wide: 1, rows_narrow: 1, group_wide: 1, group_narrow: 1, ..choice };
+    let template = target == Target::Cpu && stage.cols.is_some();
+    (template, if template && stage.rows.is_none() { alone } else { choice })
 }
 
 /// The near way, if columns are short enough for it, and the places with what it reads.

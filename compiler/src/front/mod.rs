@@ -62,6 +62,11 @@ impl Unit {
     pub fn shapes(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().chain(&self.probes)
     }
+
+    /// Whether it has a run-time dimension.
+    pub fn is_open(&self) -> bool {
+        self.generics.iter().any(|generic| generic.open)
+    }
 }
 
 /// A dimension that takes several values, as in `<D: {1, 2, 3}>`.

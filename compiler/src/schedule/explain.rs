@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::ir::{Axis, ExprId, call, leaf};
 
-use super::{CHAIN, Panel, Place, Places, Plan, Stage, Target, choose, streams};
+use super::{CHAIN, Panel, Place, Places, Plan, REACH, Stage, Target, choose, streams};
 
 const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
 
@@ -73,6 +73,16 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
         "  cpu: {} vectors of rows a block ({} with 16 registers), tiles of {} columns, sums of {}",
         cpu.rows_wide, cpu.rows_narrow, cpu.tile, cpu.block
     );
+    if let Some(near) = &stage.near {
+        let targets = [(Target::Cpu, "cpu"), (Target::Cuda, "cuda in f32")];
+        let pays = targets.iter().filter(|(target, _)| near.pays(*target)).map(|(_, name)| *name);
+        let _ = writeln!(
+            out,
+            "  {}, near pairs: {} by norms, which are at most {REACH}, and an inner product",
+            pays.collect::<Vec<_>>().join(", "),
+            near.plain
+        );
+    }
     let places = Places::new(plan, stage);
     let sums = streams(&plan.formula, stage, &places);
     if !sums.is_empty() {

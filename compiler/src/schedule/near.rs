@@ -102,7 +102,8 @@ fn near(plan: &mut Plan, n: usize) -> Option<Near> {
     })?;
     let near = write(plan, n, &places, difference, &distance)?;
     let has_difference = reads(&plan.formula, &plan.stages[n], &near, difference);
-    Some(Near { has_difference, ..near })
+    let near = Near { has_difference, ..near };
+    [Target::Cpu, Target::Cuda].iter().any(|&target| near.pays(target)).then_some(near)
 }
 
 /// `d` of a `|d|^2`, for d the sum or difference of a value of rows and one of columns.
