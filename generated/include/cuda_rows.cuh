@@ -176,9 +176,9 @@ template <class S, int BYTES> struct tf_cuda_rows {
     const T reach = S::reach(p);
     bool near = reach <= T(TF_MAX / 8);
     TF_UNROLL
-    for (int r = 0; r < S::R; ++r) near &= tf_abs(x[S::NEAR_ROW * S::R + r]) <= reach;
+    for (int r = 0; r < S::R; ++r) near &= tf_abs(x[S::NORM_ROW * S::R + r]) <= reach;
     for (int jj = tf_thread(); jj < n; jj += S::THREADS)
-      near &= tf_abs(tile[S::NEAR_COL * S::TILE + jj]) <= reach;
+      near &= tf_abs(tile[S::NORM_COL * S::TILE + jj]) <= reach;
     return !tf_any_of_block(!near);
   }
 

@@ -78,41 +78,43 @@ TF_FN void tf_outputs(typename S::Acc &, typename S::State &, const T *, const T
 
 /* The bits of magnitudes are in the order of the magnitudes, and those of NaN come last: a norm
  * that is no number is not near. */
-typedef tf_int tf_bits __attribute__((may_alias));
+typedef tf_int tf_norm_bits __attribute__((may_alias));
 TF_FN tf_int tf_magnitude(const T *norm) {
-  return *(const tf_bits *)norm & TF_K(__INT32_MAX__, __INT64_MAX__);
+  return *(const tf_norm_bits *)norm & TF_K(__INT32_MAX__, __INT64_MAX__);
 }
 
 /* Writes the largest norm of n columns that are packed together into the last word of each. */
 template <class S> TF_FN void tf_note_norms(T *cols, int n) {
-  if constexpr (tf_has_near<S>(0)) {
+  if constexpr (tf_has_norms<S>(0)) {
     tf_int most = 0;
     for (int c = 0; c < n; ++c) {
-      const tf_int norm = tf_magnitude(cols + c * S::COL_WORDS + S::NEAR_COL);
+      const tf_int norm = tf_magnitude(cols + c * S::COL_WORDS + S::NORM_COL);
       most = most < norm ? norm : most;
     }
-    for (int c = 0; c < n; ++c) *(tf_bits *)(cols + (c + 1) * S::COL_WORDS - 1) = most;
+    for (int c = 0; c < n; ++c) *(tf_norm_bits *)(cols + (c + 1) * S::COL_WORDS - 1) = most;
   }
 }
 
-/* Whether all of a block's rows and of n columns are near, and what is packed with these. */
-template <class S> TF_FN bool tf_is_near(const T *p, const T *x, const T *at, int n) {
-  const tf_int reach = tf_lane_i((VI)tf_splat(S::reach(p)), 0);
-  if (reach > tf_lane_i((VI)tf_c(TF_MAX / 8), 0)) return false; /* norms might overflow */
+/* Whether the norms of all of a block's rows and of n columns, and of what is packed with these,
+ * are at most `limit`. */
+template <class S> TF_FN bool tf_are_within(T limit, const T *x, const T *at, int n) {
+  const tf_int most = tf_lane_i((VI)tf_splat(limit), 0);
+  if (most > tf_lane_i((VI)tf_c(TF_MAX / 8), 0)) return false; /* sums of norms might overflow */
   M far = tf_splat_i(0);
   for (int r = 0; r < S::R; ++r)
-    far |= (VI)tf_abs(tf_load(x + (S::NEAR_ROW * S::R + r) * W)) > reach;
-  bool near = !tf_any(far);
+    far |= (VI)tf_abs(tf_load(x + (S::NORM_ROW * S::R + r) * W)) > most;
+  bool within = !tf_any(far);
   for (int c = 0; c < n + W - 1; c += W)
-    near &= tf_magnitude(at + ((c < n ? c : n - 1) + 1) * S::COL_WORDS - 1) <= reach;
-  return near;
+    within &= tf_magnitude(at + ((c < n ? c : n - 1) + 1) * S::COL_WORDS - 1) <= most;
+  return within;
 }
 
-/* Folds a tile of near pairs: a call, so that the plain loop keeps the registers that it had. */
-template <class S, class Loop, class Y>
-static __attribute__((noinline)) void tf_fold_near(typename S::State &s, const T *p, const T *x,
-                                                   const T *at, i64 tile, int n) {
-  Loop::template fold<tf_near_way<S>, Y>(s, p, x, at, tile, n);
+/* Folds a tile by another way than the plain one: a call, so that the plain loop keeps the
+ * registers that it had. */
+template <class S, class Loop, class Way, class Y>
+static __attribute__((noinline)) void tf_fold_apart(typename S::State &s, const T *p, const T *x,
+                                                    const T *at, i64 tile, int n) {
+  Loop::template fold<Way, Y>(s, p, x, at, tile, n);
 }
 
 /* Folds a tile by the way that serves it. */
@@ -120,7 +122,12 @@ template <class S, class Loop, class Y>
 TF_FN void tf_fold_tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile,
                         int n) {
   if constexpr (tf_has_near<S>(0)) {
-    if (tf_is_near<S>(p, x, at, n)) return tf_fold_near<S, Loop, Y>(s, p, x, at, tile, n);
+    if (tf_are_within<S>(S::reach(p), x, at, n))
+      return tf_fold_apart<S, Loop, tf_near_way<S>, Y>(s, p, x, at, tile, n);
+  }
+  if constexpr (tf_has_bounded<S>(0)) {
+    if (tf_are_within<S>(S::bound(), x, at, n))
+      return tf_fold_apart<S, Loop, tf_bounded_way<S>, Y>(s, p, x, at, tile, n);
   }
   Loop::template fold<tf_plain_way<S>, Y>(s, p, x, at, tile, n);
 }

@@ -149,17 +149,25 @@ TF_ONCE V tf_centre(const tf_array &a, int c) {
 
 /* ---- ways to a pair ---- */
 
-/* Whether a stage has a near way: see compiler/src/schedule/near.rs. */
-template <class S> TF_FN constexpr auto tf_has_near(int) -> decltype(bool(S::NEAR)) {
-  return S::NEAR;
-}
-template <class S> TF_FN constexpr bool tf_has_near(long) { return false; }
+/* Whether a stage has norms of rows and columns, a way for near pairs, and one for powers that need
+ * no clamps: see near.rs and bounds.rs of compiler/src/schedule. */
+#define TF_HAS(what, MEMBER)                                                                       \
+  template <class S> TF_FN constexpr auto what(int) -> decltype(bool(S::MEMBER)) {                 \
+    return S::MEMBER;                                                                              \
+  }                                                                                                \
+  template <class S> TF_FN constexpr bool what(long) { return false; }
+TF_HAS(tf_has_norms, NORMS)
+TF_HAS(tf_has_near, NEAR)
+TF_HAS(tf_has_bounded, BOUNDED)
 
 template <class S> struct tf_plain_way {
   template <class... A> TF_FN void pair(A &&...a) { S::pair(a...); }
 };
 template <class S> struct tf_near_way {
   template <class... A> TF_FN void pair(A &&...a) { S::near_pair(a...); }
+};
+template <class S> struct tf_bounded_way {
+  template <class... A> TF_FN void pair(A &&...a) { S::bounded_pair(a...); }
 };
 
 /* As tf_read and tf_read_param, of int64; I is tf_int2 or tf_int3. */

@@ -31,6 +31,8 @@ template <class... C> TF_FN V tf_poly(V x, double c0, C... rest) {
 #endif
 #define TF_ROUNDER TF_K(0x1.8p23 / TF_STEPS, 0x1.8p52 / TF_STEPS)
 #define TF_MANTISSA TF_K(23, 52)
+/* Whether tf_exp2 costs more than tf_exp2_normal. */
+#define TF_CLAMPS (TF_LEVEL < 4)
 
 /* The bits of reals in arithmetic that wraps. */
 typedef TF_K(__UINT32_TYPE__, __UINT64_TYPE__) tf_words __attribute__((vector_size(TF_VB)));

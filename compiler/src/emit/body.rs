@@ -88,6 +88,8 @@ pub struct Body<'a> {
     unroll: usize,
     /// The way of near pairs, where this function goes it.
     near: Option<&'a Near>,
+    /// The power that is a normal number on the way of this function.
+    normal: Option<ExprId>,
     /// Sums that are computed already when a pair is.
     streams: &'a [ExprId],
     /// Whether columns are those of a panel.
@@ -126,6 +128,7 @@ impl<'a> Body<'a> {
             place,
             unroll,
             near: None,
+            normal: None,
             streams: &[],
             is_streaming: false,
             operands: &[],
@@ -432,7 +435,7 @@ impl<'a> Body<'a> {
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
-                let code = self.near_code(op, args).unwrap_or(code);
+                let code = if self.normal == Some(id) { "tf_exp2_normal($0)" } else { code };
                 let values = self.operands(args, index);
                 let f = &self.plan.formula;
                 let type_ = match f.kind(id) {

@@ -27,7 +27,7 @@ use tilefold_templates::TEMPLATES;
 
 use crate::ir::{Formula, Key, canonical_text, key};
 use crate::passes::{Fired, trace};
-use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, add_near, plan};
+use crate::schedule::{MAX_SHARED_WORDS, Plan, Target, add_bounds, add_near, plan};
 
 #[cfg(feature = "text")]
 pub use artifact::{Artifact, KernelFiles, Library, artifact};
@@ -144,6 +144,7 @@ fn emit(formula: &Formula, title: &str, source: &str) -> Result<KernelText, Emit
     }
     let mut plan = plan(optimized);
     add_near(&mut plan);
+    add_bounds(&mut plan);
     let cpu = stages(&plan, Target::Cpu);
     let lines: usize = cpu.iter().map(StageView::lines).sum();
     if lines > MAX_LINES {

@@ -1,19 +1,17 @@
-//! What templates see of the ways to a pair.
+//! What templates see of the ways to a pair, and of the norms that decide about them.
 
 use serde::Serialize;
 
 use crate::ir::ExprId;
-use crate::schedule::{Near, Place, Places, Target};
+use crate::schedule::{BOUND, Bound, Near, Place, Places, Plan, Stage, Target};
 
 use super::body::{Body, Index, Text};
 
 /// One way to a pair: the functions that go it.
 #[derive(Serialize)]
 pub struct WayView {
-    /// What their names begin with.
+    /// What their names begin with; nothing where it is the plain one.
     pub prefix: &'static str,
-    /// Which pairs they are for.
-    pub pairs: &'static str,
     /// Whether powers of two are watched, see `StageView::watched`.
     pub watched: bool,
     /// Whether powers of two that would be subnormal count as 0.
@@ -24,11 +22,10 @@ pub struct WayView {
 
 impl WayView {
     /// A way with these lines. Powers of two may be `watched`, or `flushed`, where there are any.
-    pub fn new(is_near: bool, pair: Text, watched: bool, flushed: bool) -> WayView {
+    pub fn new(prefix: &'static str, pair: Text, watched: bool, flushed: bool) -> WayView {
         let powers = has_powers(&pair);
-        let (prefix, pairs) = if is_near { ("near_", "near pair") } else { ("", "pair") };
         let (watched, flushed) = (watched && powers, flushed && powers);
-        WayView { prefix, pairs, watched, flushed, pair: pair.lines }
+        WayView { prefix, watched, flushed, pair: pair.lines }
     }
 }
 
@@ -37,11 +34,17 @@ pub fn has_powers(pair: &Text) -> bool {
     pair.lines.iter().any(|line| line.contains("tf_exp2("))
 }
 
-/// Which pairs are near, and what only they read.
+/// The norms of a stage's rows and columns.
 #[derive(Serialize)]
-pub struct NearView {
-    /// Whether there are any, in C++: not for few rows, nor in float64 on CUDA.
+pub struct NormsView {
+    /// Whether they are packed, in C++: not for few rows, nor where nothing is gained.
     pub when: &'static str,
+    /// Whether there is a near way, in C++.
+    pub near: Option<&'static str>,
+    /// Most that norms of near pairs may be, in C++.
+    pub reach: String,
+    /// Most that norms may be where powers need no clamps; none where none do.
+    pub bound: Option<f64>,
     /// Words of a row, in C++.
     pub row_words: String,
     /// Words of a column, in C++.
@@ -50,37 +53,90 @@ pub struct NearView {
     pub row: usize,
     /// The word of a column that is its norm.
     pub col: usize,
-    /// Most that both may be, in C++.
-    pub reach: String,
 }
 
-/// Works out what templates see; `plain` are the places without the near way, `body` is one of
-/// pairs.
-pub fn near_view(
-    near: &Near,
-    plain: &Places,
-    places: &Places,
-    target: Target,
-    mut body: Body<'_>,
-) -> NearView {
-    let word = |place: Place, id: ExprId| places.table(place)[&id].base;
-    // On a CPU the last word of a column is the largest norm of those that are packed with it.
-    let more = usize::from(target == Target::Cpu);
-    let words = |place: Place, more: usize| {
-        let [plain, all] = [plain, places].map(|of| Places::words(of.table(place)));
-        format!("NEAR ? {} : {plain}", all + more)
-    };
-    NearView {
-        when: match target {
-            Target::Cpu if near.pays_without_clamps() => "ROWS > 1",
-            Target::Cpu => "ROWS > 1 && TF_LEVEL < 4",
-            // The pipe of float64 is as busy either way, and registers are scarce.
-            Target::Cuda => "!TF_DOUBLE",
-        },
-        row_words: words(Place::Row, 0),
-        col_words: words(Place::Col, more),
-        row: word(Place::Row, near.row),
-        col: word(Place::Col, near.col),
-        reach: body.component(near.reach, &Index::at(0)),
+/// What a stage has of norms on a target, and the places with what they take.
+pub struct Norms<'a> {
+    /// The near way.
+    pub near: Option<&'a Near>,
+    /// The power without clamps.
+    pub bound: Option<&'a Bound>,
+    /// Where values are computed.
+    pub places: Places,
+}
+
+/// Most words of a column that are kept for both ways: CUDA has a tile of 128 columns in 48 KiB.
+const MAX_WORDS: usize = 48;
+
+impl<'a> Norms<'a> {
+    /// Those that pay; `plain` are the places without them. A CUDA panel has none.
+    pub fn new(
+        plan: &Plan,
+        stage: &'a Stage,
+        target: Target,
+        plain: &Places,
+        is_panel: bool,
+    ) -> Norms<'a> {
+        let of = |near: Option<&'a Near>, bound: Option<&'a Bound>| {
+            let near_roots = near.iter().flat_map(|near| near.roots());
+            let bound_roots = bound.iter().flat_map(|bound| [bound.row, bound.col]);
+            let roots: Vec<ExprId> = bound_roots.chain(near_roots).collect();
+            Norms { near, bound, places: plain.clone().with(plan, stage, &roots) }
+        };
+        let near = stage.near.as_ref().filter(|near| !is_panel && near.pays(target));
+        let bound = stage.bound.as_ref().filter(|_| target == Target::Cpu);
+        let norms = of(near, bound);
+        match Places::words(&norms.places.col) <= MAX_WORDS {
+            true => norms,
+            false => of(None, bound),
+        }
+    }
+
+    /// The ways beside the plain one; `start` starts the function of a pair that `pair` writes.
+    pub fn ways<'b>(
+        &self,
+        start: impl Fn() -> Body<'b>,
+        pair: impl Fn(Body<'b>) -> Text,
+    ) -> Vec<(&'static str, Text)>
+    where
+        'a: 'b,
+    {
+        let near = self.near.map(|near| ("near_", pair(start().nearing(near))));
+        let power = self.bound.map(|bound| bound.power);
+        let bounded = power.map(|power| ("bounded_", pair(start().bounded(Some(power)))));
+        near.into_iter().chain(bounded).collect()
+    }
+
+    /// What templates see; `body` is one of pairs.
+    pub fn view(&self, plain: &Places, target: Target, mut body: Body<'_>) -> Option<NormsView> {
+        let ids = self.near.map(|near| (near.row, near.col));
+        let (row, col) = ids.or(self.bound.map(|bound| (bound.row, bound.col)))?;
+        let word = |place: Place, id: ExprId| self.places.table(place)[&id].base;
+        // On a CPU the last word of a column is the largest norm of those that are packed with it.
+        let more = usize::from(target == Target::Cpu);
+        let words = |place: Place, more: usize| {
+            let [plain, all] = [plain, &self.places].map(|of| Places::words(of.table(place)));
+            format!("NORMS ? {} : {plain}", all + more)
+        };
+        Some(NormsView {
+            when: match target {
+                Target::Cpu if self.near.is_some() => "ROWS > 1",
+                Target::Cpu => "ROWS > 1 && TF_CLAMPS",
+                // The pipe of float64 is as busy either way, and registers are scarce.
+                Target::Cuda => "!TF_DOUBLE",
+            },
+            near: self.near.map(|_| match target {
+                Target::Cpu => "NORMS && !TF_CLAMPS",
+                Target::Cuda => "NORMS",
+            }),
+            reach: self
+                .near
+                .map_or(String::new(), |near| body.component(near.reach, &Index::at(0))),
+            bound: self.bound.map(|_| BOUND),
+            row_words: words(Place::Row, 0),
+            col_words: words(Place::Col, more),
+            row: word(Place::Row, row),
+            col: word(Place::Col, col),
+        })
     }
 }

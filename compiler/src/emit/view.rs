@@ -6,14 +6,14 @@ use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::passes::widths;
 use crate::reduce::StateKind;
 use crate::schedule::{
-    CHAIN, Choice, Near, Panel, Place, Places, Plan, Slot, Stage, Target, Wide, accumulators,
-    choose, only_searches, reads_top, reduction, state_kind, streams, weight,
+    CHAIN, Choice, Panel, Place, Places, Plan, Slot, Stage, Target, Wide, accumulators, choose,
+    only_searches, reads_top, reduction, state_kind, streams, weight,
 };
 
 use super::blocks::Blocks;
 use super::body::{Body, Index, Text, int_type, number};
 use super::entries::{Loop, entries, notes, title, written_out};
-use super::near::{NearView, WayView, has_powers, near_view};
+use super::near::{Norms, NormsView, WayView, has_powers};
 use super::panel::{OutputsView, PanelView, outputs_view, panel_view};
 
 /// One stage of a kernel file.
@@ -93,8 +93,8 @@ pub struct StageView {
     pub stream: Vec<String>,
     /// The ways to a pair: the plain one, and that of near pairs.
     pub ways: Vec<WayView>,
-    /// Which pairs are near.
-    pub near: Option<NearView>,
+    /// The norms that decide about them.
+    pub norms: Option<NormsView>,
     /// See `launch`.
     pub finish: Vec<String>,
     /// Operations a pair.
@@ -138,8 +138,8 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let f = &plan.formula;
     let panel = if target == Target::Cuda { Panel::new(plan, stage) } else { None };
     let plain = panel.as_ref().map_or_else(|| Places::new(plan, stage), |p| p.places.clone());
-    let near = stage.near.as_ref().filter(|near| panel.is_none() && near.pays(target));
-    let (near, places) = near_places(plan, stage, near, &plain);
+    let norms = Norms::new(plan, stage, target, &plain, panel.is_some());
+    let places = &norms.places;
     let (template, choice) = sizes(plan, stage, target);
     let groups = places.accumulators();
     let streams = streamed(plan, stage, &plain, target, panel.as_ref());
@@ -149,21 +149,21 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
         groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
-    let body = |place| Body::new(plan, stage, &places, place, choice.unroll);
-    let [launch, row, col] = packed(f, &plain, &places, body);
+    let body = |place| Body::new(plan, stage, places, place, choice.unroll);
+    let [launch, row, col] = packed(f, &plain, places, body);
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let stream = body(Place::Pair).stream(if target == Target::Cpu { &streams } else { &[] });
-    let reading = |near| body(Place::Pair).nearing(near).reading(&streams);
-    let pair_of = |near| pair(f, &places, blocks, reading(near));
-    let pair = pair_of(None);
+    let pair_of = |way| pair(f, places, blocks, way);
+    let start = || body(Place::Pair).reading(&streams);
+    let pair = pair_of(start());
     let flushed = target == Target::Cuda && f.relaxed;
     let watched = lag && has_powers(&pair) && !flushed;
     let scratch = [&launch, &row, &col, &pair].map(|text| text.scratch);
     let pair_ops = stream.ops + pair.ops;
-    let way = |is_near, pair| WayView::new(is_near, pair, watched, flushed);
-    let mut ways = vec![way(false, pair)];
-    ways.extend(near.map(|near| way(true, pair_of(Some(near)))));
-    let finish = finish(plan, stage, &places, body(Place::Finish));
+    let way = |prefix, pair| WayView::new(prefix, pair, watched, flushed);
+    let mut ways = vec![way("", pair)];
+    ways.extend(norms.ways(start, pair_of).into_iter().map(|(prefix, pair)| way(prefix, pair)));
+    let finish = finish(plan, stage, places, body(Place::Finish));
     let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
     let name = format!("s{n}");
     let looks = target == Target::Cpu && streams.is_empty() && only_searches(f, stage);
@@ -208,7 +208,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         stream: stream.lines,
         outputs: outputs.collect(),
         ways,
-        near: near.map(|near| near_view(near, &plain, &places, target, body(Place::Pair))),
+        norms: norms.view(&plain, target, body(Place::Pair)),
         scratch: scratch.into_iter().fold(finish.scratch, usize::max),
         finish: finish.lines,
     }
@@ -221,23 +221,6 @@ fn sizes(plan: &Plan, stage: &Stage, target: Target) -> (bool, Choice) {
     let template = target == Target::Cpu && stage.cols.is_some();
     (template, if template && stage.rows.is_none() { alone } else { choice })
 }
-
-/// The near way, if columns are short enough for it, and the places with what it reads.
-fn near_places<'a>(
-    plan: &Plan,
-    stage: &Stage,
-    near: Option<&'a Near>,
-    plain: &Places,
-) -> (Option<&'a Near>, Places) {
-    let with = near.map(|near| (near, plain.clone().with_near(plan, stage, near)));
-    match with.filter(|(_, places)| Places::words(&places.col) <= MAX_NEAR_WORDS) {
-        Some((near, places)) => (Some(near), places),
-        None => (None, plain.clone()),
-    }
-}
-
-/// Most words of a column that are kept for both ways: CUDA has a tile of 128 columns in 48 KiB.
-const MAX_NEAR_WORDS: usize = 48;
 
 /// The sums that are computed for a panel of columns at once.
 fn streamed(
@@ -297,7 +280,7 @@ fn state_bytes(plan: &Plan, n: usize, t: usize) -> usize {
 }
 
 /// The lines that compute and pack what pairs read: once a launch, a row and a column.
-/// What only near pairs read lies after the words of `plain` places.
+/// What norms are for lies after the words of `plain` places.
 fn packed<'a>(
     f: &Formula,
     plain: &Places,
@@ -315,8 +298,8 @@ fn packed<'a>(
     ]
 }
 
-/// The lines that compute and pack everything one place hands over: only near pairs read the words
-/// from `plain` on.
+/// The lines that compute and pack everything one place hands over; from word `plain` on they are
+/// those that norms are for.
 fn pack(
     f: &Formula,
     mut body: Body<'_>,
@@ -339,10 +322,10 @@ fn pack(
             }
         });
     };
-    let (all, near): (Vec<_>, Vec<_>) = slots.into_iter().partition(|(s, _)| s.base < plain);
+    let (all, more): (Vec<_>, Vec<_>) = slots.into_iter().partition(|(s, _)| s.base < plain);
     all.into_iter().for_each(|slot| write(&mut body, slot));
-    if !near.is_empty() {
-        body.block("if (NEAR) {", |body| near.into_iter().for_each(|slot| write(body, slot)));
+    if !more.is_empty() {
+        body.block("if (NORMS) {", |body| more.into_iter().for_each(|slot| write(body, slot)));
     }
     body.finish()
 }

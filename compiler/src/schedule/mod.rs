@@ -5,6 +5,7 @@
 //! folds its reductions over the columns of each row in one pass and then writes values. Nested
 //! reductions become earlier stages whose results are temporaries, one row per row.
 
+mod bounds;
 mod choose;
 mod explain;
 mod mma;
@@ -17,6 +18,7 @@ mod wide;
 use crate::ir::{Axis, ExprId, Formula, Kind, Node, Stratum};
 use crate::ops::Op;
 
+pub use bounds::{BOUND, Bound, add_bounds};
 pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose, only_searches};
 pub use explain::explain;
 pub use mma::Form;
@@ -72,6 +74,8 @@ pub struct Stage {
     pub known: Vec<(ExprId, usize)>,
     /// Another way to a number of pairs, where [`add_near`] found one.
     pub near: Option<Near>,
+    /// A power of pairs that may need no clamps, where [`add_bounds`] found one.
+    pub bound: Option<Bound>,
 }
 
 /// Cuts an optimized formula into stages.
@@ -212,7 +216,7 @@ fn temporaries(f: &Formula, stages: &[Stage], homes: &[usize]) -> Vec<ExprId> {
 impl Stage {
     fn new(rows: Option<Axis>, cols: Option<Axis>) -> Stage {
         let (reductions, writes, known) = (Vec::new(), Vec::new(), Vec::new());
-        Stage { rows, cols, reductions, writes, known, near: None }
+        Stage { rows, cols, reductions, writes, known, near: None, bound: None }
     }
 
     /// Fewest columns for which every result exists.

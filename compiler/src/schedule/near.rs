@@ -46,27 +46,22 @@ pub struct Near {
     pub col: ExprId,
     /// Most that both may be.
     pub reach: ExprId,
-    /// Whether the number is read by a power of two alone, which is a normal number then.
-    pub is_power: bool,
-    /// Whether pairs need `x - y` itself besides, as gradients do.
-    pub has_difference: bool,
+    /// The power of two that alone reads the number, if one does: it is a normal number then.
+    pub power: Option<ExprId>,
     /// Components of the points.
     pub dim: usize,
 }
 
 impl Near {
-    /// Whether this way is so much faster that a second loop is worth compiling. On a CPU that is
-    /// as much for the powers as for the distances: those of normal numbers need no clamps.
+    /// Whether this way is so much faster that a second loop is worth compiling. On a CPU it is
+    /// with AVX-512; below, powers without clamps are worth more, see `bounds.rs`.
     pub fn pays(&self, target: Target) -> bool {
-        match target {
-            Target::Cuda => !self.has_difference,
-            Target::Cpu => self.is_power && self.dim <= MOST_OF_CPU,
-        }
+        target == Target::Cuda || (self.power.is_some() && self.dim <= MOST_OF_CPU)
     }
 
-    /// Whether AVX-512, where no power needs clamps, gains by it.
-    pub fn pays_without_clamps(&self) -> bool {
-        !self.has_difference
+    /// What pairs read on this way. The norms come first.
+    pub fn roots(&self) -> [ExprId; 4] {
+        [self.row, self.col, self.value, self.reach]
     }
 }
 
@@ -79,7 +74,7 @@ struct Distance {
     sign: f64,
     /// What the exponent multiplies it by besides.
     outer: Vec<ExprId>,
-    is_power: bool,
+    power: Option<ExprId>,
 }
 
 /// Looks for a near way in every stage of a plan. Its values are new ones of the formula.
@@ -97,28 +92,52 @@ fn near(plan: &mut Plan, n: usize) -> Option<Near> {
     let readers = Readers::of(&plan.formula, stage, &places);
     let f = &plan.formula;
     let (difference, distance) = f.ids().find_map(|id| {
-        let difference = difference(f, &places, id)?;
+        let difference = difference(f, &places, id).filter(|&d| DIMS.contains(&f.dim(d)))?;
         Some((difference, readers.distance(f, &places, id)?))
     })?;
     let near = write(plan, n, &places, difference, &distance)?;
-    let has_difference = reads(&plan.formula, &plan.stages[n], &near, difference);
-    let near = Near { has_difference, ..near };
-    [Target::Cpu, Target::Cuda].iter().any(|&target| near.pays(target)).then_some(near)
+    // A difference that is needed anyway costs nothing.
+    let is_needed = reads(&plan.formula, &plan.stages[n], &near, difference);
+    (!is_needed).then_some(near)
 }
 
 /// `d` of a `|d|^2`, for d the sum or difference of a value of rows and one of columns.
-fn difference(f: &Formula, places: &Places, id: ExprId) -> Option<ExprId> {
-    let Node::Op(Op::Sum, args, _) = f.node(id) else { return None };
-    let d = match f.node(args[0]) {
+pub(super) fn difference(f: &Formula, places: &Places, id: ExprId) -> Option<ExprId> {
+    let squares = match f.node(id) {
+        Node::Op(Op::Sum, args, _) => args[0],
+        _ if f.dim(id) == 1 => id,
+        _ => return None,
+    };
+    let d = match f.node(squares) {
         Node::Op(Op::Square, args, _) => args[0],
         Node::Op(Op::Mul, args, _) if args[0] == args[1] => args[0],
         _ => return None,
     };
     let Node::Op(Op::Add | Op::Sub, args, _) = f.node(d) else { return None };
     let is_side = |&arg: &ExprId| f.dim(arg) == f.dim(d) && f.kind(arg) == Kind::Real;
-    let fits = places.has(id) && DIMS.contains(&f.dim(d)) && args.iter().all(is_side);
+    let fits = places.has(id) && args.iter().all(is_side);
     let sides = fits.then(|| [places.of(args[0]), places.of(args[1])])?;
     matches!(sides, [Place::Row, Place::Col] | [Place::Col, Place::Row]).then_some(d)
+}
+
+/// The sides of a difference `d`, of rows and of columns, about a point amid the columns; and
+/// whether it is their sum.
+pub(super) fn sides(
+    plan: &mut Plan,
+    n: usize,
+    places: &Places,
+    d: ExprId,
+) -> Option<([ExprId; 2], bool)> {
+    let Node::Op(op, args, _) = plan.formula.node(d).clone() else { return None };
+    let [row, col] = match places.of(args[0]) {
+        Place::Row => [args[0], args[1]],
+        _ => [args[1], args[0]],
+    };
+    let centre = at_centre(plan, n, places, col)?;
+    let f = &mut plan.formula;
+    let is_sum = op == Op::Add;
+    let row = if is_sum { f.add(row, centre) } else { f.sub(row, centre) };
+    Some(([row, f.sub(col, centre)], is_sum))
 }
 
 /// Which values of pairs, and which reductions, read each value.
@@ -139,7 +158,7 @@ impl Readers {
     fn distance(&self, f: &Formula, places: &Places, square: ExprId) -> Option<Distance> {
         let mut at = square;
         let mut found =
-            Distance { plain: at, factor: None, sign: 1.0, outer: Vec::new(), is_power: false };
+            Distance { plain: at, factor: None, sign: 1.0, outer: Vec::new(), power: None };
         let mut is_added_to = false;
         loop {
             let readers = &self.0[at.index()];
@@ -150,7 +169,7 @@ impl Readers {
             let &[reader] = readers.as_slice() else { return None };
             match f.node(reader) {
                 Node::Op(op @ (Op::Exp2 | Op::Exp), ..) => {
-                    found.is_power = !is_added_to && *op == Op::Exp2;
+                    found.power = (!is_added_to && *op == Op::Exp2).then_some(reader);
                     return Some(found);
                 }
                 Node::Op(Op::Neg, ..) if is_added_to => {}
@@ -184,18 +203,9 @@ fn is_score(f: &Formula, reader: ExprId, arg: ExprId) -> bool {
 
 /// Writes the near way of a distance, whose difference is `d`.
 fn write(plan: &mut Plan, n: usize, places: &Places, d: ExprId, of: &Distance) -> Option<Near> {
-    let Node::Op(op, args, _) = plan.formula.node(d).clone() else { return None };
-    let [row, col] = match places.of(args[0]) {
-        Place::Row => [args[0], args[1]],
-        _ => [args[1], args[0]],
-    };
-    let centre = at_centre(plan, n, places, col)?;
+    let ([row, col], is_sum) = sides(plan, n, places, d)?;
+    let two = if is_sum { 2.0 } else { -2.0 };
     let f = &mut plan.formula;
-    let (row, two) = match op {
-        Op::Add => (f.add(row, centre), 2.0),
-        _ => (f.sub(row, centre), -2.0),
-    };
-    let col = f.sub(col, centre);
     let times = |f: &mut Formula, number: f64, value: ExprId| {
         let factor = match of.factor {
             Some(factor) if number == 1.0 => factor,
@@ -224,16 +234,7 @@ fn write(plan: &mut Plan, n: usize, places: &Places, d: ExprId, of: &Distance) -
         f.div(reach, size)
     });
     let ([row, col], dim) = (norms, f.dim(d));
-    Some(Near {
-        plain: of.plain,
-        value,
-        row,
-        col,
-        reach,
-        is_power: of.is_power,
-        has_difference: false,
-        dim,
-    })
+    Some(Near { plain: of.plain, value, row, col, reach, power: of.power, dim })
 }
 
 /// What a value of columns is at a point amid them. The means of inputs that it reads become known
@@ -251,7 +252,10 @@ fn at_centre(plan: &mut Plan, n: usize, places: &Places, id: ExprId) -> Option<E
             let (args, mask) = (vec![id], None);
             let mean =
                 plan.formula.fold(Reduction { reducer: Reducer::Mean, axis, args, mask, k: 0 });
-            plan.stages[n].known.push((mean, input as usize));
+            let known = &mut plan.stages[n].known;
+            if !known.iter().any(|&(id, _)| id == mean) {
+                known.push((mean, input as usize));
+            }
             Some(mean)
         }
         Node::Op(op, args, params) => {

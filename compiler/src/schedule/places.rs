@@ -10,7 +10,7 @@ use crate::ir::{Axis, ExprId, Formula, Kind, Node, Reduction, Stratum, ints};
 use crate::ops::{Emit, Op};
 use crate::reduce::{Reducer, StateKind};
 
-use super::{Near, Plan, Stage, Wide, reduction};
+use super::{Plan, Stage, Wide, reduction};
 
 /// Where a value is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,12 +71,11 @@ impl Places {
         places
     }
 
-    /// Adds what near pairs read, after all that is handed over already.
-    pub fn with_near(mut self, plan: &Plan, stage: &Stage, near: &Near) -> Places {
-        let roots = [near.row, near.col, near.value, near.reach];
-        let before = std::mem::replace(&mut self.places, assign(plan, stage, &roots));
+    /// Adds what pairs read of more values, after all that is handed over already.
+    pub fn with(mut self, plan: &Plan, stage: &Stage, roots: &[ExprId]) -> Places {
+        let before = std::mem::replace(&mut self.places, assign(plan, stage, roots));
         let f = &plan.formula;
-        for id in roots {
+        for &id in roots {
             self.read(f, id, Place::Pair, false);
         }
         for id in f.ids().filter(|id| before[id.index()].is_none()) {

@@ -18,9 +18,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 1,
-    ROW_WORDS = 10,
-    COL_WORDS = 13
+    PARAM_WORDS = 11,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 10,
+    NORM_COL = 13,
+    ROW_WORDS = NORMS ? 11 : 10,
+    COL_WORDS = NORMS ? 15 : 13
   };
   typedef tf_sum<3, R, false> A0;
   struct State {
@@ -35,6 +39,10 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_UNUSED(v, p);
     V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
+    TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
+      V t1 = -tf_centre(v[1], k0);
+      p[k0 + 1] = tf_lane(t1, 0);
+    }
   }
 
   /* Once a row, before the fold. */
@@ -43,6 +51,16 @@ template <int ROWS, int GROUP> struct s0_of {
     for (int r = 0; r < R; ++r) {
       TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
         tf_store(x + ((k0) * R + r) * W, tf_read(v[0], k0, i0, i1, step, r));
+      }
+      if (NORMS) {
+        V t0 = tf_c(0.0);
+        TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+          V t1 = tf_read(v[0], k1, i0, i1, step, r) + tf_splat(p[k1 + 1]);
+          V t2 = t1 * t1;
+          t0 = t0 + t2;
+        }
+        V t3 = tf_splat(p[0]) * t0;
+        tf_store(x + ((10) * R + r) * W, t3);
       }
     }
   }
@@ -61,6 +79,17 @@ template <int ROWS, int GROUP> struct s0_of {
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t1 = tf_c(0.0);
+      TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+        V t2 = -tf_read(v[1], k1, i0, i1, step, r);
+        V t3 = t2 - tf_splat(p[k1 + 1]);
+        V t4 = t3 * t3;
+        t1 = t1 + t4;
+      }
+      V t5 = tf_splat(p[0]) * t1;
+      tf_pack(y + (13) * word_stride, lane_stride, n, t5);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -95,6 +124,37 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t7[r] = t4[r] * y.at(12);
     TF_GROUP(r) a.a0.add(2, g + r, t7[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
+      V t1[G];
+      TF_GROUP(r) t1[r] = tf_load(x + ((k0) * R + g + r) * W) + y.at(k0);
+      V t2[G];
+      TF_GROUP(r) t2[r] = t1[r] * t1[r];
+      TF_GROUP(r) t0[r] = t0[r] + t2[r];
+    }
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t0[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_exp2_normal(t3[r]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * y.at(10);
+    TF_GROUP(r) a.a0.add(0, g + r, t5[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t4[r] * y.at(11);
+    TF_GROUP(r) a.a0.add(1, g + r, t6[r]);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t4[r] * y.at(12);
+    TF_GROUP(r) a.a0.add(2, g + r, t7[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

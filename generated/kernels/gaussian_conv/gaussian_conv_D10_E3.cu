@@ -25,11 +25,12 @@ struct s0 {
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 12,
-    NEAR = !TF_DOUBLE,
-    NEAR_ROW = 10,
-    NEAR_COL = 13,
-    ROW_WORDS = NEAR ? 21 : 10,
-    COL_WORDS = NEAR ? 24 : 13
+    NORMS = !TF_DOUBLE,
+    NEAR = NORMS,
+    NORM_ROW = 10,
+    NORM_COL = 13,
+    ROW_WORDS = NORMS ? 21 : 10,
+    COL_WORDS = NORMS ? 24 : 13
   };
   typedef tf_sum<3, R, false> A0;
   struct State {
@@ -83,7 +84,7 @@ struct s0 {
       tf_store(x + ((7) * R + r) * W, tf_read(v[0], 7, i0, i1, step, r));
       tf_store(x + ((8) * R + r) * W, tf_read(v[0], 8, i0, i1, step, r));
       tf_store(x + ((9) * R + r) * W, tf_read(v[0], 9, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
         V t1 = t0 * t0;
         V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
@@ -169,7 +170,7 @@ struct s0 {
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t10 = t0 - tf_splat(p[1]);
       V t11 = t10 * t10;
       V t12 = t1 - tf_splat(p[2]);
@@ -298,7 +299,7 @@ struct s0 {
     TF_GROUP(r) a.a0.add(2, g + r, t33[r]);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);

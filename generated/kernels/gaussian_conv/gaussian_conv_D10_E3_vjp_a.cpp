@@ -20,9 +20,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 13,
-    COL_WORDS = 13
+    PARAM_WORDS = 12,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 13,
+    NORM_COL = 13,
+    ROW_WORDS = NORMS ? 14 : 13,
+    COL_WORDS = NORMS ? 15 : 13
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<10, R, false> A1;
@@ -42,6 +46,10 @@ template <int ROWS, int GROUP> struct s0_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
+      V t2 = -tf_centre(v[1], k0);
+      p[k0 + 2] = tf_lane(t2, 0);
+    }
   }
 
   /* Once a row, before the fold. */
@@ -54,6 +62,16 @@ template <int ROWS, int GROUP> struct s0_of {
       tf_store(x + ((10) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
       tf_store(x + ((11) * R + r) * W, tf_read(v[4], 1, i0, i1, step, r));
       tf_store(x + ((12) * R + r) * W, tf_read(v[4], 2, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_c(0.0);
+        TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+          V t1 = tf_read(v[0], k1, i0, i1, step, r) + tf_splat(p[k1 + 2]);
+          V t2 = t1 * t1;
+          t0 = t0 + t2;
+        }
+        V t3 = tf_splat(p[0]) * t0;
+        tf_store(x + ((13) * R + r) * W, t3);
+      }
     }
   }
 
@@ -71,6 +89,17 @@ template <int ROWS, int GROUP> struct s0_of {
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t1 = tf_c(0.0);
+      TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+        V t2 = -tf_read(v[1], k1, i0, i1, step, r);
+        V t3 = t2 - tf_splat(p[k1 + 2]);
+        V t4 = t3 * t3;
+        t1 = t1 + t4;
+      }
+      V t5 = tf_splat(p[0]) * t1;
+      tf_pack(y + (13) * word_stride, lane_stride, n, t5);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -119,6 +148,50 @@ template <int ROWS, int GROUP> struct s0_of {
       TF_GROUP(r) a.a1.add(k1, g + r, t13[r]);
     }
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((10) * R + g + r) * W) * y.at(10);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((11) * R + g + r) * W) * y.at(11);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((12) * R + g + r) * W) * y.at(12);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t0[r] + t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] + t2[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
+      V t6[G];
+      TF_GROUP(r) t6[r] = tf_load(x + ((k0) * R + g + r) * W) + y.at(k0);
+      V t7[G];
+      TF_GROUP(r) t7[r] = t6[r] * t6[r];
+      TF_GROUP(r) t5[r] = t5[r] + t7[r];
+    }
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_splat(p[0]) * t5[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_exp2_normal(t8[r]);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t4[r] * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * t5[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+      V t12[G];
+      TF_GROUP(r) t12[r] = tf_load(x + ((k1) * R + g + r) * W) + y.at(k1);
+      V t13[G];
+      TF_GROUP(r) t13[r] = t10[r] * t12[r];
+      TF_GROUP(r) a.a1.add(k1, g + r, t13[r]);
+    }
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
@@ -183,9 +256,13 @@ template <int ROWS, int GROUP> struct s1_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 13,
-    COL_WORDS = 13
+    PARAM_WORDS = 12,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 13,
+    NORM_COL = 13,
+    ROW_WORDS = NORMS ? 14 : 13,
+    COL_WORDS = NORMS ? 15 : 13
   };
   typedef tf_sum<10, R, false> A0;
   typedef tf_sum<3, R, false> A1;
@@ -205,6 +282,9 @@ template <int ROWS, int GROUP> struct s1_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
+      p[k0 + 2] = tf_lane(tf_centre(v[0], k0), 0);
+    }
   }
 
   /* Once a row, before the fold. */
@@ -218,6 +298,17 @@ template <int ROWS, int GROUP> struct s1_of {
       tf_store(x + ((10) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
       tf_store(x + ((11) * R + r) * W, tf_read(v[2], 1, i0, i1, step, r));
       tf_store(x + ((12) * R + r) * W, tf_read(v[2], 2, i0, i1, step, r));
+      if (NORMS) {
+        V t1 = tf_c(0.0);
+        TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+          V t2 = -tf_read(v[1], k1, i0, i1, step, r);
+          V t3 = t2 + tf_splat(p[k1 + 2]);
+          V t4 = t3 * t3;
+          t1 = t1 + t4;
+        }
+        V t5 = tf_splat(p[0]) * t1;
+        tf_store(x + ((13) * R + r) * W, t5);
+      }
     }
   }
 
@@ -234,6 +325,16 @@ template <int ROWS, int GROUP> struct s1_of {
     tf_pack(y + (10) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
     tf_pack(y + (11) * word_stride, lane_stride, n, tf_read(v[4], 1, i0, i1, step, r));
     tf_pack(y + (12) * word_stride, lane_stride, n, tf_read(v[4], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t0 = tf_c(0.0);
+      TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+        V t1 = tf_read(v[0], k1, i0, i1, step, r) - tf_splat(p[k1 + 2]);
+        V t2 = t1 * t1;
+        t0 = t0 + t2;
+      }
+      V t3 = tf_splat(p[0]) * t0;
+      tf_pack(y + (13) * word_stride, lane_stride, n, t3);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -288,6 +389,56 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_GROUP(r) t15[r] = t9[r] * y.at(12);
     TF_GROUP(r) a.a1.add(2, g + r, t15[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(10) * tf_load(x + ((10) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = y.at(11) * tf_load(x + ((11) * R + g + r) * W);
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(12) * tf_load(x + ((12) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t0[r] + t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] + t2[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_c(0.0);
+    TF_LOOP for (int k0 = 0; k0 < 10; ++k0) {
+      V t6[G];
+      TF_GROUP(r) t6[r] = y.at(k0) + tf_load(x + ((k0) * R + g + r) * W);
+      V t7[G];
+      TF_GROUP(r) t7[r] = t6[r] * t6[r];
+      TF_GROUP(r) t5[r] = t5[r] + t7[r];
+    }
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_splat(p[0]) * t5[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_exp2_normal(t8[r]);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t4[r] * t9[r];
+    TF_LOOP for (int k1 = 0; k1 < 10; ++k1) {
+      V t11[G];
+      TF_GROUP(r) t11[r] = y.at(k1) + tf_load(x + ((k1) * R + g + r) * W);
+      V t12[G];
+      TF_GROUP(r) t12[r] = t10[r] * t11[r];
+      TF_GROUP(r) a.a0.add(k1, g + r, t12[r]);
+    }
+    V t13[G];
+    TF_GROUP(r) t13[r] = t9[r] * y.at(10);
+    TF_GROUP(r) a.a1.add(0, g + r, t13[r]);
+    V t14[G];
+    TF_GROUP(r) t14[r] = t9[r] * y.at(11);
+    TF_GROUP(r) a.a1.add(1, g + r, t14[r]);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t9[r] * y.at(12);
+    TF_GROUP(r) a.a1.add(2, g + r, t15[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

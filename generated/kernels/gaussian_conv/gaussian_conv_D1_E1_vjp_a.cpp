@@ -20,9 +20,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 2,
-    COL_WORDS = 2
+    PARAM_WORDS = 3,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 2,
+    NORM_COL = 2,
+    ROW_WORDS = NORMS ? 3 : 2,
+    COL_WORDS = NORMS ? 4 : 2
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<1, R, false> A1;
@@ -42,6 +46,8 @@ template <int ROWS, int GROUP> struct s0_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 0);
+    p[2] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -50,6 +56,12 @@ template <int ROWS, int GROUP> struct s0_of {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[2]);
+        V t1 = t0 * t0;
+        V t2 = tf_splat(p[0]) * t1;
+        tf_store(x + ((2) * R + r) * W, t2);
+      }
     }
   }
 
@@ -63,6 +75,12 @@ template <int ROWS, int GROUP> struct s0_of {
     V t0 = -tf_read(v[1], 0, i0, i1, step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t1 = t0 - tf_splat(p[2]);
+      V t2 = t1 * t1;
+      V t3 = tf_splat(p[0]) * t2;
+      tf_pack(y + (2) * word_stride, lane_stride, n, t3);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -94,6 +112,33 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t7[r] = y.at(1) * t6[r];
     TF_GROUP(r) a.a1.add(0, g + r, t7[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_exp2_normal(t2[r]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] * t1[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = y.at(1) * t4[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t5[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t3[r] * t0[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = y.at(1) * t6[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t7[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
@@ -157,9 +202,13 @@ template <int ROWS, int GROUP> struct s1_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 2,
-    COL_WORDS = 2
+    PARAM_WORDS = 3,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 2,
+    NORM_COL = 2,
+    ROW_WORDS = NORMS ? 3 : 2,
+    COL_WORDS = NORMS ? 4 : 2
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<1, R, false> A1;
@@ -179,6 +228,7 @@ template <int ROWS, int GROUP> struct s1_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    p[2] = tf_lane(tf_centre(v[0], 0), 0);
   }
 
   /* Once a row, before the fold. */
@@ -188,6 +238,12 @@ template <int ROWS, int GROUP> struct s1_of {
       V t0 = -tf_read(v[1], 0, i0, i1, step, r);
       tf_store(x + ((0) * R + r) * W, t0);
       tf_store(x + ((1) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
+      if (NORMS) {
+        V t1 = t0 + tf_splat(p[2]);
+        V t2 = t1 * t1;
+        V t3 = tf_splat(p[0]) * t2;
+        tf_store(x + ((2) * R + r) * W, t3);
+      }
     }
   }
 
@@ -200,6 +256,12 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_UNUSED(step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[0], 0, i0, i1, step, r));
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t0 = tf_read(v[0], 0, i0, i1, step, r) - tf_splat(p[2]);
+      V t1 = t0 * t0;
+      V t2 = tf_splat(p[0]) * t1;
+      tf_pack(y + (2) * word_stride, lane_stride, n, t2);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -229,6 +291,31 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_GROUP(r) t6[r] = y.at(1) * t3[r];
     TF_GROUP(r) a.a1.add(0, g + r, t6[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_exp2_normal(t2[r]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] * t0[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = y.at(1) * t4[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t5[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = y.at(1) * t3[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t6[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

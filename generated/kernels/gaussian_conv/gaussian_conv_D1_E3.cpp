@@ -18,9 +18,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 1,
-    ROW_WORDS = 1,
-    COL_WORDS = 4
+    PARAM_WORDS = 2,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 1,
+    NORM_COL = 4,
+    ROW_WORDS = NORMS ? 2 : 1,
+    COL_WORDS = NORMS ? 6 : 4
   };
   typedef tf_sum<3, R, false> A0;
   struct State {
@@ -35,6 +39,8 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_UNUSED(v, p);
     V t0 = tf_c(-1.4426950408889634) * tf_read_param(v[3], 0);
     p[0] = tf_lane(t0, 0);
+    V t1 = -tf_centre(v[1], 0);
+    p[1] = tf_lane(t1, 0);
   }
 
   /* Once a row, before the fold. */
@@ -42,6 +48,12 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
+        V t1 = t0 * t0;
+        V t2 = tf_splat(p[0]) * t1;
+        tf_store(x + ((1) * R + r) * W, t2);
+      }
     }
   }
 
@@ -57,6 +69,12 @@ template <int ROWS, int GROUP> struct s0_of {
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t1 = t0 - tf_splat(p[1]);
+      V t2 = t1 * t1;
+      V t3 = tf_splat(p[0]) * t2;
+      tf_pack(y + (4) * word_stride, lane_stride, n, t3);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -86,6 +104,32 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t6[r] = t3[r] * y.at(3);
     TF_GROUP(r) a.a0.add(2, g + r, t6[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_splat(p[0]) * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_exp2_normal(t2[r]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] * y.at(1);
+    TF_GROUP(r) a.a0.add(0, g + r, t4[r]);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t3[r] * y.at(2);
+    TF_GROUP(r) a.a0.add(1, g + r, t5[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t3[r] * y.at(3);
+    TF_GROUP(r) a.a0.add(2, g + r, t6[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

@@ -20,9 +20,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 4,
-    COL_WORDS = 4
+    PARAM_WORDS = 3,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 4,
+    NORM_COL = 4,
+    ROW_WORDS = NORMS ? 5 : 4,
+    COL_WORDS = NORMS ? 6 : 4
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<1, R, false> A1;
@@ -42,6 +46,8 @@ template <int ROWS, int GROUP> struct s0_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 0);
+    p[2] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -52,6 +58,12 @@ template <int ROWS, int GROUP> struct s0_of {
       tf_store(x + ((1) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[4], 1, i0, i1, step, r));
       tf_store(x + ((3) * R + r) * W, tf_read(v[4], 2, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[2]);
+        V t1 = t0 * t0;
+        V t2 = tf_splat(p[0]) * t1;
+        tf_store(x + ((4) * R + r) * W, t2);
+      }
     }
   }
 
@@ -67,6 +79,12 @@ template <int ROWS, int GROUP> struct s0_of {
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t1 = t0 - tf_splat(p[2]);
+      V t2 = t1 * t1;
+      V t3 = tf_splat(p[0]) * t2;
+      tf_pack(y + (4) * word_stride, lane_stride, n, t3);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -106,6 +124,41 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t11[r] = t9[r] * t5[r];
     TF_GROUP(r) a.a1.add(0, g + r, t11[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((1) * R + g + r) * W) * y.at(1);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((2) * R + g + r) * W) * y.at(2);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((3) * R + g + r) * W) * y.at(3);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t0[r] + t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] + t2[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r] * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_splat(p[0]) * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_exp2_normal(t7[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t4[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t6[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t10[r]);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t9[r] * t5[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t11[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
@@ -168,9 +221,13 @@ template <int ROWS, int GROUP> struct s1_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 4,
-    COL_WORDS = 4
+    PARAM_WORDS = 3,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 4,
+    NORM_COL = 4,
+    ROW_WORDS = NORMS ? 5 : 4,
+    COL_WORDS = NORMS ? 6 : 4
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<3, R, false> A1;
@@ -190,6 +247,7 @@ template <int ROWS, int GROUP> struct s1_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    p[2] = tf_lane(tf_centre(v[0], 0), 0);
   }
 
   /* Once a row, before the fold. */
@@ -201,6 +259,12 @@ template <int ROWS, int GROUP> struct s1_of {
       tf_store(x + ((1) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[2], 1, i0, i1, step, r));
       tf_store(x + ((3) * R + r) * W, tf_read(v[2], 2, i0, i1, step, r));
+      if (NORMS) {
+        V t1 = t0 + tf_splat(p[2]);
+        V t2 = t1 * t1;
+        V t3 = tf_splat(p[0]) * t2;
+        tf_store(x + ((4) * R + r) * W, t3);
+      }
     }
   }
 
@@ -215,6 +279,12 @@ template <int ROWS, int GROUP> struct s1_of {
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[4], 1, i0, i1, step, r));
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[4], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t0 = tf_read(v[0], 0, i0, i1, step, r) - tf_splat(p[2]);
+      V t1 = t0 * t0;
+      V t2 = tf_splat(p[0]) * t1;
+      tf_pack(y + (4) * word_stride, lane_stride, n, t2);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -260,6 +330,47 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_GROUP(r) t13[r] = t8[r] * y.at(3);
     TF_GROUP(r) a.a1.add(2, g + r, t13[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(1) * tf_load(x + ((1) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = y.at(2) * tf_load(x + ((2) * R + g + r) * W);
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(3) * tf_load(x + ((3) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t0[r] + t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] + t2[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r] * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_splat(p[0]) * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_exp2_normal(t7[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t4[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t5[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t10[r]);
+    V t11[G];
+    TF_GROUP(r) t11[r] = t8[r] * y.at(1);
+    TF_GROUP(r) a.a1.add(0, g + r, t11[r]);
+    V t12[G];
+    TF_GROUP(r) t12[r] = t8[r] * y.at(2);
+    TF_GROUP(r) a.a1.add(1, g + r, t12[r]);
+    V t13[G];
+    TF_GROUP(r) t13[r] = t8[r] * y.at(3);
+    TF_GROUP(r) a.a1.add(2, g + r, t13[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

@@ -25,11 +25,12 @@ struct s0 {
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 4,
-    NEAR = !TF_DOUBLE,
-    NEAR_ROW = 2,
-    NEAR_COL = 3,
-    ROW_WORDS = NEAR ? 5 : 2,
-    COL_WORDS = NEAR ? 6 : 3
+    NORMS = !TF_DOUBLE,
+    NEAR = NORMS,
+    NORM_ROW = 2,
+    NORM_COL = 3,
+    ROW_WORDS = NORMS ? 5 : 2,
+    COL_WORDS = NORMS ? 6 : 3
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
@@ -59,7 +60,7 @@ struct s0 {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
         V t1 = t0 * t0;
         V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
@@ -87,7 +88,7 @@ struct s0 {
     V t1 = -tf_read(v[1], 1, i0, i1, step, r);
     tf_pack(y + (1) * word_stride, lane_stride, n, t1);
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t2 = t0 - tf_splat(p[1]);
       V t3 = t2 * t2;
       V t4 = t1 - tf_splat(p[2]);
@@ -130,7 +131,7 @@ struct s0 {
     TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);

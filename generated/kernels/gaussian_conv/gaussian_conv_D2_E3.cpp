@@ -19,11 +19,13 @@ template <int ROWS, int GROUP> struct s0_of {
     BLOCK = 8,
     THREADS = 1,
     PARAM_WORDS = 4,
-    NEAR = ROWS > 1,
-    NEAR_ROW = 2,
-    NEAR_COL = 5,
-    ROW_WORDS = NEAR ? 5 : 2,
-    COL_WORDS = NEAR ? 9 : 5
+    NORMS = ROWS > 1,
+    NEAR = NORMS && !TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 2,
+    NORM_COL = 5,
+    ROW_WORDS = NORMS ? 5 : 2,
+    COL_WORDS = NORMS ? 9 : 5
   };
   typedef tf_sum<3, R, false> A0;
   struct State {
@@ -52,7 +54,7 @@ template <int ROWS, int GROUP> struct s0_of {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
         V t1 = t0 * t0;
         V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
@@ -82,7 +84,7 @@ template <int ROWS, int GROUP> struct s0_of {
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t2 = t0 - tf_splat(p[1]);
       V t3 = t2 * t2;
       V t4 = t1 - tf_splat(p[2]);
@@ -129,7 +131,7 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) a.a0.add(2, g + r, t9[r]);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
@@ -156,11 +158,43 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) a.a0.add(2, g + r, t8[r]);
   }
 
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t1[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_splat(p[0]) * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_exp2_normal(t5[r]);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] * y.at(2);
+    TF_GROUP(r) a.a0.add(0, g + r, t7[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t6[r] * y.at(3);
+    TF_GROUP(r) a.a0.add(1, g + r, t8[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t6[r] * y.at(4);
+    TF_GROUP(r) a.a0.add(2, g + r, t9[r]);
+  }
+
   /* Most that the norms of near rows and columns are. */
   TF_FN T reach(const T *p) {
     TF_UNUSED(p);
     return tf_lane(tf_c(2.0), 0);
   }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

@@ -25,11 +25,12 @@ struct s0 {
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 4,
-    NEAR = !TF_DOUBLE,
-    NEAR_ROW = 2,
-    NEAR_COL = 5,
-    ROW_WORDS = NEAR ? 5 : 2,
-    COL_WORDS = NEAR ? 8 : 5
+    NORMS = !TF_DOUBLE,
+    NEAR = NORMS,
+    NORM_ROW = 2,
+    NORM_COL = 5,
+    ROW_WORDS = NORMS ? 5 : 2,
+    COL_WORDS = NORMS ? 8 : 5
   };
   typedef tf_sum<3, R, false, COLS / 8> A0;
   struct State {
@@ -59,7 +60,7 @@ struct s0 {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
         V t1 = t0 * t0;
         V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
@@ -89,7 +90,7 @@ struct s0 {
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t2 = t0 - tf_splat(p[1]);
       V t3 = t2 * t2;
       V t4 = t1 - tf_splat(p[2]);
@@ -138,7 +139,7 @@ struct s0 {
     TF_GROUP(r) a.a0.add(2, g + r, t9[r], y.slot);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);

@@ -25,11 +25,12 @@ struct s0 {
     WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 5,
-    NEAR = !TF_DOUBLE,
-    NEAR_ROW = 3,
-    NEAR_COL = 4,
-    ROW_WORDS = NEAR ? 7 : 3,
-    COL_WORDS = NEAR ? 8 : 4
+    NORMS = !TF_DOUBLE,
+    NEAR = NORMS,
+    NORM_ROW = 3,
+    NORM_COL = 4,
+    ROW_WORDS = NORMS ? 7 : 3,
+    COL_WORDS = NORMS ? 8 : 4
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
@@ -62,7 +63,7 @@ struct s0 {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
         V t1 = t0 * t0;
         V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
@@ -97,7 +98,7 @@ struct s0 {
     V t2 = -tf_read(v[1], 2, i0, i1, step, r);
     tf_pack(y + (2) * word_stride, lane_stride, n, t2);
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t3 = t0 - tf_splat(p[1]);
       V t4 = t3 * t3;
       V t5 = t1 - tf_splat(p[2]);
@@ -150,7 +151,7 @@ struct s0 {
     TF_GROUP(r) a.a0.add(0, g + r, t10[r]);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);

@@ -20,9 +20,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 6,
-    COL_WORDS = 6
+    PARAM_WORDS = 5,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 6,
+    NORM_COL = 6,
+    ROW_WORDS = NORMS ? 7 : 6,
+    COL_WORDS = NORMS ? 8 : 6
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<3, R, false> A1;
@@ -42,6 +46,12 @@ template <int ROWS, int GROUP> struct s0_of {
     p[0] = tf_lane(t0, 0);
     V t1 = tf_c(2.0) * tf_read_param(v[3], 0);
     p[1] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 0);
+    p[2] = tf_lane(t2, 0);
+    V t3 = -tf_centre(v[1], 1);
+    p[3] = tf_lane(t3, 0);
+    V t4 = -tf_centre(v[1], 2);
+    p[4] = tf_lane(t4, 0);
   }
 
   /* Once a row, before the fold. */
@@ -54,6 +64,18 @@ template <int ROWS, int GROUP> struct s0_of {
       tf_store(x + ((3) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
       tf_store(x + ((4) * R + r) * W, tf_read(v[4], 1, i0, i1, step, r));
       tf_store(x + ((5) * R + r) * W, tf_read(v[4], 2, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[2]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[3]);
+        V t3 = t2 * t2;
+        V t4 = tf_read(v[0], 2, i0, i1, step, r) + tf_splat(p[4]);
+        V t5 = t4 * t4;
+        V t6 = t1 + t3;
+        V t7 = t6 + t5;
+        V t8 = tf_splat(p[0]) * t7;
+        tf_store(x + ((6) * R + r) * W, t8);
+      }
     }
   }
 
@@ -73,6 +95,18 @@ template <int ROWS, int GROUP> struct s0_of {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[2], 1, i0, i1, step, r));
     tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[2], 2, i0, i1, step, r));
+    if (NORMS) {
+      V t3 = t0 - tf_splat(p[2]);
+      V t4 = t3 * t3;
+      V t5 = t1 - tf_splat(p[3]);
+      V t6 = t5 * t5;
+      V t7 = t2 - tf_splat(p[4]);
+      V t8 = t7 * t7;
+      V t9 = t4 + t6;
+      V t10 = t9 + t8;
+      V t11 = tf_splat(p[0]) * t10;
+      tf_pack(y + (6) * word_stride, lane_stride, n, t11);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -130,6 +164,59 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t19[r] = t15[r] * t9[r];
     TF_GROUP(r) a.a1.add(2, g + r, t19[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((3) * R + g + r) * W) * y.at(3);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((4) * R + g + r) * W) * y.at(4);
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((5) * R + g + r) * W) * y.at(5);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t0[r] + t1[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t3[r] + t2[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t5[r] * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t8[G];
+    TF_GROUP(r) t8[r] = t7[r] * t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = t6[r] + t8[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = t11[r] + t10[r];
+    V t13[G];
+    TF_GROUP(r) t13[r] = tf_splat(p[0]) * t12[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = tf_exp2_normal(t13[r]);
+    V t15[G];
+    TF_GROUP(r) t15[r] = t4[r] * t14[r];
+    V t16[G];
+    TF_GROUP(r) t16[r] = t15[r] * t12[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t16[r]);
+    V t17[G];
+    TF_GROUP(r) t17[r] = t15[r] * t5[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t17[r]);
+    V t18[G];
+    TF_GROUP(r) t18[r] = t15[r] * t7[r];
+    TF_GROUP(r) a.a1.add(1, g + r, t18[r]);
+    V t19[G];
+    TF_GROUP(r) t19[r] = t15[r] * t9[r];
+    TF_GROUP(r) a.a1.add(2, g + r, t19[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
@@ -198,12 +285,13 @@ template <int ROWS, int GROUP> struct s1_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 6,
-    NEAR = ROWS > 1 && TF_LEVEL < 4,
-    NEAR_ROW = 6,
-    NEAR_COL = 6,
-    ROW_WORDS = NEAR ? 10 : 6,
-    COL_WORDS = NEAR ? 11 : 6
+    PARAM_WORDS = 5,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 6,
+    NORM_COL = 6,
+    ROW_WORDS = NORMS ? 7 : 6,
+    COL_WORDS = NORMS ? 8 : 6
   };
   typedef tf_sum<3, R, false> A0;
   typedef tf_sum<3, R, false> A1;
@@ -226,8 +314,6 @@ template <int ROWS, int GROUP> struct s1_of {
     p[2] = tf_lane(tf_centre(v[0], 0), 0);
     p[3] = tf_lane(tf_centre(v[0], 1), 0);
     p[4] = tf_lane(tf_centre(v[0], 2), 0);
-    V t2 = tf_c(2.0) * t0;
-    p[5] = tf_lane(t2, 0);
   }
 
   /* Once a row, before the fold. */
@@ -243,7 +329,7 @@ template <int ROWS, int GROUP> struct s1_of {
       tf_store(x + ((3) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
       tf_store(x + ((4) * R + r) * W, tf_read(v[2], 1, i0, i1, step, r));
       tf_store(x + ((5) * R + r) * W, tf_read(v[2], 2, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t3 = t0 + tf_splat(p[2]);
         V t4 = t3 * t3;
         V t5 = t1 + tf_splat(p[3]);
@@ -254,12 +340,6 @@ template <int ROWS, int GROUP> struct s1_of {
         V t10 = t9 + t8;
         V t11 = tf_splat(p[0]) * t10;
         tf_store(x + ((6) * R + r) * W, t11);
-        V t12 = tf_splat(p[5]) * t3;
-        tf_store(x + ((7) * R + r) * W, t12);
-        V t13 = tf_splat(p[5]) * t5;
-        tf_store(x + ((8) * R + r) * W, t13);
-        V t14 = tf_splat(p[5]) * t7;
-        tf_store(x + ((9) * R + r) * W, t14);
       }
     }
   }
@@ -277,7 +357,7 @@ template <int ROWS, int GROUP> struct s1_of {
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[4], 1, i0, i1, step, r));
     tf_pack(y + (5) * word_stride, lane_stride, n, tf_read(v[4], 2, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t0 = tf_read(v[0], 0, i0, i1, step, r) - tf_splat(p[2]);
       V t1 = t0 * t0;
       V t2 = tf_read(v[0], 1, i0, i1, step, r) - tf_splat(p[3]);
@@ -288,9 +368,6 @@ template <int ROWS, int GROUP> struct s1_of {
       V t7 = t6 + t5;
       V t8 = tf_splat(p[0]) * t7;
       tf_pack(y + (6) * word_stride, lane_stride, n, t8);
-      tf_pack(y + (7) * word_stride, lane_stride, n, t0);
-      tf_pack(y + (8) * word_stride, lane_stride, n, t2);
-      tf_pack(y + (9) * word_stride, lane_stride, n, t4);
     }
   }
 
@@ -356,9 +433,9 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_GROUP(r) a.a1.add(2, g + r, t21[r]);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(3) * tf_load(x + ((3) * R + g + r) * W);
@@ -371,54 +448,49 @@ template <int ROWS, int GROUP> struct s1_of {
     V t4[G];
     TF_GROUP(r) t4[r] = t3[r] + t2[r];
     V t5[G];
-    TF_GROUP(r) t5[r] = tf_load(x + ((6) * R + g + r) * W) + y.at(6);
+    TF_GROUP(r) t5[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
     V t6[G];
-    TF_GROUP(r) t6[r] = tf_load(x + ((7) * R + g + r) * W) * y.at(7);
+    TF_GROUP(r) t6[r] = t5[r] * t5[r];
     V t7[G];
-    TF_GROUP(r) t7[r] = t5[r] + t6[r];
+    TF_GROUP(r) t7[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
     V t8[G];
-    TF_GROUP(r) t8[r] = tf_load(x + ((8) * R + g + r) * W) * y.at(8);
+    TF_GROUP(r) t8[r] = t7[r] * t7[r];
     V t9[G];
-    TF_GROUP(r) t9[r] = t7[r] + t8[r];
+    TF_GROUP(r) t9[r] = y.at(2) + tf_load(x + ((2) * R + g + r) * W);
     V t10[G];
-    TF_GROUP(r) t10[r] = tf_load(x + ((9) * R + g + r) * W) * y.at(9);
+    TF_GROUP(r) t10[r] = t9[r] * t9[r];
     V t11[G];
-    TF_GROUP(r) t11[r] = t9[r] + t10[r];
+    TF_GROUP(r) t11[r] = t6[r] + t8[r];
     V t12[G];
-    TF_GROUP(r) t12[r] = tf_exp2_normal(t11[r]);
+    TF_GROUP(r) t12[r] = t11[r] + t10[r];
     V t13[G];
-    TF_GROUP(r) t13[r] = t4[r] * t12[r];
+    TF_GROUP(r) t13[r] = tf_splat(p[0]) * t12[r];
     V t14[G];
-    TF_GROUP(r) t14[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    TF_GROUP(r) t14[r] = tf_exp2_normal(t13[r]);
     V t15[G];
-    TF_GROUP(r) t15[r] = t13[r] * t14[r];
-    TF_GROUP(r) a.a0.add(0, g + r, t15[r]);
+    TF_GROUP(r) t15[r] = t4[r] * t14[r];
     V t16[G];
-    TF_GROUP(r) t16[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
+    TF_GROUP(r) t16[r] = t15[r] * t5[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t16[r]);
     V t17[G];
-    TF_GROUP(r) t17[r] = t13[r] * t16[r];
+    TF_GROUP(r) t17[r] = t15[r] * t7[r];
     TF_GROUP(r) a.a0.add(1, g + r, t17[r]);
     V t18[G];
-    TF_GROUP(r) t18[r] = y.at(2) + tf_load(x + ((2) * R + g + r) * W);
+    TF_GROUP(r) t18[r] = t15[r] * t9[r];
+    TF_GROUP(r) a.a0.add(2, g + r, t18[r]);
     V t19[G];
-    TF_GROUP(r) t19[r] = t13[r] * t18[r];
-    TF_GROUP(r) a.a0.add(2, g + r, t19[r]);
+    TF_GROUP(r) t19[r] = t14[r] * y.at(3);
+    TF_GROUP(r) a.a1.add(0, g + r, t19[r]);
     V t20[G];
-    TF_GROUP(r) t20[r] = t12[r] * y.at(3);
-    TF_GROUP(r) a.a1.add(0, g + r, t20[r]);
+    TF_GROUP(r) t20[r] = t14[r] * y.at(4);
+    TF_GROUP(r) a.a1.add(1, g + r, t20[r]);
     V t21[G];
-    TF_GROUP(r) t21[r] = t12[r] * y.at(4);
-    TF_GROUP(r) a.a1.add(1, g + r, t21[r]);
-    V t22[G];
-    TF_GROUP(r) t22[r] = t12[r] * y.at(5);
-    TF_GROUP(r) a.a1.add(2, g + r, t22[r]);
+    TF_GROUP(r) t21[r] = t14[r] * y.at(5);
+    TF_GROUP(r) a.a1.add(2, g + r, t21[r]);
   }
 
-  /* Most that the norms of near rows and columns are. */
-  TF_FN T reach(const T *p) {
-    TF_UNUSED(p);
-    return tf_lane(tf_c(2.0), 0);
-  }
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

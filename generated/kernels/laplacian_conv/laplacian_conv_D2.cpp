@@ -18,9 +18,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 1,
-    ROW_WORDS = 2,
-    COL_WORDS = 3
+    PARAM_WORDS = 4,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 2,
+    NORM_COL = 3,
+    ROW_WORDS = NORMS ? 3 : 2,
+    COL_WORDS = NORMS ? 5 : 3
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
@@ -36,6 +40,13 @@ template <int ROWS, int GROUP> struct s0_of {
     V t0 = tf_inv(tf_read_param(v[3], 0));
     V t1 = tf_c(-1.4426950408889634) * t0;
     p[0] = tf_lane(t1, 0);
+    V t2 = -tf_centre(v[1], 0);
+    p[1] = tf_lane(t2, 0);
+    V t3 = -tf_centre(v[1], 1);
+    p[2] = tf_lane(t3, 0);
+    V t4 = t1 * t1;
+    V t5 = tf_c(0.008064516129032258) * t4;
+    p[3] = tf_lane(t5, 0);
   }
 
   /* Once a row, before the fold. */
@@ -44,6 +55,15 @@ template <int ROWS, int GROUP> struct s0_of {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[1]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[2]);
+        V t3 = t2 * t2;
+        V t4 = t1 + t3;
+        V t5 = tf_splat(p[3]) * t4;
+        tf_store(x + ((2) * R + r) * W, t5);
+      }
     }
   }
 
@@ -59,6 +79,15 @@ template <int ROWS, int GROUP> struct s0_of {
     V t1 = -tf_read(v[1], 1, i0, i1, step, r);
     tf_pack(y + (1) * word_stride, lane_stride, n, t1);
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t2 = t0 - tf_splat(p[1]);
+      V t3 = t2 * t2;
+      V t4 = t1 - tf_splat(p[2]);
+      V t5 = t4 * t4;
+      V t6 = t3 + t5;
+      V t7 = tf_splat(p[3]) * t6;
+      tf_pack(y + (3) * word_stride, lane_stride, n, t7);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -90,6 +119,34 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t8[r] = y.at(2) * t7[r];
     TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t1[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_sqrt(t4[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_splat(p[0]) * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp2_normal(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = y.at(2) * t7[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

@@ -18,9 +18,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 3,
-    COL_WORDS = 3
+    PARAM_WORDS = 5,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 3,
+    NORM_COL = 3,
+    ROW_WORDS = NORMS ? 4 : 3,
+    COL_WORDS = NORMS ? 5 : 3
   };
   typedef tf_sum<2, R, false> A0;
   struct State {
@@ -37,6 +41,13 @@ template <int ROWS, int GROUP> struct s0_of {
     V t1 = tf_c(-1.4426950408889634) * t0;
     p[0] = tf_lane(t1, 0);
     p[1] = tf_lane(t0, 0);
+    V t2 = -tf_centre(v[1], 0);
+    p[2] = tf_lane(t2, 0);
+    V t3 = -tf_centre(v[1], 1);
+    p[3] = tf_lane(t3, 0);
+    V t4 = t1 * t1;
+    V t5 = tf_c(0.008064516129032258) * t4;
+    p[4] = tf_lane(t5, 0);
   }
 
   /* Once a row, before the fold. */
@@ -46,6 +57,15 @@ template <int ROWS, int GROUP> struct s0_of {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[2]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[3]);
+        V t3 = t2 * t2;
+        V t4 = t1 + t3;
+        V t5 = tf_splat(p[4]) * t4;
+        tf_store(x + ((3) * R + r) * W, t5);
+      }
     }
   }
 
@@ -61,6 +81,15 @@ template <int ROWS, int GROUP> struct s0_of {
     V t1 = -tf_read(v[1], 1, i0, i1, step, r);
     tf_pack(y + (1) * word_stride, lane_stride, n, t1);
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t2 = t0 - tf_splat(p[2]);
+      V t3 = t2 * t2;
+      V t4 = t1 - tf_splat(p[3]);
+      V t5 = t4 * t4;
+      V t6 = t3 + t5;
+      V t7 = tf_splat(p[4]) * t6;
+      tf_pack(y + (3) * word_stride, lane_stride, n, t7);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -101,6 +130,43 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t12[r] = t10[r] * t2[r];
     TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t1[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_sqrt(t4[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_splat(p[0]) * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp2_normal(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_rsqrt(t4[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t7[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = y.at(2) * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    V t12[G];
+    TF_GROUP(r) t12[r] = t10[r] * t2[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
@@ -162,9 +228,13 @@ template <int ROWS, int GROUP> struct s1_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 3,
-    COL_WORDS = 3
+    PARAM_WORDS = 5,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 3,
+    NORM_COL = 3,
+    ROW_WORDS = NORMS ? 4 : 3,
+    COL_WORDS = NORMS ? 5 : 3
   };
   typedef tf_sum<2, R, false> A0;
   typedef tf_sum<1, R, false> A1;
@@ -184,6 +254,11 @@ template <int ROWS, int GROUP> struct s1_of {
     V t1 = tf_c(-1.4426950408889634) * t0;
     p[0] = tf_lane(t1, 0);
     p[1] = tf_lane(t0, 0);
+    p[2] = tf_lane(tf_centre(v[0], 0), 0);
+    p[3] = tf_lane(tf_centre(v[0], 1), 0);
+    V t2 = t1 * t1;
+    V t3 = tf_c(0.008064516129032258) * t2;
+    p[4] = tf_lane(t3, 0);
   }
 
   /* Once a row, before the fold. */
@@ -195,6 +270,15 @@ template <int ROWS, int GROUP> struct s1_of {
       V t1 = -tf_read(v[1], 1, i0, i1, step, r);
       tf_store(x + ((1) * R + r) * W, t1);
       tf_store(x + ((2) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
+      if (NORMS) {
+        V t2 = t0 + tf_splat(p[2]);
+        V t3 = t2 * t2;
+        V t4 = t1 + tf_splat(p[3]);
+        V t5 = t4 * t4;
+        V t6 = t3 + t5;
+        V t7 = tf_splat(p[4]) * t6;
+        tf_store(x + ((3) * R + r) * W, t7);
+      }
     }
   }
 
@@ -208,6 +292,15 @@ template <int ROWS, int GROUP> struct s1_of {
     tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[0], 0, i0, i1, step, r));
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[0], 1, i0, i1, step, r));
     tf_pack(y + (2) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t0 = tf_read(v[0], 0, i0, i1, step, r) - tf_splat(p[2]);
+      V t1 = t0 * t0;
+      V t2 = tf_read(v[0], 1, i0, i1, step, r) - tf_splat(p[3]);
+      V t3 = t2 * t2;
+      V t4 = t1 + t3;
+      V t5 = tf_splat(p[4]) * t4;
+      tf_pack(y + (3) * word_stride, lane_stride, n, t5);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -252,6 +345,46 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_GROUP(r) t13[r] = y.at(2) * t7[r];
     TF_GROUP(r) a.a1.add(0, g + r, t13[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = y.at(1) + tf_load(x + ((1) * R + g + r) * W);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = t1[r] + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_sqrt(t4[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_splat(p[0]) * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_exp2_normal(t6[r]);
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_rsqrt(t4[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = t7[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = y.at(2) * t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = t10[r] * t0[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t11[r]);
+    V t12[G];
+    TF_GROUP(r) t12[r] = t10[r] * t2[r];
+    TF_GROUP(r) a.a0.add(1, g + r, t12[r]);
+    V t13[G];
+    TF_GROUP(r) t13[r] = y.at(2) * t7[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t13[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

@@ -20,9 +20,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 3,
-    ROW_WORDS = 2,
-    COL_WORDS = 2
+    PARAM_WORDS = 5,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 2,
+    NORM_COL = 2,
+    ROW_WORDS = NORMS ? 3 : 2,
+    COL_WORDS = NORMS ? 4 : 2
   };
   typedef tf_sum<1, R, false> A0;
   typedef tf_sum<1, R, false> A1;
@@ -45,6 +49,11 @@ template <int ROWS, int GROUP> struct s0_of {
     p[1] = tf_lane(t2, 0);
     V t3 = tf_c(1.7320508075688772) * t1;
     p[2] = tf_lane(t3, 0);
+    V t4 = -tf_centre(v[1], 0);
+    p[3] = tf_lane(t4, 0);
+    V t5 = t2 * t2;
+    V t6 = tf_c(0.008064516129032258) * t5;
+    p[4] = tf_lane(t6, 0);
   }
 
   /* Once a row, before the fold. */
@@ -53,6 +62,12 @@ template <int ROWS, int GROUP> struct s0_of {
     for (int r = 0; r < R; ++r) {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[4], 0, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[3]);
+        V t1 = t0 * t0;
+        V t2 = tf_splat(p[4]) * t1;
+        tf_store(x + ((2) * R + r) * W, t2);
+      }
     }
   }
 
@@ -66,6 +81,12 @@ template <int ROWS, int GROUP> struct s0_of {
     V t0 = -tf_read(v[1], 0, i0, i1, step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, t0);
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t1 = t0 - tf_splat(p[3]);
+      V t2 = t1 * t1;
+      V t3 = tf_splat(p[4]) * t2;
+      tf_pack(y + (2) * word_stride, lane_stride, n, t3);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -113,6 +134,49 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t15[r] = t14[r] * t1[r];
     TF_GROUP(r) a.a1.add(0, g + r, t15[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((1) * R + g + r) * W) * y.at(1);
+    V t1[G];
+    TF_GROUP(r) t1[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t2[G];
+    TF_GROUP(r) t2[r] = t1[r] * t1[r];
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_sqrt(t2[r]);
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_splat(p[1]) * t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_exp2_normal(t4[r]);
+    V t6[G];
+    TF_GROUP(r) t6[r] = t0[r] * t5[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = tf_splat(p[0]) * t3[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_c(1.0) + t7[r];
+    V t9[G];
+    TF_GROUP(r) t9[r] = t0[r] * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = t9[r] * t5[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = t6[r] - t10[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = t11[r] * t3[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t12[r]);
+    V t13[G];
+    TF_GROUP(r) t13[r] = tf_rsqrt(t2[r]);
+    V t14[G];
+    TF_GROUP(r) t14[r] = t11[r] * t13[r];
+    V t15[G];
+    TF_GROUP(r) t15[r] = t14[r] * t1[r];
+    TF_GROUP(r) a.a1.add(0, g + r, t15[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {
@@ -172,9 +236,13 @@ template <int ROWS, int GROUP> struct s1_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 1,
-    COL_WORDS = 2
+    PARAM_WORDS = 4,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 1,
+    NORM_COL = 2,
+    ROW_WORDS = NORMS ? 2 : 1,
+    COL_WORDS = NORMS ? 4 : 2
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
@@ -192,6 +260,10 @@ template <int ROWS, int GROUP> struct s1_of {
     V t1 = tf_inv(tf_read_param(v[3], 0));
     V t2 = tf_c(-2.4988211106473432) * t1;
     p[1] = tf_lane(t2, 0);
+    p[2] = tf_lane(tf_centre(v[0], 0), 0);
+    V t3 = t2 * t2;
+    V t4 = tf_c(0.008064516129032258) * t3;
+    p[3] = tf_lane(t4, 0);
   }
 
   /* Once a row, before the fold. */
@@ -200,6 +272,12 @@ template <int ROWS, int GROUP> struct s1_of {
     for (int r = 0; r < R; ++r) {
       V t0 = -tf_read(v[1], 0, i0, i1, step, r);
       tf_store(x + ((0) * R + r) * W, t0);
+      if (NORMS) {
+        V t1 = t0 + tf_splat(p[2]);
+        V t2 = t1 * t1;
+        V t3 = tf_splat(p[3]) * t2;
+        tf_store(x + ((1) * R + r) * W, t3);
+      }
     }
   }
 
@@ -212,6 +290,12 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_UNUSED(step, r);
     tf_pack(y + (0) * word_stride, lane_stride, n, tf_read(v[0], 0, i0, i1, step, r));
     tf_pack(y + (1) * word_stride, lane_stride, n, tf_read(v[4], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t0 = tf_read(v[0], 0, i0, i1, step, r) - tf_splat(p[2]);
+      V t1 = t0 * t0;
+      V t2 = tf_splat(p[3]) * t1;
+      tf_pack(y + (2) * word_stride, lane_stride, n, t2);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -243,6 +327,34 @@ template <int ROWS, int GROUP> struct s1_of {
     TF_GROUP(r) t8[r] = y.at(1) * t7[r];
     TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_sqrt(t1[r]);
+    V t3[G];
+    TF_GROUP(r) t3[r] = tf_splat(p[0]) * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_c(1.0) + t3[r];
+    V t5[G];
+    TF_GROUP(r) t5[r] = tf_splat(p[1]) * t2[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = tf_exp2_normal(t5[r]);
+    V t7[G];
+    TF_GROUP(r) t7[r] = t4[r] * t6[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = y.at(1) * t7[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t8[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

@@ -18,9 +18,13 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 2,
-    ROW_WORDS = 3,
-    COL_WORDS = 4
+    PARAM_WORDS = 6,
+    NORMS = ROWS > 1 && TF_CLAMPS,
+    BOUNDED = NORMS && TF_CLAMPS,
+    NORM_ROW = 3,
+    NORM_COL = 4,
+    ROW_WORDS = NORMS ? 4 : 3,
+    COL_WORDS = NORMS ? 6 : 4
   };
   typedef tf_sum<1, R, false> A0;
   struct State {
@@ -38,6 +42,15 @@ template <int ROWS, int GROUP> struct s0_of {
     V t1 = tf_inv(tf_read_param(v[3], 0));
     V t2 = tf_c(-2.4988211106473432) * t1;
     p[1] = tf_lane(t2, 0);
+    V t3 = -tf_centre(v[1], 0);
+    p[2] = tf_lane(t3, 0);
+    V t4 = -tf_centre(v[1], 1);
+    p[3] = tf_lane(t4, 0);
+    V t5 = -tf_centre(v[1], 2);
+    p[4] = tf_lane(t5, 0);
+    V t6 = t2 * t2;
+    V t7 = tf_c(0.008064516129032258) * t6;
+    p[5] = tf_lane(t7, 0);
   }
 
   /* Once a row, before the fold. */
@@ -47,6 +60,18 @@ template <int ROWS, int GROUP> struct s0_of {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
+      if (NORMS) {
+        V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[2]);
+        V t1 = t0 * t0;
+        V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[3]);
+        V t3 = t2 * t2;
+        V t4 = tf_read(v[0], 2, i0, i1, step, r) + tf_splat(p[4]);
+        V t5 = t4 * t4;
+        V t6 = t1 + t3;
+        V t7 = t6 + t5;
+        V t8 = tf_splat(p[5]) * t7;
+        tf_store(x + ((3) * R + r) * W, t8);
+      }
     }
   }
 
@@ -64,6 +89,18 @@ template <int ROWS, int GROUP> struct s0_of {
     V t2 = -tf_read(v[1], 2, i0, i1, step, r);
     tf_pack(y + (2) * word_stride, lane_stride, n, t2);
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
+    if (NORMS) {
+      V t3 = t0 - tf_splat(p[2]);
+      V t4 = t3 * t3;
+      V t5 = t1 - tf_splat(p[3]);
+      V t6 = t5 * t5;
+      V t7 = t2 - tf_splat(p[4]);
+      V t8 = t7 * t7;
+      V t9 = t4 + t6;
+      V t10 = t9 + t8;
+      V t11 = tf_splat(p[5]) * t10;
+      tf_pack(y + (4) * word_stride, lane_stride, n, t11);
+    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -107,6 +144,46 @@ template <int ROWS, int GROUP> struct s0_of {
     TF_GROUP(r) t14[r] = y.at(3) * t13[r];
     TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
   }
+
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
+  template <class Y>
+  TF_FN void bounded_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+    TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    V t0[G];
+    TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
+    V t1[G];
+    TF_GROUP(r) t1[r] = t0[r] * t0[r];
+    V t2[G];
+    TF_GROUP(r) t2[r] = tf_load(x + ((1) * R + g + r) * W) + y.at(1);
+    V t3[G];
+    TF_GROUP(r) t3[r] = t2[r] * t2[r];
+    V t4[G];
+    TF_GROUP(r) t4[r] = tf_load(x + ((2) * R + g + r) * W) + y.at(2);
+    V t5[G];
+    TF_GROUP(r) t5[r] = t4[r] * t4[r];
+    V t6[G];
+    TF_GROUP(r) t6[r] = t1[r] + t3[r];
+    V t7[G];
+    TF_GROUP(r) t7[r] = t6[r] + t5[r];
+    V t8[G];
+    TF_GROUP(r) t8[r] = tf_sqrt(t7[r]);
+    V t9[G];
+    TF_GROUP(r) t9[r] = tf_splat(p[0]) * t8[r];
+    V t10[G];
+    TF_GROUP(r) t10[r] = tf_c(1.0) + t9[r];
+    V t11[G];
+    TF_GROUP(r) t11[r] = tf_splat(p[1]) * t8[r];
+    V t12[G];
+    TF_GROUP(r) t12[r] = tf_exp2_normal(t11[r]);
+    V t13[G];
+    TF_GROUP(r) t13[r] = t10[r] * t12[r];
+    V t14[G];
+    TF_GROUP(r) t14[r] = y.at(3) * t13[r];
+    TF_GROUP(r) a.a0.add(0, g + r, t14[r]);
+  }
+
+  /* Most that norms are where powers need no clamps. */
+  TF_FN T bound() { return 31.0; }
 
   /* Once a block of columns. */
   TF_FN void flush(Acc &a, State &s) {

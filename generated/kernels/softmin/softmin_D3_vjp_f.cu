@@ -25,11 +25,12 @@ struct s0 {
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 5,
-    NEAR = !TF_DOUBLE,
-    NEAR_ROW = 3,
-    NEAR_COL = 5,
-    ROW_WORDS = NEAR ? 7 : 3,
-    COL_WORDS = NEAR ? 9 : 5
+    NORMS = !TF_DOUBLE,
+    NEAR = NORMS,
+    NORM_ROW = 3,
+    NORM_COL = 5,
+    ROW_WORDS = NORMS ? 7 : 3,
+    COL_WORDS = NORMS ? 9 : 5
   };
   typedef tf_exp_block<0, R, false, COLS> A0;
   struct State {
@@ -62,7 +63,7 @@ struct s0 {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
       tf_store(x + ((2) * R + r) * W, tf_read(v[0], 2, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t0 = tf_read(v[0], 0, i0, i1, step, r) + tf_splat(p[2]);
         V t1 = t0 * t0;
         V t2 = tf_read(v[0], 1, i0, i1, step, r) + tf_splat(p[3]);
@@ -99,7 +100,7 @@ struct s0 {
     tf_pack(y + (2) * word_stride, lane_stride, n, t2);
     tf_pack(y + (3) * word_stride, lane_stride, n, tf_read(v[2], 0, i0, i1, step, r));
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[3], 0, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t3 = t0 - tf_splat(p[2]);
       V t4 = t3 * t3;
       V t5 = t1 - tf_splat(p[3]);
@@ -154,7 +155,7 @@ struct s0 {
     a.a0.terms(s.a0, g, t12, y.slot);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
@@ -399,11 +400,12 @@ struct s2 {
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 6,
-    NEAR = !TF_DOUBLE,
-    NEAR_ROW = 5,
-    NEAR_COL = 5,
-    ROW_WORDS = NEAR ? 9 : 5,
-    COL_WORDS = NEAR ? 9 : 5
+    NORMS = !TF_DOUBLE,
+    NEAR = NORMS,
+    NORM_ROW = 5,
+    NORM_COL = 5,
+    ROW_WORDS = NORMS ? 9 : 5,
+    COL_WORDS = NORMS ? 9 : 5
   };
   typedef tf_sum<1, R, false, COLS / 8> A0;
   struct State {
@@ -440,7 +442,7 @@ struct s2 {
       tf_store(x + ((2) * R + r) * W, t2);
       tf_store(x + ((3) * R + r) * W, tf_read(v[2], 0, i0, i1, step, r));
       tf_store(x + ((4) * R + r) * W, tf_read(v[3], 0, i0, i1, step, r));
-      if (NEAR) {
+      if (NORMS) {
         V t3 = t0 + tf_splat(p[3]);
         V t4 = t3 * t3;
         V t5 = t1 + tf_splat(p[4]);
@@ -476,7 +478,7 @@ struct s2 {
     V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
     tf_pack(y + (3) * word_stride, lane_stride, n, t1);
     tf_pack(y + (4) * word_stride, lane_stride, n, tf_read(v[5], 0, i0, i1, step, r));
-    if (NEAR) {
+    if (NORMS) {
       V t2 = tf_read(v[0], 0, i0, i1, step, r) - tf_splat(p[3]);
       V t3 = t2 * t2;
       V t4 = tf_read(v[0], 1, i0, i1, step, r) - tf_splat(p[4]);
@@ -535,7 +537,7 @@ struct s2 {
     TF_GROUP(r) a.a0.add(0, g + r, t14[r], y.slot);
   }
 
-  /* Once a near pair: vectors g to g + G of rows against column tile + jj. */
+  /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);

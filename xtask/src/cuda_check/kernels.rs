@@ -217,7 +217,7 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
                 dtype != Dtype::F64;
         }
         let Some(sizes) = found.get_mut(&name) else { continue };
-        if let Some(words) = number("COL_WORDS = ").or(number("COL_WORDS = NEAR ? ")) {
+        if let Some(words) = number("COL_WORDS = ").or(number("COL_WORDS = NORMS ? ")) {
             sizes.col_words = words;
         }
         if let Some((_, of)) = line.trim_start().split_once("COLS = ") {
