@@ -48,7 +48,7 @@ fn bound(plan: &mut Plan, n: usize) -> Option<Bound> {
     let (power, factor, is_root, d) = f.ids().find_map(|id| {
         let Node::Op(Op::Exp2, args, _) = f.node(id) else { return None };
         let of_pair = places.has(id) && places.of(id) == Place::Pair;
-        let (factor, distance) = factor(f, &places, args[0]).filter(|_| of_pair)?;
+        let (factor, distance) = factor(f, &places, *args.first().filter(|_| of_pair)?)?;
         let (square, is_root) = match f.node(distance) {
             Node::Op(Op::Sqrt, args, _) => (args[0], true),
             _ => (distance, false),
