@@ -81,7 +81,11 @@ impl<'a> Norms<'a> {
             let near_roots = near.iter().flat_map(|near| near.roots());
             let bound_roots = bound.iter().flat_map(|bound| [bound.row, bound.col]);
             let roots: Vec<ExprId> = bound_roots.chain(near_roots).collect();
-            Norms { near, bound, places: plain.clone().with(plan, stage, &roots) }
+            let places = match roots.is_empty() {
+                true => plain.clone(),
+                false => plain.clone().with(plan, stage, &roots),
+            };
+            Norms { near, bound, places }
         };
         let near = stage.near.as_ref().filter(|near| !is_panel && near.pays(target));
         let bound = stage.bound.as_ref().filter(|_| target == Target::Cpu);

@@ -8,7 +8,8 @@
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::Op;
 
-use super::near::{difference, sides};
+use super::near::{difference, norm, sides};
+use super::streams::is_of_pair;
 use super::{Place, Places, Plan};
 
 /// Most that a norm may be. An exponent has a magnitude of at most four times that: 2^124 and
@@ -45,10 +46,10 @@ fn bound(plan: &mut Plan, n: usize) -> Option<Bound> {
     {
         return Some(Bound { power, row: near.row, col: near.col });
     }
-    let (power, factor, is_root, d) = f.ids().find_map(|id| {
+    let mut of_pair = f.ids().filter(|&id| is_of_pair(&places, id));
+    let (power, factor, is_root, d) = of_pair.find_map(|id| {
         let Node::Op(Op::Exp2, args, _) = f.node(id) else { return None };
-        let of_pair = places.has(id) && places.of(id) == Place::Pair;
-        let (factor, distance) = factor(f, &places, *args.first().filter(|_| of_pair)?)?;
+        let (factor, distance) = factor(f, &places, args[0])?;
         let (square, is_root) = match f.node(distance) {
             Node::Op(Op::Sqrt, args, _) => (args[0], true),
             _ => (distance, false),
@@ -66,8 +67,7 @@ fn bound(plan: &mut Plan, n: usize) -> Option<Bound> {
         false => factor,
     };
     let [row, col] = both.map(|side| {
-        let squares = f.square(side);
-        let norm = if f.dim(squares) == 1 { squares } else { f.sum_components(squares) };
+        let norm = norm(f, side);
         f.mul(factor, norm)
     });
     Some(Bound { power, row, col })

@@ -16,7 +16,7 @@ use crate::ops::Op;
 use crate::passes::widths;
 use crate::reduce::{Reducer, StateKind};
 
-use super::streams::STREAMED;
+use super::streams::{STREAMED, is_of_pair};
 use super::{Place, Places, Plan, Stage, Target, state_kind};
 
 /// Most that `|X|` and `|Y|` may be. The number has a magnitude of at most `4 REACH` then, and is
@@ -140,14 +140,20 @@ pub(super) fn sides(
     Some(([row, f.sub(col, centre)], is_sum))
 }
 
+/// `|v|^2`.
+pub(super) fn norm(f: &mut Formula, v: ExprId) -> ExprId {
+    let squares = f.square(v);
+    if f.dim(squares) == 1 { squares } else { f.sum_components(squares) }
+}
+
 /// Which values of pairs, and which reductions, read each value.
 struct Readers(Vec<Vec<ExprId>>);
 
 impl Readers {
     fn of(f: &Formula, stage: &Stage, places: &Places) -> Readers {
         let mut readers = vec![Vec::new(); f.len()];
-        let of_pair = |id: &ExprId| places.has(*id) && places.of(*id) == Place::Pair;
-        for id in f.ids().filter(of_pair).chain(stage.reductions.iter().copied()) {
+        let of_pair = f.ids().filter(|&id| is_of_pair(places, id));
+        for id in of_pair.chain(stage.reductions.iter().copied()) {
             f.node(id).args().for_each(|arg| readers[arg.index()].push(id));
         }
         Readers(readers)
@@ -214,12 +220,11 @@ fn write(plan: &mut Plan, n: usize, places: &Places, d: ExprId, of: &Distance) -
         };
         f.mul(factor, value)
     };
-    let norm = |f: &mut Formula, side: ExprId| {
-        let squares = f.square(side);
-        let norm = f.sum_components(squares);
+    let scaled = |f: &mut Formula, side: ExprId| {
+        let norm = norm(f, side);
         times(f, of.sign, norm)
     };
-    let norms = [norm(f, row), norm(f, col)];
+    let norms = [scaled(f, row), scaled(f, col)];
     let row = times(f, two * of.sign, row);
     let mut value = f.add(norms[0], norms[1]);
     // One multiply-add after the other.
