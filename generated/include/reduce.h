@@ -34,7 +34,7 @@
 #define TF_ROWS(r) _Pragma("unroll") for (int r = 0; r < R; ++r)
 #define TF_ROLLED _Pragma("unroll 1")
 #else
-#define TF_ROLLED
+#define TF_ROLLED _Pragma("GCC unroll 1")
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
 #endif
 /* See tf_cuda.cuh. */
@@ -51,6 +51,12 @@
 #define TF_COMPONENTS(e) _Pragma("GCC unroll 8") for (int e = 0; e < E; ++e)
 #else
 #define TF_COMPONENTS(e) for (int e = 0; e < E; ++e)
+#endif
+/* Whether E components of a sum lie in a CPU's memory: what is done rarely to all stays a loop. */
+#if defined(__CUDACC__)
+#define TF_IN_MEMORY(E) false
+#else
+#define TF_IN_MEMORY(E) ((E) > 8)
 #endif
 /* The G vectors of a group, where R counts those of a block. */
 #if defined(__CUDACC__)
@@ -247,22 +253,35 @@ template <int E, int R, bool EACH, int C = 1> struct tf_parts {
       }
   }
   TF_METHOD void close(Totals &t) {
-    TF_COMPONENTS(e)
-      TF_ROWS(r) {
-        if (DIRECT) continue;
-        const V sum = high[e][r], error = low[e][r];
-        t[e].add(r * W, sum);
-        t[e].add(r * W, tf_sel(sum - sum == tf_c(0.0), error, tf_c(0.0)));
-      }
+    if (TF_IN_MEMORY(E)) {
+      TF_ROLLED
+      for (int e = 0; e < E; ++e) close(t, e);
+    } else {
+      TF_COMPONENTS(e) close(t, e);
+    }
+  }
+  TF_METHOD void close(Totals &t, int e) {
+    TF_ROWS(r) {
+      if (DIRECT) continue;
+      const V sum = high[e][r], error = low[e][r];
+      t[e].add(r * W, sum);
+      t[e].add(r * W, tf_sel(sum - sum == tf_c(0.0), error, tf_c(0.0)));
+    }
   }
   /* Multiplies all sums of vector r by c. */
   TF_METHOD void scale(Totals &t, int r, V c) {
-    TF_COMPONENTS(e) {
-      part[0][e][r] = part[0][e][r] * c;
-      if (C > 1) part[C - 1][e][r] = part[C - 1][e][r] * c;
-      if (!DIRECT) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
-      t[e].scale(r * W, c);
+    if (TF_IN_MEMORY(E)) {
+      TF_ROLLED
+      for (int e = 0; e < E; ++e) scale(t, e, r, c);
+    } else {
+      TF_COMPONENTS(e) scale(t, e, r, c);
     }
+  }
+  TF_METHOD void scale(Totals &t, int e, int r, V c) {
+    part[0][e][r] = part[0][e][r] * c;
+    if (C > 1) part[C - 1][e][r] = part[C - 1][e][r] * c;
+    if (!DIRECT) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
+    t[e].scale(r * W, c);
   }
 };
 
