@@ -1,10 +1,9 @@
 /* The states of reductions: neutral element, fold, merge, finished value.
  *
- * Each accumulator has two parts. `State` lives in memory, one entry a row, and is what is
- * merged, entry by entry, and finished. The accumulator itself lives in registers for one tile of
- * columns: `open` reads what it needs from the state, `add` folds one column into R vectors of
- * rows, `close` hands the tile to the state. Sums also have `flush`, once a block of columns. The
- * same text serves CPU (V: W lanes) and CUDA (V: one scalar, W = 1).
+ * Each accumulator has two parts. `State` lives in memory, one entry a row, and is merged, entry by
+ * entry, and finished. The accumulator itself lives in registers for one tile of columns: `open`
+ * reads what it needs from the state, `add` folds one column into R vectors of rows, `close` hands
+ * the tile to the state. Sums also have `flush`, once a block of columns. CPU: W lanes; CUDA: one.
  *
  * Included after a prelude (tf_cpu.h or tf_cuda.cuh). Row numbers are i64; ties go to the lowest
  * row; NaN comes before every number.
@@ -33,9 +32,11 @@
 #if defined(__CUDACC__)
 #define TF_ROWS(r) _Pragma("unroll") for (int r = 0; r < R; ++r)
 #define TF_ROLLED _Pragma("unroll 1")
+#define TF_IN_MEMORY(components) false
 #else
 #define TF_ROLLED _Pragma("GCC unroll 1")
 #define TF_ROWS(r) _Pragma("GCC unroll 16") for (int r = 0; r < R; ++r)
+#define TF_IN_MEMORY(components) ((components) > 8) /* of a CPU, whose loops stay loops */
 #endif
 /* See tf_cuda.cuh. */
 #ifndef TF_FAST_DOUBLE
@@ -51,12 +52,6 @@
 #define TF_COMPONENTS(e) _Pragma("GCC unroll 8") for (int e = 0; e < E; ++e)
 #else
 #define TF_COMPONENTS(e) for (int e = 0; e < E; ++e)
-#endif
-/* Whether E components of a sum lie in a CPU's memory: what is done rarely to all stays a loop. */
-#if defined(__CUDACC__)
-#define TF_IN_MEMORY(E) false
-#else
-#define TF_IN_MEMORY(E) ((E) > 8)
 #endif
 /* The G vectors of a group, where R counts those of a block. */
 #if defined(__CUDACC__)
@@ -235,10 +230,7 @@ template <int E, int R, bool EACH, int C = 1> struct tf_parts {
   }
   /* The same of a block that was added up elsewhere. */
   TF_METHOD void join_block(Totals &t, int e, int r, V x) {
-    if (DIRECT)
-      t[e].add(r * W, x);
-    else
-      join(e, r, x);
+    DIRECT ? t[e].add(r * W, x) : join(e, r, x);
   }
   TF_METHOD void flush(Totals &t) {
     TF_COMPONENTS(e)
@@ -253,12 +245,10 @@ template <int E, int R, bool EACH, int C = 1> struct tf_parts {
       }
   }
   TF_METHOD void close(Totals &t) {
-    if (TF_IN_MEMORY(E)) {
-      TF_ROLLED
-      for (int e = 0; e < E; ++e) close(t, e);
-    } else {
+    if (TF_IN_MEMORY(E))
+      TF_ROLLED for (int e = 0; e < E; ++e) close(t, e);
+    else
       TF_COMPONENTS(e) close(t, e);
-    }
   }
   TF_METHOD void close(Totals &t, int e) {
     TF_ROWS(r) {
@@ -270,18 +260,12 @@ template <int E, int R, bool EACH, int C = 1> struct tf_parts {
   }
   /* Multiplies all sums of vector r by c. */
   TF_METHOD void scale(Totals &t, int r, V c) {
-    if (TF_IN_MEMORY(E)) {
-      TF_ROLLED
-      for (int e = 0; e < E; ++e) scale(t, e, r, c);
-    } else {
-      TF_COMPONENTS(e) scale(t, e, r, c);
+    TF_COMPONENTS(e) {
+      part[0][e][r] = part[0][e][r] * c;
+      if (C > 1) part[C - 1][e][r] = part[C - 1][e][r] * c;
+      if (!DIRECT) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
+      t[e].scale(r * W, c);
     }
-  }
-  TF_METHOD void scale(Totals &t, int e, int r, V c) {
-    part[0][e][r] = part[0][e][r] * c;
-    if (C > 1) part[C - 1][e][r] = part[C - 1][e][r] * c;
-    if (!DIRECT) high[e][r] = high[e][r] * c, low[e][r] = low[e][r] * c;
-    t[e].scale(r * W, c);
   }
 };
 

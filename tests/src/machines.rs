@@ -9,6 +9,8 @@ use crate::emulated::{Emulated, Grid};
 use crate::interpreted;
 use crate::native::{self, Native};
 use crate::problem::Problem;
+use crate::sanitized::trials::{Layout, Trial};
+use crate::sanitized::{Code, Sanitizer, Watch, Watched};
 
 /// What computes.
 pub enum Machines {
@@ -17,6 +19,9 @@ pub enum Machines {
     /// The interpreter, at the lowest and the best level of this processor: programs in float32
     /// and float64.
     Interpreted(Vec<[Interpreted; 2]>),
+    /// NEON code, which an emulator of a 64-bit ARM processor runs: programs in float32 and
+    /// float64.
+    Arm([Watched; 2]),
 }
 
 impl Machines {
@@ -39,14 +44,26 @@ impl Machines {
         Machines::Interpreted(formulas.iter().map(made).collect())
     }
 
+    /// Compiles formulas for an ARM processor, in both dtypes.
+    pub fn arm(formulas: &[Formula]) -> Machines {
+        let (sanitizer, code) = (Sanitizer::None, Code::Cpu(Level::Neon));
+        Machines::Arm([Dtype::F32, Dtype::F64].map(|dtype| {
+            Watched::build(Watch { sanitizer, code, storage: dtype.into() }, formulas)
+        }))
+    }
+
     /// The answer of the best level of this processor to a problem of formula `n`.
     ///
     /// # Errors
     /// What the runtime says.
+    ///
+    /// # Panics
+    /// For another processor, on which there is no runtime.
     pub fn run(&self, n: usize, dtype: Dtype, problem: &Problem) -> Result<Vec<Matrix>, Error> {
         match self {
             Machines::Compiled(native, _) => native.run(n, dtype, native::best(), problem),
             Machines::Interpreted(made) => interpret(&made[n], dtype, problem, &Options::new()),
+            Machines::Arm(_) => panic!("no runtime of this processor runs it"),
         }
     }
 
@@ -61,34 +78,53 @@ impl Machines {
         problem: &Problem,
         grids: &[Grid],
     ) -> Vec<(String, Vec<Matrix>)> {
-        let name = &problem.formula.name;
         let mut all = Vec::new();
-        let mut levels: Vec<Level> = native::levels();
-        if let Machines::Interpreted(_) = self {
-            levels = [levels[0], native::best()].to_vec();
-            levels.dedup();
-        }
-        for level in levels {
-            let found = match self {
-                Machines::Compiled(native, _) => {
-                    let both = native.run_both(n, dtype, level, problem);
-                    both.map(|found| ["", "in blocks at "].into_iter().zip(found).collect())
+        let mut add = |who: String, found: Result<Vec<Matrix>, String>| {
+            let found = found.unwrap_or_else(|e| panic!("{}: {who}: {e}", problem.formula.name));
+            all.push((who, found));
+        };
+        match self {
+            Machines::Compiled(native, emulated) => {
+                for level in native::levels() {
+                    let who = format!("{level} {}", dtype.name());
+                    let [plain, in_blocks] = match native.run_both(n, dtype, level, problem) {
+                        Ok(both) => both.map(Ok),
+                        Err(e) => [(); 2].map(|()| Err(e.to_string())),
+                    };
+                    add(who.clone(), plain);
+                    add(format!("in blocks at {who}"), in_blocks);
                 }
-                Machines::Interpreted(made) => {
+                for &grid in grids {
+                    let who = format!("cuda {} with {} splits", dtype.name(), grid.splits);
+                    add(who, emulated.run(n, dtype, problem, grid).map_err(|e| e.to_string()));
+                }
+            }
+            Machines::Interpreted(made) => {
+                let mut levels = vec![native::levels()[0], native::best()];
+                levels.dedup();
+                for level in levels {
                     let options = Options::new().level(level);
                     let found = interpret(&made[n], dtype, problem, &options);
-                    found.map(|found| vec![("interpreted at ", found)])
+                    let who = format!("interpreted at {level} {}", dtype.name());
+                    add(who, found.map_err(|e| e.to_string()));
                 }
-            };
-            let found: Vec<_> = found.unwrap_or_else(|e| panic!("{name}: {e}"));
-            let named = |(who, found)| (format!("{who}{level} {}", dtype.name()), found);
-            all.extend(found.into_iter().map(named));
-        }
-        if let Machines::Compiled(_, emulated) = self {
-            for &grid in grids {
-                let found = emulated.run(n, dtype, problem, grid);
-                let found = found.unwrap_or_else(|e| panic!("{name}: {e}"));
-                all.push((format!("cuda {} with {} splits", dtype.name(), grid.splits), found));
+            }
+            Machines::Arm(programs) => {
+                let program = &programs[usize::from(dtype == Dtype::F64)];
+                let trials = [false, true].map(|in_blocks| Trial {
+                    problem: problem.clone(),
+                    layout: Layout::Dense,
+                    seed: n as u64,
+                    in_blocks,
+                    is_ordinary: true,
+                });
+                let found = program.run(trials.iter().map(|trial| (n, trial)));
+                let found = found.unwrap_or_else(|e| panic!("{}: {e}", problem.formula.name));
+                for (trial, found) in trials.iter().zip(found) {
+                    let how = if trial.in_blocks { "in blocks at " } else { "" };
+                    let who = format!("{how}{} {}", Level::Neon, dtype.name());
+                    add(who, found.ok_or("too few rows".into()));
+                }
             }
         }
         all

@@ -337,7 +337,8 @@ fn joined(group: &[&KernelText], dtype: Storage, level: Level) -> Source {
     source
 }
 
-fn code(text: &KernelText, dtype: Storage, level: Level) -> Source {
+/// The code of a formula for one level, optimized as what is shipped.
+pub(crate) fn code(text: &KernelText, dtype: Storage, level: Level) -> Source {
     let fixed = "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
                  -fno-exceptions -fno-rtti -fPIC -Wall -Wextra -Werror -Wno-unused-variable \
                  -Wno-unused-but-set-variable";

@@ -162,6 +162,12 @@ impl Table {
         self.outputs
     }
 
+    /// Bytes of all outputs.
+    pub fn output_bytes(&self) -> usize {
+        let outputs = &self.values[self.values.len() - self.outputs..];
+        outputs.iter().map(|value| value.rows * value.cols * value.data.word()).sum()
+    }
+
     /// Takes the outputs from bytes that another process wrote, and leaves the rest of them.
     pub fn read_outputs(&mut self, bytes: &mut &[u8]) {
         let first = self.values.len() - self.outputs;

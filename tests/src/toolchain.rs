@@ -38,6 +38,57 @@ pub enum Product {
     Program,
 }
 
+/// Which processor code is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// The one that the tests run on.
+    Own,
+    /// 64-bit ARM, as a program that qemu runs. Both it and the cross compiler are packages of
+    /// Debian: `apt-get install g++-aarch64-linux-gnu qemu-user`.
+    Arm,
+}
+
+impl Processor {
+    /// The compiler of a language, `c` or `cpp`.
+    pub fn compiler(self, language: &str) -> OsString {
+        match (self, language) {
+            (Processor::Own, "c") => env::var_os("CC").unwrap_or_else(|| "cc".into()),
+            (Processor::Own, _) => env::var_os("CXX").unwrap_or_else(|| "c++".into()),
+            (Processor::Arm, "c") => "aarch64-linux-gnu-gcc".into(),
+            (Processor::Arm, _) => "aarch64-linux-gnu-g++".into(),
+        }
+    }
+
+    /// A command that runs a program, to which arguments can be added.
+    pub fn start(self, program: &Path) -> Command {
+        // ThreadSanitizer does not start where addresses are too random for its shadow.
+        let mut command = Command::new("setarch");
+        command.arg("-R");
+        if self == Processor::Arm {
+            command.args(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]);
+        }
+        command.arg(program);
+        command
+    }
+
+    /// Whether there is what makes and runs its programs. Where there is not, this is said.
+    pub fn is_here(self) -> bool {
+        let starts = |program: &OsString| {
+            let output = Command::new(program).arg("--version").output();
+            output.is_ok_and(|output| output.status.success())
+        };
+        let mut needed = vec![self.compiler("c"), self.compiler("cpp")];
+        if self == Processor::Arm {
+            needed.push("qemu-aarch64".into());
+        }
+        let missing: Vec<OsString> = needed.into_iter().filter(|p| !starts(p)).collect();
+        if !missing.is_empty() {
+            println!("not run for {self:?}: {missing:?} missing");
+        }
+        missing.is_empty()
+    }
+}
+
 /// For code that runs once, on little data: compiling it is all that it costs. What may be
 /// uninitialized is guessed worse than by the optimizations that shipped code gets.
 pub(crate) const QUICK: [&str; 2] = ["-Og", "-Wno-maybe-uninitialized"];
@@ -47,11 +98,24 @@ pub(crate) const QUICK: [&str; 2] = ["-Og", "-Wno-maybe-uninitialized"];
 /// # Panics
 /// When the compiler is missing or refuses a source, with its words.
 pub fn build(product: Product, sources: &[Source], link_flags: &[String]) -> PathBuf {
+    build_for(Processor::Own, product, sources, link_flags)
+}
+
+/// The same for a processor.
+///
+/// # Panics
+/// As [`build`].
+pub fn build_for(
+    processor: Processor,
+    product: Product,
+    sources: &[Source],
+    link_flags: &[String],
+) -> PathBuf {
     let folder = folder();
-    let objects = parallel(sources, |source| object(source, &folder));
+    let objects = parallel(sources, |source| object(processor, source, &folder));
     let made = folder.join(format!("{:016x}", hash(&(&objects, product, link_flags))));
     if !made.exists() {
-        let mut command = Command::new(compiler("cpp"));
+        let mut command = Command::new(processor.compiler("cpp"));
         if product == Product::Library {
             command.arg("-shared");
         }
@@ -90,8 +154,8 @@ pub fn emulation_text() -> &'static str {
     })
 }
 
-fn object(source: &Source, folder: &Path) -> PathBuf {
-    let compiler = compiler(source.language);
+fn object(processor: Processor, source: &Source, folder: &Path) -> PathBuf {
+    let compiler = processor.compiler(source.language);
     let key = hash(&(source, &compiler, HEADERS, emulation_text()));
     let made = folder.join(format!("{key:016x}.o"));
     if !made.exists() {
@@ -126,11 +190,6 @@ fn unique(file: &Path) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
     file.with_extension(format!("{}-{n}", id()))
-}
-
-fn compiler(language: &str) -> OsString {
-    let (variable, default) = if language == "c" { ("CC", "cc") } else { ("CXX", "c++") };
-    env::var_os(variable).unwrap_or_else(|| default.into())
 }
 
 /// `<target>/<profile>/tilefold-tests`: test programs lie in `<target>/<profile>/deps`.

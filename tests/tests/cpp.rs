@@ -4,47 +4,68 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tilefold_tests::toolchain::Processor;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").to_path_buf()
 }
 
-fn compiler() -> String {
-    std::env::var("CXX").unwrap_or_else(|_| "g++".into())
-}
-
 /// Compiles a program of `tests/` with the given flags.
 fn compile(source: &str, name: &str, flags: &str) -> PathBuf {
+    compile_for(Processor::Own, source, name, flags)
+}
+
+fn compile_for(processor: Processor, source: &str, name: &str, flags: &str) -> PathBuf {
     let program = std::env::temp_dir().join(format!("tilefold-{}-{name}", std::process::id()));
-    let mut command = Command::new(compiler());
+    let mut command = Command::new(processor.compiler("cpp"));
     command.current_dir(root()).args(flags.split_whitespace());
     command.args(["-I", "templates/include", source, "-o"]).arg(&program);
-    let output = command.output().unwrap_or_else(|e| panic!("{}: {e}", compiler()));
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     program
 }
 
 /// Exit code and everything that was printed.
 fn run(program: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(program).args(args).output().expect("it starts");
+    run_on(Processor::Own, program, args)
+}
+
+fn run_on(processor: Processor, program: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = processor.start(program).args(args).output().expect("it starts");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
-#[cfg(target_arch = "x86_64")]
-const LEVELS: &[(&str, u32)] = &[("x86-64-v2", 16), ("x86-64-v3", 32), ("x86-64-v4", 64)];
-#[cfg(not(target_arch = "x86_64"))]
-const LEVELS: &[(&str, u32)] = &[("armv8-a", 16)];
+/// An instruction level: its processor, its name, and the bytes of a vector.
+type Level = (Processor, &'static str, u32);
+
+const NEON: &str = "armv8-a";
+
+/// Those of this processor, and that of ARM.
+fn levels() -> Vec<Level> {
+    let own = Processor::Own;
+    if cfg!(not(target_arch = "x86_64")) {
+        return vec![(own, NEON, 16)];
+    }
+    let mut all = vec![(own, "x86-64-v2", 16), (own, "x86-64-v3", 32), (own, "x86-64-v4", 64)];
+    if Processor::Arm.is_here() {
+        all.push((Processor::Arm, NEON, 16));
+    }
+    all
+}
 
 #[test]
 fn functions_of_the_cpu_prelude_are_accurate() {
-    for (march, bytes) in LEVELS {
+    // An emulator takes minutes; on ARM, `ops.rs` holds functions to the same bounds.
+    for (processor, march, bytes) in levels().into_iter().filter(|l| l.0 == Processor::Own) {
         for real in ["float", "double"] {
             let flags = format!(
                 "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
                  -march={march} -DTF_VB={bytes} -DTF_REAL_T={real}"
             );
-            let program = compile("tests/cpp/ulp.cpp", &format!("ulp-{march}-{real}"), &flags);
-            let (code, said) = run(&program, &["20000"]);
+            let name = format!("ulp-{march}-{real}");
+            let program = compile_for(processor, "tests/cpp/ulp.cpp", &name, &flags);
+            let (code, said) = run_on(processor, &program, &["20000"]);
             let _ = std::fs::remove_file(&program);
             assert_eq!(code, Some(0), "{march} {real}:\n{said}");
         }
@@ -57,16 +78,17 @@ fn functions_of_the_cpu_prelude_are_accurate() {
 fn conversions_of_halves_are_right() {
     for store in ["F16", "BF16"] {
         let common = format!("-O2 -Wall -Wextra -DTF_REAL_T=float -DTF_STORE_{store}=1");
-        let mut ways = vec![("emulated".into(), EMULATION.to_owned())];
-        for (march, bytes) in LEVELS {
+        let mut ways = vec![(Processor::Own, "emulated".into(), EMULATION.to_owned())];
+        for (processor, march, bytes) in levels() {
             let flags = format!("-std=c++17 -march={march} -DTF_VB={bytes}");
-            ways.push((format!("{march}-portable"), format!("{flags} -DTF_HALF_PORTABLE=1")));
-            ways.push(((*march).to_owned(), flags));
+            let portable = format!("{flags} -DTF_HALF_PORTABLE=1");
+            ways.push((processor, format!("{march}-portable"), portable));
+            ways.push((processor, march.to_owned(), flags));
         }
-        for (name, flags) in ways {
-            let name = format!("half-{store}-{name}");
-            let program = compile("tests/cpp/half.cpp", &name, &format!("{flags} {common}"));
-            let (code, said) = run(&program, &[]);
+        for (processor, name, flags) in ways {
+            let (name, flags) = (format!("half-{store}-{name}"), format!("{flags} {common}"));
+            let program = compile_for(processor, "tests/cpp/half.cpp", &name, &flags);
+            let (code, said) = run_on(processor, &program, &[]);
             let _ = std::fs::remove_file(&program);
             assert_eq!(code, Some(0), "{name}:\n{said}");
         }

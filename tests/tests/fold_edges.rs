@@ -10,6 +10,7 @@ use tilefold_tests::emulated::Grid;
 use tilefold_tests::machines::Machines;
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::problem::Problem;
+use tilefold_tests::toolchain::Processor;
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
@@ -343,5 +344,12 @@ fn row_numbers_and_counts_are_exact_beyond_what_float32_holds() {
             let expected: Vec<f64> = expected.iter().map(|&n| f64::from(n)).collect();
             assert_eq!(found.data, expected, "{reducer:?} {level}");
         }
+    }
+}
+
+#[test]
+fn results_on_arm_are_those_of_the_table() {
+    if Processor::Arm.is_here() {
+        check_table(Machines::arm);
     }
 }

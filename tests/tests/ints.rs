@@ -15,6 +15,7 @@ use tilefold_tests::native::{self, Native};
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
+use tilefold_tests::toolchain::Processor;
 
 /// Comparisons of every stratum. `w` is a power of two of the column, so that a sum says which
 /// columns it took, exactly in float32.
@@ -422,4 +423,11 @@ fn views_of_any_strides_are_labels() {
         assert_eq!(found[[i, 0]], b.iter().filter(|b| *a < **b).count() as f64);
     }
     assert_eq!(formula(SIXTY_FOUR).inputs[0].axis, Some(Axis::I));
+}
+
+#[test]
+fn integers_are_exact_on_arm() {
+    if Processor::Arm.is_here() {
+        check_exact(Machines::arm);
+    }
 }

@@ -14,6 +14,7 @@ use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
+use tilefold_tests::toolchain::Processor;
 
 /// Two tiles of a CPU and a part of a block.
 const COLS: usize = 512 + 8 + 3;
@@ -141,6 +142,18 @@ fn problem(formula: &Formula, dims: usize, layout: (f64, f64, f64, f64), e: f64)
 
 #[test]
 fn what_comes_out_is_right() {
+    check_by_every_way(Machines::compiled, 1);
+}
+
+#[test]
+fn what_comes_out_on_arm_is_right() {
+    if Processor::Arm.is_here() {
+        check_by_every_way(Machines::arm, 5);
+    }
+}
+
+/// Every `step`th formula, in every layout.
+fn check_by_every_way(make: fn(&[Formula]) -> Machines, step: usize) {
     let cases = [
         (2, GAUSSIAN),
         (8, GAUSSIAN),
@@ -158,8 +171,8 @@ fn what_comes_out_is_right() {
         let plain = formulas(dims, statements, "").into_iter();
         plain.chain(formulas(dims, statements, "relaxed")).map(move |f| (dims, f))
     };
-    let all: Vec<(usize, Formula)> = cases.iter().flat_map(of).collect();
-    let machines = Machines::compiled(&all.iter().map(|(_, f)| f.clone()).collect::<Vec<_>>());
+    let all: Vec<(usize, Formula)> = cases.iter().flat_map(of).step_by(step).collect();
+    let machines = make(&all.iter().map(|(_, f)| f.clone()).collect::<Vec<_>>());
     for (at, (dims, formula)) in all.iter().enumerate() {
         for &layout in LAYOUTS {
             // With a large factor outside, little is near; with none, norms may be anything.

@@ -12,6 +12,7 @@ use tilefold_tests::oracle::meaning;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
 use tilefold_tests::sheet::{self, Form, Sheet, sheets};
+use tilefold_tests::toolchain::Processor;
 
 fn is_exact(call: &Call) -> bool {
     accuracy::bound(call.op) == Bound::Exact
@@ -234,4 +235,18 @@ fn interpreted_rows() {
 #[test]
 fn interpreted_pairs() {
     check(Form::Pair, Machines::interpreted);
+}
+
+#[test]
+fn rows_on_arm() {
+    if Processor::Arm.is_here() {
+        check(Form::Row, Machines::arm);
+    }
+}
+
+#[test]
+fn pairs_on_arm() {
+    if Processor::Arm.is_here() {
+        check(Form::Pair, Machines::arm);
+    }
 }

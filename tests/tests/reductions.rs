@@ -15,6 +15,7 @@ use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
+use tilefold_tests::toolchain::Processor;
 
 /// Row counts beside the edges of vectors and tiles.
 const COUNTS: &[usize] = &[1, 7, 129, 257, 700];
@@ -226,5 +227,15 @@ fn composites_are_their_expansions() {
                 assert!(same || (found.is_nan() && other.is_nan()), "{name} of {what}: {found}");
             }
         }
+    }
+}
+
+#[test]
+fn tables_on_arm() {
+    if Processor::Arm.is_here() {
+        on_tables(Machines::arm, Axis::J, COUNTS);
+        on_tables(Machines::arm, Axis::I, &[5, 300]);
+        many_entries(Machines::arm);
+        no_rows(Machines::arm);
     }
 }

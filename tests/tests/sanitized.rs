@@ -4,7 +4,8 @@
 use tilefold_compiler::ir::Storage;
 use tilefold_tests::native;
 use tilefold_tests::sanitized::trials::{self, Trial};
-use tilefold_tests::sanitized::{Code, Sanitizer, Watch};
+use tilefold_tests::sanitized::{ARM, Code, Sanitizer, Watch};
+use tilefold_tests::toolchain::Processor;
 
 fn hold(sanitizer: Sanitizer, code: Code, storage: Storage, trials: &[Trial]) {
     let ran = trials::check(Watch { sanitizer, code, storage }, trials);
@@ -20,6 +21,23 @@ fn cpu_code_stays_within_its_arrays() {
     };
     watch(native::best(), Storage::F32, &trials::shipped(Storage::F32, 4));
     watch(levels[0], Storage::F64, &trials::random(0..8));
+}
+
+/// No sanitizer watches it, but results are compared with the evaluator.
+#[test]
+fn code_for_arm_computes_what_is_shipped() {
+    if !Processor::Arm.is_here() {
+        return;
+    }
+    let (sanitizer, code) = ARM;
+    let hold = |storage, trials: &[Trial]| hold(sanitizer, code, storage, trials);
+    for storage in [Storage::F32, Storage::F64] {
+        hold(storage, &trials::shipped(storage, 2));
+    }
+    for storage in [Storage::F16, Storage::BF16] {
+        hold(storage, &trials::random(40..44));
+    }
+    hold(Storage::F64, &trials::random(0..40));
 }
 
 #[test]

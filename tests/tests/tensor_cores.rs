@@ -342,6 +342,7 @@ fn sanitizers_are_silent() {
         problem: integers(f, 132, 64 * 3 + 7, true),
         layout: Layout::Dense,
         seed: 3,
+        in_blocks: false,
         is_ordinary: false,
     });
     for sanitizer in [Sanitizer::Memory, Sanitizer::Races] {

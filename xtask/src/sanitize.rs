@@ -5,7 +5,8 @@ use std::time::Instant;
 use tilefold_compiler::ir::Storage;
 use tilefold_tests::native;
 use tilefold_tests::sanitized::trials::{self, Trial};
-use tilefold_tests::sanitized::{Code, Sanitizer, Watch};
+use tilefold_tests::sanitized::{ARM, Code, Sanitizer, Watch};
+use tilefold_tests::toolchain::Processor;
 
 /// Runs emitted code under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 ///
@@ -14,7 +15,8 @@ use tilefold_tests::sanitized::{Code, Sanitizer, Watch};
 /// Arrays, packed rows and columns and states end where the descriptor says; sizes are none, one
 /// and ragged, inputs have gaps or run backwards, and hold NaN, infinities and huge numbers too.
 /// Ordinary results are compared with the compiler's evaluation. Needs g++ or clang with their
-/// sanitizers. `cargo xtask test` runs a share of this.
+/// sanitizers. Where qemu and a cross compiler are installed, NEON code runs too, which nothing
+/// watches. `cargo xtask test` runs a share of this.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// How many random formulas
@@ -37,7 +39,8 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     let cuda = [Sanitizer::Memory, Sanitizer::Races]
         .into_iter()
         .flat_map(|sanitizer| [Code::Cuda, Code::Tiles].map(|code| (sanitizer, code)));
-    for (sanitizer, code) in cpu.chain(cuda) {
+    let arm = Processor::Arm.is_here().then_some(ARM);
+    for (sanitizer, code) in cpu.chain(cuda).chain(arm) {
         if !arguments.only_random {
             for storage in [Storage::F32, Storage::F64, Storage::F16, Storage::BF16] {
                 let shipped = trials::shipped(storage, 1);
@@ -61,7 +64,7 @@ fn watch(watch: Watch, what: &str, trials: &[Trial]) -> crate::Result {
     let start = Instant::now();
     let ran = trials::check(watch, trials)?;
     let who = match watch.code {
-        Code::Cpu(level) => level.to_string(),
+        Code::Cpu(level) | Code::Shipped(level) => level.to_string(),
         Code::Cuda => "cuda".into(),
         Code::Tiles => "cuda tiles".into(),
     };

@@ -128,11 +128,14 @@ struct Problem {
   }
 };
 
-/* Runs every problem of a file. */
+/* Runs every problem of a file. A file of results called `-` is stdout, where names would be in the
+ * way; each is written before the next problem is read. */
 template <typename Run>
 int run_all(int count, char **arguments, Run run) {
   Reader in = {count == 3 ? std::fopen(arguments[1], "rb") : nullptr};
-  FILE *const results = count == 3 ? std::fopen(arguments[2], "wb") : nullptr;
+  const bool answers = count == 3 && std::strcmp(arguments[2], "-") == 0;
+  FILE *const results =
+      answers ? stdout : (count == 3 ? std::fopen(arguments[2], "wb") : nullptr);
   if (in.file == nullptr || results == nullptr) {
     std::fprintf(stderr, "usage: driver PROBLEMS RESULTS\n");
     return 3;
@@ -140,11 +143,12 @@ int run_all(int count, char **arguments, Run run) {
   while (!in.at_end()) {
     Problem problem;
     problem.symbol = in.text();
-    std::printf("%s\n", problem.symbol.c_str());
+    if (!answers) std::printf("%s\n", problem.symbol.c_str());
     std::fflush(stdout);
     problem.read(in);
     run(in, problem);
     problem.write_results(results);
+    std::fflush(results);
   }
   std::fclose(in.file);
   return std::fclose(results);

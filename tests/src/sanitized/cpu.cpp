@@ -1,7 +1,8 @@
 /* Runs CPU kernels through their descriptors, by the rules of tf_abi.h. What goes in: problems,
- * each followed by a level, the rows of the first block and the places where columns are cut. What
- * comes out: results, and the kernels' names on stdout. Packed rows, packed columns, launch values
- * and states are allocations of exactly the bytes that the descriptor says. */
+ * each followed by a level, whether few rows have no code of their own, the rows of the first block
+ * and the places where columns are cut. What comes out: results, and the kernels' names on stdout.
+ * Packed rows, packed columns, launch values and states are allocations of exactly the bytes that
+ * the descriptor says. */
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -68,6 +69,7 @@ struct Stage {
 void run(Reader &in, Problem &problem) {
   const auto *kernel = static_cast<const tf_kernel *>(dlsym(RTLD_DEFAULT, problem.symbol.c_str()));
   const uint64_t level = in.number();
+  const bool in_blocks = in.number() != 0;
   const auto first = static_cast<int64_t>(in.number());
   std::vector<double> shares(in.number());
   in.bytes(shares.data(), shares.size() * sizeof(double));
@@ -80,7 +82,8 @@ void run(Reader &in, Problem &problem) {
       for (double share : shares) cuts.push_back(static_cast<int64_t>(share * cols));
     }
     /* Blocks of rows, and the code for few. */
-    for (const tf_cpu_stage *code = stage.cpu[level]; code; code = code->few) {
+    const tf_cpu_stage *code = stage.cpu[level];
+    for (; code; code = in_blocks ? nullptr : code->few) {
       Stage packed(*code, *kernel, problem.values.data(), cuts);
       const int64_t lanes = code->lanes;
       for (int64_t i0 = 0, step = std::min(first, lanes); i0 < rows; i0 += step, step = lanes)

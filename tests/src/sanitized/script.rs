@@ -36,7 +36,7 @@ pub fn write(
     }
     let mut rng = Rng::new(trial.seed);
     match code {
-        Code::Cpu(level) => pieces(to, level, &mut rng),
+        Code::Cpu(level) | Code::Shipped(level) => pieces(to, level, trial.in_blocks, &mut rng),
         Code::Cuda => {
             let grid = Grid { splits: 1 + rng.below(3), seed: rng.bits() };
             launch_all(to, &launches(kernel, table, grid));
@@ -48,13 +48,14 @@ pub fn write(
 /// Items of a batch that the entry for lists of tiles does at once.
 const ITEMS: usize = 2;
 
-/// A level, the rows of the first block, and the shares of the columns where they are cut.
-fn pieces(to: &mut Vec<u8>, level: Level, rng: &mut Rng) {
+/// A level, whether few rows have no code of their own, the rows of the first block, and the shares
+/// of the columns where they are cut.
+fn pieces(to: &mut Vec<u8>, level: Level, in_blocks: bool, rng: &mut Rng) {
     let place = Level::ALL.iter().position(|&l| l == level).expect("a known level");
     let mut cuts: Vec<f64> = (0..rng.below(3)).map(|_| rng.unit()).collect();
     cuts.extend([0.0, 1.0]);
     cuts.sort_by(f64::total_cmp);
-    numbers(to, &[place, 1 + rng.below(64), cuts.len()]);
+    numbers(to, &[place, usize::from(in_blocks), 1 + rng.below(64), cuts.len()]);
     to.extend(cuts.iter().flat_map(|share| share.to_ne_bytes()));
 }
 

@@ -36,6 +36,8 @@ pub struct Trial {
     pub layout: Layout,
     /// Picks the cuts of rows and columns, or the grid.
     pub seed: u64,
+    /// Whether few rows are part of a block, on a CPU, as if they had no code of their own.
+    pub in_blocks: bool,
     /// Whether its results have to be those of the evaluator.
     pub is_ordinary: bool,
 }
@@ -57,7 +59,13 @@ pub fn shipped(storage: Storage, step: usize) -> Vec<Trial> {
         for (n, &(rows, cols)) in SIZES.iter().enumerate() {
             let problem = Problem::between(formula.clone(), rows, cols, &mut rng, 0.1, 1.1);
             let layout = LAYOUTS[n % 3];
-            trials.push(Trial { problem, layout, seed: rng.bits(), is_ordinary: true });
+            trials.push(Trial {
+                problem,
+                layout,
+                seed: rng.bits(),
+                in_blocks: false,
+                is_ordinary: true,
+            });
         }
         trials.push(strange(formula, &mut rng));
     }
@@ -92,11 +100,23 @@ pub fn random(numbers: Range<u64>) -> Vec<Trial> {
         let problem = generate::problem(number, Wish::Any);
         let formula = problem.formula.clone();
         let layout = *rng.pick(&LAYOUTS);
-        trials.push(Trial { problem, layout, seed: rng.bits(), is_ordinary: true });
+        trials.push(Trial {
+            problem,
+            layout,
+            seed: rng.bits(),
+            in_blocks: false,
+            is_ordinary: true,
+        });
         let (rows, cols) = *rng.pick(SIZES);
         let problem = Problem::between(formula.clone(), rows, cols, &mut rng, -2.0, 2.0);
         let layout = *rng.pick(&LAYOUTS);
-        trials.push(Trial { problem, layout, seed: rng.bits(), is_ordinary: false });
+        trials.push(Trial {
+            problem,
+            layout,
+            seed: rng.bits(),
+            in_blocks: false,
+            is_ordinary: false,
+        });
         trials.push(strange(formula, &mut rng));
     }
     trials
@@ -108,7 +128,7 @@ fn strange(formula: Formula, rng: &mut Rng) -> Trial {
         Kind::Int => rng.below(5) as f64,
         Kind::Real | Kind::Complex => *rng.pick(STRANGE),
     });
-    Trial { problem, layout: Layout::Dense, seed: rng.bits(), is_ordinary: false }
+    Trial { problem, layout: Layout::Dense, seed: rng.bits(), in_blocks: false, is_ordinary: false }
 }
 
 /// How far results in a type may be from the evaluator's, as `compare::worst` measures it.
