@@ -34,7 +34,7 @@ pub mod vector;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::ir::{ExprId, Formula};
+use crate::ir::{ExprId, Formula, Node};
 
 pub use tensor::{Contraction, Stride};
 
@@ -341,6 +341,31 @@ impl Formula {
     /// Sums the components of one value.
     pub fn sum_components(&mut self, a: ExprId) -> ExprId {
         self.apply(Op::Sum, &[a], &[])
+    }
+    /// `|v|^2`.
+    pub fn squared_norm(&mut self, v: ExprId) -> ExprId {
+        let squares = self.square(v);
+        if self.dim(squares) == 1 { squares } else { self.sum_components(squares) }
+    }
+}
+
+/// The same, recognized.
+impl Formula {
+    /// `v` of a `v^2`, component by component, in either spelling.
+    pub fn root_of_square(&self, id: ExprId) -> Option<ExprId> {
+        match self.node(id) {
+            Node::Op(Op::Square, args, _) => Some(args[0]),
+            Node::Op(Op::Mul, args, _) if args[0] == args[1] => Some(args[0]),
+            _ => None,
+        }
+    }
+    /// `v` of a `|v|^2`.
+    pub fn root_of_squared_norm(&self, id: ExprId) -> Option<ExprId> {
+        match self.node(id) {
+            Node::Op(Op::Sum, args, _) => self.root_of_square(args[0]),
+            _ if self.dim(id) == 1 => self.root_of_square(id),
+            _ => None,
+        }
     }
 }
 

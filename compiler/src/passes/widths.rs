@@ -76,7 +76,7 @@ fn score(f: &mut Formula, arg: ExprId, known: &mut BTreeMap<ExprId, Scaled>) -> 
 pub fn distance(f: &Formula, score: ExprId) -> Option<ExprId> {
     let Node::Op(Op::Mul, args, _) = f.node(score) else { return None };
     let is_ln2 = matches!(f.node(args[0]), Node::Const(c) if c.get() == -LN_2);
-    if is_ln2 { difference(f, args[1]) } else { None }
+    if is_ln2 { f.root_of_squared_norm(args[1]) } else { None }
 }
 
 /// `|s x - s y|^2` of `-p |x - y|^2`, with `s = sqrt(unit p)`.
@@ -93,7 +93,7 @@ fn distance_in_widths(
     let (inside, outside) = Product::of(f, arg).split(|id| f.stratum(id) > Stratum::Param);
     let mut inverse = outside.opposite(f)?;
     let square = if inside.len() == 1 { inside.build(f) } else { return None };
-    let plain = difference(f, square)?;
+    let plain = f.root_of_squared_norm(square)?;
     let Node::Op(Op::Sub, args, _) = f.node(plain) else { return None };
     let (x, y) = (args[0], args[1]);
     let is_point = |id| f.kind(id) == Kind::Real && f.stratum(id) != Stratum::Pair;
@@ -110,20 +110,7 @@ fn distance_in_widths(
     // 0 where it is 1 / 0: all powers are the same then, and gradients are 0.
     let width = f.apply(Op::Rsqrt, &[inverse], &[]);
     known.insert(plain, Scaled { difference, width });
-    let squares = f.apply(Op::Square, &[difference], &[]);
-    Some(if f.dim(squares) == 1 { squares } else { f.apply(Op::Sum, &[squares], &[]) })
-}
-
-/// `d` of a `|d|^2`.
-fn difference(f: &Formula, id: ExprId) -> Option<ExprId> {
-    match f.node(id) {
-        Node::Op(Op::Sum, args, _) => match f.node(args[0]) {
-            Node::Op(Op::Square, args, _) => Some(args[0]),
-            _ => None,
-        },
-        Node::Op(Op::Square, args, _) if f.dim(id) == 1 => Some(args[0]),
-        _ => None,
-    }
+    Some(f.squared_norm(difference))
 }
 
 fn sum(f: &mut Formula, r: Reduction, known: &BTreeMap<ExprId, Scaled>) -> ExprId {

@@ -8,7 +8,7 @@
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::Op;
 
-use super::near::{difference, norm, sides};
+use super::near::{difference, sides};
 use super::streams::is_of_pair;
 use super::{Place, Places, Plan};
 
@@ -67,7 +67,7 @@ fn bound(plan: &mut Plan, n: usize) -> Option<Bound> {
         false => factor,
     };
     let [row, col] = both.map(|side| {
-        let norm = norm(f, side);
+        let norm = f.squared_norm(side);
         f.mul(factor, norm)
     });
     Some(Bound { power, row, col })

@@ -72,11 +72,9 @@ pub fn tensor_bytes(dim: usize) -> usize {
 
 /// What the terms of a sum are, if they are those of a contraction.
 fn form(f: &Formula, places: &Places, terms: ExprId) -> Option<Form> {
-    let (form, a, b) = match f.node(terms) {
-        Node::Op(Op::Square, args, _) => squared(f, args[0])?,
-        // Another spelling of a square.
-        Node::Op(Op::Mul, args, _) if args[0] == args[1] => squared(f, args[0])?,
-        Node::Op(Op::Mul, args, _) => (Form::InnerProduct, args[0], args[1]),
+    let (form, a, b) = match (f.root_of_square(terms), f.node(terms)) {
+        (Some(root), _) => squared(f, root)?,
+        (None, Node::Op(Op::Mul, args, _)) => (Form::InnerProduct, args[0], args[1]),
         _ => return None,
     };
     // A scalar that goes along with all components is no vector.

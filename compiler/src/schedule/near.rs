@@ -103,16 +103,7 @@ fn near(plan: &mut Plan, n: usize) -> Option<Near> {
 
 /// `d` of a `|d|^2`, for d the sum or difference of a value of rows and one of columns.
 pub(super) fn difference(f: &Formula, places: &Places, id: ExprId) -> Option<ExprId> {
-    let squares = match f.node(id) {
-        Node::Op(Op::Sum, args, _) => args[0],
-        _ if f.dim(id) == 1 => id,
-        _ => return None,
-    };
-    let d = match f.node(squares) {
-        Node::Op(Op::Square, args, _) => args[0],
-        Node::Op(Op::Mul, args, _) if args[0] == args[1] => args[0],
-        _ => return None,
-    };
+    let d = f.root_of_squared_norm(id)?;
     let Node::Op(Op::Add | Op::Sub, args, _) = f.node(d) else { return None };
     let is_side = |&arg: &ExprId| f.dim(arg) == f.dim(d) && f.kind(arg) == Kind::Real;
     let fits = places.has(id) && args.iter().all(is_side);
@@ -138,12 +129,6 @@ pub(super) fn sides(
     let is_sum = op == Op::Add;
     let row = if is_sum { f.add(row, centre) } else { f.sub(row, centre) };
     Some(([row, f.sub(col, centre)], is_sum))
-}
-
-/// `|v|^2`.
-pub(super) fn norm(f: &mut Formula, v: ExprId) -> ExprId {
-    let squares = f.square(v);
-    if f.dim(squares) == 1 { squares } else { f.sum_components(squares) }
 }
 
 /// Which values of pairs, and which reductions, read each value.
@@ -221,7 +206,7 @@ fn write(plan: &mut Plan, n: usize, places: &Places, d: ExprId, of: &Distance) -
         f.mul(factor, value)
     };
     let scaled = |f: &mut Formula, side: ExprId| {
-        let norm = norm(f, side);
+        let norm = f.squared_norm(side);
         times(f, of.sign, norm)
     };
     let norms = [scaled(f, row), scaled(f, col)];
