@@ -237,16 +237,10 @@ fn interpreted_pairs() {
     check(Form::Pair, Machines::interpreted);
 }
 
+/// Every combination of edges; pairs are those of the other tests on ARM.
 #[test]
 fn rows_on_arm() {
     if Processor::Arm.is_here() {
         check(Form::Row, Machines::arm);
-    }
-}
-
-#[test]
-fn pairs_on_arm() {
-    if Processor::Arm.is_here() {
-        check(Form::Pair, Machines::arm);
     }
 }

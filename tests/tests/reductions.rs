@@ -233,9 +233,7 @@ fn composites_are_their_expansions() {
 #[test]
 fn tables_on_arm() {
     if Processor::Arm.is_here() {
-        on_tables(Machines::arm, Axis::J, COUNTS);
-        on_tables(Machines::arm, Axis::I, &[5, 300]);
-        many_entries(Machines::arm);
+        on_tables(Machines::arm, Axis::J, &[7, 257]);
         no_rows(Machines::arm);
     }
 }
