@@ -112,11 +112,8 @@ impl Machines {
             Machines::Arm(programs) => {
                 let program = &programs[usize::from(dtype == Dtype::F64)];
                 let trials = [false, true].map(|in_blocks| Trial {
-                    problem: problem.clone(),
-                    layout: Layout::Dense,
-                    seed: n as u64,
                     in_blocks,
-                    is_ordinary: true,
+                    ..Trial::new(problem.clone(), Layout::Dense, n as u64, true)
                 });
                 let found = program.run(trials.iter().map(|trial| (n, trial)));
                 let found = found.unwrap_or_else(|e| panic!("{}: {e}", problem.formula.name));

@@ -36,36 +36,24 @@ fn run_on(processor: Processor, program: &Path, args: &[&str]) -> (Option<i32>, 
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
-/// An instruction level: its processor, its name, and the bytes of a vector.
-type Level = (Processor, &'static str, u32);
+#[cfg(target_arch = "x86_64")]
+const LEVELS: &[(&str, u32)] = &[("x86-64-v2", 16), ("x86-64-v3", 32), ("x86-64-v4", 64)];
+#[cfg(not(target_arch = "x86_64"))]
+const LEVELS: &[(&str, u32)] = &[NEON];
 
-const NEON: &str = "armv8-a";
-
-/// Those of this processor, and that of ARM.
-fn levels() -> Vec<Level> {
-    let own = Processor::Own;
-    if cfg!(not(target_arch = "x86_64")) {
-        return vec![(own, NEON, 16)];
-    }
-    let mut all = vec![(own, "x86-64-v2", 16), (own, "x86-64-v3", 32), (own, "x86-64-v4", 64)];
-    if Processor::Arm.is_here() {
-        all.push((Processor::Arm, NEON, 16));
-    }
-    all
-}
+const NEON: (&str, u32) = ("armv8-a", 16);
 
 #[test]
 fn functions_of_the_cpu_prelude_are_accurate() {
     // An emulator takes minutes; on ARM, `ops.rs` holds functions to the same bounds.
-    for (processor, march, bytes) in levels().into_iter().filter(|l| l.0 == Processor::Own) {
+    for (march, bytes) in LEVELS {
         for real in ["float", "double"] {
             let flags = format!(
                 "-O2 -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
                  -march={march} -DTF_VB={bytes} -DTF_REAL_T={real}"
             );
-            let name = format!("ulp-{march}-{real}");
-            let program = compile_for(processor, "tests/cpp/ulp.cpp", &name, &flags);
-            let (code, said) = run_on(processor, &program, &["20000"]);
+            let program = compile("tests/cpp/ulp.cpp", &format!("ulp-{march}-{real}"), &flags);
+            let (code, said) = run(&program, &["20000"]);
             let _ = std::fs::remove_file(&program);
             assert_eq!(code, Some(0), "{march} {real}:\n{said}");
         }
@@ -76,10 +64,13 @@ fn functions_of_the_cpu_prelude_are_accurate() {
 /// as CUDA code.
 #[test]
 fn conversions_of_halves_are_right() {
+    let own = LEVELS.iter().map(|&level| (Processor::Own, level));
+    let arm = Processor::Arm.is_here().then_some((Processor::Arm, NEON));
+    let levels: Vec<_> = own.chain(arm).collect();
     for store in ["F16", "BF16"] {
         let common = format!("-O2 -Wall -Wextra -DTF_REAL_T=float -DTF_STORE_{store}=1");
         let mut ways = vec![(Processor::Own, "emulated".into(), EMULATION.to_owned())];
-        for (processor, march, bytes) in levels() {
+        for &(processor, (march, bytes)) in &levels {
             let flags = format!("-std=c++17 -march={march} -DTF_VB={bytes}");
             let portable = format!("{flags} -DTF_HALF_PORTABLE=1");
             ways.push((processor, format!("{march}-portable"), portable));

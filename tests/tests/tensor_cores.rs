@@ -338,13 +338,8 @@ fn every_dtype_and_small_problems() {
 #[test]
 fn sanitizers_are_silent() {
     let formulas = [Op::Dot, Op::SqDist].map(|score| reduced(score, Reducer::Sum, false));
-    let trials = formulas.map(|f| Trial {
-        problem: integers(f, 132, 64 * 3 + 7, true),
-        layout: Layout::Dense,
-        seed: 3,
-        in_blocks: false,
-        is_ordinary: false,
-    });
+    let trials =
+        formulas.map(|f| Trial::new(integers(f, 132, 64 * 3 + 7, true), Layout::Dense, 3, false));
     for sanitizer in [Sanitizer::Memory, Sanitizer::Races] {
         let watch = Watch { sanitizer, code: Code::Cuda, storage: Storage::F32 };
         let report = sanitized::run(watch, &trials);

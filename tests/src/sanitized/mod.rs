@@ -91,7 +91,7 @@ pub fn run(watch: Watch, trials: &[Trial]) -> Result<Vec<Option<Vec<Matrix>>>, S
 
 impl Watch {
     /// What the code runs on.
-    pub fn processor(self) -> Processor {
+    fn processor(self) -> Processor {
         match self.code {
             Code::Cpu(Level::Neon) | Code::Shipped(Level::Neon) if !Level::Neon.is_supported() => {
                 Processor::Arm
@@ -148,8 +148,8 @@ impl Watched {
                 results.extend(served.answer(script, table.output_bytes())?);
             }
         } else {
-            let scripts: Vec<u8> = prepared.iter().flatten().flat_map(|p| &p.1).copied().collect();
-            results = start(self.watch, &self.program, &scripts)?;
+            let scripts = prepared.iter().flatten().map(|(_, script)| script.as_slice());
+            results = start(self.watch, &self.program, &scripts.collect::<Vec<_>>().concat())?;
         }
         let mut results = results.as_slice();
         let read = |prepared: Option<(Table, Vec<u8>)>| {
@@ -203,7 +203,7 @@ fn sources(watch: Watch, texts: &[KernelText]) -> Vec<Source> {
     sources
 }
 
-fn program(watch: Watch, mut sources: Vec<Source>) -> std::path::PathBuf {
+fn program(watch: Watch, mut sources: Vec<Source>) -> PathBuf {
     let arrays = include_str!("arrays.h");
     let (head, driver, flags) = match watch.code {
         Code::Cpu(_) | Code::Shipped(_) => {

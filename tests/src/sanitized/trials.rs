@@ -42,6 +42,13 @@ pub struct Trial {
     pub is_ordinary: bool,
 }
 
+impl Trial {
+    /// A trial in which few rows have code of their own.
+    pub fn new(problem: Problem, layout: Layout, seed: u64, is_ordinary: bool) -> Trial {
+        Trial { problem, layout, seed, in_blocks: false, is_ordinary }
+    }
+}
+
 /// Rows of i and of j: none, one, a few, and more than blocks, tiles and vectors hold.
 const SIZES: &[(usize, usize)] = &[(0, 3), (1, 1), (3, 0), (5, 259), (70, 13)];
 
@@ -59,13 +66,7 @@ pub fn shipped(storage: Storage, step: usize) -> Vec<Trial> {
         for (n, &(rows, cols)) in SIZES.iter().enumerate() {
             let problem = Problem::between(formula.clone(), rows, cols, &mut rng, 0.1, 1.1);
             let layout = LAYOUTS[n % 3];
-            trials.push(Trial {
-                problem,
-                layout,
-                seed: rng.bits(),
-                in_blocks: false,
-                is_ordinary: true,
-            });
+            trials.push(Trial::new(problem, layout, rng.bits(), true));
         }
         trials.push(strange(formula, &mut rng));
     }
@@ -100,23 +101,11 @@ pub fn random(numbers: Range<u64>) -> Vec<Trial> {
         let problem = generate::problem(number, Wish::Any);
         let formula = problem.formula.clone();
         let layout = *rng.pick(&LAYOUTS);
-        trials.push(Trial {
-            problem,
-            layout,
-            seed: rng.bits(),
-            in_blocks: false,
-            is_ordinary: true,
-        });
+        trials.push(Trial::new(problem, layout, rng.bits(), true));
         let (rows, cols) = *rng.pick(SIZES);
         let problem = Problem::between(formula.clone(), rows, cols, &mut rng, -2.0, 2.0);
         let layout = *rng.pick(&LAYOUTS);
-        trials.push(Trial {
-            problem,
-            layout,
-            seed: rng.bits(),
-            in_blocks: false,
-            is_ordinary: false,
-        });
+        trials.push(Trial::new(problem, layout, rng.bits(), false));
         trials.push(strange(formula, &mut rng));
     }
     trials
@@ -128,7 +117,7 @@ fn strange(formula: Formula, rng: &mut Rng) -> Trial {
         Kind::Int => rng.below(5) as f64,
         Kind::Real | Kind::Complex => *rng.pick(STRANGE),
     });
-    Trial { problem, layout: Layout::Dense, seed: rng.bits(), in_blocks: false, is_ordinary: false }
+    Trial::new(problem, Layout::Dense, rng.bits(), false)
 }
 
 /// How far results in a type may be from the evaluator's, as `compare::worst` measures it.
