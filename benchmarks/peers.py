@@ -1,10 +1,11 @@
 """Runs the cases of `cargo xtask bench` with another library, one command a line of standard input.
 
-In: the name of the library, a folder, a number of threads; then the commands
+In: the name of the library, a folder, a number of threads, and `cpu` or `cuda`; then the commands
 `prepare CASE DTYPE ROWS DIM SIGNAL G`, which runs once and writes the first rows of the result to
-FOLDER/NAME.out, and `run`. Out: one line a command, `ok SECONDS` or `no REASON`. Formulas are spelled
-the way the documentation of each library does, but for `keops-tuned` and `torch-compile`, which do
-what experts do with them; a case that a library does not have is a `no`.
+FOLDER/NAME.out, and `run`. Out: one line a command, `ok SECONDS` or `no REASON`. Formulas are
+spelled the way the documentation of each library does, but for `keops-tuned` and `torch-compile`,
+which do what experts do with them; a case that a library does not have is a `no`. With `cuda`,
+arrays and results stay on the GPU, and only keops, torch and torch-compile have cases.
 """
 
 import math
@@ -13,6 +14,7 @@ import sys
 import time
 
 NAME, FOLDER, THREADS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+DEVICE = sys.argv[4] if len(sys.argv) > 4 else "cpu"
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = str(THREADS)
 if NAME == "keops-tuned":
@@ -26,10 +28,16 @@ SQDIST = "SqDist(x,y)"
 
 def keops(case, dtype, dim, signal, g, **scheme):
     """Genred, as the documentation has it: no options beyond the defaults."""
+    if DEVICE == "cuda":
+        # Before KeOps, so that both have the CUDA libraries of torch.
+        import torch as library
     import pykeops
 
     pykeops.set_verbose(False)
-    from pykeops.numpy import Genred
+    if DEVICE == "cuda":
+        from pykeops.torch import Genred
+    else:
+        from pykeops.numpy import Genred
 
     r = f"(g*Sqrt({SQDIST}))"
     s3, s5 = "IntInv(1)*Sqrt(IntCst(3))", "IntInv(1)*Sqrt(IntCst(5))"
@@ -67,6 +75,9 @@ def keops(case, dtype, dim, signal, g, **scheme):
         arrays = [x, y, b, g]
     else:
         return None
+    if DEVICE == "cuda":
+        arrays = tensors(library, arrays)
+        return lambda: call(*arrays, backend="GPU")
     return lambda: call(*arrays, backend="CPU")
 
 
@@ -122,11 +133,12 @@ def faiss(case, dtype, dim, signal, g):
 
 
 def torch(case, dtype, dim, signal, g):
-    """Eager tensors on the CPU, in slabs of rows; attention by the function of that name."""
+    """Eager tensors, in slabs of rows; attention by the function of that name."""
     import torch as library
 
     library.set_num_threads(THREADS)
-    x, y, b, e = (library.from_numpy(a) for a in load(dtype, dim, signal))
+    library.backends.cuda.matmul.allow_tf32 = False  # the default, but for some environments
+    x, y, b, e = tensors(library, load(dtype, dim, signal))
 
     def direct(rows):
         return ((rows[:, None, :] - y[None, :, :]) ** 2).sum(2)
@@ -141,6 +153,9 @@ def torch(case, dtype, dim, signal, g):
     }
     slabs["knn10_d50"] = slabs["knn10_d784"] = slabs["knn10_d3"]
     slab = slabs.get(case)
+    # On the GPU, as many rows as give temporaries of 2e8 numbers.
+    width = dim if d2 is direct else 1
+    height = 500 if DEVICE == "cpu" else max(1, 200_000_000 // (len(y) * width))
     if case == "attention_d64":
         attend = library.nn.functional.scaled_dot_product_attention
 
@@ -149,18 +164,22 @@ def torch(case, dtype, dim, signal, g):
             return attend(x[None, None], y[None, None], b[None, None], scale=g)[0, 0]
     elif slab:
         def call():
-            return library.cat([slab(x[i:i + 500]) for i in range(0, len(x), 500)])
+            return library.cat([slab(x[i:i + height]) for i in range(0, len(x), height)])
     else:
         return None
     return without_gradients(library, call)
 
 
 def torch_compile(case, dtype, dim, signal, g):
-    """One loop over pairs from torch.compile: distances and sums written out, nothing stored."""
+    """One loop over pairs from torch.compile: distances and sums written out, nothing stored.
+
+    On the GPU, the loop takes slabs of rows of at most 2**30 pairs: with more than 2**31, indices
+    would have 64 bits, and where a reduction reads pairs twice, what is stored would not fit.
+    """
     import torch as library
 
     library.set_num_threads(THREADS)
-    x, y, b, e = (library.from_numpy(a) for a in load(dtype, dim, signal))
+    x, y, b, e = tensors(library, load(dtype, dim, signal))
 
     def d2(rows):
         return sum((rows[:, k, None] - y[None, :, k]) ** 2 for k in range(dim))
@@ -168,7 +187,7 @@ def torch_compile(case, dtype, dim, signal, g):
     def signals(k):
         return library.stack([(k * b[None, :, c]).sum(1) for c in range(signal)], 1)
 
-    def gradient(rows):
+    def gradient(rows, e):
         k = (-g * d2(rows)).exp() * b[None, :, 0]
         sums = [(k * (rows[:, c, None] - y[None, :, c])).sum(1) for c in range(dim)]
         return -2 * g * e * library.stack(sums, 1)
@@ -176,8 +195,22 @@ def torch_compile(case, dtype, dim, signal, g):
     loop = (kernels(d2, signals, g) | {"gauss_d3_grad": gradient}).get(case)
     if loop is None or dim > 16:
         return None
+    if DEVICE == "cuda":
+        # It keeps only so many versions of a function; those of earlier cases are not needed.
+        library.compiler.reset()
     loop = library.compile(loop, dynamic=False)
-    return without_gradients(library, lambda: loop(x))
+    arrays = [x, e] if case == "gauss_d3_grad" else [x]
+    if DEVICE == "cpu":
+        return without_gradients(library, lambda: loop(*arrays))
+    # Slabs of one height, but for the last, in a multiple of four rows: starts are aligned.
+    count = -(-len(x) * len(y) // 2**30)
+    height = -(-len(x) // (4 * count)) * 4
+
+    def call():
+        slabs = zip(*(a.split(height) for a in arrays))
+        return library.cat([loop(*slab) for slab in slabs])
+
+    return without_gradients(library, call)
 
 
 def kernels(d2, signals, g):
@@ -213,9 +246,15 @@ def without_gradients(library, call):
 
     def run():
         with library.no_grad():
-            return call().numpy()
+            result = call()
+            return result.numpy() if DEVICE == "cpu" else result
 
     return run
+
+
+def tensors(library, arrays):
+    """The arrays as tensors on the device."""
+    return [library.from_numpy(array).to(DEVICE) for array in arrays]
 
 
 def load(dtype, dim, signal):
@@ -229,13 +268,18 @@ def load(dtype, dim, signal):
 
 def prepare(words):
     """Makes the call of a case, runs it once, and writes what came out."""
+    if DEVICE == "cuda" and NAME not in ("keops", "torch", "torch-compile"):
+        return None
     case, dtype, _, dim, signal, g = words
     g = None if g == "-" else float(g)
     types = {"f32": np.float32, "f64": np.float64}
     call = globals()[NAME.replace("-", "_")](case, types[dtype], int(dim), int(signal), g)
     if call is None:
         return None
-    rows = np.asarray(call())[:SAMPLE]
+    result = call()
+    if DEVICE == "cuda":
+        result = result[:SAMPLE].cpu()
+    rows = np.asarray(result)[:SAMPLE]
     np.ascontiguousarray(rows, dtype="<f8").tofile(os.path.join(FOLDER, NAME + ".out"))
     return call
 
@@ -243,6 +287,23 @@ def prepare(words):
 def clock():
     """Processor time on one thread, the time of a clock on several."""
     return time.process_time() if THREADS == 1 else time.perf_counter()
+
+
+def measure(call):
+    """Seconds of a call; on the GPU, the mean of as many as take 0.1 s, each until it is done."""
+    if DEVICE == "cpu":
+        start = clock()
+        call()
+        return clock() - start
+    import torch as library
+
+    library.cuda.synchronize()
+    calls, passed, start = 0, 0.0, time.perf_counter()
+    while passed < 0.1:
+        call()
+        library.cuda.synchronize()
+        calls, passed = calls + 1, time.perf_counter() - start
+    return passed / calls
 
 
 def main():
@@ -257,9 +318,7 @@ def main():
                 call = prepare(words[1:])
                 print("ok" if call else "no has no such case", file=answers, flush=True)
             else:
-                start = clock()
-                call()
-                print("ok", clock() - start, file=answers, flush=True)
+                print("ok", measure(call), file=answers, flush=True)
         except Exception as why:  # a peer that fails is a line of the table, not the end
             print("no", f"{type(why).__name__}: {why}".replace("\n", " "), file=answers, flush=True)
 

@@ -1,18 +1,22 @@
 //! Runs the cases of `cargo xtask bench`, one command a line of standard input.
 //!
-//! In: a folder, a level (or `best`), a number of threads; then the commands that [`Session::obey`]
-//! lists. Out: one line a command. It never knows what other programs measure; their arrays are the
+//! In: a folder, a level (or `best`), a number of threads, and `cpu` or `cuda`; then the commands that
+//! [`Session::obey`] lists. Out: one line a command. It never knows what other programs measure; their arrays are the
 //! files that it wrote.
 
 mod cases;
+mod device;
 mod limits;
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use std::sync::Arc;
+
 use cases::{Arrays, CASES, Case, SAMPLE};
 use ndarray::Array2;
+use tilefold::cuda::cudarc::driver::CudaContext;
 use tilefold::{Call, Dtype, Element, Kernel, Level, Options, Policy};
 
 /// The compiled formulas.
@@ -39,21 +43,30 @@ struct Prepared {
     kernel: &'static Kernel,
     arrays: Arrays,
     typed: Typed,
+    on_device: Option<Box<dyn device::Runs>>,
 }
 
 struct Session {
     folder: PathBuf,
     level: Level,
     threads: usize,
+    /// What runs the cases, if it is a CUDA device.
+    device: Option<Arc<CudaContext>>,
     prepared: Option<Prepared>,
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, level, threads] = &arguments[..] else {
-        eprintln!("usage: tilefold-benchmarks FOLDER LEVEL THREADS");
+    let [folder, level, threads, device] = &arguments[..] else {
+        eprintln!("usage: tilefold-benchmarks FOLDER LEVEL THREADS cpu|cuda");
         std::process::exit(2);
     };
+    let device = (device == "cuda").then(|| {
+        opened().unwrap_or_else(|why| {
+            eprintln!("no CUDA device: {why}");
+            std::process::exit(2);
+        })
+    });
     let best = Level::ALL.iter().copied().rfind(|l| l.is_supported());
     let named = Level::ALL.iter().copied().find(|l| l.name() == level && l.is_supported());
     let Some(level) = (if level == "best" { best } else { named }) else {
@@ -61,7 +74,7 @@ fn main() {
         std::process::exit(2);
     };
     let threads = threads.parse().unwrap_or(1);
-    let mut session = Session { folder: folder.into(), level, threads, prepared: None };
+    let mut session = Session { folder: folder.into(), level, threads, device, prepared: None };
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = session.obey(&words).unwrap_or_else(|why| format!("no {why}"));
@@ -72,11 +85,20 @@ fn main() {
     }
 }
 
+/// The first CUDA device.
+fn opened() -> Result<Arc<CudaContext>, String> {
+    match tilefold::cuda::unavailable() {
+        Some(why) => Err(why.into()),
+        None => CudaContext::new(0).map_err(|e| e.to_string()),
+    }
+}
+
 impl Session {
     /// The commands:
     ///
     /// - `cases`: `ok` and, for each case, `NAME:ROWS:DIM:SIGNAL:G`
     /// - `limits`: `ok LEVEL`, multiply-adds a second in f32 and f64, bytes a second
+    /// - `device`: `ok` and the name of the CUDA device
     /// - `prepare CASE DTYPE ROWS`: writes the arrays, runs once; `ok ERROR` and the multiply-adds
     ///   of a pair, or `-`
     /// - `run`: `ok SECONDS`
@@ -85,9 +107,10 @@ impl Session {
     fn obey(&mut self, words: &[&str]) -> Result<String, String> {
         match words {
             ["cases"] => {
+                let rows = |c: &Case| if self.device.is_some() { c.device_rows } else { c.rows };
                 let line = |c: &Case| {
                     let g = c.g.map_or("-".into(), |g| g.to_string());
-                    format!(" {}:{}:{}:{}:{g}", c.name, c.rows, c.dim, c.signal)
+                    format!(" {}:{}:{}:{}:{g}", c.name, rows(c), c.dim, c.signal)
                 };
                 Ok(format!("ok{}", CASES.iter().map(line).collect::<String>()))
             }
@@ -96,6 +119,10 @@ impl Session {
                 let [single, double] = [false, true].map(|d| limits::multiply_adds(self.level, d));
                 let bytes = limits::bandwidth();
                 Ok(format!("ok {} {} {} {bytes}", self.level, number(single), number(double)))
+            }
+            ["device"] => {
+                let context = self.device.as_ref().ok_or("it runs on the CPU")?;
+                Ok(format!("ok {}", context.name().map_err(|e| e.to_string())?))
             }
             ["prepare", case, dtype, rows] => self.prepare(case, dtype, rows),
             ["run"] => {
@@ -142,7 +169,11 @@ impl Session {
             Typed::F32(all, _) => wide(rows, all),
             Typed::F64(all, _) => wide(rows, all),
         };
-        self.prepared = Some(Prepared { case, dtype, kernel, arrays, typed });
+        let on_device = match &self.device {
+            Some(context) => Some(on_device(context, kernel, case, &typed)?),
+            None => None,
+        };
+        self.prepared = Some(Prepared { case, dtype, kernel, arrays, typed, on_device });
         let (_, found) = self.run()?;
         let prepared = self.prepared.as_ref().ok_or("nothing is prepared")?;
         let error = case.error(&prepared.arrays, &found);
@@ -175,8 +206,12 @@ impl Session {
     }
 
     /// Runs once. On one thread processor time is taken, on several the time of a clock.
-    fn run(&self) -> Result<(f64, Vec<f64>), String> {
-        let prepared = self.prepared.as_ref().ok_or("nothing is prepared")?;
+    fn run(&mut self) -> Result<(f64, Vec<f64>), String> {
+        let prepared = self.prepared.as_mut().ok_or("nothing is prepared")?;
+        if let Some(on_device) = &mut prepared.on_device {
+            let took = on_device.time()?;
+            return Ok((took, on_device.result(SAMPLE * prepared.case.width())?));
+        }
         let options = Options::new().executor(Policy::Cpu).level(self.level).threads(self.threads);
         let start = (seconds(), Instant::now());
         let mut outputs = match &prepared.typed {
@@ -193,6 +228,23 @@ impl Session {
             _ => first(outputs.take::<f32>("a"), f64::from),
         }?;
         Ok((took, found))
+    }
+}
+
+/// The arrays of a case on a device.
+fn on_device(
+    context: &Arc<CudaContext>,
+    kernel: &'static Kernel,
+    case: &Case,
+    typed: &Typed,
+) -> Result<Box<dyn device::Runs>, String> {
+    let (width, searches) = (case.width(), matches!(case.meaning, cases::Meaning::Nearest(_)));
+    let row = |row: i64| row as f64;
+    match typed {
+        Typed::F32(all, g) if searches => device::prepare(context, kernel, all, *g, width, row),
+        Typed::F64(all, g) if searches => device::prepare(context, kernel, all, *g, width, row),
+        Typed::F32(all, g) => device::prepare(context, kernel, all, *g, width, |v: f32| v.into()),
+        Typed::F64(all, g) => device::prepare(context, kernel, all, *g, width, |v: f64| v),
     }
 }
 

@@ -14,6 +14,7 @@ use tilefold_compiler::ir::{Axis, Dtype, Formula};
 use tilefold_compiler::passes;
 
 use crate::compare::{Gap, worst};
+use crate::device;
 use crate::emulated::{Emulated, Grid};
 use crate::lazy_cases;
 use crate::native::{Native, best};
@@ -54,6 +55,8 @@ pub enum Executor {
     Compiled,
     /// CUDA code, emulated on the CPU.
     Emulated,
+    /// CUDA code, on a device of this machine.
+    Device,
     /// An expression of `Genred` and `LazyTensor`, interpreted.
     Interpreted,
     /// An expression of `Genred` and `LazyTensor`, compiled when it is met.
@@ -97,7 +100,7 @@ pub fn run(cases: &[Case], dtype: Dtype, executor: Executor) -> Vec<Outcome> {
         Executor::Interpreted => Some(Tiers::INTERPRETED),
         Executor::Jit => Some(Tiers::JIT),
         Executor::Linked => Some(Tiers::LINKED),
-        Executor::Evaluator | Executor::Compiled | Executor::Emulated => None,
+        Executor::Evaluator | Executor::Compiled | Executor::Emulated | Executor::Device => None,
     };
     if executor == Executor::Linked {
         lazy_cases::link(cases, dtype);
@@ -109,7 +112,8 @@ pub fn run(cases: &[Case], dtype: Dtype, executor: Executor) -> Vec<Outcome> {
         };
     }
     // Kernels of value and gradient apart are compiled once; twice as many files take longer.
-    let apart = executor != Executor::Emulated && dtype == Dtype::F64;
+    let joint = [Executor::Emulated, Executor::Device].contains(&executor);
+    let apart = !joint && dtype == Dtype::F64;
     let checks = |case: &Case| if apart { case.checks() } else { case.joint_check() };
     let built: Vec<Result<Vec<Check>, Outcome>> = cases.iter().map(checks).collect();
     let formulas: Vec<Formula> =
@@ -249,6 +253,7 @@ enum Machine {
     Evaluator,
     Compiled(Native),
     Emulated(Emulated),
+    Device(Native),
 }
 
 impl Machine {
@@ -257,6 +262,7 @@ impl Machine {
             Executor::Evaluator => Machine::Evaluator,
             Executor::Compiled => Machine::Compiled(Native::build(formulas, &[dtype], &[best()])),
             Executor::Emulated => Machine::Emulated(Emulated::build(formulas, &[dtype])),
+            Executor::Device => Machine::Device(device::build(formulas, &[dtype])),
             Executor::Interpreted | Executor::Jit | Executor::Linked => {
                 unreachable!("`run` has done these")
             }
@@ -276,6 +282,9 @@ impl Machine {
             }
             Machine::Compiled(native) => {
                 native.run(n, dtype, best(), problem).map_err(|e| e.to_string())
+            }
+            Machine::Device(native) => {
+                device::run(native, n, dtype, problem).map_err(|e| e.to_string())
             }
             Machine::Emulated(emulated) => emulated.run(n, dtype, problem, Grid::default()),
         }

@@ -77,6 +77,22 @@ fn library() -> Library {
     unsafe { Library::new("libcuda.so.1") }.expect("the driver is in LD_LIBRARY_PATH")
 }
 
+/// Whether the program found this driver, and not that of a device.
+pub fn is_ours() -> bool {
+    let library = library();
+    // SAFETY: the symbol is looked for, and not called.
+    let found = unsafe { library.get::<unsafe extern "C" fn() -> i64>("fake_cuda_calls") };
+    found.is_ok()
+}
+
+/// Holds, where this driver tells, that nothing is left of what was allocated.
+///
+/// # Panics
+/// When something is.
+pub fn all_is_given_back() {
+    assert!(!is_ours() || live() == 0, "{} allocations are left", live());
+}
+
 /// Makes the k-th call from now on fail with a code; 0: none.
 pub fn fail(at: i64, code: i64) {
     // SAFETY: the function has this type in journal.h.
@@ -118,6 +134,16 @@ pub fn journal() -> Vec<String> {
         }
         text.resize(needed, 0);
     }
+}
+
+/// What happens while `work` runs, where this driver tells.
+pub fn notes_of(work: impl FnOnce()) -> Option<Vec<String>> {
+    let is_ours = is_ours();
+    if is_ours {
+        journal();
+    }
+    work();
+    is_ours.then(journal)
 }
 
 /// Lines of a journal that begin with a word.

@@ -5,6 +5,7 @@ use tilefold::{Error, Interpreted, Level, Options};
 use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Dtype, Formula};
 
+use crate::device;
 use crate::emulated::{Emulated, Grid};
 use crate::interpreted;
 use crate::native::{self, Native};
@@ -22,6 +23,8 @@ pub enum Machines {
     /// NEON code, which an emulator of a 64-bit ARM processor runs: programs in float32 and
     /// float64.
     Arm([Watched; 2]),
+    /// CUDA code on a device, see [`device`].
+    Device(Native),
 }
 
 impl Machines {
@@ -52,6 +55,11 @@ impl Machines {
         }))
     }
 
+    /// Compiles formulas for a device, in both dtypes.
+    pub fn device(formulas: &[Formula]) -> Machines {
+        Machines::Device(device::build(formulas, Dtype::ALL))
+    }
+
     /// The answer of the best level of this processor to a problem of formula `n`.
     ///
     /// # Errors
@@ -64,6 +72,7 @@ impl Machines {
             Machines::Compiled(native, _) => native.run(n, dtype, native::best(), problem),
             Machines::Interpreted(made) => interpret(&made[n], dtype, problem, &Options::new()),
             Machines::Arm(_) => panic!("no runtime of this processor runs it"),
+            Machines::Device(native) => device::run(native, n, dtype, problem),
         }
     }
 
@@ -109,6 +118,11 @@ impl Machines {
                     add(who, found.map_err(|e| e.to_string()));
                 }
             }
+            Machines::Device(native) if device::runs() => {
+                let found = device::run(native, n, dtype, problem).map_err(|e| e.to_string());
+                add(format!("cuda {} on a device", dtype.name()), found);
+            }
+            Machines::Device(_) => {}
             Machines::Arm(programs) => {
                 let program = &programs[usize::from(dtype == Dtype::F64)];
                 let trials = [false, true].map(|in_blocks| Trial {

@@ -1,6 +1,9 @@
 //! Formulas compiled for the CPU by the C++ compiler, loaded and run.
 
+use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::RwLock;
 
@@ -70,27 +73,31 @@ impl Native {
         Native::with_images(formulas, dtypes, levels, |_, _| None)
     }
 
-    /// As [`Native::quick`], with the CUDA image that `image` has for a kernel: its bytes.
+    /// As [`Native::quick`], with the CUDA image that `image` has for a kernel: its file.
     pub(crate) fn with_images<S: Copy + Into<Storage>>(
         formulas: &[Formula],
         dtypes: &[S],
         levels: &[Level],
-        image: impl Fn(&KernelText, Storage) -> Option<Vec<u8>>,
+        image: impl Fn(&KernelText, Storage) -> Option<PathBuf>,
     ) -> Native {
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
-        let mut sources = Vec::new();
+        let (mut sources, mut images) = (Vec::new(), BTreeMap::<PathBuf, Vec<String>>::new());
         for dtype in dtypes.iter().map(|&dtype| dtype.into()) {
             for text in distinct(&texts) {
                 let mut made = descriptor(text, dtype, levels);
-                if let Some(bytes) = image(text, dtype) {
-                    made.flags.push(format!("-DTF_HAS_IMAGE={}", bytes.len()));
-                    sources.push(image_of(text, dtype, &bytes));
+                if let Some(file) = image(text, dtype) {
+                    let bytes = fs::metadata(&file).map(|meta| meta.len());
+                    let bytes = bytes.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+                    made.flags.push(format!("-DTF_HAS_IMAGE={bytes}"));
+                    let name = format!("{}_{}_image", text.symbol, dtype.name());
+                    images.entry(file).or_default().push(name);
                 }
                 sources.push(made);
             }
             sources.extend(levels.iter().flat_map(|&level| quick_code(&texts, dtype, level)));
         }
+        sources.extend(images.iter().map(|(file, names)| image_of(file, names)));
         Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
     }
 
@@ -290,7 +297,7 @@ pub(crate) fn distinct(texts: &[KernelText]) -> Vec<&KernelText> {
     all
 }
 
-pub(crate) fn load(path: &std::path::Path) -> &'static Library {
+pub(crate) fn load(path: &Path) -> &'static Library {
     // SAFETY: the library has no constructors.
     let library = unsafe { Library::new(path) };
     Box::leak(Box::new(library.unwrap_or_else(|e| panic!("{}: {e}", path.display()))))
@@ -315,12 +322,16 @@ pub(crate) fn descriptor(text: &KernelText, dtype: Storage, levels: &[Level]) ->
     Source { name: text.symbol.clone(), language: "c", text: text.desc.clone(), flags }
 }
 
-/// The image that a descriptor names.
-fn image_of(text: &KernelText, dtype: Storage, bytes: &[u8]) -> Source {
-    let bytes: Vec<String> = bytes.iter().map(u8::to_string).collect();
-    let name = format!("{}_{}_image", text.symbol, dtype.name());
-    let text = format!("const unsigned char {name}[] = {{{}}};\n", bytes.join(","));
-    Source { name, language: "c", text, flags: vec!["-fPIC".into()] }
+/// The image that descriptors name: whatever is in the file.
+fn image_of(file: &Path, names: &[String]) -> Source {
+    let label = |name: &String| format!("\".global {name}\\n{name}:\\n\"\n");
+    let labels: String = names.iter().map(label).collect();
+    let text = format!(
+        "__asm__(\".section .rodata\\n.balign 64\\n\"\n{labels}\
+         \".incbin \\\"{}\\\"\\n.byte 0\\n.previous\\n\");\n",
+        file.display()
+    );
+    Source { name: names[0].clone(), language: "c", text, flags: vec!["-fPIC".into()] }
 }
 
 /// Kernels a file of [`Native::quick`].
@@ -354,7 +365,7 @@ pub(crate) fn real_macros(dtype: Storage) -> Vec<String> {
     flags::dtype(dtype.name()).kernel.iter().map(|s| s.to_string()).collect()
 }
 
-pub(crate) fn include(folder: &std::path::Path) -> String {
+pub(crate) fn include(folder: &Path) -> String {
     format!("-I{}", folder.display())
 }
 

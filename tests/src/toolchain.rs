@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock};
 use std::thread;
 
+use tilefold_build::toolchain::find_nvcc;
+use tilefold_build::toolchain_folder;
 use tilefold_templates::HEADERS;
 
 /// One source file and how it is compiled.
@@ -21,7 +23,7 @@ use tilefold_templates::HEADERS;
 pub struct Source {
     /// What to call it in messages.
     pub name: String,
-    /// `c` or `cpp`, the language.
+    /// `c`, `cpp` or `cu`, the language. What nvcc makes of the last is no object: it is an image.
     pub language: &'static str,
     /// Its text.
     pub text: String,
@@ -49,9 +51,10 @@ pub enum Processor {
 }
 
 impl Processor {
-    /// The compiler of a language, `c` or `cpp`.
+    /// The compiler of a language, `c`, `cpp` or `cu`.
     pub fn compiler(self, language: &str) -> OsString {
         match (self, language) {
+            (_, "cu") => "nvcc".into(),
             (Processor::Own, "c") => env::var_os("CC").unwrap_or_else(|| "cc".into()),
             (Processor::Own, _) => env::var_os("CXX").unwrap_or_else(|| "c++".into()),
             (Processor::Arm, "c") => "aarch64-linux-gnu-gcc".into(),
@@ -112,15 +115,18 @@ pub fn build_for(
     link_flags: &[String],
 ) -> PathBuf {
     let folder = folder();
-    let objects = parallel(sources, |source| object(processor, source, &folder));
+    let objects: Vec<PathBuf> = sources.iter().map(|s| object(processor, s, &folder)).collect();
     let made = folder.join(format!("{:016x}", hash(&(&objects, product, link_flags))));
+    // A machine without compilers runs what another one linked.
     if !made.exists() {
+        let both: Vec<(&Source, &PathBuf)> = sources.iter().zip(&objects).collect();
+        parallel(&both, |(source, made)| compile(processor, source, made));
         let mut command = Command::new(processor.compiler("cpp"));
         if product == Product::Library {
             command.arg("-shared");
         }
         command.args(&objects).args(link_flags);
-        run(command, &made, "linking");
+        run(&mut command, &made, "linking");
     }
     made
 }
@@ -154,22 +160,49 @@ pub fn emulation_text() -> &'static str {
     })
 }
 
+/// Where what is made of a source lies.
 fn object(processor: Processor, source: &Source, folder: &Path) -> PathBuf {
     let compiler = processor.compiler(source.language);
     let key = hash(&(source, &compiler, HEADERS, emulation_text()));
-    let made = folder.join(format!("{key:016x}.o"));
+    folder.join(format!("{key:016x}.o"))
+}
+
+/// Compiles a source, unless that was done.
+fn compile(processor: Processor, source: &Source, made: &Path) {
     if !made.exists() {
         let file = made.with_extension(source.language);
         put(&file, &source.text);
-        let mut command = Command::new(compiler);
-        command.args(&source.flags).arg("-c").arg(&file);
-        run(command, &made, &source.name);
+        let mut command = match source.language {
+            "cu" => nvcc(),
+            language => Command::new(processor.compiler(language)),
+        };
+        command.args(&source.flags);
+        if source.language != "cu" {
+            command.arg("-c");
+        }
+        run(command.arg(&file), made, &source.name);
     }
+}
+
+/// nvcc, with which images are made.
+fn nvcc() -> Command {
+    let program = env::current_exe().expect("a test knows its own path");
+    let found = find_nvcc(&toolchain_folder(&program)).into_tool();
+    Command::new(found.unwrap_or_else(|e| panic!("{e}")).path)
+}
+
+/// Makes an image of a CUDA source; gives back its file.
+///
+/// # Panics
+/// When nvcc is missing or refuses the source, with its words.
+pub fn image(source: &Source) -> PathBuf {
+    let made = object(Processor::Own, source, &folder());
+    compile(Processor::Own, source, &made);
     made
 }
 
 /// Runs a command that makes a file, which appears whole or not at all.
-fn run(mut command: Command, made: &Path, what: &str) {
+fn run(command: &mut Command, made: &Path, what: &str) {
     let partial = unique(made);
     command.arg("-o").arg(&partial);
     let _slot = Slot::take();
@@ -179,7 +212,7 @@ fn run(mut command: Command, made: &Path, what: &str) {
     fs::rename(&partial, made).expect("the target directory is writable");
 }
 
-fn put(file: &Path, text: &str) {
+pub(crate) fn put(file: &Path, text: &str) {
     let partial = unique(file);
     fs::write(&partial, text).expect("the target directory is writable");
     fs::rename(&partial, file).expect("the target directory is writable");

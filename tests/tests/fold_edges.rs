@@ -6,6 +6,7 @@ use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
+use tilefold_tests::device;
 use tilefold_tests::emulated::Grid;
 use tilefold_tests::machines::Machines;
 use tilefold_tests::native::{self, Native};
@@ -344,6 +345,13 @@ fn row_numbers_and_counts_are_exact_beyond_what_float32_holds() {
             let expected: Vec<f64> = expected.iter().map(|&n| f64::from(n)).collect();
             assert_eq!(found.data, expected, "{reducer:?} {level}");
         }
+    }
+}
+
+#[test]
+fn results_on_a_device_are_those_of_the_table() {
+    if device::is_here() {
+        check_table(Machines::device);
     }
 }
 

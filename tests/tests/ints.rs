@@ -9,6 +9,7 @@ use tilefold_compiler::ir::{Axis, Dtype, Formula, Kind, verify};
 use tilefold_compiler::passes::{optimize, vjp};
 use tilefold_compiler::{emit, front};
 use tilefold_tests::compare;
+use tilefold_tests::device;
 use tilefold_tests::emulated::Grid;
 use tilefold_tests::machines::Machines;
 use tilefold_tests::native::{self, Native};
@@ -423,6 +424,13 @@ fn views_of_any_strides_are_labels() {
         assert_eq!(found[[i, 0]], b.iter().filter(|b| *a < **b).count() as f64);
     }
     assert_eq!(formula(SIXTY_FOUR).inputs[0].axis, Some(Axis::I));
+}
+
+#[test]
+fn integers_are_exact_on_a_device() {
+    if device::is_here() {
+        check_exact(Machines::device);
+    }
 }
 
 #[test]

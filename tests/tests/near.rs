@@ -9,6 +9,7 @@ use tilefold_compiler::ir::{Dtype, Formula, canonical_text};
 use tilefold_compiler::passes::optimize;
 use tilefold_compiler::schedule::{Near, REACH, add_bounds, add_near, plan};
 use tilefold_tests::compare;
+use tilefold_tests::device;
 use tilefold_tests::emulated::Grid;
 use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle;
@@ -152,6 +153,13 @@ fn what_comes_out_on_arm_is_right() {
     }
 }
 
+#[test]
+fn what_comes_out_on_a_device_is_right() {
+    if device::is_here() {
+        check_by_every_way(Machines::device, 1);
+    }
+}
+
 /// Every `step`th formula, in every layout.
 fn check_by_every_way(make: fn(&[Formula]) -> Machines, step: usize) {
     let cases = [
@@ -224,11 +232,10 @@ fn single(formula: &Formula, dims: usize, spread: f64, seed: u64) -> Problem {
 /// Powers of single pairs, for points whose norms are within reach and beyond it. One row alone
 /// goes the plain way, and a block that goes it too, or takes powers without clamps, has the same
 /// bits; on CUDA the power of equal points tells, which is 1 where it is that of a difference.
-#[test]
-fn near_powers_are_as_exact_as_they_are_said_to_be() {
+fn check_near_powers(make: fn(&[Formula]) -> Machines) {
     let of_dims = |dims| formulas(dims, "a[i] = sum[j] exp2(-s * sqdist(x, y)) * h;", "").remove(0);
     let all: Vec<(usize, Formula)> = [2, 3, 8].into_iter().map(|d| (d, of_dims(d))).collect();
-    let machines = Machines::compiled(&all.iter().map(|(_, f)| f.clone()).collect::<Vec<_>>());
+    let machines = make(&all.iter().map(|(_, f)| f.clone()).collect::<Vec<_>>());
     for (at, (dims, formula)) in all.iter().enumerate() {
         for (is_near, reach) in [(true, 0.4 * REACH), (false, 8.0 * REACH)] {
             let spread = (reach / (0.45 * *dims as f64)).sqrt();
@@ -263,5 +270,17 @@ fn near_powers_are_as_exact_as_they_are_said_to_be() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn near_powers_are_as_exact_as_they_are_said_to_be() {
+    check_near_powers(Machines::compiled);
+}
+
+#[test]
+fn near_powers_on_a_device_are_as_exact() {
+    if device::is_here() {
+        check_near_powers(Machines::device);
     }
 }

@@ -6,6 +6,7 @@ use tilefold_compiler::ir::{Dtype, Formula};
 use tilefold_compiler::ops::Op;
 use tilefold_tests::accuracy::{self, Bound, SEVERAL};
 use tilefold_tests::calls::{self, Call, EDGES, MILD_EDGES};
+use tilefold_tests::device;
 use tilefold_tests::emulated::Grid;
 use tilefold_tests::machines::Machines;
 use tilefold_tests::oracle::meaning;
@@ -235,6 +236,20 @@ fn interpreted_rows() {
 #[test]
 fn interpreted_pairs() {
     check(Form::Pair, Machines::interpreted);
+}
+
+#[test]
+fn rows_on_a_device() {
+    if device::is_here() {
+        check(Form::Row, Machines::device);
+    }
+}
+
+#[test]
+fn pairs_on_a_device() {
+    if device::is_here() {
+        check(Form::Pair, Machines::device);
+    }
 }
 
 /// Every combination of edges; pairs are those of the other tests on ARM.

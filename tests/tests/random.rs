@@ -13,6 +13,7 @@ use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction, verify};
 use tilefold_compiler::passes::vjp;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare::{self, without_ties};
+use tilefold_tests::device;
 use tilefold_tests::emulated::{Emulated, Grid};
 use tilefold_tests::finite;
 use tilefold_tests::generate::{self, Wish};
@@ -174,6 +175,24 @@ fn emulated_code_agrees_with_the_oracle() {
             let expected = oracle(p);
             let found = without_ties(p, &expected, found.expect("it runs"));
             wrong.check("cuda", ALLOWED, &p.formula, &expected, &found);
+        }
+        wrong.finish();
+    }
+}
+
+#[test]
+fn code_on_a_device_agrees_with_the_oracle() {
+    if !device::is_here() {
+        return;
+    }
+    for problems in batches(240) {
+        let native = device::build(&formulas(&problems), &[Dtype::F64]);
+        let mut wrong = Wrong::default();
+        for (n, p) in problems.iter().enumerate().filter(|_| device::runs()) {
+            let found = device::run(&native, n, Dtype::F64, p).expect("it runs");
+            let expected = oracle(p);
+            let found = without_ties(p, &expected, found);
+            wrong.check("on a device", ALLOWED, &p.formula, &expected, &found);
         }
         wrong.finish();
     }

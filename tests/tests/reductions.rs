@@ -9,6 +9,7 @@ use tilefold_compiler::ir::eval::{self, Matrix};
 use tilefold_compiler::ir::{Axis, Dtype, Formula, Reduction};
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
+use tilefold_tests::device;
 use tilefold_tests::emulated::Grid;
 use tilefold_tests::folds;
 use tilefold_tests::machines::Machines;
@@ -227,6 +228,17 @@ fn composites_are_their_expansions() {
                 assert!(same || (found.is_nan() && other.is_nan()), "{name} of {what}: {found}");
             }
         }
+    }
+}
+
+#[test]
+fn tables_on_a_device() {
+    if device::is_here() {
+        on_tables(Machines::device, Axis::J, COUNTS);
+        on_tables(Machines::device, Axis::I, &[5, 300]);
+        many_entries(Machines::device);
+        no_columns(Machines::device);
+        no_rows(Machines::device);
     }
 }
 

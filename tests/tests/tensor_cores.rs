@@ -7,7 +7,8 @@ use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction, Storage};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
 use tilefold_tests::compare;
-use tilefold_tests::emulated::{Emulated, Grid};
+use tilefold_tests::device::{self, Runner};
+use tilefold_tests::emulated::Grid;
 use tilefold_tests::oracle;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
@@ -86,18 +87,21 @@ fn floats(score: Op, x: &[f64], y: &[f64]) -> [f64; 2] {
 }
 
 struct Fixture {
-    built: Emulated,
+    built: Runner,
     formulas: Vec<Formula>,
     /// Columns of a panel.
     widths: Vec<usize>,
 }
 
-fn fixture() -> Fixture {
+/// Compiles formulas.
+type Make = fn(&[Formula], &[Storage]) -> Runner;
+
+fn fixture(make: Make) -> Fixture {
     let formulas = FORMULAS.iter().map(|&(score, dim, cols, adds)| pairs(score, dim, cols, adds));
     let formulas: Vec<Formula> = formulas.collect();
     let widths: Vec<usize> = formulas.iter().map(width).collect();
     assert_eq!(widths, [64, 32, 32, 64, 64]);
-    Fixture { built: Emulated::build(&formulas, &[Dtype::F32]), formulas, widths }
+    Fixture { built: make(&formulas, &[Storage::F32]), formulas, widths }
 }
 
 impl Fixture {
@@ -164,9 +168,7 @@ type Expect = fn(usize, usize) -> bool;
 const ALWAYS: Expect = |_, _| true;
 const NEVER: Expect = |_, _| false;
 
-#[test]
-fn distances_keep_their_promise() {
-    let fixture = fixture();
+fn check_distances(fixture: &Fixture) {
     let check = |what, expect: Expect, draw: &mut dyn FnMut(bool, usize, usize) -> f64| {
         fixture.check(what, Op::SqDist, expect, draw);
     };
@@ -212,8 +214,11 @@ fn distances_keep_their_promise() {
 }
 
 #[test]
-fn inner_products_keep_their_promise() {
-    let fixture = fixture();
+fn distances_keep_their_promise() {
+    check_distances(&fixture(Runner::emulated));
+}
+
+fn check_products(fixture: &Fixture) {
     let check = |what, expect: Expect, draw: &mut dyn FnMut(bool, usize, usize) -> f64| {
         fixture.check(what, Op::Dot, expect, draw);
     };
@@ -242,6 +247,22 @@ fn inner_products_keep_their_promise() {
     check("nothing", NEVER, &mut |_, _, _| 0.0);
     for scale in [1e-15, 1e16] {
         check("extreme", NEVER, &mut |_, _, _| scale * rng.normal());
+    }
+}
+
+#[test]
+fn inner_products_keep_their_promise() {
+    check_products(&fixture(Runner::emulated));
+}
+
+#[test]
+fn sums_on_a_device_keep_their_promise() {
+    if device::is_here() {
+        let fixture = fixture(Runner::device);
+        if fixture.built.runs() {
+            check_distances(&fixture);
+            check_products(&fixture);
+        }
     }
 }
 
@@ -281,7 +302,7 @@ fn reduced(score: Op, reducer: Reducer, masked: bool) -> Formula {
 }
 
 /// Runs a formula on integers; the result has to be the oracle's.
-fn check_integers(built: &Emulated, n: usize, dtype: Storage, p: &Problem, splits: usize) {
+fn check_integers(built: &Runner, n: usize, dtype: Storage, p: &Problem, splits: usize) {
     let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
     let name = &p.formula.name;
     let found = built.run(n, dtype, p, Grid { splits, seed: n as u64 });
@@ -298,8 +319,7 @@ fn check_integers(built: &Emulated, n: usize, dtype: Storage, p: &Problem, split
 
 /// Every reduction of such sums, on tensor cores unless it searches for row numbers, which are
 /// those of the sums that floats make.
-#[test]
-fn every_reduction_of_sums_on_tensor_cores() {
+fn check_reductions(make: Make) {
     let score = |n: usize| [Op::Dot, Op::SqDist][n % 2];
     let one = |(n, &reducer): (usize, &Reducer)| reduced(score(n), reducer, n % 3 == 0);
     let formulas: Vec<Formula> = Reducer::ALL.iter().enumerate().map(one).collect();
@@ -309,19 +329,31 @@ fn every_reduction_of_sums_on_tensor_cores() {
         let is_search = searches.contains(&reducer.def().name);
         assert_eq!(!text.contains("TF_MMA_ENTRY("), is_search, "{}", f.name);
     }
-    let built = Emulated::build(&formulas, &[Storage::F32]);
-    for (n, f) in formulas.iter().enumerate() {
+    let built = make(&formulas, &[Storage::F32]);
+    for (n, f) in formulas.iter().enumerate().filter(|_| built.runs()) {
         check_integers(&built, n, Storage::F32, &integers(f.clone(), 131, 71, false), 2);
         check_integers(&built, n, Storage::F32, &integers(f.clone(), 132, 71, true), 1);
     }
 }
 
 #[test]
-fn every_dtype_and_small_problems() {
+fn every_reduction_of_sums_on_tensor_cores() {
+    check_reductions(Runner::emulated);
+}
+
+#[test]
+fn every_reduction_and_dtype_on_a_device() {
+    if device::is_here() {
+        check_reductions(Runner::device);
+        check_dtypes(Runner::device);
+    }
+}
+
+fn check_dtypes(make: Make) {
     let formulas = [Op::Dot, Op::SqDist].map(|score| reduced(score, Reducer::Sum, false));
     let dtypes = [Storage::F32, Storage::F64, Storage::F16, Storage::BF16];
-    let built = Emulated::build(&formulas, &dtypes);
-    for (n, f) in formulas.iter().enumerate() {
+    let built = make(&formulas, &dtypes);
+    for (n, f) in formulas.iter().enumerate().filter(|_| built.runs()) {
         for &dtype in &dtypes[..3] {
             for (rows, cols, splits) in [(129, 200, 3), (1, 1, 1), (3, 65, 2), (130, 2, 1)] {
                 check_integers(&built, n, dtype, &integers(f.clone(), rows, cols, false), splits);
@@ -332,6 +364,11 @@ fn every_dtype_and_small_problems() {
             check_integers(&built, n, Storage::F32, &integers(f.clone(), rows, cols, false), 1);
         }
     }
+}
+
+#[test]
+fn every_dtype_and_small_problems() {
+    check_dtypes(Runner::emulated);
 }
 
 /// Two blocks of rows, two splits; one panel for tensor cores, one that they refuse.

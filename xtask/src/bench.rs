@@ -24,6 +24,12 @@ use process::Process;
 /// run reached. On one thread, processor time is taken, so that a busy machine does not count;
 /// on several, the time of a clock.
 ///
+/// With `--device cuda` arrays and results stay on the first CUDA device, rows are those that fill
+/// it, and times are those of a clock, of runs until they are done. On a machine without Rust,
+/// `--program` names what `cargo build --release` made of benchmarks/ elsewhere, with formulas for
+/// its device, and `--python` an interpreter that has the libraries:
+/// `xtask bench --device cuda --program ./tilefold-benchmarks --python python3 --against keops,torch`
+///
 /// Growth from 1e6 to 1e11 pairs, with the memory that it takes:
 /// `cargo xtask bench --only gauss_d3 --rows 1000,3163,10000,31623,100000,316228 --runs 3`
 #[derive(clap::Args)]
@@ -55,6 +61,32 @@ pub struct Arguments {
     /// Threads of every library
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// What runs the cases
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: Device,
+    /// A program that was built of benchmarks/ before [default: builds it]
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// A Python that has the other libraries [default: installs them into target/bench-venv]
+    #[arg(long)]
+    python: Option<PathBuf>,
+}
+
+/// What runs the cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Device {
+    Cpu,
+    Cuda,
+}
+
+impl Device {
+    /// Its name here, in benchmarks/peers.py and to the program.
+    fn name(self) -> &'static str {
+        match self {
+            Device::Cpu => "cpu",
+            Device::Cuda => "cuda",
+        }
+    }
 }
 
 /// What benchmarks/peers.py says of a case that a library does not have.
@@ -119,6 +151,7 @@ struct Row {
     peer_errors: std::collections::BTreeMap<String, f64>,
     /// Slowest and fastest run of ours, in pairs a second.
     spread: [f64; 2],
+    /// The instruction level, or the device.
     level: String,
     /// The most memory that our process had meanwhile, arrays in float64 included, where the system
     /// says.
@@ -145,20 +178,32 @@ pub fn run(arguments: &Arguments) -> crate::Result {
     let mut ours = start_ours(target, &folder, arguments)?;
     let mut peers = Vec::new();
     if !arguments.against.is_empty() {
-        let python = environment(target, &arguments.against)?;
+        let python = match &arguments.python {
+            Some(python) => python.clone(),
+            None => environment(target, &arguments.against)?,
+        };
         for peer in &arguments.against {
             let mut command = Command::new(&python);
             command.arg(root().join("benchmarks/peers.py")).arg(peer.name());
-            command.arg(&folder).arg(arguments.threads.to_string());
+            command.arg(&folder).arg(arguments.threads.to_string()).arg(arguments.device.name());
             peers.push((peer.name(), Process::start(peer.name(), command)?));
         }
     }
-    let limits = Limits::measure(&mut ours)?;
-    table::head(&limits, arguments.threads);
+    let limits = match arguments.device {
+        Device::Cpu => Some(Limits::measure(&mut ours)?),
+        Device::Cuda => None,
+    };
+    let place = match &limits {
+        Some(limits) => limits.level.clone(),
+        None => ours.ask("device")?,
+    };
+    table::head(limits.as_ref(), &place, arguments.threads);
     let mut rows = Vec::new();
     for case in chosen(cases(&mut ours)?, arguments) {
         for dtype in &arguments.dtype {
-            let row = measure(&case, dtype, arguments, &mut ours, &mut peers, &limits, &folder)?;
+            let limit = limits.as_ref();
+            let mut row = measure(&case, dtype, arguments, &mut ours, &mut peers, limit, &folder)?;
+            row.level.clone_from(&place);
             table::line(&row);
             rows.push(row);
         }
@@ -175,11 +220,18 @@ fn start_ours(
     folder: &Path,
     arguments: &Arguments,
 ) -> std::result::Result<Process, String> {
-    let target = target.display().to_string();
-    let manifest = "benchmarks/Cargo.toml";
-    cargo(&["build", "--release", "--manifest-path", manifest, "--target-dir", &target])?;
-    let mut command = Command::new(Path::new(&target).join("release/tilefold-benchmarks"));
+    let program = match &arguments.program {
+        Some(program) => program.clone(),
+        None => {
+            let target = target.display().to_string();
+            let manifest = "benchmarks/Cargo.toml";
+            cargo(&["build", "--release", "--manifest-path", manifest, "--target-dir", &target])?;
+            Path::new(&target).join("release/tilefold-benchmarks")
+        }
+    };
+    let mut command = Command::new(program);
     command.arg(folder).arg(&arguments.level).arg(arguments.threads.to_string());
+    command.arg(arguments.device.name());
     Process::start("tilefold", command)
 }
 
@@ -280,7 +332,7 @@ fn measure(
     arguments: &Arguments,
     ours: &mut Process,
     peers: &mut [(&'static str, Process)],
-    limits: &Limits,
+    limits: Option<&Limits>,
     folder: &Path,
 ) -> std::result::Result<Row, String> {
     let runs = arguments.runs.unwrap_or(if arguments.quick { 3 } else { 7 }).max(1);
@@ -299,11 +351,11 @@ fn measure(
         peers: Default::default(),
         error: number(error)?,
         limit: limits
-            .pairs(case, dtype, work.parse().ok())
+            .and_then(|limits| limits.pairs(case, dtype, work.parse().ok()))
             .map(|pairs| pairs * arguments.threads as f64),
         peer_errors: Default::default(),
         spread: [0.0; 2],
-        level: limits.level.clone(),
+        level: String::new(),
         peak_bytes: None,
     };
     let mut running = Vec::new();
@@ -324,9 +376,18 @@ fn measure(
     let mut own = Vec::new();
     for _ in 0..runs {
         own.push(pairs / number(&ours.ask("run")?)?);
-        for (_, process, rates) in &mut running {
-            rates.push(pairs / number(&process.ask("run")?)?);
+        let mut failed = Vec::new();
+        for (n, (peer, process, rates)) in running.iter_mut().enumerate() {
+            match process.ask("run") {
+                Ok(answer) => rates.push(pairs / number(&answer)?),
+                Err(why) => {
+                    table::note(name, peer, &why);
+                    failed.push(n);
+                }
+            }
         }
+        // One that fails has no line.
+        failed.into_iter().rev().for_each(|n| drop(running.swap_remove(n)));
     }
     row.pairs_per_s = median(&mut own);
     row.spread = [own[0], own[own.len() - 1]];

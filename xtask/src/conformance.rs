@@ -39,6 +39,8 @@ enum ExecutorName {
     Compiled,
     /// CUDA code, emulated on this processor
     Emulated,
+    /// CUDA code, on the first device of this machine
+    Cuda,
     /// Expressions of `Genred` and `LazyTensor`, interpreted
     Interpreted,
     /// Expressions of `Genred` and `LazyTensor`, compiled one by one as they are met
@@ -53,6 +55,7 @@ impl ExecutorName {
             ExecutorName::Evaluator => (Executor::Evaluator, "evaluator"),
             ExecutorName::Compiled => (Executor::Compiled, "compiled"),
             ExecutorName::Emulated => (Executor::Emulated, "emulated CUDA"),
+            ExecutorName::Cuda => (Executor::Device, "CUDA"),
             ExecutorName::Interpreted => (Executor::Interpreted, "interpreted expressions"),
             ExecutorName::Linked => (Executor::Linked, "linked expressions"),
             ExecutorName::Jit => (Executor::Jit, "expressions compiled as they are met"),

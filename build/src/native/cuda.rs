@@ -37,6 +37,19 @@ impl Archs {
         list.split(',').map(|item| Arch::parse(item.trim())).collect::<Result<_, _>>().map(Archs)
     }
 
+    /// What nvcc is told to make a fatbin for them.
+    pub fn flags(&self) -> Vec<String> {
+        let generation = |arch: &Arch| {
+            let code = match arch {
+                Arch::Code(n) => format!("sm_{n}"),
+                Arch::Ptx(n) => format!("compute_{n}"),
+            };
+            format!("-gencode=arch={},code={code}", arch.virtual_name())
+        };
+        let fixed = ["-fatbin", "-std=c++17", "-O3"].map(String::from);
+        fixed.into_iter().chain(self.0.iter().map(generation)).collect()
+    }
+
     /// The generations that a toolkit knows, and the names of the others.
     fn known_to(&self, listed: &str) -> (Archs, Vec<String>) {
         // Variants (90a) are not listed; who knows the generation knows them.
@@ -131,14 +144,7 @@ impl Cuda {
     /// Compiles a kernel's CUDA text to a fatbin.
     pub fn fatbin(&self) -> Command {
         let mut command = Command::new(&self.nvcc.path);
-        command.args(["-fatbin", "-std=c++17", "-O3"]);
-        for arch in &self.archs.0 {
-            let code = match arch {
-                Arch::Code(n) => format!("sm_{n}"),
-                Arch::Ptx(n) => format!("compute_{n}"),
-            };
-            command.arg(format!("-gencode=arch={},code={code}", arch.virtual_name()));
-        }
+        command.args(self.archs.flags());
         command
     }
 }

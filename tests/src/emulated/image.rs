@@ -1,8 +1,8 @@
 //! Kernels with images for the driver of tests/driver. Goes in: formulas. Comes out: a library of
-//! emulated kernels, and compiled formulas whose images name it. It never runs them.
+//! emulated kernels, and compiled formulas whose images are files that name it. It never runs them.
 
 use std::ffi::CStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tilefold::sys;
 use tilefold_compiler::ir::{Formula, Storage};
@@ -36,15 +36,20 @@ pub fn with_images<S: Copy + Into<Storage>>(
         let (_, descriptors, code) = parts.iter().find(|part| part.0 == dtype)?;
         // SAFETY: a descriptor of a library that stays loaded.
         let kernel = unsafe { &*descriptor_of(descriptors, &text.symbol, dtype) };
-        Some(image(kernel, code, compute))
+        Some(image(kernel, code, compute, &text.symbol))
     })
 }
 
-/// The text that tests/driver/modules.h reads.
-fn image(kernel: &sys::tf_kernel, code: &Path, (major, minor): (u32, u32)) -> Vec<u8> {
+/// A file of the text that tests/driver/modules.h reads.
+fn image(
+    kernel: &sys::tf_kernel,
+    code: &Path,
+    (major, minor): (u32, u32),
+    symbol: &str,
+) -> PathBuf {
     let arrays = kernel.n_inputs + kernel.n_temps + kernel.n_outputs;
-    let code = code.display();
-    let mut text = format!("emulated CUDA image\nsm {major} {minor}\nlibrary {code}\n");
+    let library = code.display();
+    let mut text = format!("emulated CUDA image\nsm {major} {minor}\nlibrary {library}\n");
     for stage in stages(kernel) {
         for entry in [stage.cuda.rows_entry, stage.cuda.tiles_entry, stage.cuda.finish_entry] {
             if entry.is_null() {
@@ -56,5 +61,7 @@ fn image(kernel: &sys::tf_kernel, code: &Path, (major, minor): (u32, u32)) -> Ve
         }
     }
     text.push('\0');
-    text.into_bytes()
+    let file = code.with_extension(format!("{symbol}-{:016x}", toolchain::hash(&text)));
+    toolchain::put(&file, &text);
+    file
 }

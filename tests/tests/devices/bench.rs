@@ -9,12 +9,12 @@ use tilefold::cuda::cudarc::driver::{CudaSlice, CudaStream};
 use tilefold::{Kernel, sys};
 use tilefold_compiler::front;
 use tilefold_compiler::ir::eval::Matrix;
-use tilefold_compiler::ir::{Dtype, Formula};
+use tilefold_compiler::ir::{Dtype, Formula, Storage};
 use tilefold_compiler::passes::vjp;
 use tilefold_tests::native::Native;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
-use tilefold_tests::{compare, emulated, oracle};
+use tilefold_tests::{compare, device, driver, emulated, oracle};
 
 /// The variable that names the scenario of a process.
 pub const SCENARIO: &str = "TILEFOLD_DEVICE_SCENARIO";
@@ -28,19 +28,28 @@ pub struct Test {
     pub run: fn(),
     /// What the driver says when it ends the process, where it has to.
     pub dies: Option<&'static str>,
+    /// Whether it holds on a device as well.
+    pub anywhere: bool,
 }
 
 impl Test {
     pub const fn new(name: &'static str, settings: &'static str, run: fn()) -> Test {
-        Test { name, settings, run, dies: None }
+        Test { name, settings, run, dies: None, anywhere: false }
     }
 
-    /// Runs it, and says how long it took or what went wrong.
-    pub fn passes(&self, folder: &Path) -> Result<Duration, String> {
+    /// One that runs on a device as well, if there is one.
+    pub const fn anywhere(name: &'static str, run: fn()) -> Test {
+        Test { anywhere: true, ..Test::new(name, "", run) }
+    }
+
+    /// Runs it with the driver in a folder, or with that of a device, and says how long it took or
+    /// what went wrong.
+    pub fn passes(&self, folder: Option<&Path>) -> Result<Duration, String> {
         let start = Instant::now();
         let mut process = Command::new(std::env::current_exe().expect("a test knows its path"));
         process.env(SCENARIO, self.name).env("FAKE_CUDA", self.settings);
-        process.env("LD_LIBRARY_PATH", folder).env_remove("TILEFOLD_CUDA");
+        process.env_remove("TILEFOLD_CUDA");
+        folder.map(|folder| process.env("LD_LIBRARY_PATH", folder));
         let output = process.output().map_err(|why| why.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr);
         let right = match self.dies {
@@ -96,7 +105,19 @@ pub fn formulas() -> &'static [Formula] {
 /// Their kernels, with images for compute capability 9.0.
 pub fn kernels() -> &'static Native {
     static ALL: OnceLock<Native> = OnceLock::new();
-    ALL.get_or_init(|| emulated::with_images(formulas(), &[Dtype::F32, Dtype::F64], (9, 0)))
+    ALL.get_or_init(|| images(formulas(), &[Dtype::F32, Dtype::F64]))
+}
+
+/// Kernels with images for the driver that there is. Those for a device are made as well where
+/// they are asked for.
+pub fn images<S: Copy + Into<Storage>>(formulas: &[Formula], dtypes: &[S]) -> Native {
+    let is_ours = driver::is_ours();
+    let on_device = std::env::var_os("TILEFOLD_TEST_DEVICE").is_some() || !is_ours;
+    let on_device = on_device.then(|| device::build(formulas, dtypes));
+    match on_device {
+        Some(native) if !is_ours => native,
+        _ => emulated::with_images(formulas, dtypes, (9, 0)),
+    }
 }
 
 /// Formula `n` with random arrays that its type holds.

@@ -8,13 +8,13 @@ use tilefold::cuda::cudarc::driver::{CudaContext, CudaGraph, CudaSlice, CudaStre
 use tilefold::cuda::{CudaKernel, DeviceArray, DeviceArrayMut};
 use tilefold::{Axis, Code, LazyTensor, Options, Policy, Ranges, Tiers, evaluate};
 use tilefold_compiler::ir::Dtype;
-use tilefold_tests::{driver, emulated, linked};
+use tilefold_tests::{driver, linked};
 
-use super::bench::{GAUSS, Test, check, kernels, matrix, on_device, problem};
+use super::bench::{GAUSS, Test, check, images, kernels, matrix, on_device, problem};
 
 pub const TESTS: &[Test] = &[
-    Test::new("a_graph_of_a_typed_run", "", a_graph_of_a_typed_run),
-    Test::new("a_graph_of_an_expression", "", a_graph_of_an_expression),
+    Test::anywhere("a_graph_of_a_typed_run", a_graph_of_a_typed_run),
+    Test::anywhere("a_graph_of_an_expression", a_graph_of_an_expression),
 ];
 
 /// A stream whose arrays have no events.
@@ -28,11 +28,9 @@ fn stream() -> Arc<CudaStream> {
 /// What is recorded while `run` runs.
 fn graph(stream: &Arc<CudaStream>, run: impl FnOnce()) -> CudaGraph {
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
-    driver::journal();
-    run();
-    let journal = driver::journal();
+    let notes = driver::notes_of(run).unwrap_or_default();
     for word in ["wait", "allocate", "free", "copy"] {
-        assert_eq!(driver::count(&journal, word), 0, "{journal:?}");
+        assert_eq!(driver::count(&notes, word), 0, "{notes:?}");
     }
     stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().expect("a graph")
 }
@@ -94,7 +92,7 @@ fn a_graph_of_an_expression() {
     let host = |rows: usize| Array2::from_shape_fn((rows, 3), |(r, c)| ((r * 5 + c) % 7) as f64);
     let (x, y) = (host(40), host(33));
     let formulas = linked::recorded(|| drop(interpreted(x.view(), y.view())));
-    let native = emulated::with_images(&formulas, &[Dtype::F64], (9, 0));
+    let native = images(&formulas, &[Dtype::F64]);
     linked::register(&native, &formulas, Dtype::F64.into());
     let stream = stream();
     let copy = |array: &Array2<f64>| stream.clone_htod(array.as_slice().unwrap()).unwrap();

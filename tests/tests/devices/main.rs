@@ -1,10 +1,15 @@
 //! The host's side of CUDA code, against the driver of tests/driver, which runs the kernels' text
-//! on the CPU: results, streams, memory, contexts, errors. It proves nothing about a device.
+//! on the CPU: results, streams, memory, contexts, errors. It proves nothing about a device, so
+//! what holds on any driver runs on a device as well, where there is one.
 //!
 //! Its own main: the test runs itself once for each scenario, as a process that finds that driver
 //! and no other. A scenario passes where its process ends well, or as it says that it must end.
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
+
+use tilefold_tests::device;
 
 #[cfg(target_os = "linux")]
 mod batches;
@@ -39,20 +44,29 @@ fn main() -> ExitCode {
     ];
     let tests = tests.concat();
     if let Some(name) = std::env::var_os(bench::SCENARIO) {
-        let found = tests.iter().find(|test| name == test.name);
+        let found = tests.iter().chain(expressions::ON_A_DEVICE).find(|test| name == test.name);
         (found.expect("a scenario of this table").run)();
         return ExitCode::SUCCESS;
     }
     // Arguments are cargo's: a filter, as for any test.
     let filter = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let (folder, mut failed) = (tilefold_tests::driver::folder(), 0);
+    let (folder, mut failed) = (OnceLock::new(), 0);
+    let mut run = |name: &str, test: &bench::Test, folder: Option<&Path>| match test.passes(folder)
+    {
+        Ok(time) => println!("test {name} ... ok ({time:?})"),
+        Err(why) => {
+            println!("test {name} ... FAILED\n{why}");
+            failed += 1;
+        }
+    };
     for test in tests.iter().filter(|test| test.name.contains(&filter)) {
-        match test.passes(&folder) {
-            Ok(time) => println!("test {} ... ok ({time:?})", test.name),
-            Err(why) => {
-                println!("test {} ... FAILED\n{why}", test.name);
-                failed += 1;
-            }
+        run(test.name, test, Some(folder.get_or_init(tilefold_tests::driver::folder)));
+    }
+    let on_a_device = tests.iter().chain(expressions::ON_A_DEVICE);
+    for test in on_a_device.filter(|test| test.anywhere && device::runs()) {
+        let name = format!("{}_on_a_device", test.name);
+        if name.contains(&filter) {
+            run(&name, test, None);
         }
     }
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -13,18 +13,18 @@ use tilefold_compiler::ir::{self, Dtype, Formula, Storage};
 use tilefold_tests::native::run_kernel;
 use tilefold_tests::problem::Problem;
 use tilefold_tests::rng::Rng;
-use tilefold_tests::{compare, driver, emulated, folds, linked, oracle};
+use tilefold_tests::{compare, driver, folds, linked, oracle};
 
-use super::bench::{GAUSS, Test, formula, kernels, on_device, problem};
+use super::bench::{GAUSS, Test, formula, images, kernels, on_device, problem};
 
 pub const TESTS: &[Test] = &[
-    Test::new("ranges_are_those_of_a_mask", "", ranges_are_those_of_a_mask),
-    Test::new("every_reduction_has_ranges", "", every_reduction_has_ranges),
+    Test::anywhere("ranges_are_those_of_a_mask", ranges_are_those_of_a_mask),
+    Test::anywhere("every_reduction_has_ranges", every_reduction_has_ranges),
     Test::new("ranges_of_a_small_device", "multiprocessors=1 resident=1", long_ranges_are_split),
-    Test::new("long_ranges_are_split", "", long_ranges_are_split),
+    Test::anywhere("long_ranges_are_split", long_ranges_are_split),
     Test::new("ranges_on_a_stream", "", ranges_on_a_stream),
-    Test::new("ranges_with_batches", "", ranges_with_batches),
-    Test::new("expressions_with_ranges", "", expressions_with_ranges),
+    Test::anywhere("ranges_with_batches", ranges_with_batches),
+    Test::anywhere("expressions_with_ranges", expressions_with_ranges),
     Test::new("ranges_and_a_driver_that_fails", "", ranges_and_a_driver_that_fails),
 ];
 
@@ -85,7 +85,7 @@ const CUDA: fn() -> Options<'static> = || Options::new().executor(Policy::Cuda);
 
 fn ranges_are_those_of_a_mask() {
     let plain: Vec<Formula> = (0..BODIES.len()).map(|n| with_mask(n, 1)[0].clone()).collect();
-    let native = emulated::with_images(&plain, &[Dtype::F32, Dtype::F64], (9, 0));
+    let native = images(&plain, &[Dtype::F32, Dtype::F64]);
     let mut rng = Rng::new(91);
     for (n, plain) in plain.iter().enumerate() {
         for (m, cols) in [(1, 1), (40, 300), (700, 90), (150, 1300)] {
@@ -108,7 +108,7 @@ fn ranges_are_those_of_a_mask() {
             }
         }
     }
-    assert_eq!(driver::live(), 0, "all device memory was given back");
+    driver::all_is_given_back();
 }
 
 /// Every reduction over both axes, with rows that fold nothing.
@@ -116,7 +116,7 @@ fn every_reduction_has_ranges() {
     let both = [ir::Axis::I, ir::Axis::J].into_iter().flat_map(folds::formulas);
     let both: Vec<Formula> = both.collect();
     let plain: Vec<Formula> = both.iter().step_by(2).cloned().collect();
-    let native = emulated::with_images(&plain, &[Dtype::F64], (9, 0));
+    let native = images(&plain, &[Dtype::F64]);
     let mut rng = Rng::new(92);
     for (n, (plain, masked)) in plain.iter().zip(both.iter().skip(1).step_by(2)).enumerate() {
         for (m, cols) in [(9, 40), (150, 33), (3, 700)] {
@@ -154,12 +154,13 @@ fn long_ranges_are_split() {
     let blocks = vec![(0..3, 7..4900), (3..590, 0..1), (3..590, 3000..3001), (590..600, 1..5000)];
     let ranges = Ranges::from_blocks(blocks.clone()).unwrap();
     let kernel = kernels().kernel(GAUSS, Dtype::F32);
-    driver::journal();
-    let found = run_kernel(kernel, Storage::F32, CUDA(), Some(&ranges), &problem).unwrap();
-    let journal = driver::journal();
-    let launches: Vec<_> = journal.iter().filter(|line| line.starts_with("launch")).collect();
-    assert_eq!(launches.len(), 2, "{journal:?}");
-    assert!(launches[0].contains("_tiles of ") && launches[1].contains("_finish of "));
+    let mut found = Vec::new();
+    let run = || run_kernel(kernel, Storage::F32, CUDA(), Some(&ranges), &problem).unwrap();
+    if let Some(notes) = driver::notes_of(|| found = run()) {
+        let launches: Vec<_> = notes.iter().filter(|line| line.starts_with("launch")).collect();
+        assert_eq!(launches.len(), 2, "{notes:?}");
+        assert!(launches[0].contains("_tiles of ") && launches[1].contains("_finish of "));
+    }
     let (x, y, b, g) =
         (&problem.inputs[0], &problem.inputs[1], &problem.inputs[2], problem.inputs[3].data[0]);
     let mut expected = Matrix { rows: m, cols: 2, data: vec![0.0; 2 * m] };
@@ -344,7 +345,7 @@ fn expressions_with_ranges() {
         roots.iter().for_each(|root| drop(on_host(root, Some(&ranges))));
         drop(on_host(&roots[3], None));
     });
-    let native = emulated::with_images(&formulas, &[Dtype::F64], (9, 0));
+    let native = images(&formulas, &[Dtype::F64]);
     linked::register(&native, &formulas, Dtype::F64.into());
 
     let stream = CudaContext::new(0).unwrap().new_stream().unwrap();
@@ -355,10 +356,11 @@ fn expressions_with_ranges() {
     let on_device = values(&leaf(0, 70, Axis::I), &leaf(1, 40, Axis::J));
     for n in [0, 1, 3] {
         let expected = on_host(&roots[n], Some(&ranges)).take::<f64>(0).unwrap();
-        driver::journal();
-        let found = evaluate(&[&on_device[n]]).ranges(&ranges).on(&stream).run().unwrap();
-        assert_eq!(driver::count(&driver::journal(), "wait"), 0);
-        let found = found.to_host::<f64>(0).unwrap();
+        let mut found = None;
+        let run = || evaluate(&[&on_device[n]]).ranges(&ranges).on(&stream).run().unwrap();
+        let notes = driver::notes_of(|| found = Some(run()));
+        assert_eq!(driver::count(&notes.unwrap_or_default(), "wait"), 0);
+        let found = found.expect("it ran").to_host::<f64>(0).unwrap();
         let off = (&found - &expected).iter().fold(0.0, |all: f64, x| all.max(x.abs()));
         assert!(found.dim() == expected.dim() && off < 1e-11, "value {n}: {off:e}");
     }

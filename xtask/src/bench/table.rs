@@ -5,15 +5,18 @@ use super::{Limits, Row};
 const GIGA: f64 = 1e9;
 
 /// What was measured, on what.
-pub fn head(limits: &Limits, threads: usize) {
-    let peak = |n: Option<f64>| n.map_or("not measured".into(), |n| format!("{:.1} G/s", n / GIGA));
-    let [single, double] = limits.multiply_adds.map(peak);
-    println!("{}, {threads} thread{}", limits.level, if threads == 1 { "" } else { "s" });
-    println!("multiply-adds of one core: f32 {single}, f64 {double}");
-    println!("memory of one core: {:.1} GB/s", limits.bandwidth / GIGA);
+pub fn head(limits: Option<&Limits>, place: &str, threads: usize) {
+    println!("{place}, {threads} thread{}", if threads == 1 { "" } else { "s" });
+    if let Some(limits) = limits {
+        let peak =
+            |n: Option<f64>| n.map_or("not measured".into(), |n| format!("{:.1} G/s", n / GIGA));
+        let [single, double] = limits.multiply_adds.map(peak);
+        println!("multiply-adds of one core: f32 {single}, f64 {double}");
+        println!("memory of one core: {:.1} GB/s", limits.bandwidth / GIGA);
+    }
     println!();
     println!(
-        "{:<15} {:<4} {:>6} {:>9} {:>8} {:>7} {:>9} {:>7}  \
+        "{:<15} {:<4} {:>7} {:>9} {:>8} {:>7} {:>9} {:>7}  \
          others: Mpairs/s (ours to theirs), error",
         "case", "", "rows", "Mpairs/s", "spread", "limit", "error", "peak MB"
     );
@@ -31,7 +34,7 @@ pub fn line(row: &Row) {
         format!("  {name} {:.1} ({ratio:.2}x) {error:.1e}", mega(rate))
     });
     println!(
-        "{:<15} {:<4} {:>6} {:>9.1} {spread:>8} {limit:>7} {:>9.1e} {peak:>7}{}",
+        "{:<15} {:<4} {:>7} {:>9.1} {spread:>8} {limit:>7} {:>9.1e} {peak:>7}{}",
         row.case,
         row.dtype,
         row.m,
