@@ -261,9 +261,11 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
   TF_METHOD void find_centre() const {
     for (int k = tf_thread(); k < 16 * Q::STEPS; k += S::THREADS) {
+      /* Past the last component there is none to read. */
+      const int known = k < Q::DIM ? k : Q::DIM - 1;
       float sum = 0.0f;
       TF_NO_UNROLL
-      for (int row = 0; row < P::ROWS; ++row) sum += row_at(row, k);
+      for (int row = 0; row < P::ROWS; ++row) sum += row_at(row, known);
       centre[k] = sum * (1.0f / P::ROWS);
     }
   }

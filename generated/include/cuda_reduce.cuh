@@ -19,14 +19,22 @@ TF_FN auto tf_sound(const typename S::Acc &a, int) -> decltype(S::sound(a)) {
 }
 template <class S> TF_FN bool tf_sound(const typename S::Acc &, long) { return true; }
 
-/* Powers of two of a block in float. The instruction for them gives 0 where the power is subnormal;
- * what it saves to take it as it is are three instructions of ten. So the arguments of a block are
- * watched: those below -126 have the largest bits, but for NaN, of all floats. */
+/* Functions of a block in float that have a short way for most arguments: these are watched, and a
+ * block with others is done again. The instruction for powers of two gives 0 where the power is
+ * subnormal; what it saves to take it as it is are three instructions of ten. Roots and reciprocals
+ * save a branch each, which keeps pairs from being done side by side, and are as exact as ever.
+ *
+ * Of arguments of powers those below -126 have the largest bits, but for NaN, of all floats; the
+ * other arguments count from the first that has the short way on. */
 struct tf_watch {
-  uint32_t most;
+  uint32_t most_power, most_root, most_inverse;
 
-  TF_METHOD void clear() { most = 0; }
-  TF_METHOD bool sound() const { return TF_DOUBLE || most <= 0xc2fc0000u; }
+  TF_METHOD void clear() { most_power = most_root = most_inverse = 0; }
+  TF_METHOD bool sound() const {
+    return TF_DOUBLE || (most_power <= 0xc2fc0000u && most_root <= TF_ROOTS_NORMAL &&
+                         most_inverse <= TF_INVERSES_NORMAL);
+  }
+  TF_METHOD void see(uint32_t &most, uint32_t bits) const { most = most < bits ? bits : most; }
 };
 struct tf_watched {
   tf_watch &watch;
@@ -34,9 +42,38 @@ struct tf_watched {
 
   TF_METHOD V operator()(V x) const {
     if (TF_DOUBLE || slot < 0) return tf_exp2(x);
-    const uint32_t bits = tf_float_bits(x);
-    watch.most = watch.most < bits ? bits : watch.most;
+    watch.see(watch.most_power, tf_float_bits(x));
     return tf_exp2_normal(x);
+  }
+};
+struct tf_watched_root {
+  tf_watch &watch;
+  int slot;
+
+  TF_METHOD V operator()(V x) const {
+    if (TF_DOUBLE || slot < 0) return tf_sqrt(x);
+    watch.see(watch.most_root, tf_float_bits(x) - TF_ROOTS_FROM);
+    return tf_sqrt_normal(x);
+  }
+};
+struct tf_watched_rsqrt {
+  tf_watch &watch;
+  int slot;
+
+  TF_METHOD V operator()(V x) const {
+    if (TF_DOUBLE || slot < 0) return tf_rsqrt(x);
+    watch.see(watch.most_root, tf_float_bits(x) - TF_ROOTS_FROM);
+    return tf_rsqrt_normal(x);
+  }
+};
+struct tf_watched_inverse {
+  tf_watch &watch;
+  int slot;
+
+  TF_METHOD V operator()(V x) const {
+    if (TF_DOUBLE || slot < 0) return tf_inv(x);
+    watch.see(watch.most_inverse, 2 * tf_float_bits(x) - TF_INVERSES_FROM);
+    return tf_inv_normal(x);
   }
 };
 
@@ -123,26 +160,48 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
       any = false; /* as it is: no value of a block waits */
       return;
     }
-    any = any || !(S > 0 ? x >= limit[e][r] : x <= limit[e][r]);
+    any = any || !is_behind(e, r, x);
     kept.keep(e, r, x, slot);
     newest = j;
+  }
+  TF_METHOD bool is_behind(int e, int r, V x) const {
+    return S > 0 ? x >= limit[e][r] : x <= limit[e][r];
   }
   TF_METHOD void flush(State &s) {
     if (__builtin_expect(any, 0)) look(s);
     any = false;
   }
-  /* Insertions are rare and long: they are one loop, which reads the values from memory. */
+  /* Insertions are rare and long: they are one loop, which reads the values from memory. It runs as
+   * often as the thread of the warp that has most of them: most have none. */
   TF_METHOD void look(State &s) {
-    for (int e = 0; e < E; ++e)
-      TF_ROWS(r) {
-        V values[B];
+    for (int e = 0; e < E; ++e) {
+      TF_UNROLL
+      for (int first = 0; first < R; first += AT_ONCE) {
+        V values[AT_ONCE * B];
+        uint32_t found = 0;
         TF_UNROLL
-        for (int q = 0; q < B; ++q) values[q] = kept.value[e][r][q];
+        for (int n = 0; n < AT_ONCE * B; ++n) {
+          const int r = first + n / B, q = n % B;
+          if (r >= R) continue;
+          values[n] = kept.value[e][r][q];
+          if (q < kept.count && !is_behind(e, r, values[n])) found |= 1u << n;
+        }
         TF_NO_UNROLL
-        for (int q = 0; q < kept.count; ++q)
-          Plain::add(s, e, r, values[q], newest + 1 - kept.count + q);
-        bound(e, r);
+        for (; found != 0; found &= found - 1) {
+          const int n = tf_lowest_bit(found);
+          take(s, e, first + n / B, values[n], newest + 1 - kept.count + n % B);
+        }
       }
+      TF_ROWS(r) Plain::load(s, e, r), bound(e, r);
+    }
+  }
+  /* Rows whose values have a bit each in a word. */
+  static constexpr int AT_ONCE = 32 / B < R ? 32 / B : R;
+  static_assert(B <= 32, "a bit for each value of a block");
+
+  TF_METHOD void take(State &s, int e, int r, V x, i64 j) {
+    if (s.at[e][K - 1][r] < 0 || tf_firsts<S>(x, s.best[e][K - 1][r]))
+      Plain::insert(s, e, r, x, j);
   }
 };
 

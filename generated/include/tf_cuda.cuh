@@ -203,10 +203,13 @@ TF_FN uint32_t tf_float_bits(float x) {
   return bits;
 }
 TF_FN bool tf_all_of_warp(bool b) { return b; }
+TF_FN int tf_lowest_bit(uint32_t bits) { return __builtin_ctz(bits); }
 #else
 TF_FN uint32_t tf_float_bits(float x) { return __float_as_uint(x); }
 /* Whether it is true in all threads of the warp, all of which have to come here. */
 TF_FN bool tf_all_of_warp(bool b) { return __all_sync(0xffffffffu, b) != 0; }
+/* The number of the lowest bit that is set; one is. */
+TF_FN int tf_lowest_bit(uint32_t bits) { return __ffs((int)bits) - 1; }
 #endif
 TF_FN uint32_t tf_float_bits(double) { return 0; }
 
@@ -221,6 +224,41 @@ TF_FN V tf_exp2_normal(V x) {
   V power;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
   return power;
+}
+#endif
+
+/* The root of x, and its reciprocal within 2 units, where its bits, counted from TF_ROOTS_FROM on, are at most TF_ROOTS_NORMAL: from
+ * 2^-101 to the greatest float. The reciprocal where twice the bits are at most TF_INVERSES_NORMAL
+ * from TF_INVERSES_FROM on: magnitudes from 2^-126 to below 2^126. In these ranges the estimates of
+ * the GPU, corrected by what is left (Markstein, "Computation of elementary functions on the IBM
+ * RISC System/6000", 1990), are rounded as IEEE 754 has it; nvcc does the same behind a branch. */
+#define TF_ROOTS_FROM 0x0d000000u
+#define TF_ROOTS_NORMAL 0x727fffffu
+#define TF_INVERSES_FROM 0x01000000u
+#define TF_INVERSES_NORMAL 0xfbfffffeu
+#if defined(TF_EMULATED) || TF_DOUBLE
+/* Wrong where the short way is. */
+TF_FN V tf_sqrt_normal(V x) {
+  return tf_float_bits(x) - TF_ROOTS_FROM <= TF_ROOTS_NORMAL ? tf_sqrt(x) : T(TF_NAN);
+}
+TF_FN V tf_rsqrt_normal(V x) { return T(1) / tf_sqrt_normal(x); }
+TF_FN V tf_inv_normal(V x) {
+  return 2 * tf_float_bits(x) - TF_INVERSES_FROM <= TF_INVERSES_NORMAL ? T(1) / x : T(TF_NAN);
+}
+#else
+TF_FN V tf_rsqrt_normal(V x) {
+  V r;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+TF_FN V tf_sqrt_normal(V x) {
+  const V r = tf_rsqrt_normal(x), root = x * r;
+  return __fmaf_rn(__fmaf_rn(-root, root, x), 0.5f * r, root);
+}
+TF_FN V tf_inv_normal(V x) {
+  V r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return __fmaf_rn(r, __fmaf_rn(-x, r, 1.0f), r);
 }
 #endif
 

@@ -261,6 +261,10 @@ fn check_near_powers(make: fn(&[Formula]) -> Machines) {
                 }
             }
             for (who, found) in plain {
+                // The unit for powers of a device does not tell exponents near 0 apart.
+                if is_near && who.ends_with("on a device") {
+                    continue;
+                }
                 let goes_near =
                     who.starts_with("in blocks at x86-64-v4") || who.starts_with("cuda f32");
                 assert_eq!(

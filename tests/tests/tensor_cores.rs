@@ -375,8 +375,17 @@ fn every_dtype_and_small_problems() {
 #[test]
 fn sanitizers_are_silent() {
     let formulas = [Op::Dot, Op::SqDist].map(|score| reduced(score, Reducer::Sum, false));
-    let trials =
-        formulas.map(|f| Trial::new(integers(f, 132, 64 * 3 + 7, true), Layout::Dense, 3, false));
+    let mut trials: Vec<Trial> = formulas
+        .into_iter()
+        .map(|f| Trial::new(integers(f, 132, 64 * 3 + 7, true), Layout::Dense, 3, false))
+        .collect();
+    // Components that fill no step of 16: there is nothing to read past the last row's.
+    let mut rng = Rng::new(5);
+    for score in [Op::Dot, Op::SqDist] {
+        let formula = pairs(score, 99, FEW, Adds::Together);
+        let problem = Problem::between(formula, 132, 64 * 3 + 7, &mut rng, -1.0, 1.0);
+        trials.push(Trial::new(problem.rounded(Dtype::F32), Layout::Dense, 3, false));
+    }
     for sanitizer in [Sanitizer::Memory, Sanitizer::Races] {
         let watch = Watch { sanitizer, code: Code::Cuda, storage: Storage::F32 };
         let report = sanitized::run(watch, &trials);

@@ -12,8 +12,8 @@ use super::body::{Body, Index, Text};
 pub struct WayView {
     /// What their names begin with; nothing where it is the plain one.
     pub prefix: &'static str,
-    /// Whether powers of two are watched, see `StageView::watched`.
-    pub watched: bool,
+    /// What is watched, see `StageView::watched`.
+    pub watched: Vec<WatchedView>,
     /// Whether powers of two that would be subnormal count as 0.
     pub flushed: bool,
     /// Lines of the function of a pair.
@@ -21,17 +21,36 @@ pub struct WayView {
 }
 
 impl WayView {
-    /// A way with these lines. Powers of two may be `watched`, or `flushed`, where there are any.
+    /// A way with these lines, of a stage that may be `watched`. Powers of two may be `flushed`.
     pub fn new(prefix: &'static str, pair: Text, watched: bool, flushed: bool) -> WayView {
-        let powers = has_powers(&pair);
-        let (watched, flushed) = (watched && powers, flushed && powers);
+        let flushed = flushed && pair.calls("tf_exp2");
+        let watched = if watched { watched_in(&pair, flushed) } else { Vec::new() };
         WayView { prefix, watched, flushed, pair: pair.lines }
     }
 }
 
-/// Whether there are powers of two that may be subnormal.
-pub fn has_powers(pair: &Text) -> bool {
-    pair.lines.iter().any(|line| line.contains("tf_exp2("))
+/// A function whose arguments are watched, block by block, for those that need more than one
+/// instruction.
+#[derive(Serialize)]
+pub struct WatchedView {
+    /// The function.
+    pub function: &'static str,
+    /// What takes its name, of cuda_reduce.cuh.
+    pub watch: &'static str,
+}
+
+const WATCHED: [WatchedView; 4] = [
+    WatchedView { function: "tf_exp2", watch: "tf_watched" },
+    WatchedView { function: "tf_sqrt", watch: "tf_watched_root" },
+    WatchedView { function: "tf_rsqrt", watch: "tf_watched_rsqrt" },
+    WatchedView { function: "tf_inv", watch: "tf_watched_inverse" },
+];
+
+/// The functions of a pair that are watched; powers of two are not where they are flushed.
+pub fn watched_in(pair: &Text, flushed: bool) -> Vec<WatchedView> {
+    let is_watched =
+        |w: &WatchedView| pair.calls(w.function) && !(flushed && w.function == "tf_exp2");
+    WATCHED.into_iter().filter(is_watched).collect()
 }
 
 /// The norms of a stage's rows and columns.

@@ -13,7 +13,7 @@ use crate::schedule::{
 use super::blocks::Blocks;
 use super::body::{Body, Index, Text, int_type, number};
 use super::entries::{Loop, entries, notes, title, written_out};
-use super::near::{Norms, NormsView, WayView, has_powers};
+use super::near::{Norms, NormsView, WayView, watched_in};
 use super::panel::{OutputsView, PanelView, outputs_view, panel_view};
 
 /// One stage of a kernel file.
@@ -59,7 +59,7 @@ pub struct StageView {
     pub block: String,
     /// Columns that are written out on CUDA; empty on a CPU.
     pub cols: String,
-    /// 1 if powers of two are watched, block by block, for those that are subnormal.
+    /// 1 if functions are watched, block by block, for arguments that need more than they do.
     pub watched: usize,
     /// Threads of a block on CUDA.
     pub threads: usize,
@@ -157,7 +157,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let start = || body(Place::Pair).reading(&streams);
     let pair = pair_of(start());
     let flushed = target == Target::Cuda && f.relaxed;
-    let watched = lag && has_powers(&pair) && !flushed;
+    let watched = lag && !watched_in(&pair, flushed).is_empty();
     let scratch = [&launch, &row, &col, &pair].map(|text| text.scratch);
     let pair_ops = stream.ops + pair.ops;
     let way = |prefix, pair| WayView::new(prefix, pair, watched, flushed);

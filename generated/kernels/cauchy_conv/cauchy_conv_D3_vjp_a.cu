@@ -22,7 +22,7 @@ struct s0 {
     TILE = 128,
     COLS = TF_K(16, 8),
     BLOCK = COLS,
-    WATCHED = 0,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -34,6 +34,7 @@ struct s0 {
   };
   struct Acc {
     A0 a0;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -74,12 +75,14 @@ struct s0 {
   TF_FN void open(Acc &a, const State &s) {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched_inverse tf_inv = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
     V t1[G];
@@ -121,6 +124,14 @@ struct s0 {
   TF_FN void flush(Acc &a, State &s) {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {
@@ -173,7 +184,7 @@ struct s1 {
     TILE = 128,
     COLS = TF_K(16, 8),
     BLOCK = COLS,
-    WATCHED = 0,
+    WATCHED = 1,
     THREADS = 128,
     PARAM_WORDS = 2,
     ROW_WORDS = 4,
@@ -188,6 +199,7 @@ struct s1 {
   struct Acc {
     A0 a0;
     A1 a1;
+    tf_watch watch;
   };
 
   /* Once a launch. */
@@ -229,12 +241,14 @@ struct s1 {
     TF_UNUSED(a, s);
     a.a0.open(s.a0);
     a.a1.open(s.a1);
+    a.watch.clear();
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
+    const tf_watched_inverse tf_inv = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
     V t1[G];
@@ -282,6 +296,14 @@ struct s1 {
     TF_UNUSED(a, s);
     tf_flush(a.a0, s.a0, 0);
     tf_flush(a.a1, s.a1, 0);
+    a.watch.clear();
+  }
+
+  /* Whether a block of columns, done at once, may stay. */
+  TF_FN bool sound(const Acc &a) {
+    return true
+           && a.watch.sound()
+        ;
   }
 
   TF_FN void close(Acc &a, State &s, i64 tile) {

@@ -87,6 +87,8 @@ struct s0 {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
+    const tf_watched_root tf_sqrt = {a.watch, y.slot};
+    const tf_watched_rsqrt tf_rsqrt = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((1) * R + g + r) * W) * y.at(1);
     V t1[G];
@@ -250,6 +252,7 @@ struct s1 {
   TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
+    const tf_watched_root tf_sqrt = {a.watch, y.slot};
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
     V t1[G];

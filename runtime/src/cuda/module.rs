@@ -19,9 +19,6 @@ use crate::operand::RawArray;
 use crate::ranges::Ranges;
 use crate::words;
 
-/// More dynamic shared memory than this must be asked for.
-const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
-
 /// A kernel whose CUDA code is loaded into a context.
 pub struct CudaKernel {
     pub(super) kernel: &'static Kernel,
@@ -162,7 +159,8 @@ fn load_stage(
     };
     let mut resident = multiprocessors;
     if let Some(folds) = &folds {
-        if facts.shared_bytes > SHARED_WITHOUT_ASKING {
+        // More than 48 KiB must be asked for, and the kernel's own arrays count.
+        if facts.shared_bytes > 0 {
             let which = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             let bytes = i32::try_from(facts.shared_bytes).unwrap_or(i32::MAX);
             for fold in folds {

@@ -14,6 +14,10 @@ use crate::sys;
 /// A device is full when every place for a block is taken this many times.
 pub(super) const WAVES: usize = 4;
 
+/// Bytes of a row's state from which on it is a list. Every split fills its own, and a column is
+/// taken up the less often the longer they are: so these fill the places for blocks once.
+const LIST_BYTES: usize = 64;
+
 /// A split folds at least this many tiles of columns.
 pub(super) const TILES_A_SPLIT: usize = 4;
 
@@ -47,7 +51,10 @@ impl StageGrid {
             return Some(StageGrid { row_blocks, splits: 0, cols_per_split: 0, items: 1 });
         }
         let tiles = cols.div_ceil(facts.tile_cols).max(1);
-        let filling = resident.saturating_mul(WAVES).div_ceil(row_blocks.max(1) as usize);
+        let rows_of_thread = facts.rows_per_block / (facts.threads as usize).max(1);
+        let is_list = facts.state_bytes > LIST_BYTES * rows_of_thread.max(1);
+        let waves = if is_list { 1 } else { WAVES };
+        let filling = resident.saturating_mul(waves).div_ceil(row_blocks.max(1) as usize);
         let wanted = filling.min(tiles / TILES_A_SPLIT).clamp(1, MOST_SPLITS);
         let tiles_a_split = tiles.div_ceil(wanted);
         Some(StageGrid {
@@ -274,6 +281,15 @@ mod tests {
         assert_eq!(grid(1, 64 * 8).splits, 2);
         assert_eq!(grid(1, 64 * 8).cols_per_split, 64 * 4);
         assert_eq!((grid(1, 0).splits, grid(1, 0).cols_per_split), (1, 64));
+    }
+
+    #[test]
+    fn lists_are_split_to_one_wave() {
+        let grid = |bytes| {
+            let facts = CudaStage { state_bytes: 4 * bytes, ..FACTS };
+            StageGrid::new(1000, 1_000_000, &facts, RESIDENT).unwrap().splits
+        };
+        assert_eq!((grid(LIST_BYTES), grid(LIST_BYTES + 1)), (1042, 261));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //!
 //! Where a CUDA device is, the kernel also gets code for it, by NVRTC: the library is looked for as
 //! the system looks for libraries, or where `TILEFOLD_NVRTC` says. Every shipped formula has been
-//! compiled so; none of that code has run on a device.
+//! compiled so, and an expression with its gradient has run on a device.
 //!
 //! It never runs a shell, never puts text of a formula into a command line or a file name, never
 //! loads a file from a folder that somebody else can write, and never runs a compiler to find out
