@@ -1,8 +1,8 @@
 //! Runs the cases of `cargo xtask bench`, one command a line of standard input.
 //!
-//! In: a folder, a level (or `best`), a number of threads, and `cpu` or `cuda`; then the commands that
-//! [`Session::obey`] lists. Out: one line a command. It never knows what other programs measure; their arrays are the
-//! files that it wrote.
+//! In: a folder, a level (or `best`), a number of threads, and `cpu` or `cuda`; then the commands
+//! that [`Session::obey`] lists. Out: one line a command. It never knows what other programs
+//! measure; their arrays are the files that it wrote.
 
 mod cases;
 mod device;

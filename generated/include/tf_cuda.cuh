@@ -227,11 +227,12 @@ TF_FN V tf_exp2_normal(V x) {
 }
 #endif
 
-/* The root of x, and its reciprocal within 2 units, where its bits, counted from TF_ROOTS_FROM on, are at most TF_ROOTS_NORMAL: from
- * 2^-101 to the greatest float. The reciprocal where twice the bits are at most TF_INVERSES_NORMAL
- * from TF_INVERSES_FROM on: magnitudes from 2^-126 to below 2^126. In these ranges the estimates of
- * the GPU, corrected by what is left (Markstein, "Computation of elementary functions on the IBM
- * RISC System/6000", 1990), are rounded as IEEE 754 has it; nvcc does the same behind a branch. */
+/* The root of x, and its reciprocal within 2 units, where the bits of x, counted from TF_ROOTS_FROM
+ * on, are at most TF_ROOTS_NORMAL: from 2^-101 to the greatest float. The reciprocal of x where
+ * twice its bits, from TF_INVERSES_FROM on, are at most TF_INVERSES_NORMAL: magnitudes from 2^-126
+ * to below 2^126. In these ranges the estimates of the GPU, corrected by what is left (Markstein,
+ * "Computation of elementary functions on the IBM RISC System/6000", 1990), are rounded as IEEE 754
+ * has it; nvcc does the same behind a branch. */
 #define TF_ROOTS_FROM 0x0d000000u
 #define TF_ROOTS_NORMAL 0x727fffffu
 #define TF_INVERSES_FROM 0x01000000u

@@ -2,8 +2,8 @@
 //!
 //! A [`problem::Problem`] is a formula with arrays. It can be answered by the [`oracle`] (which
 //! knows nothing of the compiler's tables), by `ir::eval`, by compiled CPU code ([`native`]), by
-//! compiled CPU code driven piece by piece ([`pieces`]), and by CUDA code, on the CPU ([`emulated`])
-//! and on a device ([`device`]). [`compare`] says how far two answers are apart.
+//! compiled CPU code driven piece by piece ([`pieces`]), and by CUDA code, on the CPU
+//! ([`emulated`]) and on a device ([`device`]). [`compare`] says how far two answers are apart.
 
 pub mod accuracy;
 pub mod book;

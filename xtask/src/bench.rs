@@ -28,7 +28,7 @@ use process::Process;
 /// it, and times are those of a clock, of runs until they are done. On a machine without Rust,
 /// `--program` names what `cargo build --release` made of benchmarks/ elsewhere, with formulas for
 /// its device, and `--python` an interpreter that has the libraries:
-/// `xtask bench --device cuda --program ./tilefold-benchmarks --python python3 --against keops,torch`
+/// `xtask bench --device cuda --program ./tilefold-benchmarks --python python3 --against keops`
 ///
 /// Growth from 1e6 to 1e11 pairs, with the memory that it takes:
 /// `cargo xtask bench --only gauss_d3 --rows 1000,3163,10000,31623,100000,316228 --runs 3`

@@ -78,13 +78,6 @@ pub struct Text {
     pub scratch: usize,
 }
 
-impl Text {
-    /// Whether a line calls a function.
-    pub fn calls(&self, function: &str) -> bool {
-        self.lines.iter().any(|line| line.contains(&format!(" {function}(")))
-    }
-}
-
 /// Writes the lines of one function of one stage.
 pub struct Body<'a> {
     plan: &'a Plan,

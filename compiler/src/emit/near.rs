@@ -23,7 +23,7 @@ pub struct WayView {
 impl WayView {
     /// A way with these lines, of a stage that may be `watched`. Powers of two may be `flushed`.
     pub fn new(prefix: &'static str, pair: Text, watched: bool, flushed: bool) -> WayView {
-        let flushed = flushed && pair.calls("tf_exp2");
+        let flushed = flushed && calls(&pair, "tf_exp2");
         let watched = if watched { watched_in(&pair, flushed) } else { Vec::new() };
         WayView { prefix, watched, flushed, pair: pair.lines }
     }
@@ -46,10 +46,15 @@ const WATCHED: [WatchedView; 4] = [
     WatchedView { function: "tf_inv", watch: "tf_watched_inverse" },
 ];
 
+/// Whether a line calls a function.
+fn calls(pair: &Text, function: &str) -> bool {
+    pair.lines.iter().any(|line| line.contains(&format!(" {function}(")))
+}
+
 /// The functions of a pair that are watched; powers of two are not where they are flushed.
 pub fn watched_in(pair: &Text, flushed: bool) -> Vec<WatchedView> {
     let is_watched =
-        |w: &WatchedView| pair.calls(w.function) && !(flushed && w.function == "tf_exp2");
+        |w: &WatchedView| calls(pair, w.function) && !(flushed && w.function == "tf_exp2");
     WATCHED.into_iter().filter(is_watched).collect()
 }
 
