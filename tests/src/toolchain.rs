@@ -54,6 +54,7 @@ impl Processor {
     /// The compiler of a language, `c`, `cpp` or `cu`.
     pub fn compiler(self, language: &str) -> OsString {
         match (self, language) {
+            // Whichever it is: a machine that runs images may have none.
             (_, "cu") => "nvcc".into(),
             (Processor::Own, "c") => env::var_os("CC").unwrap_or_else(|| "cc".into()),
             (Processor::Own, _) => env::var_os("CXX").unwrap_or_else(|| "c++".into()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use tilefold_compiler::ir::Dtype;
 use tilefold_tests::conformance::{self, Executor, Outcome};
+use tilefold_tests::device;
 
 /// Runs conformance cases and says which pass
 ///
@@ -65,6 +66,9 @@ impl ExecutorName {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> crate::Result {
+    if arguments.executor == Some(ExecutorName::Cuda) && !device::is_here() {
+        return Err("there is no CUDA device; `--executor emulated` runs CUDA code here".into());
+    }
     let mut cases = Vec::new();
     for folder in &arguments.folders {
         cases.extend(conformance::read(folder)?);
