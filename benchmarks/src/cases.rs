@@ -190,6 +190,9 @@ pub struct Arrays {
     pub e: Vec<f64>,
 }
 
+/// Names of the arrays that kernels take, in the order in which they are made.
+pub const ARRAYS: [&str; 4] = ["x", "y", "b", "e"];
+
 /// Rows of the results that are compared with float64.
 pub const SAMPLE: usize = 40;
 

@@ -11,6 +11,8 @@ use tilefold::cuda::cudarc::driver::{
 use tilefold::cuda::{CudaKernel, DeviceArray, DeviceArrayMut};
 use tilefold::{Component, Kernel};
 
+use crate::cases::ARRAYS;
+
 /// Runs take at least so long together.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -55,7 +57,7 @@ where
     let kernel_there = CudaKernel::load(context, kernel).map_err(words)?;
     let mut inputs = Vec::new();
     for value in kernel.inputs() {
-        let array = ["x", "y", "b", "e"].iter().position(|&name| name == value.name);
+        let array = ARRAYS.iter().position(|&name| name == value.name);
         let (numbers, shape) = match array {
             Some(n) => (arrays[n].as_slice().ok_or("strided")?.to_vec(), arrays[n].dim()),
             None => (vec![g], (1, 1)),

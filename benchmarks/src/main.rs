@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use std::sync::Arc;
 
-use cases::{Arrays, CASES, Case, SAMPLE};
+use cases::{ARRAYS, Arrays, CASES, Case, SAMPLE};
 use ndarray::Array2;
 use tilefold::cuda::cudarc::driver::CudaContext;
 use tilefold::{Call, Dtype, Element, Kernel, Level, Options, Policy};
@@ -197,7 +197,7 @@ impl Session {
             seed += 1;
             numbers(rows, width, seed)
         });
-        for (name, array) in ["x", "y", "b", "e"].iter().zip(&arrays) {
+        for (name, array) in ARRAYS.iter().zip(&arrays) {
             let path = self.folder.join(format!("{name}.bin"));
             let bytes: Vec<u8> = array.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect();
             std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -262,7 +262,7 @@ where
     let mut call = Call::new(kernel).options(options);
     let names: Vec<String> = kernel.inputs().map(|value| value.name.to_string()).collect();
     for name in &names {
-        let array = ["x", "y", "b", "e"].iter().position(|n| n == name);
+        let array = ARRAYS.iter().position(|n| n == name);
         call = match array {
             Some(n) => call.arg(name, arrays[n].view()),
             None => call.arg(name, g),
