@@ -2,7 +2,7 @@
 //!
 //! Regrouping changes the rounding of a product by an ulp a factor, never its meaning.
 
-use crate::ir::{ExprId, Formula, Node, Stratum};
+use crate::ir::{ExprId, Formula, Kind, Node, Stratum};
 use crate::ops::Op;
 
 use super::facts::never_negative;
@@ -16,9 +16,10 @@ pub struct Product {
 }
 
 impl Product {
-    /// Takes `id` apart through multiplications, divisions, negations and copies of a scalar. The
-    /// product of the factors may be a scalar where `id` is a vector of copies.
-    pub fn of(f: &Formula, id: ExprId) -> Product {
+    /// Takes `id` apart through multiplications, divisions, negations, copies of a scalar, and sums
+    /// over components: `sum(a x) = a sum(x)`. The product of the factors may be a scalar where
+    /// `id` is a vector of copies.
+    pub fn of(f: &mut Formula, id: ExprId) -> Product {
         let mut product = Product::default();
         let mut todo = vec![(id, false)];
         while let Some((id, inverse)) = todo.pop() {
@@ -36,11 +37,54 @@ impl Product {
                     product.negative = !product.negative;
                     todo.push((args[0], inverse));
                 }
+                &Node::Op(Op::Sum, ref args, _) => {
+                    let arg = args[0];
+                    match Product::of_sum(f, arg) {
+                        Some(factors) => product.join(factors, inverse),
+                        None if inverse => product.under.push(id),
+                        None => product.over.push(id),
+                    }
+                }
                 _ if inverse => product.under.push(id),
                 _ => product.over.push(id),
             }
         }
         product
+    }
+
+    /// The factors of a sum over components of `arg`, if it can be written with more of them, or
+    /// grouped by stratum. A scalar stays inside where a vector takes it up for free, once a row
+    /// or a column.
+    fn of_sum(f: &mut Formula, arg: ExprId) -> Option<Product> {
+        if f.dim(arg) == 1 || f.kind(arg) != Kind::Real {
+            return None;
+        }
+        let product = Product::of(f, arg);
+        let factors = product.over.iter().chain(&product.under);
+        let vectors: Vec<ExprId> = factors.copied().filter(|&id| f.dim(id) > 1).collect();
+        if vectors.is_empty() {
+            return None;
+        }
+        let is_taken = |scalar| {
+            let takes = |v: Stratum| v != Stratum::Pair && v.join(f.stratum(scalar)) == v;
+            vectors.iter().any(|&vector| takes(f.stratum(vector)))
+        };
+        let (inside, mut outside) = product.split(|id| f.dim(id) > 1 || is_taken(id));
+        let body = inside.build(f);
+        if body == arg && outside.is_one() {
+            return None;
+        }
+        outside.push(f.apply(Op::Sum, &[body], &[]));
+        Some(outside)
+    }
+
+    /// Multiplies by a product, or divides by it.
+    fn join(&mut self, other: Product, inverse: bool) {
+        let (over, under) =
+            if inverse { (other.under, other.over) } else { (other.over, other.under) };
+        self.over.extend(over);
+        self.under.extend(under);
+        self.negative ^= other.negative;
     }
 
     /// Multiplies by one more factor.

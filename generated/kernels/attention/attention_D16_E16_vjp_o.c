@@ -53,7 +53,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 140.0,
+        .pair_ops = 125.0,
         .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, 1),
         .cuda =
             {
@@ -62,7 +62,7 @@ static const tf_stage stages[] = {
                 .finish_entry = TF_ENTRY("tf_3542f630f6173901faa122d8d0896b48", "s1_finish"),
                 .threads = 128,
                 .rows_per_block = 128,
-                .tile_cols = 64,
+                .tile_cols = 32,
                 .state_bytes = TF_PICK(128, 256),
             },
     },
@@ -73,7 +73,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s2_writes,
-        .pair_ops = 172.0,
+        .pair_ops = 157.0,
         .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, 2),
         .cuda =
             {

@@ -207,11 +207,11 @@ template <int ROWS, int GROUP> struct s1_of {
       V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
       tf_store(x + ((16) * R + r) * W, t1);
       TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-        tf_store(x + ((k1 + 17) * R + r) * W, tf_read(v[4], k1, i0, i1, step, r));
+        V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
+        tf_store(x + ((k1 + 17) * R + r) * W, t2);
       }
       TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-        V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
-        tf_store(x + ((k2 + 33) * R + r) * W, t2);
+        tf_store(x + ((k2 + 33) * R + r) * W, tf_read(v[4], k2, i0, i1, step, r));
       }
     }
   }
@@ -236,7 +236,7 @@ template <int ROWS, int GROUP> struct s1_of {
     a.a0.open(s.a0);
   }
 
-  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 2 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
   template <int C, class Y>
@@ -255,6 +255,20 @@ template <int ROWS, int GROUP> struct s1_of {
       }
     }
     TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+    V z1[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z1[c][r] = tf_c(0.0);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      Y::ahead(ys, C * (COL_WORDS + 16 + k1));
+      TF_COLUMNS(c) {
+        const Y y = {ys, c * COL_WORDS};
+        V t1[G];
+        TF_GROUP(r) t1[r] = y.each(k1 + 16) + tf_load(x + ((k1 + 17) * R + g + r) * W);
+        V t2[G];
+        TF_GROUP(r) t2[r] = tf_load(x + ((k1 + 33) * R + g + r) * W) * t1[r];
+        TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][1][r] = z1[c][r];
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
@@ -263,23 +277,14 @@ template <int ROWS, int GROUP> struct s1_of {
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t1[r] = t0[r] - tf_load(x + ((16) * R + g + r) * W);
     V t2[G];
-    TF_GROUP(r) t2[r] = t1[r] - tf_load(x + ((16) * R + g + r) * W);
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t4[G];
-      TF_GROUP(r) t4[r] = tf_load(x + ((k0 + 17) * R + g + r) * W) * t3[r];
-      V t5[G];
-      TF_GROUP(r) t5[r] = y.at(k0 + 16) + tf_load(x + ((k0 + 33) * R + g + r) * W);
-      V t6[G];
-      TF_GROUP(r) t6[r] = t4[r] * t5[r];
-      TF_GROUP(r) t0[r] = t0[r] + t6[r];
-    }
-    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t0[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t3[r]);
   }
 
   /* Once a block of n columns: what `outputs` reads. */
@@ -352,9 +357,9 @@ typedef s1_of<1, 1> s1_row;
 
 /* rows j, folded over i
  * v25 = sum of [v24]
- * v27 = sum of [v16]
+ * v28 = sum of [v27]
  * value 8 = v26
- * value 9 = v27
+ * value 9 = v28
  */
 template <int ROWS, int GROUP> struct s2_of {
   enum {
@@ -411,11 +416,11 @@ template <int ROWS, int GROUP> struct s2_of {
     V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
     tf_pack(y + (16) * word_stride, lane_stride, n, t1);
     TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, tf_read(v[4], k1, i0, i1, step, r));
+      V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
+      tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, t2);
     }
     TF_LOOP for (int k2 = 0; k2 < 16; ++k2) {
-      V t2 = -tf_read_temp(v[5], k2, i0, i1, step, r);
-      tf_pack(y + (k2 + 33) * word_stride, lane_stride, n, t2);
+      tf_pack(y + (k2 + 33) * word_stride, lane_stride, n, tf_read(v[4], k2, i0, i1, step, r));
     }
   }
 
@@ -425,7 +430,7 @@ template <int ROWS, int GROUP> struct s2_of {
     a.a1.open(s.a1);
   }
 
-  enum { COLUMNS = TF_R(8, 4), STREAMS = 1 };
+  enum { COLUMNS = TF_R(8, 4), STREAMS = 2 };
 
   /* Once a panel of C columns: sums over components, for all rows. */
   template <int C, class Y>
@@ -444,6 +449,20 @@ template <int ROWS, int GROUP> struct s2_of {
       }
     }
     TF_COLUMNS(c) TF_GROUP(r) z[c][0][r] = z0[c][r];
+    V z1[C][G];
+    TF_COLUMNS(c) TF_GROUP(r) z1[c][r] = tf_c(0.0);
+    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
+      Y::ahead(ys, C * (COL_WORDS + 16 + k1));
+      TF_COLUMNS(c) {
+        const Y y = {ys, c * COL_WORDS};
+        V t1[G];
+        TF_GROUP(r) t1[r] = tf_load(x + ((k1 + 16) * R + g + r) * W) + y.each(k1 + 17);
+        V t2[G];
+        TF_GROUP(r) t2[r] = y.each(k1 + 33) * t1[r];
+        TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
+      }
+    }
+    TF_COLUMNS(c) TF_GROUP(r) z[c][1][r] = z1[c][r];
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
@@ -452,24 +471,15 @@ template <int ROWS, int GROUP> struct s2_of {
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t1[r] = t0[r] - y.at(16);
     V t2[G];
-    TF_GROUP(r) t2[r] = t1[r] - y.at(16);
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t4[G];
-      TF_GROUP(r) t4[r] = y.at(k0 + 17) * t3[r];
-      V t5[G];
-      TF_GROUP(r) t5[r] = tf_load(x + ((k0 + 16) * R + g + r) * W) + y.at(k0 + 33);
-      V t6[G];
-      TF_GROUP(r) t6[r] = t4[r] * t5[r];
-      TF_GROUP(r) t0[r] = t0[r] + t6[r];
-    }
-    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t0[r]);
-    TF_GROUP(r) a.a1.keep(jj % BLOCK, g + r, t3[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_GROUP(r) a.a0.keep(jj % BLOCK, g + r, t3[r]);
+    TF_GROUP(r) a.a1.keep(jj % BLOCK, g + r, t2[r]);
   }
 
   /* Once a block of n columns: what `outputs` reads. */
@@ -504,7 +514,7 @@ template <int ROWS, int GROUP> struct s2_of {
         TF_GROUP(r) part[r] = tf_c(0.0);
         TF_COLUMNS(c) {
           const Y y = {ys, c * COL_WORDS};
-          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0 + 17);
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0 + 33);
         }
         TF_GROUP(r) a.a1.join(s.a1, k0, g + r, part[r]);
       }

@@ -221,14 +221,14 @@ struct s1 {
   enum {
     R = TF_R(1, 1),
     G = TF_R(1, 1),
-    TILE = 64,
+    TILE = 32,
     COLS = 8,
     BLOCK = COLS,
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
-    ROW_WORDS = 33,
-    COL_WORDS = 16
+    ROW_WORDS = 1,
+    COL_WORDS = 0
   };
   typedef tf_sum<16, R, false> A0;
   typedef tf_wide_sum<COLS> H0;
@@ -252,13 +252,6 @@ struct s1 {
       V t0 = tf_eq(tf_read_temp(v[6], 0, i0, i1, step, r), tf_c(-TF_INF));
       V t1 = tf_where(t0, tf_c(0.0), tf_read_temp(v[6], 0, i0, i1, step, r));
       tf_store(x + ((0) * R + r) * W, t1);
-      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-        tf_store(x + ((k0 + 1) * R + r) * W, tf_read(v[4], k0, i0, i1, step, r));
-      }
-      TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-        V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
-        tf_store(x + ((k1 + 17) * R + r) * W, t2);
-      }
     }
   }
 
@@ -285,9 +278,6 @@ struct s1 {
     const i64 step = 1;
     const int r = 0;
     TF_UNUSED(step, r);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      tf_pack(y + (k0) * word_stride, lane_stride, n, tf_read(v[2], k0, i0, i1, step, r));
-    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -296,9 +286,9 @@ struct s1 {
   }
 
   enum {
-    COLUMNS = TF_K(8, 4),
-    STREAMS = 1,
-    ROW_PARTS = 1,
+    COLUMNS = TF_K(4, 2),
+    STREAMS = 2,
+    ROW_PARTS = 2,
     COL_PARTS = 1,
     LAUNCH_PARTS = 0,
     OUTPUTS = 16
@@ -341,9 +331,51 @@ struct s1 {
     }
   };
 
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum1 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 2,
+      COL_PARTS = 1,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      V t0 = -tf_read_temp(v[5], k0, i0, i1, step, r);
+      to[0] = tf_lane(t0, 0);
+      to[1] = tf_lane(tf_read(v[4], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[2], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = y[0][c] + x[0][r];
+        V t1[G];
+        TF_GROUP(r) t1[r] = x[1][r] * t0[r];
+        TF_GROUP(r) z[c][r] = z[c][r] + t1[r];
+      }
+    }
+  };
+
   /* Every sum in turn, with its number. */
   template <class Each> TF_FN void sums(const Each &each) {
     each.template operator()<Sum0>(0);
+    each.template operator()<Sum1>(1);
   }
 
   /* Component k0 of what the outputs of the wide accumulator read of a row and a column, and what a
@@ -376,23 +408,14 @@ struct s1 {
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t1[r] = t0[r] - tf_load(x + ((0) * R + g + r) * W);
     V t2[G];
-    TF_GROUP(r) t2[r] = t1[r] - tf_load(x + ((0) * R + g + r) * W);
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
-    TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-      V t4[G];
-      TF_GROUP(r) t4[r] = tf_load(x + ((k0 + 1) * R + g + r) * W) * t3[r];
-      V t5[G];
-      TF_GROUP(r) t5[r] = y.at(k0) + tf_load(x + ((k0 + 17) * R + g + r) * W);
-      V t6[G];
-      TF_GROUP(r) t6[r] = t4[r] * t5[r];
-      TF_GROUP(r) t0[r] = t0[r] + t6[r];
-    }
-    TF_GROUP(r) a.a0.keep(t0[r], y.slot);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_GROUP(r) a.a0.keep(t3[r], y.slot);
   }
 
   /* Once a block of columns. */
@@ -432,9 +455,9 @@ struct s1 {
 
 /* rows j, folded over i
  * v25 = sum of [v24]
- * v27 = sum of [v16]
+ * v28 = sum of [v27]
  * value 8 = v26
- * value 9 = v27
+ * value 9 = v28
  */
 struct s2 {
   enum {
@@ -446,8 +469,8 @@ struct s2 {
     WATCHED = 0,
     THREADS = 128,
     PARAM_WORDS = 1,
-    ROW_WORDS = 16,
-    COL_WORDS = 33
+    ROW_WORDS = 0,
+    COL_WORDS = 17
   };
   typedef tf_sum<16, R, false> A0;
   typedef tf_wide_sum<COLS> H0;
@@ -471,9 +494,6 @@ struct s2 {
   TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, i64 step, T *x) {
     TF_UNUSED(v, p, i0, i1, step, x);
     for (int r = 0; r < R; ++r) {
-      TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
-        tf_store(x + ((k0) * R + r) * W, tf_read(v[2], k0, i0, i1, step, r));
-      }
     }
   }
 
@@ -509,10 +529,6 @@ struct s2 {
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
       tf_pack(y + (k0 + 1) * word_stride, lane_stride, n, tf_read(v[4], k0, i0, i1, step, r));
     }
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t2 = -tf_read_temp(v[5], k1, i0, i1, step, r);
-      tf_pack(y + (k1 + 17) * word_stride, lane_stride, n, t2);
-    }
   }
 
   TF_FN void open(Acc &a, const State &s) {
@@ -522,10 +538,10 @@ struct s2 {
   }
 
   enum {
-    COLUMNS = TF_K(4, 4),
-    STREAMS = 1,
+    COLUMNS = TF_K(4, 2),
+    STREAMS = 2,
     ROW_PARTS = 1,
-    COL_PARTS = 1,
+    COL_PARTS = 2,
     LAUNCH_PARTS = 0,
     OUTPUTS = 16
   };
@@ -567,9 +583,51 @@ struct s2 {
     }
   };
 
+  /* A sum over components: component k0 of what it reads of a row, a column and the parameters, and
+   * what that adds for G rows and C columns. */
+  struct Sum1 {
+    enum {
+      DIM = 16,
+      ROW_PARTS = 1,
+      COL_PARTS = 2,
+      LAUNCH_PARTS = 0
+    };
+    TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      to[0] = tf_lane(tf_read(v[2], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void col(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
+      TF_UNUSED(v, p, i0, i1, k0, to);
+      const i64 step = 1;
+      const int r = 0;
+      TF_UNUSED(step, r);
+      V t0 = -tf_read_temp(v[5], k0, i0, i1, step, r);
+      to[0] = tf_lane(t0, 0);
+      to[1] = tf_lane(tf_read(v[4], k0, i0, i1, step, r), 0);
+    }
+    TF_FN void launch(const T *p, int k0, T *to) {
+      TF_UNUSED(p, k0, to);
+    }
+    template <int G, int C>
+    TF_FN void terms(V (&z)[C][G], const V (*x)[G], const V (*y)[C], const V *q) {
+      TF_UNUSED(x, y, q);
+      TF_COLUMNS(c) {
+        V t0[G];
+        TF_GROUP(r) t0[r] = x[0][r] + y[0][c];
+        V t1[G];
+        TF_GROUP(r) t1[r] = y[1][c] * t0[r];
+        TF_GROUP(r) z[c][r] = z[c][r] + t1[r];
+      }
+    }
+  };
+
   /* Every sum in turn, with its number. */
   template <class Each> TF_FN void sums(const Each &each) {
     each.template operator()<Sum0>(0);
+    each.template operator()<Sum1>(1);
   }
 
   /* Component k0 of what the outputs of the wide accumulator read of a row and a column, and what a
@@ -602,27 +660,18 @@ struct s2 {
                   const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
-    TF_GROUP(r) t0[r] = tf_c(0.0);
+    TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
     V t1[G];
-    TF_GROUP(r) t1[r] = tf_splat(p[0]) * z[0][r];
+    TF_GROUP(r) t1[r] = t0[r] - y.at(0);
     V t2[G];
-    TF_GROUP(r) t2[r] = t1[r] - y.at(0);
+    TF_GROUP(r) t2[r] = tf_exp(t1[r]);
     V t3[G];
-    TF_GROUP(r) t3[r] = tf_exp(t2[r]);
+    TF_GROUP(r) t3[r] = t2[r] * z[1][r];
+    TF_GROUP(r) a.a0.keep(t3[r], y.slot);
     TF_LOOP for (int k0 = 0; k0 < 16; ++k0) {
       V t4[G];
-      TF_GROUP(r) t4[r] = y.at(k0 + 1) * t3[r];
-      V t5[G];
-      TF_GROUP(r) t5[r] = tf_load(x + ((k0) * R + g + r) * W) + y.at(k0 + 17);
-      V t6[G];
-      TF_GROUP(r) t6[r] = t4[r] * t5[r];
-      TF_GROUP(r) t0[r] = t0[r] + t6[r];
-    }
-    TF_GROUP(r) a.a0.keep(t0[r], y.slot);
-    TF_LOOP for (int k1 = 0; k1 < 16; ++k1) {
-      V t7[G];
-      TF_GROUP(r) t7[r] = y.at(k1 + 1) * t3[r];
-      TF_GROUP(r) a.a1.add(k1, g + r, t7[r]);
+      TF_GROUP(r) t4[r] = t2[r] * y.at(k0 + 1);
+      TF_GROUP(r) a.a1.add(k0, g + r, t4[r]);
     }
   }
 

@@ -53,7 +53,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 1,
         .writes = s1_writes,
-        .pair_ops = 524.0,
+        .pair_ops = 461.0,
         .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 1),
         .cuda =
             {
@@ -63,7 +63,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 32,
-                .state_bytes = TF_PICK(784, 1024),
+                .state_bytes = TF_PICK(512, 1024),
             },
     },
     {
@@ -73,7 +73,7 @@ static const tf_stage stages[] = {
         .uses_pos = 0,
         .n_writes = 2,
         .writes = s2_writes,
-        .pair_ops = 652.0,
+        .pair_ops = 589.0,
         .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 2),
         .cuda =
             {
@@ -83,7 +83,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 32,
-                .state_bytes = TF_PICK(1296, 2048),
+                .state_bytes = TF_PICK(1024, 2048),
             },
     },
 };
