@@ -13,6 +13,10 @@
 #include "cpu_search.h"
 #include "cpu_wide.h"
 
+/* Called once a tile or less. Inlined, its code would be optimized again with that of each caller,
+ * which takes the compiler a tenth longer. */
+#define TF_CALL static __attribute__((noinline))
+
 /* Keeps the compiler from hoisting a block's rows into registers that it does not have: rows stay
  * memory operands in first-level cache. */
 #define TF_FENCE() asm volatile("" ::: "memory")
@@ -109,27 +113,19 @@ template <class S> TF_FN bool tf_are_within(T limit, const T *x, const T *at, in
   return within;
 }
 
-/* Folds a tile by another way than the plain one: a call, so that the plain loop keeps the
- * registers that it had. */
-template <class S, class Loop, class Way, class Y>
-static __attribute__((noinline)) void tf_fold_apart(typename S::State &s, const T *p, const T *x,
-                                                    const T *at, i64 tile, int n) {
-  Loop::template fold<Way, Y>(s, p, x, at, tile, n);
-}
-
 /* Folds a tile by the way that serves it. */
 template <class S, class Loop, class Y>
 TF_FN void tf_fold_tile(typename S::State &s, const T *p, const T *x, const T *at, i64 tile,
                         int n) {
   if constexpr (tf_has_near<S>(0)) {
     if (tf_are_within<S>(S::reach(p), x, at, n))
-      return tf_fold_apart<S, Loop, tf_near_way<S>, Y>(s, p, x, at, tile, n);
+      return Loop::template fold<tf_near, Y>(s, p, x, at, tile, n);
   }
   if constexpr (tf_has_bounded<S>(0)) {
     if (tf_are_within<S>(S::bound(), x, at, n))
-      return tf_fold_apart<S, Loop, tf_bounded_way<S>, Y>(s, p, x, at, tile, n);
+      return Loop::template fold<tf_bounded, Y>(s, p, x, at, tile, n);
   }
-  Loop::template fold<tf_plain_way<S>, Y>(s, p, x, at, tile, n);
+  Loop::template fold<tf_plain, Y>(s, p, x, at, tile, n);
 }
 
 template <class S> struct tf_rows_loop {
@@ -142,14 +138,14 @@ template <class S> struct tf_rows_loop {
   }
 
   template <class Way, class Y>
-  TF_FN void fold(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+  TF_CALL void fold(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
     typename S::Acc a;
     S::open(a, s);
     for (int jj = 0; jj < n;) {
       const int stop = n - jj < S::BLOCK ? n : jj + S::BLOCK;
       for (; jj < stop; ++jj, at += S::COL_WORDS * Y::COLUMNS) {
         TF_FENCE();
-        TF_GROUPS(S, g) Way::pair(a, s, p, x, Y{at}, tile, jj, g);
+        TF_GROUPS(S, g) S::pair(Way(), a, s, p, x, Y{at}, tile, jj, g);
       }
       const int count = (stop - 1) % S::BLOCK + 1;
       tf_outputs<S, tf_panel_col<Y>>(a, s, p, x, at - count * S::COL_WORDS * Y::COLUMNS, count, 0);
@@ -168,11 +164,11 @@ template <class S> struct tf_search_loop {
 
   /* Takes up n columns, a block or less, from number jj of the tile on. Rare. */
   template <class Y>
-  static __attribute__((noinline)) void take(Acc &a, State &s, const T *p, const T *x, const T *at,
-                                             i64 tile, int jj, int n, int g) {
+  TF_CALL void take(Acc &a, State &s, const T *p, const T *x, const T *at, i64 tile, int jj, int n,
+                    int g) {
     TF_ROLLED
     for (int c = 0; c < n; ++c)
-      S::pair(a, s, p, x, Y{at + c * S::COL_WORDS * Y::COLUMNS}, tile, jj + c, g);
+      S::pair(tf_plain(), a, s, p, x, Y{at + c * S::COL_WORDS * Y::COLUMNS}, tile, jj + c, g);
   }
 
   /* Whether a pair of the block is not behind. */
@@ -184,13 +180,13 @@ template <class S> struct tf_search_loop {
 #pragma GCC unroll 8
     for (int c = 0; c < S::BLOCK; ++c) {
       if (S::ROW_WORDS * S::G > 12) TF_FENCE();
-      S::pair(look, s, p, x, Y{at + c * S::COL_WORDS * Y::COLUMNS}, tile, jj + c, g);
+      S::pair(tf_plain(), look, s, p, x, Y{at + c * S::COL_WORDS * Y::COLUMNS}, tile, jj + c, g);
     }
     return S::passes(look, g);
   }
 
   template <class Y>
-  TF_FN void tile(State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+  TF_CALL void tile(State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
     Acc a;
     S::open(a, s);
     for (int jj = 0; jj < n; jj += S::BLOCK, at += S::BLOCK * S::COL_WORDS * Y::COLUMNS) {
@@ -216,7 +212,7 @@ template <class S> struct tf_panel_loop {
   }
 
   template <class Way, class Y>
-  TF_FN void fold(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
+  TF_CALL void fold(typename S::State &s, const T *p, const T *x, const T *at, i64 tile, int n) {
     enum { NEXT = S::COL_WORDS * Y::COLUMNS };
     typedef tf_panel_col<Y> Column;
     typename S::Acc a;
@@ -231,7 +227,7 @@ template <class S> struct tf_panel_loop {
         for (int c = 0; c < stop - jj; ++c)
           S::template stream<1, Column>(z + c, p, x, at + c * NEXT);
       for (int c = 0; jj < stop; ++c, ++jj, at += NEXT) {
-        Way::pair(a, s, p, x, Y{at}, tile, jj, 0, z[c]);
+        S::pair(Way(), a, s, p, x, Y{at}, tile, jj, 0, z[c]);
         const int count = jj % S::BLOCK + 1;
         if (count < S::BLOCK && jj + 1 < n) continue;
         tf_outputs<S, Column>(a, s, p, x, at - (count - 1) * NEXT, count, 0);
@@ -312,8 +308,8 @@ template <class S, class Loop> struct tf_cpu_row : tf_cpu_rows<S, Loop> {
 
   static void init(void *s) { S::init(((State *)s)->lanes); }
 
-  /* Folds n steps, of which there are at most a tile. A call, so that it is compiled once. */
-  static __attribute__((noinline)) void steps(typename S::State &s, const T *p, const T *x,
+  /* Folds n steps, of which there are at most a tile. */
+  TF_FN void steps(typename S::State &s, const T *p, const T *x,
                                               const T *at, i64 first, int n) {
     Loop::template tile<tf_cols>(s, p, x, at, first, n);
   }

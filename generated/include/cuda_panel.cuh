@@ -245,7 +245,7 @@ template <class S> struct tf_panel_pairs {
     for (int n = 0; n < S::STREAMS; ++n)
       z[n][0] = sums[P::home(n, tf_thread(), first, slot < 0 ? jj % P::RUN : slot)];
     const tf_col y = {cols + (slot < 0 ? jj : first), P::COLS, slot};
-    S::pair(a, s, p, x, y, at, jj, 0, z);
+    S::pair(tf_plain(), a, s, p, x, y, at, jj, 0, z);
   }
 
   /* A block of columns whose sums and words were read first, 16 bytes at a time: nvcc does not
@@ -259,7 +259,7 @@ template <class S> struct tf_panel_pairs {
       TF_UNROLL
       for (int n = 0; n < S::STREAMS; ++n) z[n][0] = sums[n][slot];
       const tf_read_cols<WORDS, COLS> y = {words, slot};
-      S::pair(a, s, pairs.p, pairs.x, y, pairs.at, jj, 0, z);
+      S::pair(tf_plain(), a, s, pairs.p, pairs.x, y, pairs.at, jj, 0, z);
     }
   };
   TF_FN void read(V (&to)[COLS], const T *from, int q) {
@@ -361,10 +361,7 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
         }
       }
     } while (part.next());
-    if constexpr (S::OUTPUTS > 0)
-      S::leave(*home, s);
-    else
-      *home = s;
+    tf_leave_all<S>(*home, s, 0);
   }
 };
 

@@ -23,7 +23,7 @@ template <class S, class Way> struct tf_rows_pairs {
   i64 at;
   TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
     const tf_col y = {tile + (slot < 0 ? jj : jj - slot), S::TILE, slot};
-    Way::pair(a, s, p, x, y, at, jj, 0);
+    S::pair(Way(), a, s, p, x, y, at, jj, 0);
   }
   /* What folds each column of a block from jj on. */
   TF_METHOD const tf_rows_pairs &block(int) const { return *this; }
@@ -40,6 +40,15 @@ template <class S> TF_FN typename S::Home *tf_home(void *at, int) {
 }
 template <class S> TF_FN typename S::State *tf_home(void *at, long) {
   return (typename S::State *)at;
+}
+template <class S>
+TF_FN auto tf_leave_all(typename S::Home &to, const typename S::State &s, int)
+    -> decltype(S::leave(to, s)) {
+  S::leave(to, s);
+}
+template <class S>
+TF_FN void tf_leave_all(typename S::State &to, const typename S::State &s, long) {
+  to = s;
 }
 
 /* Folds n columns of a tile by `pairs`, COLS at a time. */
@@ -206,16 +215,16 @@ template <class S, int BYTES> struct tf_cuda_rows {
           S::col(v, p, at + jj, part.j1, 1, tile + jj, 1, S::TILE);
         if constexpr (tf_has_near<S>(0)) {
           if (is_near(p, x, tile, n)) {
-            fold<tf_near_way<S>>(s, p, x, tile, at, n);
+            fold<tf_near>(s, p, x, tile, at, n);
             continue;
           }
         } else {
           tf_sync();
         }
-        fold<tf_plain_way<S>>(s, p, x, tile, at, n);
+        fold<tf_plain>(s, p, x, tile, at, n);
       }
     } while (part.next());
-    *home(workspace, Part::state()) = s;
+    tf_leave_all<S>(*home(workspace, Part::state()), s, 0);
   }
 
   TF_FN void finish(const tf_array *v, i64 n_rows, int splits, void *workspace, tf_tiles tiles) {

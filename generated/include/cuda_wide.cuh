@@ -12,15 +12,6 @@
 
 namespace {
 
-/* Leaves what a thread holds of an accumulator in its home. */
-template <class A, class Home>
-TF_FN auto tf_leave(Home &to, const typename A::State &s) -> decltype(A::leave(to, s)) {
-  A::leave(to, s);
-}
-template <class A> TF_FN void tf_leave(typename A::State &to, const typename A::State &s) {
-  to = s;
-}
-
 /* What the owner of a row holds of a sum: the numbers of a block of B columns. */
 template <int B> struct tf_wide_sum {
   struct State {};

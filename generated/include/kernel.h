@@ -160,15 +160,10 @@ TF_HAS(tf_has_norms, NORMS)
 TF_HAS(tf_has_near, NEAR)
 TF_HAS(tf_has_bounded, BOUNDED)
 
-template <class S> struct tf_plain_way {
-  template <class... A> TF_FN void pair(A &&...a) { S::pair(a...); }
-};
-template <class S> struct tf_near_way {
-  template <class... A> TF_FN void pair(A &&...a) { S::near_pair(a...); }
-};
-template <class S> struct tf_bounded_way {
-  template <class... A> TF_FN void pair(A &&...a) { S::bounded_pair(a...); }
-};
+/* The first argument of a stage's `pair` says which way it goes. */
+struct tf_plain {};
+struct tf_near {};
+struct tf_bounded {};
 
 /* As tf_read and tf_read_param, of int64; I is tf_int2 or tf_int3. */
 template <class I>

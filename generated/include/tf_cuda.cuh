@@ -203,13 +203,13 @@ TF_FN uint32_t tf_float_bits(float x) {
   return bits;
 }
 TF_FN bool tf_all_of_warp(bool b) { return b; }
-TF_FN int tf_lowest_bit(uint32_t bits) { return __builtin_ctz(bits); }
+TF_FN bool tf_any_of_warp(bool b) { return b; }
 #else
 TF_FN uint32_t tf_float_bits(float x) { return __float_as_uint(x); }
 /* Whether it is true in all threads of the warp, all of which have to come here. */
 TF_FN bool tf_all_of_warp(bool b) { return __all_sync(0xffffffffu, b) != 0; }
-/* The number of the lowest bit that is set; one is. */
-TF_FN int tf_lowest_bit(uint32_t bits) { return __ffs((int)bits) - 1; }
+/* Whether it is in any of them. */
+TF_FN bool tf_any_of_warp(bool b) { return __any_sync(0xffffffffu, b) != 0; }
 #endif
 TF_FN uint32_t tf_float_bits(double) { return 0; }
 

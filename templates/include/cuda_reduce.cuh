@@ -82,6 +82,15 @@ struct tf_flushed {
   TF_METHOD V operator()(V x) const { return TF_DOUBLE ? tf_exp2(x) : tf_exp2_normal(x); }
 };
 
+/* Leaves what a thread holds of an accumulator in its home, where that is another type. */
+template <class A, class Home>
+TF_FN auto tf_leave(Home &to, const typename A::State &s) -> decltype(A::leave(to, s)) {
+  A::leave(to, s);
+}
+template <class A> TF_FN void tf_leave(typename A::State &to, const typename A::State &s) {
+  to = s;
+}
+
 /* The values of a block. */
 template <int E, int R, int B> struct tf_kept {
   V value[E][R][B];
@@ -136,15 +145,33 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
 };
 
 /* The K smallest (S = 1) or largest (S = -1): a block is looked at if a value of it is not behind a
- * row's K-th. `limit` is that K-th value, or NaN while the row has fewer: nothing is behind it. */
+ * row's K-th. `limit` is that K-th value, or NaN while the row has fewer: nothing is behind it.
+ *
+ * An insertion is long, and a warp whose threads insert one after the other takes as long as all of
+ * them. So what a block has waits until a thread of the warp might have no more room, or the tile
+ * ends; then all threads insert side by side. Limits are older than they could be until then. */
 template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R, S> {
   typedef tf_kmin<E, K, R, S> Plain;
-  typedef typename Plain::State State;
+  /* Rows whose values are looked at together, and how many values those are. */
+  static constexpr int AT_ONCE = 32 / B < R ? 32 / B : R, VALUES = AT_ONCE * B;
+  static constexpr int LIST_BITS = 16;
+  static_assert(B <= 32 && E * R <= 1 << LIST_BITS, "lists have a number each");
+  struct State : Plain::State {
+    V waiting[2 * VALUES];
+    uint32_t from[2 * VALUES]; /* the list, and above it the column from `base` on */
+    i64 base;
+    int count;
+  };
   tf_kept<E, R, B> kept;
   V limit[E][R];
   bool any;
   i64 newest; /* row of the block's last value */
 
+  TF_FN void init(State &s) {
+    Plain::init(s);
+    s.count = 0;
+  }
+  template <class Home> TF_FN void leave(Home &to, const State &s) { to = s; }
   TF_METHOD void open(const State &s) {
     Plain::open(s);
     any = false;
@@ -157,7 +184,7 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
     if (slot < 0) {
       Plain::add(s, e, r, x, j);
       bound(e, r);
-      any = false; /* as it is: no value of a block waits */
+      any = false; /* as it is: no value of a block is left */
       return;
     }
     any = any || !is_behind(e, r, x);
@@ -168,40 +195,43 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
     return S > 0 ? x >= limit[e][r] : x <= limit[e][r];
   }
   TF_METHOD void flush(State &s) {
-    if (__builtin_expect(any, 0)) look(s);
+    if (__builtin_expect(tf_any_of_warp(any), 0)) look(s);
     any = false;
   }
-  /* Insertions are rare and long: they are one loop, which reads the values from memory. It runs as
-   * often as the thread of the warp that has most of them: most have none. */
+  TF_METHOD void close(State &s, i64) {
+    if (tf_any_of_warp(s.count > 0)) insert_waiting(s);
+  }
   TF_METHOD void look(State &s) {
+    const i64 first = newest + 1 - B;
     for (int e = 0; e < E; ++e) {
       TF_UNROLL
-      for (int first = 0; first < R; first += AT_ONCE) {
-        V values[AT_ONCE * B];
-        uint32_t found = 0;
+      for (int r0 = 0; r0 < R; r0 += AT_ONCE) {
+        if (tf_any_of_warp(s.count > VALUES)) insert_waiting(s);
+        if (s.count == 0) s.base = first;
+        const uint32_t column = (uint32_t)(first - s.base);
+        int count = s.count;
         TF_UNROLL
-        for (int n = 0; n < AT_ONCE * B; ++n) {
-          const int r = first + n / B, q = n % B;
-          if (r >= R) continue;
-          values[n] = kept.value[e][r][q];
-          if (q < kept.count && !is_behind(e, r, values[n])) found |= 1u << n;
+        for (int n = 0; n < VALUES; ++n) {
+          const int r = r0 + n / B, q = n % B;
+          if (r >= R || is_behind(e, r, kept.value[e][r][q])) continue;
+          s.waiting[count] = kept.value[e][r][q];
+          s.from[count++] = (column + q) << LIST_BITS | (uint32_t)(e * R + r);
         }
-        TF_NO_UNROLL
-        for (; found != 0; found &= found - 1) {
-          const int n = tf_lowest_bit(found);
-          take(s, e, first + n / B, values[n], newest + 1 - kept.count + n % B);
-        }
+        s.count = count;
       }
-      TF_ROWS(r) Plain::load(s, e, r), bound(e, r);
     }
   }
-  /* Rows whose values have a bit each in a word. */
-  static constexpr int AT_ONCE = 32 / B < R ? 32 / B : R;
-  static_assert(B <= 32, "a bit for each value of a block");
-
-  TF_METHOD void take(State &s, int e, int r, V x, i64 j) {
-    if (s.at[e][K - 1][r] < 0 || tf_firsts<S>(x, s.best[e][K - 1][r]))
-      Plain::insert(s, e, r, x, j);
+  /* Values that came alone meanwhile may be of later columns: ties go by the column. */
+  TF_METHOD void insert_waiting(State &s) {
+    TF_NO_UNROLL
+    for (int n = 0; n < s.count; ++n) {
+      const int list = (int)(s.from[n] & ((1u << LIST_BITS) - 1)), e = list / R, r = list % R;
+      const V x = s.waiting[n];
+      const i64 j = s.base + (i64)(s.from[n] >> LIST_BITS), last = s.at[e][K - 1][r];
+      if (last < 0 || tf_before<S>(x, j, s.best[e][K - 1][r], last)) Plain::insert(s, e, r, x, j);
+    }
+    s.count = 0;
+    open(s);
   }
 };
 

@@ -10,8 +10,8 @@ use super::body::{Body, Index, Text};
 /// One way to a pair: the functions that go it.
 #[derive(Serialize)]
 pub struct WayView {
-    /// What their names begin with; nothing where it is the plain one.
-    pub prefix: &'static str,
+    /// The type that says so in C++.
+    pub tag: &'static str,
     /// What is watched, see `StageView::watched`.
     pub watched: Vec<WatchedView>,
     /// Whether powers of two that would be subnormal count as 0.
@@ -22,10 +22,10 @@ pub struct WayView {
 
 impl WayView {
     /// A way with these lines, of a stage that may be `watched`. Powers of two may be `flushed`.
-    pub fn new(prefix: &'static str, pair: Text, watched: bool, flushed: bool) -> WayView {
+    pub fn new(tag: &'static str, pair: Text, watched: bool, flushed: bool) -> WayView {
         let flushed = flushed && calls(&pair, "tf_exp2");
         let watched = if watched { watched_in(&pair, flushed) } else { Vec::new() };
-        WayView { prefix, watched, flushed, pair: pair.lines }
+        WayView { tag, watched, flushed, pair: pair.lines }
     }
 }
 
@@ -129,9 +129,9 @@ impl<'a> Norms<'a> {
     where
         'a: 'b,
     {
-        let near = self.near.map(|near| ("near_", pair(start().nearing(near))));
+        let near = self.near.map(|near| ("tf_near", pair(start().nearing(near))));
         let power = self.bound.map(|bound| bound.power);
-        let bounded = power.map(|power| ("bounded_", pair(start().bounded(Some(power)))));
+        let bounded = power.map(|power| ("tf_bounded", pair(start().bounded(Some(power)))));
         near.into_iter().chain(bounded).collect()
     }
 

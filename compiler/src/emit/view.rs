@@ -41,8 +41,8 @@ pub struct StageView {
     pub columns_narrow: usize,
     /// The sums of a panel on CUDA, and most parts of rows, columns and parameters of one.
     pub panel: Option<PanelView>,
-    /// The type of what a row leaves in the workspace.
-    pub home: &'static str,
+    /// Whether what a row leaves in the workspace has another type than what a thread holds.
+    pub apart: bool,
     /// Whether the stage is written for any number of rows: CPU code that reduces.
     pub template: bool,
     /// Whether an accumulator keeps lists that values wait for, on a CPU.
@@ -120,7 +120,7 @@ pub struct StateView {
     /// Its C++ type.
     #[serde(rename = "type")]
     pub type_: String,
-    /// The type of what a thread of a CUDA panel holds of it, where that is not the same.
+    /// The type of what a CUDA thread holds of it, where that is not the same.
     pub held: Option<String>,
     /// The name of the type of what a thread holds.
     pub thread: String,
@@ -160,9 +160,9 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let watched = lag && !watched_in(&pair, flushed).is_empty();
     let scratch = [&launch, &row, &col, &pair].map(|text| text.scratch);
     let pair_ops = stream.ops + pair.ops;
-    let way = |prefix, pair| WayView::new(prefix, pair, watched, flushed);
-    let mut ways = vec![way("", pair)];
-    ways.extend(norms.ways(start, pair_of).into_iter().map(|(prefix, pair)| way(prefix, pair)));
+    let way = |tag, pair| WayView::new(tag, pair, watched, flushed);
+    let mut ways = vec![way("tf_plain", pair)];
+    ways.extend(norms.ways(start, pair_of).into_iter().map(|(tag, pair)| way(tag, pair)));
     let finish = finish(plan, stage, places, body(Place::Finish));
     let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
     let name = format!("s{n}");
@@ -180,7 +180,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         streams: streams.len(),
         columns_wide: choice.columns_wide,
         columns_narrow: choice.columns_narrow,
-        home: if !wide.is_empty() && !template { "Home" } else { "State" },
+        apart: states.iter().any(|state| state.held.is_some()),
         panel: panel.as_ref().map(|p| panel_view(p, body)),
         template,
         lists: template && stage.reductions.iter().any(|&id| reduction(f, id).k > 0),
@@ -358,8 +358,6 @@ fn state(
         StateKind::Max => format!("tf_extremum<{e}, R, -1>"),
         StateKind::ArgMin if kept => format!("tf_arg_block<{e}, R, 1, COLS>"),
         StateKind::ArgMax if kept => format!("tf_arg_block<{e}, R, -1, COLS>"),
-        StateKind::KMin if kept => format!("tf_k_block<{e}, {}, R, 1, COLS>", r.k),
-        StateKind::KMax if kept => format!("tf_k_block<{e}, {}, R, -1, COLS>", r.k),
         StateKind::ArgMin => format!("tf_arg_extremum<{e}, R, 1, {masked}>"),
         StateKind::ArgMax => format!("tf_arg_extremum<{e}, R, -1, {masked}>"),
         StateKind::KMin if template => format!("tf_k_lanes<{e}, {}, R, 1, {masked}>", r.k),
@@ -371,15 +369,19 @@ fn state(
         StateKind::Count => format!("tf_count<{e}, R>"),
     };
     let wide = blocks.wide_of(n);
-    let held = wide.filter(|_| !template).map(|_| match state_kind(f, group) {
+    let held = match state_kind(f, group) {
+        _ if template => None,
+        StateKind::KMin if kept => Some(format!("tf_k_block<{e}, {}, R, 1, COLS>", r.k)),
+        StateKind::KMax if kept => Some(format!("tf_k_block<{e}, {}, R, -1, COLS>", r.k)),
+        _ if wide.is_none() => None,
         StateKind::ShiftedExp if lag => {
-            format!("tf_wide_exp<tf_exp_block<0, R, {top}, COLS>, COLS, true>")
+            Some(format!("tf_wide_exp<tf_exp_block<0, R, {top}, COLS>, COLS, true>"))
         }
         StateKind::ShiftedExp => {
-            format!("tf_wide_exp<tf_shifted_exp<0, R, {top}, {each}>, COLS, false>")
+            Some(format!("tf_wide_exp<tf_shifted_exp<0, R, {top}, {each}>, COLS, false>"))
         }
-        _ => "tf_wide_sum<COLS>".into(),
-    });
+        _ => Some("tf_wide_sum<COLS>".into()),
+    };
     let type_ = match (wide, state_kind(f, group)) {
         (None, _) => type_,
         (_, StateKind::ShiftedExp) if template => {

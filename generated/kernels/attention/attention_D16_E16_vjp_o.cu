@@ -160,8 +160,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
-                  const V (*z)[G]) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g, const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
@@ -404,8 +404,8 @@ struct s1 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
-                  const V (*z)[G]) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g, const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];
@@ -656,8 +656,8 @@ struct s2 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
-                  const V (*z)[G]) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g, const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_splat(p[0]) * z[0][r];

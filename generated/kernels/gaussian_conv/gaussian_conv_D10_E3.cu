@@ -223,7 +223,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
     V t0[G];
@@ -301,7 +302,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_near, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((10) * R + g + r) * W) + y.at(13);

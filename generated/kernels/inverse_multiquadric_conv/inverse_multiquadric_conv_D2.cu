@@ -74,7 +74,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched_rsqrt tf_rsqrt = {a.watch, y.slot};
     V t0[G];

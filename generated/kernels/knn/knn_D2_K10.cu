@@ -30,12 +30,13 @@ struct s0 {
     ROW_WORDS = 2,
     COL_WORDS = 2
   };
-  typedef tf_k_block<1, 10, R, 1, COLS> A0;
+  typedef tf_kmin<1, 10, R> A0;
+  typedef tf_k_block<1, 10, R, 1, COLS> H0;
   struct State {
-    A0::State a0;
+    H0::State a0;
   };
   struct Acc {
-    A0 a0;
+    H0 a0;
   };
 
   /* Once a launch. */
@@ -50,6 +51,17 @@ struct s0 {
       tf_store(x + ((0) * R + r) * W, tf_read(v[0], 0, i0, i1, step, r));
       tf_store(x + ((1) * R + r) * W, tf_read(v[0], 1, i0, i1, step, r));
     }
+  }
+
+  /* What a row leaves in the workspace. */
+  struct Home {
+    A0::State a0;
+  };
+  TF_FN void init(Home &s) {
+    A0::init(s.a0);
+  }
+  TF_FN void leave(Home &to, const State &s) {
+    tf_leave<H0>(to.a0, s.a0);
   }
 
   /* Once a column: packs n columns from i0 on. */
@@ -72,7 +84,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -100,17 +113,17 @@ struct s0 {
 
   TF_FN void init(State &s) {
     TF_UNUSED(s);
-    A0::init(s.a0);
+    H0::init(s.a0);
   }
 
   /* Lane l becomes itself followed by lane m of `o`. */
-  TF_FN void merge(State &s, int l, const State &o, int m) {
+  TF_FN void merge(Home &s, int l, const Home &o, int m) {
     TF_UNUSED(s, l, o, m);
     A0::merge(s.a0, l, o.a0, m);
   }
 
   /* Once a row, after the fold. */
-  TF_FN void finish(const tf_array *v, const T *p, const T *x, const State &s, i64 i0, i64 i1,
+  TF_FN void finish(const tf_array *v, const T *p, const T *x, const Home &s, i64 i0, i64 i1,
                     i64 step) {
     TF_UNUSED(v, p, x, s, i0, i1, step);
     for (int r = 0; r < R; ++r) {

@@ -84,7 +84,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
     const tf_watched_root tf_sqrt = {a.watch, y.slot};
@@ -249,7 +250,8 @@ struct s1 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     const tf_watched tf_exp2 = {a.watch, y.slot};
     const tf_watched_root tf_sqrt = {a.watch, y.slot};
@@ -377,7 +379,8 @@ struct s2 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(0, g + r, y.at(0));
   }

@@ -121,8 +121,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g,
-                  const V (*z)[G]) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g, const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(0, g + r, z[0][r], y.slot, jj);
   }

@@ -124,7 +124,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -157,7 +158,8 @@ struct s0 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_near, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((3) * R + g + r) * W) + y.at(5);
@@ -302,7 +304,8 @@ struct s1 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((0) * R + g + r) * W) + y.at(0);
@@ -502,7 +505,8 @@ struct s2 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = y.at(0) + tf_load(x + ((0) * R + g + r) * W);
@@ -539,7 +543,8 @@ struct s2 {
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
   template <class Y>
-  TF_FN void near_pair(Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj, int g) {
+  TF_FN void pair(tf_near, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+                  int g) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     V t0[G];
     TF_GROUP(r) t0[r] = tf_load(x + ((5) * R + g + r) * W) + y.at(5);

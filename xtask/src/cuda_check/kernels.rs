@@ -224,7 +224,7 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
             sizes.cols = of_dtype(of.trim_start_matches("TF_K("));
         }
         if line.starts_with("  TF_FN void ") {
-            way = usize::from(line.contains(" near_pair("));
+            way = usize::from(line.contains(" pair(tf_near,"));
         }
         let words = line.split("y.at(").skip(1).filter_map(|rest| rest.split(')').next());
         sizes.reads[way].extend(words.filter_map(|word| word.parse::<usize>().ok()));
