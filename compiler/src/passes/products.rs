@@ -7,6 +7,10 @@ use crate::ops::Op;
 
 use super::facts::never_negative;
 
+/// Most parts of a product that is taken apart. A value that is used twice is two factors, and one
+/// that is made of such values, again and again, has no end of them.
+const MOST: usize = 200;
+
 /// A product, taken apart: the product of `over` divided by the product of `under`.
 #[derive(Default)]
 pub struct Product {
@@ -18,11 +22,18 @@ pub struct Product {
 impl Product {
     /// Takes `id` apart through multiplications, divisions, negations, copies of a scalar, and sums
     /// over components: `sum(a x) = a sum(x)`. The product of the factors may be a scalar where
-    /// `id` is a vector of copies.
+    /// `id` is a vector of copies. What has more than [`MOST`] parts is one factor.
     pub fn of(f: &mut Formula, id: ExprId) -> Product {
+        let whole = Product { over: vec![id], ..Product::default() };
+        Product::taken_apart(f, id, &mut { MOST }).unwrap_or(whole)
+    }
+
+    /// The same; `left` parts may be met.
+    fn taken_apart(f: &mut Formula, id: ExprId, left: &mut usize) -> Option<Product> {
         let mut product = Product::default();
         let mut todo = vec![(id, false)];
         while let Some((id, inverse)) = todo.pop() {
+            *left = left.checked_sub(1)?;
             match f.node(id) {
                 Node::Op(Op::Mul, args, _) => {
                     todo.extend(args.iter().rev().map(|&a| (a, inverse)));
@@ -39,31 +50,27 @@ impl Product {
                 }
                 &Node::Op(Op::Sum, ref args, _) => {
                     let arg = args[0];
-                    match Product::of_sum(f, arg) {
-                        Some(factors) => product.join(factors, inverse),
-                        None if inverse => product.under.push(id),
-                        None => product.over.push(id),
-                    }
+                    product.join(Product::of_sum(f, id, arg, left)?, inverse);
                 }
                 _ if inverse => product.under.push(id),
                 _ => product.over.push(id),
             }
         }
-        product
+        Some(product)
     }
 
-    /// The factors of a sum over components of `arg`, if it can be written with more of them, or
-    /// grouped by stratum. A scalar stays inside where a vector takes it up for free, once a row
-    /// or a column.
-    fn of_sum(f: &mut Formula, arg: ExprId) -> Option<Product> {
+    /// The factors of `sum`, which is that over components of `arg`: a sum again, and what could
+    /// leave it. A scalar stays inside where a vector takes it up for free, once a row or a column.
+    fn of_sum(f: &mut Formula, sum: ExprId, arg: ExprId, left: &mut usize) -> Option<Product> {
+        let whole = Product { over: vec![sum], ..Product::default() };
         if f.dim(arg) == 1 || f.kind(arg) != Kind::Real {
-            return None;
+            return Some(whole);
         }
-        let product = Product::of(f, arg);
+        let product = Product::taken_apart(f, arg, left)?;
         let factors = product.over.iter().chain(&product.under);
         let vectors: Vec<ExprId> = factors.copied().filter(|&id| f.dim(id) > 1).collect();
         if vectors.is_empty() {
-            return None;
+            return Some(whole);
         }
         let is_taken = |scalar| {
             let takes = |v: Stratum| v != Stratum::Pair && v.join(f.stratum(scalar)) == v;
@@ -71,9 +78,6 @@ impl Product {
         };
         let (inside, mut outside) = product.split(|id| f.dim(id) > 1 || is_taken(id));
         let body = inside.build(f);
-        if body == arg && outside.is_one() {
-            return None;
-        }
         outside.push(f.apply(Op::Sum, &[body], &[]));
         Some(outside)
     }

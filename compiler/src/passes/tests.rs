@@ -50,6 +50,24 @@ fn formulas_become_what_one_would_write() {
     assert_eq!(found.trim_end(), OPTIMIZED.trim_end());
 }
 
+/// Values that are used twice have twice the factors at each step: products of them are not taken
+/// apart to the end.
+#[test]
+fn products_without_end_are_left_alone() {
+    for step in ["(v * sum(y)) * v", "sum(x * v) * v", "sum(x * exp(y)) / v"] {
+        let lets: String = (1..60)
+            .map(|n| format!("let v{n} = {}; ", step.replace("v", &format!("v{}", n - 1))))
+            .collect();
+        let text = format!("x[i], y[j] : R^3; let v0 = (x | y); {lets} a[i] = sum[j] v59;");
+        let size = |f: Formula| {
+            let live = f.reachable(f.outputs.iter().map(|o| o.expr));
+            live.into_iter().filter(|&live| live).count()
+        };
+        let (written, made) = (size(formula(&text)), size(optimize(&formula(&text))));
+        assert!(made < 2 * written, "{step}: {made} values of {written}");
+    }
+}
+
 /// Expressions of x, y : R^2 and u : R, and whether they are never -0, and never below.
 const FACTS: &[(&str, bool, bool)] = &[
     ("x", false, false),
