@@ -3,8 +3,8 @@
 //!
 //! `sum_j a_i F_ij b_j c_j = a_i sum_j F_ij (b_j c_j)`, where `b_j c_j` is then packed once a
 //! column. Sums over components are looked into: `sum_j y_j sum_k F_ij u_jk v_ijk` multiplies by
-//! `F_ij` once. Rounding changes by an ulp a factor. Where a sum is empty, or adds infinities up,
-//! factors that are not finite give NaN.
+//! `F_ij` once. Rounding changes by an ulp a factor. Where the sum is empty and `a_i` is not
+//! finite, the product is NaN; an infinite `F_ij` may make an infinity of what was NaN.
 
 use crate::ir::{ExprId, Formula, Node, Reduction};
 use crate::reduce::Reducer;

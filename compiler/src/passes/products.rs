@@ -59,24 +59,21 @@ impl Product {
         Some(product)
     }
 
-    /// The factors of `sum`, which is that over components of `arg`: a sum again, and what could
-    /// leave it. A scalar stays inside where a vector takes it up for free, once a row or a column.
+    /// The factors of `sum`, which is that over components of `arg`: scalars that vary with pairs
+    /// leave it. Others stay: numbers that a user gave may be infinite, and those of pairs are
+    /// where multiplications cost most.
     fn of_sum(f: &mut Formula, sum: ExprId, arg: ExprId, left: &mut usize) -> Option<Product> {
         let whole = Product { over: vec![sum], ..Product::default() };
         if f.dim(arg) == 1 || f.kind(arg) != Kind::Real {
             return Some(whole);
         }
         let product = Product::taken_apart(f, arg, left)?;
-        let factors = product.over.iter().chain(&product.under);
-        let vectors: Vec<ExprId> = factors.copied().filter(|&id| f.dim(id) > 1).collect();
-        if vectors.is_empty() {
+        let leaves = |id: &ExprId| f.dim(*id) == 1 && f.stratum(*id) == Stratum::Pair;
+        let factors = || product.over.iter().chain(&product.under);
+        if !factors().any(leaves) || factors().all(|&id| f.dim(id) == 1) {
             return Some(whole);
         }
-        let is_taken = |scalar| {
-            let takes = |v: Stratum| v != Stratum::Pair && v.join(f.stratum(scalar)) == v;
-            vectors.iter().any(|&vector| takes(f.stratum(vector)))
-        };
-        let (inside, mut outside) = product.split(|id| f.dim(id) > 1 || is_taken(id));
+        let (inside, mut outside) = product.split(|id| !leaves(&id));
         let body = inside.build(f);
         outside.push(f.apply(Op::Sum, &[body], &[]));
         Some(outside)
