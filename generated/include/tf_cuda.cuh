@@ -204,12 +204,33 @@ TF_FN uint32_t tf_float_bits(float x) {
 }
 TF_FN bool tf_all_of_warp(bool b) { return b; }
 TF_FN bool tf_any_of_warp(bool b) { return b; }
+TF_FN uint32_t tf_lanes_of_warp(bool b, const char *file = __builtin_FILE(),
+                                int line = __builtin_LINE()) {
+  return tf_emulate::lanes_of_warp(b, {file, line});
+}
+TF_FN int tf_from_lane(int own, int lane, const char *file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+  return tf_emulate::from_lane(own, lane, {file, line});
+}
+TF_FN void tf_sync_warp(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+  tf_emulate::sync_warp({file, line});
+}
+TF_FN int tf_lowest_bit(uint64_t bits) { return __builtin_ctzll(bits); }
+TF_FN int tf_count_bits(uint64_t bits) { return __builtin_popcountll(bits); }
 #else
 TF_FN uint32_t tf_float_bits(float x) { return __float_as_uint(x); }
 /* Whether it is true in all threads of the warp, all of which have to come here. */
 TF_FN bool tf_all_of_warp(bool b) { return __all_sync(0xffffffffu, b) != 0; }
 /* Whether it is in any of them. */
 TF_FN bool tf_any_of_warp(bool b) { return __any_sync(0xffffffffu, b) != 0; }
+/* A bit for each lane of the warp: those that come with true. All have to come here. */
+TF_FN uint32_t tf_lanes_of_warp(bool b) { return __ballot_sync(0xffffffffu, b); }
+/* What another lane of the warp has; all have to come here, and ask the same one. */
+TF_FN int tf_from_lane(int own, int lane) { return __shfl_sync(0xffffffffu, own, lane); }
+/* Waits for the warp: what a lane wrote before, all may read. */
+TF_FN void tf_sync_warp() { __syncwarp(); }
+TF_FN int tf_lowest_bit(uint64_t bits) { return __ffsll(static_cast<long long>(bits)) - 1; }
+TF_FN int tf_count_bits(uint64_t bits) { return __popcll(bits); }
 #endif
 TF_FN uint32_t tf_float_bits(double) { return 0; }
 

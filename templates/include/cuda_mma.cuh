@@ -20,6 +20,8 @@
  *       (2 S + 57) (1 / (2 (D + 2)) + u) (|x|^2 + |y|^2)
  *     so every pair is compared with that: it is no close neighbour far from the centre.
  * NaN, infinities and what has no half make a norm NaN or too large, which refuses the panel.
+ *
+ * A search asks for bounds of the sums instead, of which none is refused: cuda_filter.cuh.
  */
 #ifndef TF_CUDA_MMA_CUH
 #define TF_CUDA_MMA_CUH
@@ -33,10 +35,14 @@ struct alignas(16) tf_words4 {
   uint32_t at[4];
 };
 /* Of a row or column: its squared norm, and what a squared distance has to be at least for it; of
- * an inner product 0. It is infinite where halves do not keep all digits, or there are none. */
+ * an inner product 0. It is infinite where halves do not keep all digits, or there are none. Where
+ * bounds are asked for, `least` is the part that the row or column has in them. */
 struct alignas(8) tf_norm {
   float square, least;
 };
+
+/* How bounds are made: cuda_filter.cuh. */
+template <class S> struct tf_bounds;
 
 /* A power of two, and its reciprocal. */
 struct tf_scale {
@@ -47,25 +53,28 @@ struct tf_scale {
 template <class S> struct tf_mma_panel {
   typedef tf_panel<S> P;
   typedef typename S::Sum0 Sum;
-  static constexpr int DIM = Sum::DIM, STEPS = (DIM + 15) / 16;
+  /* A thread has EACH components of a step; two halves of each, or one where bounds are enough. */
+  static constexpr int EACH = Sum::BOUNDS == 0 ? 4 : 8, DEPTH = 4 * EACH;
+  static constexpr int DIM = Sum::DIM, STEPS = (DIM + DEPTH - 1) / DEPTH;
   /* Tiles of 16 rows of a block, and of a warp; tiles of 8 columns. */
   static constexpr int TILES = P::ROWS / 16, OWN_TILES = 2, COL_TILES = P::COLS / 8;
-  /* A thread splits four neighbouring components of a step at a time, of every 32nd row. */
+  /* A thread splits components of a step, four neighbours of each 16, of every 32nd row. */
   static constexpr int QUADS = 4, APART = S::THREADS / QUADS;
   static constexpr int ROWS_EACH = P::ROWS / APART, COLS_EACH = P::COLS / APART;
   static constexpr int LOW = Sum::IS_DISTANCE ? 1 : 2048;
   /* Words of the workspace a block: halves of rows, their norms, the centre, the map of columns. */
   static constexpr int HALVES = STEPS * TILES * 2 * 128;
-  static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 3 * 16 * STEPS);
+  static constexpr int BYTES = 4 * (HALVES + 2 * P::ROWS + 3 * DEPTH * STEPS);
   /* Words of shared memory: two steps of columns; what threads found, and norms. Neighbouring tiles
    * of columns are written at once, so they lie in other banks. */
   static constexpr int COL_TILE = 128 + 16, STEP = COL_TILES * COL_TILE, FOUND = 2 * STEP;
   static constexpr int NORMS = FOUND + 2 * QUADS * P::ROWS, WORDS = NORMS + 2 * P::ROWS;
   static_assert(S::THREADS == 32 * TILES / OWN_TILES, "warps cover the rows");
-  static_assert(S::STREAMS == 1 && COLS_EACH >= 1 && Sum::DIM >= 64, "tensor cores pay");
+  static_assert(S::STREAMS == 1 && COLS_EACH >= 1, "tensor cores pay");
+  static_assert(Sum::BOUNDS != 0 || Sum::DIM >= 64, "sums are as exact as promised");
 
-  /* Components change places within a step, so that a thread has all four that a lane needs: lane
-   * t of four has components 4 t to 4 t + 4. A product does not mind, as both factors do it. */
+  /* Components change places within 16, so that a thread has all four that a lane needs: lane t of
+   * four has components 4 t to 4 t + 4. A product does not mind, as both factors do it. */
 
   /* The word of the first two of four components of a row, in a tile of A; that of the other two
    * is 2 further. */
@@ -96,6 +105,9 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   typedef typename S::Sum0 Sum;
   static constexpr int WORDS = Q::WORDS < Direct::WORDS ? Direct::WORDS : Q::WORDS;
   static constexpr bool IS_DISTANCE = Sum::IS_DISTANCE;
+  static constexpr int BOUNDS = Sum::BOUNDS;
+  static constexpr bool JUDGES_SIZES = !IS_DISTANCE && BOUNDS == 0;
+  typedef float Totals[Q::OWN_TILES][Q::COL_TILES][4];
 
   uint32_t *halves;
   tf_norm *norms;
@@ -110,13 +122,16 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   TF_FN int quad() { return tf_thread() % Q::QUADS; }
   TF_FN int first() { return tf_thread() / Q::QUADS; }
   TF_FN int nth(int m) { return first() + m * Q::APART; }
-  TF_FN int component(int step, int h) { return step * 16 + 4 * quad() + h; }
+  TF_FN int component(int step, int h) {
+    return step * Q::DEPTH + h / 4 * 16 + 4 * quad() + h % 4;
+  }
 
-  /* Component h of this thread's four of a step; past the last one some other. */
+  /* Component h of those of this thread in a step; past the last one some other. */
   TF_FN int known(int step, int h) {
-    const unsigned k = (unsigned)component(step, 0);
-    if (Q::DIM % 4 == 0) return (int)(Q::DIM % 16 == 0 || k < Q::DIM ? k : Q::DIM - 4) + h;
-    return k + h < Q::DIM ? (int)k + h : Q::DIM - 1;
+    const unsigned k = (unsigned)component(step, h - h % 4);
+    const bool is_known = Q::DIM % Q::DEPTH == 0 || k < Q::DIM;
+    if (Q::DIM % 4 == 0) return (int)(is_known ? k : Q::DIM - 4) + h % 4;
+    return k + h % 4 < Q::DIM ? (int)k + h % 4 : Q::DIM - 1;
   }
   TF_METHOD float row_at(int row, int k) const {
     T x;
@@ -128,46 +143,58 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     Sum::col(this->v, this->p, this->col0 + col, this->cols_end, k, &y);
     return Sum::IS_NEGATED ? -y : y;
   }
-  /* Takes four components of a step from the centre, and scales them: one rounding. What is past
-   * the last component becomes 0. */
+  /* Takes components of a step from the centre, and scales them: one rounding. What is past the
+   * last component becomes 0. */
   struct Map {
-    TfVec4 scale, shift;
-    TF_METHOD float operator()(float x, int h) const { return fmaf(x, scale.at[h], shift.at[h]); }
+    TfVec4 scale[Q::EACH / 4], shift[Q::EACH / 4];
+    TF_METHOD float operator()(float x, int h) const {
+      return fmaf(x, scale[h / 4].at[h % 4], shift[h / 4].at[h % 4]);
+    }
   };
-  TF_METHOD Map map(int k0, float scale) const {
-    Map map;
+  /* Of four neighbours from component k0 on. */
+  TF_METHOD void map_four(TfVec4 &by, TfVec4 &shift, int k0, float scale) const {
     TfVec4 from = {};
     if (IS_DISTANCE) from = tf_load4(centre + k0);
     TF_UNROLL
     for (int h = 0; h < 4; ++h) {
-      map.scale.at[h] = Q::DIM % 16 == 0 || k0 + h < Q::DIM ? scale : 0.0f;
-      map.shift.at[h] = -from.at[h] * map.scale.at[h];
+      by.at[h] = Q::DIM % Q::DEPTH == 0 || k0 + h < Q::DIM ? scale : 0.0f;
+      shift.at[h] = -from.at[h] * by.at[h];
     }
+  }
+  TF_METHOD Map map(int step, float scale) const {
+    Map map;
+    TF_UNROLL
+    for (int g = 0; g < Q::EACH / 4; ++g)
+      map_four(map.scale[g], map.shift[g], component(step, 4 * g), scale);
     return map;
   }
   /* That of columns lies in the workspace, as it is needed in each step of each panel. A barrier
    * has to come before it is read. */
   TF_METHOD void keep_col_map() const {
-    for (int k0 = 4 * tf_thread(); k0 < 16 * Q::STEPS; k0 += 4 * S::THREADS) {
-      const Map each = map(k0, col_scale.by);
-      tf_store4(col_map + 2 * k0, each.scale);
-      tf_store4(col_map + 2 * k0 + 4, each.shift);
+    for (int k0 = 4 * tf_thread(); k0 < Q::DEPTH * Q::STEPS; k0 += 4 * S::THREADS) {
+      TfVec4 scale, shift;
+      map_four(scale, shift, k0, col_scale.by);
+      tf_store4(col_map + 2 * k0, scale);
+      tf_store4(col_map + 2 * k0 + 4, shift);
     }
   }
   TF_METHOD Map kept_col_map(int step) const {
-    const float *const at = col_map + 2 * component(step, 0);
     Map map;
     TF_UNROLL
-    for (int h = 0; h < 4; ++h) map.scale.at[h] = col_scale.by, map.shift.at[h] = 0.0f;
-    if (Q::DIM % 16 != 0) map.scale = tf_load4(at);
-    if (IS_DISTANCE) map.shift = tf_load4(at + 4);
+    for (int g = 0; g < Q::EACH / 4; ++g) {
+      const float *const at = col_map + 2 * component(step, 4 * g);
+      TF_UNROLL
+      for (int h = 0; h < 4; ++h) map.scale[g].at[h] = col_scale.by, map.shift[g].at[h] = 0.0f;
+      if (Q::DIM % Q::DEPTH != 0) map.scale[g] = tf_load4(at);
+      if (IS_DISTANCE) map.shift[g] = tf_load4(at + 4);
+    }
     return map;
   }
 
   /* ---- Norms ---- */
 
-  /* What one thread sees of a row or column: the squares of its four components of each step, and
-   * the least magnitude but 0. */
+  /* What one thread sees of a row or column: the squares of its components of each step, and the
+   * least magnitude but 0. */
   struct Seen {
     float square[4], least;
     TF_METHOD void clear() {
@@ -175,16 +202,16 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       least = (float)TF_INF;
     }
     TF_METHOD void see(float x, int h) {
-      square[h] = fmaf(x, x, square[h]);
+      square[h % 4] = fmaf(x, x, square[h % 4]);
       const float size = tf_abs(x);
-      if (!IS_DISTANCE && size > 0.0f && size < least) least = size;
+      if (JUDGES_SIZES && size > 0.0f && size < least) least = size;
     }
   };
   /* Leaves it for the thread that has the whole; `all` are so many rows or columns. */
   TF_METHOD void leave(const Seen &seen, int at, int all) const {
     float *const found = this->shared + Q::FOUND + quad() * all + at;
     found[0] = (seen.square[0] + seen.square[1]) + (seen.square[2] + seen.square[3]);
-    if (!IS_DISTANCE) found[Q::QUADS * all] = seen.least;
+    if (JUDGES_SIZES) found[Q::QUADS * all] = seen.least;
   }
   /* The squared norm of row or column `at`, and its least magnitude but 0. */
   TF_METHOD tf_norm gather(int at, int all) const {
@@ -192,7 +219,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     tf_norm norm;
     norm.square = (found[0] + found[all]) + (found[2 * all] + found[3 * all]);
     norm.least = (float)TF_INF;
-    if (!IS_DISTANCE)
+    if (JUDGES_SIZES)
       for (int n = Q::QUADS; n < 2 * Q::QUADS; ++n) norm.least = tf_min(norm.least, found[n * all]);
     return norm;
   }
@@ -212,11 +239,14 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   /* Makes `least` what sums are compared with. Both were found of what is scaled; the norm becomes
    * that of what is not. No component is beyond 2^15.5 where the norm is not, so that each has
    * halves, and no sum is infinite or NaN. */
-  TF_FN tf_norm judged(tf_norm norm, tf_scale scale) {
+  template <bool COLUMNS> TF_FN tf_norm judged(tf_norm norm, tf_scale scale) {
     const float u = 0x1p-24f, none = (float)TF_INF;
     const bool has_halves = norm.square < 0x1p31f;
     norm.square *= scale.back * scale.back;
-    if (!has_halves) {
+    if constexpr (BOUNDS != 0) {
+      norm.least = has_halves ? tf_bounds<S>::template part<COLUMNS>(norm.square, scale.back)
+                              : (IS_DISTANCE ? -BOUNDS : 1) * none;
+    } else if (!has_halves) {
       norm.least = none;
     } else if (!IS_DISTANCE) {
       norm.least = norm.least >= 0x1p-13f ? 0.0f : none;
@@ -231,13 +261,29 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     return norm;
   }
 
+  /* Makes totals of products into bounds of sums. */
+  TF_METHOD void bound(Totals &totals) const {
+    const float back = row_scale.back * col_scale.back;
+    TF_UNROLL
+    for (int m = 0; m < Q::OWN_TILES; ++m)
+      TF_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const float x = norm_of_row(m, i).least;
+        TF_UNROLL
+        for (int n = 0; n < Q::COL_TILES; ++n) {
+          float &z = totals[m][n][i];
+          z = tf_bounds<S>::of(x, norm_of_col(n, i).least, z, back);
+        }
+      }
+  }
+
   /* ---- Rows: once a block ---- */
 
   TF_METHOD void begin(void *scratch, i64 block) {
     halves = (uint32_t *)((char *)scratch + block * Q::BYTES);
     norms = (tf_norm *)(halves + Q::HALVES);
     centre = (float *)(norms + P::ROWS);
-    col_map = centre + 16 * Q::STEPS;
+    col_map = centre + Q::DEPTH * Q::STEPS;
     waiting = pause = 0;
     row_scale = col_scale = tf_scale{0.0f, 0.0f};
     usable = this->col0 < this->cols_end;
@@ -251,7 +297,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     tf_norm norm = shared_norms()[tf_thread()];
     norm.square *= row_scale.by * row_scale.by;
     norm.least *= row_scale.by;
-    norms[tf_thread()] = norm = judged(norm, row_scale);
+    norms[tf_thread()] = norm = judged<false>(norm, row_scale);
     usable = row_scale.by != 0.0f && col_scale.by != 0.0f;
     if (tf_any_of_block(!usable || !(norm.least < (float)TF_INF))) usable = false;
     if (usable) split_rows();
@@ -260,7 +306,7 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
   }
 
   TF_METHOD void find_centre() const {
-    for (int k = tf_thread(); k < 16 * Q::STEPS; k += S::THREADS) {
+    for (int k = tf_thread(); k < Q::DEPTH * Q::STEPS; k += S::THREADS) {
       /* Past the last component there is none to read. */
       const int known = k < Q::DIM ? k : Q::DIM - 1;
       float sum = 0.0f;
@@ -280,8 +326,8 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       seen.clear();
       TF_NO_UNROLL
       for (int step = 0; step < Q::STEPS; ++step) {
-        const Map each = map(component(step, 0), 1.0f);
-        for (int h = 0; h < 4; ++h) {
+        const Map each = map(step, 1.0f);
+        for (int h = 0; h < Q::EACH; ++h) {
           const int k = known(step, h);
           seen.see(each(COLUMNS ? col_at(nth(m), k) : row_at(nth(m), k), h), h);
         }
@@ -298,36 +344,44 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     for (int step = 0; step < Q::STEPS; ++step)
       TF_NO_UNROLL
       for (int m = 0; m < Q::ROWS_EACH; ++m) {
-        const Map each = map(component(step, 0), row_scale.by);
+        const Map each = map(step, row_scale.by);
         uint32_t *const to = halves_of(step, nth(m) / 16, 0) + Q::word_of_row(nth(m), quad());
-        float x[4];
-        for (int h = 0; h < 4; ++h) x[h] = each(row_at(nth(m), known(step, h)), h);
-        for (int e = 0; e < 2; ++e) {
-          const tf_halves split = tf_split<Q::LOW>(x[2 * e], x[2 * e + 1]);
-          to[2 * e] = split.high;
-          to[2 * e + 128] = split.low;
-        }
+        float x[Q::EACH];
+        for (int h = 0; h < Q::EACH; ++h) x[h] = each(row_at(nth(m), known(step, h)), h);
+        const tf_words4 words = split(x);
+        for (int e = 0; e < 4; ++e) to[e % 2 * 2 + e / 2 * 128] = words.at[e];
       }
   }
 
-  /* A tile of A: the registers of all lanes, one after the other. */
-  TF_METHOD uint32_t *halves_of(int step, int tile, int low) const {
-    return halves + ((step * Q::TILES + tile) * 2 + low) * 128;
+  /* Two words of high halves and two of low ones; or four of high ones alone, of 16 components and
+   * the next 16. */
+  TF_FN tf_words4 split(const float (&x)[Q::EACH]) {
+    if constexpr (BOUNDS != 0) {
+      return tf_words4{{tf_pack_halves(x[0], x[1]), tf_pack_halves(x[2], x[3]),
+                        tf_pack_halves(x[4], x[5]), tf_pack_halves(x[6], x[7])}};
+    } else {
+      const tf_halves a = tf_split<Q::LOW>(x[0], x[1]), b = tf_split<Q::LOW>(x[2], x[3]);
+      return tf_words4{{a.high, b.high, a.low, b.low}};
+    }
+  }
+
+  /* A tile of A: the registers of all lanes, one after the other; then those of the other words. */
+  TF_METHOD uint32_t *halves_of(int step, int tile, int other) const {
+    return halves + ((step * Q::TILES + tile) * 2 + other) * 128;
   }
 
   /* ---- Columns: once a panel ---- */
 
   struct Ahead {
-    float y[Q::COLS_EACH][4];
+    float y[Q::COLS_EACH][Q::EACH];
     Map map;
   };
-  typedef float Totals[Q::OWN_TILES][Q::COL_TILES][4];
 
   TF_METHOD void fetch(Ahead &to, int step) const {
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m)
       TF_UNROLL
-      for (int h = 0; h < 4; ++h) to.y[m][h] = col_at(nth(m), known(step, h));
+      for (int h = 0; h < Q::EACH; ++h) to.y[m][h] = col_at(nth(m), known(step, h));
     to.map = kept_col_map(step);
   }
 
@@ -336,15 +390,13 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     uint32_t *const buffer = (uint32_t *)this->shared + Q::word_of_col(first(), quad()) + half;
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) {
-      float y[4];
+      float y[Q::EACH];
       TF_UNROLL
-      for (int h = 0; h < 4; ++h) {
+      for (int h = 0; h < Q::EACH; ++h) {
         y[h] = from.map(from.y[m][h], h);
         seen[m].see(y[h], h);
       }
-      const tf_halves a = tf_split<Q::LOW>(y[0], y[1]), b = tf_split<Q::LOW>(y[2], y[3]);
-      *(tf_words4 *)(buffer + Q::word_of_col(m * Q::APART, 0)) =
-          tf_words4{{a.high, b.high, a.low, b.low}};
+      *(tf_words4 *)(buffer + Q::word_of_col(m * Q::APART, 0)) = split(y);
     }
   }
 
@@ -354,16 +406,23 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     TF_UNROLL
     for (int m = 0; m < Q::OWN_TILES; ++m)
       TF_UNROLL
-      for (int low = 0; low < 2; ++low) a[m][low] = own[(m * 2 + low) * 32];
+      for (int w = 0; w < 2; ++w) a[m][w] = own[(m * 2 + w) * 32];
     const int tile = Q::COL_TILE / 4, lane = tf_thread() % 32;
     const tf_words4 *buffer = (const tf_words4 *)this->shared + lane + half / 4;
     TF_UNROLL
     for (int n = 0; n < Q::COL_TILES; ++n) {
       const tf_words4 b = buffer[n * tile];
-      const uint32_t high[2] = {b.at[0], b.at[1]}, low[2] = {b.at[2], b.at[3]};
+      const uint32_t first[2] = {b.at[0], b.at[1]}, other[2] = {b.at[2], b.at[3]};
       TF_UNROLL
-      for (int m = 0; m < Q::OWN_TILES; ++m)
-        tf_mma_split<Q::LOW>(totals[m][n], a[m][0].at, a[m][1].at, high, low);
+      for (int m = 0; m < Q::OWN_TILES; ++m) {
+        float(&total)[4] = totals[m][n];
+        if constexpr (BOUNDS != 0) {
+          tf_mma(total, a[m][0].at, first, total);
+          tf_mma(total, a[m][1].at, other, total);
+        } else {
+          tf_mma_split<Q::LOW>(total, a[m][0].at, a[m][1].at, first, other);
+        }
+      }
     }
   }
 
@@ -469,11 +528,18 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
     TF_UNROLL
     for (int m = 0; m < Q::COLS_EACH; ++m) leave(seen[m], nth(m), P::COLS);
     tf_sync();
+    bool refuses = false;
     if (tf_thread() < P::COLS) {
-      shared_norms()[tf_thread()] = judged(gather(tf_thread(), P::COLS), col_scale);
+      const tf_norm norm = gather(tf_thread(), P::COLS);
+      refuses = norm.square >= 0x1p31f && norm.square < (float)TF_INF;
+      shared_norms()[tf_thread()] = judged<true>(norm, col_scale);
     }
     tf_sync();
-    if (tf_any_of_block(!finish(totals))) {
+    if constexpr (BOUNDS != 0)
+      bound(totals);
+    else
+      refuses = !finish(totals);
+    if (tf_any_of_block(refuses)) {
       refused();
       return false;
     }
@@ -491,20 +557,24 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
       col_scale = better;
       keep_col_map();
     }
-    if (!new_size) waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16;
+    if (!new_size) put_off();
+  }
+  TF_METHOD void put_off() { waiting = pause = pause == 0 ? 1 : pause < 16 ? 2 * pause : 16; }
+
+  /* Makes the sums of a panel on tensor cores; false: they are for floats to make. */
+  TF_METHOD bool makes() {
+    if (!usable) return false;
+    if (waiting == 0) return try_panel();
+    --waiting;
+    return false;
   }
 
   /* As of tf_panel_sums. */
   TF_METHOD void operator()() {
-    if (usable && waiting == 0) {
-      if (try_panel()) {
-        pause = 0;
-        return;
-      }
-    } else if (usable) {
-      --waiting;
-    }
-    Direct::operator()();
+    if (makes())
+      pause = 0;
+    else
+      Direct::operator()();
   }
 };
 

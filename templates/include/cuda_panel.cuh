@@ -193,6 +193,13 @@ template <class S> struct tf_panel_sums {
       leave_columns(z);
   }
 
+  /* What there is to do with a panel: to fold its sums, nothing more, or all of it again. */
+  enum Rest { TO_FOLD, FOLDED, AGAIN };
+  template <class Pairs>
+  TF_METHOD Rest folds(typename S::Acc &, typename S::State &, const Pairs &, int) const {
+    return TO_FOLD;
+  }
+
   TF_METHOD void leave_columns(const Sums &z) const {
     TF_UNROLL
     for (int n = 0; n < S::STREAMS; ++n)
@@ -238,13 +245,19 @@ template <class S> struct tf_panel_pairs {
   const T *p, *x, *cols;
   T *sums;
   i64 at;
-  TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
+  template <class A> TF_METHOD void operator()(A &a, typename S::State &s, int jj, int slot) const {
     const int first = slot < 0 ? jj / P::RUN * P::RUN : jj - slot;
     V z[S::STREAMS][1];
     TF_UNROLL
     for (int n = 0; n < S::STREAMS; ++n)
       z[n][0] = sums[P::home(n, tf_thread(), first, slot < 0 ? jj % P::RUN : slot)];
     const tf_col y = {cols + (slot < 0 ? jj : first), P::COLS, slot};
+    S::pair(tf_plain(), a, s, p, x, y, at, jj, 0, z);
+  }
+  /* The same, alone, with sums that are not at their homes. */
+  TF_METHOD void summed(typename S::Acc &a, typename S::State &s, int jj,
+                        const V (*z)[1]) const {
+    const tf_col y = {cols + jj, P::COLS, -1};
     S::pair(tf_plain(), a, s, p, x, y, at, jj, 0, z);
   }
 
@@ -254,7 +267,8 @@ template <class S> struct tf_panel_pairs {
   struct Block {
     const tf_panel_pairs &pairs;
     V sums[S::STREAMS][COLS], words[WORDS][COLS];
-    TF_METHOD void operator()(typename S::Acc &a, typename S::State &s, int jj, int slot) const {
+    template <class A>
+    TF_METHOD void operator()(A &a, typename S::State &s, int jj, int slot) const {
       V z[S::STREAMS][1];
       TF_UNROLL
       for (int n = 0; n < S::STREAMS; ++n) z[n][0] = sums[n][slot];
@@ -350,7 +364,12 @@ struct tf_cuda_panel : tf_cuda_rows<S, BYTES> {
         typename S::Acc a;
         S::open(a, s);
         const tf_panel_pairs<S> pairs = {p, x, cols, sums, at};
-        tf_cuda_fold<S, tf_panel_pairs<S>>::tile(a, s, pairs, n);
+        const typename Provider::Rest rest = provider.folds(a, s, pairs, n);
+        if (rest == Provider::AGAIN) {
+          at -= P::COLS;
+          continue;
+        }
+        if (rest == Provider::TO_FOLD) tf_cuda_fold<S, tf_panel_pairs<S>>::tile(a, s, pairs, n);
         S::close(a, s, at);
         if constexpr (S::OUTPUTS > 0) {
           outputs[Outputs::TABLE + tf_thread()] = S::wide(a).factor();

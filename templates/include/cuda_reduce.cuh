@@ -127,11 +127,12 @@ template <int E, int R, int S, int B> struct tf_arg_block : tf_arg_extremum<E, R
     kept.keep(e, r, x, slot);
     last = jj;
   }
+  TF_METHOD bool is_behind(int e, int r, V x) const {
+    return S > 0 ? x >= this->best[e][r] : x <= this->best[e][r];
+  }
   TF_METHOD void flush(State &) {
     bool any = false;
-    for (int e = 0; e < E; ++e)
-      TF_ROWS(r) any = any || !(S > 0 ? least[e][r] >= this->best[e][r]
-                                      : least[e][r] <= this->best[e][r]);
+    for (int e = 0; e < E; ++e) TF_ROWS(r) any = any || !is_behind(e, r, least[e][r]);
     if (__builtin_expect(any, 0)) look();
   }
   TF_METHOD void look() {
@@ -233,6 +234,26 @@ template <int E, int K, int R, int S, int B> struct tf_k_block : tf_kmin<E, K, R
     s.count = 0;
     open(s);
   }
+};
+
+template <int E, int R, int S>
+TF_FN bool tf_is_behind(const tf_extremum<E, R, S> &a, int e, int r, V x) {
+  return S > 0 ? x >= a.best[e][r] : x <= a.best[e][r];
+}
+template <class A> TF_FN bool tf_is_behind(const A &a, int e, int r, V x) {
+  return a.is_behind(e, r, x);
+}
+
+/* What bounds of values are compared with, in one row of a search of one component: whether one is
+ * not behind what the accumulator A has so far. */
+template <class A> struct tf_look {
+  const A *of;
+  bool any;
+  TF_METHOD void open(const A &a, int) { of = &a, any = false; }
+  TF_METHOD void add(int, int, V x) { any = any || !tf_is_behind(*of, 0, 0, x); }
+  TF_METHOD void add(int e, int r, V x, int, int) { add(e, r, x); }
+  TF_METHOD void add(const typename A::State &, int e, int r, V x, int, i64) { add(e, r, x); }
+  TF_METHOD bool passes(int) const { return any; }
 };
 
 /* Shifted sums whose shift is compared with the terms once a block. A block is summed with the

@@ -30,6 +30,7 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("cpu_search.h", include_str!("../include/cpu_search.h")),
     ("cpu_wide.h", include_str!("../include/cpu_wide.h")),
     ("cpu_rows.h", include_str!("../include/cpu_rows.h")),
+    ("cuda_filter.cuh", include_str!("../include/cuda_filter.cuh")),
     ("cuda_mma.cuh", include_str!("../include/cuda_mma.cuh")),
     ("cuda_panel.cuh", include_str!("../include/cuda_panel.cuh")),
     ("cuda_reduce.cuh", include_str!("../include/cuda_reduce.cuh")),

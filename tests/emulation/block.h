@@ -109,6 +109,13 @@ TF_EMULATE_UNWATCHED inline void *barrier_tag(unsigned barrier) {
   return block->arena + SHARED_ALIGNMENT * (barrier & 1u);
 }
 
+/* The same for the barriers of this thread's warp. */
+TF_EMULATE_UNWATCHED inline void *warp_tag() {
+  const unsigned passed = block->threads[block->current].warp_barriers_passed & 1u;
+  static_assert(2 * SHARED_ALIGNMENT + MAX_THREADS / WARP * 2 * 8 <= GAP);
+  return block->arena + 2 * SHARED_ALIGNMENT + (block->current / WARP * 2 + passed) * 8;
+}
+
 TF_EMULATE_UNWATCHED __attribute__((format(printf, 1, 2))) inline void set_error(const char *format,
                                                                                ...) {
   block->failed = true;

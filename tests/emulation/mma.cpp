@@ -1,6 +1,6 @@
 /* Checks the words of tf_mma.cuh in emulation: layouts and sums of tf_mma, the two halves of a
- * float, products of floats by three of halves against their bound, and that a warp whose threads
- * part ways is found.
+ * float, products of floats by three of halves against their bound, what lanes tell each other, and
+ * that a warp whose threads part ways is found.
  *
  *   g++ -std=c++20 -DTF_REAL_T=float -include tests/emulation/tf_emulate.h -I templates/include
  *       tests/emulation/mma.cpp
@@ -18,7 +18,7 @@
 namespace {
 
 constexpr int M = 16, N = 8, K = 16;
-enum Mode { EXACT, SPLIT_PLAIN, SPLIT_SCALED, PARTS_WAYS, MEETS_BLOCK };
+enum Mode { EXACT, SPLIT_PLAIN, SPLIT_SCALED, TALKS, PARTS_WAYS, MEETS_BLOCK };
 enum { A, B, C, D, VALUES };
 
 struct tf_values {
@@ -49,6 +49,18 @@ template <int LOW> void split_product(const tf_values &v, int lane, float (&tota
   tf_mma_split<LOW>(total, high_a, low_a, high_b, low_b);
 }
 
+/* What each lane hears: votes, what another lane has, and what its neighbour left in memory. */
+void talk(int lane, float (&heard)[4]) {
+  TF_SHARED(int, left, 32);
+  const uint32_t votes = tf_lanes_of_warp(lane % 3 == 1);
+  heard[0] = static_cast<float>(votes & 0xffffu);
+  heard[1] = static_cast<float>(votes >> 16);
+  heard[2] = static_cast<float>(tf_from_lane(-7 * lane, 5) + tf_from_lane(100 * lane, 31));
+  left[lane] = lane * lane;
+  tf_sync_warp();
+  heard[3] = static_cast<float>(left[(lane + 1) % 32]);
+}
+
 /* One warp a product; the mode comes as the number of rows. */
 TF_GLOBAL void product(tf_values v, i64 mode, i64, i64, int, void *, tf_tiles) {
   const int lane = tf_thread() % 32, group = lane >> 2, in_group = lane % 4;
@@ -57,7 +69,9 @@ TF_GLOBAL void product(tf_values v, i64 mode, i64, i64, int, void *, tf_tiles) {
   float d[4] = {0, 0, 0, 0};
   if (mode == PARTS_WAYS && lane == 5) return;
   if (mode == MEETS_BLOCK && lane == 5) tf_sync();
-  if (mode == SPLIT_PLAIN) {
+  if (mode == TALKS) {
+    talk(lane, d);
+  } else if (mode == SPLIT_PLAIN) {
     split_product<1>(v, lane, d);
   } else if (mode == SPLIT_SCALED) {
     split_product<2048>(v, lane, d);
@@ -230,6 +244,22 @@ void check_products(Mode mode, int low) {
   expect(p.d[0] == 25.0f && p.d[3] == 25.0f - 1.5625f, "beside too large", p.d[0]);
 }
 
+void check_talk() {
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    Problem p;
+    expect(run(p, TALKS, 32, seed) == nullptr, "run", 4);
+    for (int lane = 0; lane < 32; ++lane) {
+      const int next = (lane + 1) % 32, row = lane / 4, col = lane % 4 * 2;
+      const float heard[4] = {p.d[row * N + col], p.d[row * N + col + 1], p.d[(row + 8) * N + col],
+                              p.d[(row + 8) * N + col + 1]};
+      expect(heard[0] == 0x2492 && heard[1] == 0x9249, "votes", heard[0]);
+      expect(heard[2] == -35 + 3100, "another lane", heard[2]);
+      expect(heard[3] == static_cast<float>(next * next), "left in memory", heard[3]);
+    }
+  }
+  expect(tf_lowest_bit(uint64_t{5} << 40) == 40 && tf_count_bits(~uint64_t{0}) == 64, "bits", 0);
+}
+
 void check_rules() {
   Problem p;
   for (const Mode mode : {PARTS_WAYS, MEETS_BLOCK}) {
@@ -249,6 +279,7 @@ int main() {
   check_halves<2048>();
   check_products(SPLIT_PLAIN, 1);
   check_products(SPLIT_SCALED, 2048);
+  check_talk();
   check_rules();
   return failures == 0 ? 0 : 1;
 }

@@ -1,8 +1,8 @@
-/* What the threads of a warp do together: products on tensor cores.
+/* What the threads of a warp do together: products on tensor cores, and what they tell each other.
  *
  * What goes in: the registers of each thread. What comes out: what PTX says of mma.sync (PTX ISA,
- * "Matrix Fragments for mma.m16n8k16"); a warp that is not whole, or whose threads part ways, is an
- * error.
+ * "Matrix Fragments for mma.m16n8k16"), and of votes, shuffles and barriers of warps; a warp that
+ * is not whole, or whose threads part ways, is an error.
  *
  * PTX leaves the rounding of mma.sync open. Here products are exact and added as the tensor cores
  * of NVIDIA were found to do it (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA
@@ -23,6 +23,34 @@
 #endif
 
 namespace tf_emulate TF_EMULATE_HIDDEN {
+
+/* ---- vote.sync.ballot, shfl.sync.idx, bar.warp.sync ---- */
+
+TF_EMULATE_UNWATCHED inline std::uint32_t lanes_of_warp(bool own, Place place) {
+  Shown shown = {};
+  shown.values[0] = own;
+  const Shown *const warp = show_warp(shown, place);
+  std::uint32_t lanes = 0;
+  for (int l = 0; l < WARP; ++l) lanes |= std::uint32_t{warp[l].values[0] != 0} << l;
+  return lanes;
+}
+
+TF_EMULATE_UNWATCHED inline int from_lane(int own, int lane, Place place) {
+  Shown shown = {};
+  std::memcpy(shown.values, &own, sizeof own);
+  const Shown *const warp = show_warp(shown, place);
+  int value;
+  std::memcpy(&value, warp[lane].values, sizeof value);
+  return value;
+}
+
+/* What the warp wrote before, its lanes may read after. */
+TF_EMULATE_UNWATCHED inline void sync_warp(Place place) {
+  void *const tag = warp_tag();
+  order_before(tag);
+  show_warp({}, place);
+  order_after(tag);
+}
 
 /* ---- binary16, two of them a register: the lower half is the first ---- */
 

@@ -118,7 +118,7 @@ fn source(group: &[&KernelText], dtype: Storage) -> Source {
     let mut flags: Vec<String> = archs.flags();
     flags.push(include(&toolchain::headers()));
     flags.extend(real_macros(dtype));
-    let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_mma.cuh\"\n");
+    let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_filter.cuh\"\n");
     for kernel in group {
         text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cu);
     }

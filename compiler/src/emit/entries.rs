@@ -26,6 +26,8 @@ pub enum Loop {
     Panels,
     /// The same on tensor cores.
     TensorCores,
+    /// Bounds on tensor cores, and sums of the pairs that they do not rule out.
+    Filter,
 }
 
 impl Loop {
@@ -36,6 +38,7 @@ impl Loop {
             (false, _) if looks => Loop::Search,
             (false, _) => Loop::Rows,
             (true, false) => Loop::Panels,
+            (true, true) if looks => Loop::Filter,
             (true, true) => Loop::TensorCores,
         }
     }
@@ -48,6 +51,7 @@ pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String,
         (Target::Cuda, Loop::Rows | Loop::Search) => return ("TF_ROWS_ENTRY".into(), None),
         (Target::Cuda, Loop::Panels) => return ("TF_PANEL_ENTRY".into(), None),
         (Target::Cuda, Loop::TensorCores) => return ("TF_MMA_ENTRY".into(), None),
+        (Target::Cuda, Loop::Filter) => return ("TF_FILTER_ENTRY".into(), None),
         (Target::Cpu, Loop::Rows) => "tf_rows_loop",
         (Target::Cpu, Loop::Search) => "tf_search_loop",
         (Target::Cpu, _) => "tf_panel_loop",

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::schedule::{Form, Panel, Place, Sum, Wide};
+use crate::schedule::{Form, Panel, Place, Side, Sum, Wide};
 
 use super::body::Body;
 
@@ -16,6 +16,8 @@ pub struct PanelView {
     pub is_distance: usize,
     /// 1 if the distances are those from what columns are with the other sign.
     pub is_negated: usize,
+    /// 1 if a search looks at what sums are not below first, -1 at what they are not above; else 0.
+    pub bounds: i8,
     /// Most parts of a row that one of them reads.
     pub row_parts: usize,
     /// Most parts of a column.
@@ -109,10 +111,16 @@ pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> Pan
         launch: body(Place::Launch).reads(sum).lines,
         terms: body(Place::Pair).terms(sum).lines,
     };
+    let form = panel.on_tensor_cores.map(|products| products.form);
     PanelView {
-        on_tensor_cores: panel.on_tensor_cores.is_some(),
-        is_distance: usize::from(!matches!(panel.on_tensor_cores, Some(Form::InnerProduct) | None)),
-        is_negated: usize::from(panel.on_tensor_cores == Some(Form::SquaredSum)),
+        on_tensor_cores: form.is_some(),
+        is_distance: usize::from(!matches!(form, Some(Form::InnerProduct) | None)),
+        is_negated: usize::from(form == Some(Form::SquaredSum)),
+        bounds: match panel.on_tensor_cores.and_then(|products| products.filter) {
+            None => 0,
+            Some(Side::Below) => 1,
+            Some(Side::Above) => -1,
+        },
         row_parts: panel.most_operands(Place::Row),
         col_parts: panel.most_operands(Place::Col),
         launch_parts: panel.most_operands(Place::Launch),

@@ -47,7 +47,8 @@ pub struct StageView {
     pub template: bool,
     /// Whether an accumulator keeps lists that values wait for, on a CPU.
     pub lists: bool,
-    /// Whether a CPU looks at a block of columns first: a stage that only searches.
+    /// Whether a block of columns is looked at first: a stage that only searches, on a CPU, or on
+    /// CUDA where tensor cores make bounds of its values.
     pub looks: bool,
     /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
     pub entry: String,
@@ -141,11 +142,11 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let norms = Norms::new(plan, stage, target, &plain, panel.is_some());
     let places = &norms.places;
     let (template, choice) = sizes(plan, stage, target);
-    let groups = places.accumulators();
     let streams = streamed(plan, stage, &plain, target, panel.as_ref());
     let on_cpu = if template { Wide::all(plan, stage, &plain) } else { Vec::new() };
     let wide = panel.as_ref().map_or(&on_cpu[..], |p| p.wide.as_slice());
     let blocks = Blocks::new(f, &choice, target, wide);
+    let groups = places.accumulators();
     let lag = blocks.lag(f, groups);
     let states: Vec<StateView> =
         groups.iter().enumerate().map(|(n, g)| state(f, n, g, blocks, lag, template)).collect();
@@ -153,20 +154,19 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let [launch, row, col] = packed(f, &plain, places, body);
     let tensor_bytes = panel.as_ref().map_or(0, Panel::tensor_bytes);
     let stream = body(Place::Pair).stream(if target == Target::Cpu { &streams } else { &[] });
-    let pair_of = |way| pair(f, places, blocks, way);
     let start = || body(Place::Pair).reading(&streams);
+    let pair_of = |way| pair(f, places, blocks, way);
     let pair = pair_of(start());
     let flushed = target == Target::Cuda && f.relaxed;
     let watched = lag && !watched_in(&pair, flushed).is_empty();
     let scratch = [&launch, &row, &col, &pair].map(|text| text.scratch);
     let pair_ops = stream.ops + pair.ops;
-    let way = |tag, pair| WayView::new(tag, pair, watched, flushed);
-    let mut ways = vec![way("tf_plain", pair)];
-    ways.extend(norms.ways(start, pair_of).into_iter().map(|(tag, pair)| way(tag, pair)));
+    let ways = std::iter::once(("tf_plain", pair)).chain(norms.ways(start, pair_of));
+    let ways = ways.map(|(tag, pair)| WayView::new(tag, pair, watched, flushed));
     let finish = finish(plan, stage, places, body(Place::Finish));
     let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
+    let looks = looks(plan, stage, target, panel.as_ref(), &streams);
     let name = format!("s{n}");
-    let looks = target == Target::Cpu && streams.is_empty() && only_searches(f, stage);
     let run = Loop::new(!streams.is_empty(), tensor_bytes > 0, looks);
     let (entry, few) = entries(stage, &name, target, run);
     StageView {
@@ -207,10 +207,24 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         pair_ops,
         stream: stream.lines,
         outputs: outputs.collect(),
-        ways,
+        ways: ways.collect(),
         norms: norms.view(&plain, target, body(Place::Pair)),
         scratch: scratch.into_iter().fold(finish.scratch, usize::max),
         finish: finish.lines,
+    }
+}
+
+/// Whether a stage looks at a block of columns before it takes pairs up.
+fn looks(
+    plan: &Plan,
+    stage: &Stage,
+    target: Target,
+    panel: Option<&Panel>,
+    streams: &[ExprId],
+) -> bool {
+    match target {
+        Target::Cpu => streams.is_empty() && only_searches(&plan.formula, stage),
+        Target::Cuda => panel.is_some_and(Panel::filters),
     }
 }
 

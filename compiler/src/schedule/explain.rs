@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::ir::{Axis, ExprId, call, leaf};
 
-use super::{CHAIN, Panel, Place, Places, Plan, REACH, Stage, Target, choose, streams};
+use super::{CHAIN, Panel, Place, Places, Plan, Products, REACH, Stage, Target, choose, streams};
 
 const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
 
@@ -110,11 +110,19 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
             panel.columns_f64,
             sums.join(", ")
         );
-        if let Some(form) = panel.on_tensor_cores {
-            let _ = writeln!(
-                out,
-                "  cuda: {form} on tensor cores in f32, panel by panel where they are exact enough"
-            );
+        if let Some(Products { form, filter }) = panel.on_tensor_cores {
+            let _ = match filter {
+                None => writeln!(
+                    out,
+                    "  cuda: {form} on tensor cores in f32, panel by panel where they are exact \
+                     enough"
+                ),
+                Some(_) => writeln!(
+                    out,
+                    "  cuda: bounds of {form} on tensor cores in f32; what they do not rule out is \
+                     summed in floats"
+                ),
+            };
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::ops::Op;
 pub use bounds::{BOUND, Bound, add_bounds};
 pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose, only_searches};
 pub use explain::explain;
-pub use mma::Form;
+pub use mma::{Form, Products, Side};
 pub use near::{Near, REACH, add_near};
 pub use panel::{Operand, Panel, Sum};
 pub use places::{

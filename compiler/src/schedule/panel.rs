@@ -8,7 +8,7 @@
 use crate::ir::{ExprId, Formula, Node};
 use crate::ops::Emit;
 
-use super::mma::{Form, on_tensor_cores, tensor_bytes};
+use super::mma::{Products, on_tensor_cores, tensor_bytes};
 use super::streams::{is_of_pair, streams};
 use super::{Place, Places, Plan, Stage, Wide, is_transparent, shifted_arg};
 
@@ -71,7 +71,7 @@ pub struct Panel {
     /// The same in f64.
     pub columns_f64: usize,
     /// What tensor cores compute in f32, if they do.
-    pub on_tensor_cores: Option<Form>,
+    pub on_tensor_cores: Option<Products>,
 }
 
 impl Panel {
@@ -98,9 +98,14 @@ impl Panel {
         Some(Panel { places, sums, wide, columns_f32, columns_f64, on_tensor_cores })
     }
 
+    /// Whether a search looks at bounds of the sums first.
+    pub fn filters(&self) -> bool {
+        self.on_tensor_cores.is_some_and(|products| products.filter.is_some())
+    }
+
     /// Bytes of the workspace that tensor cores need of a thread, beside its states, in f32.
     pub fn tensor_bytes(&self) -> usize {
-        self.on_tensor_cores.map_or(0, |_| tensor_bytes(self.sums[0].dim))
+        self.on_tensor_cores.map_or(0, |products| tensor_bytes(products, self.sums[0].dim))
     }
 
     /// Most operands of one place that a sum has.

@@ -102,7 +102,8 @@ struct s0 {
       COL_PARTS = 1,
       LAUNCH_PARTS = 0,
       IS_DISTANCE = 0,
-      IS_NEGATED = 0
+      IS_NEGATED = 0,
+      BOUNDS = 0
     };
     TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
       TF_UNUSED(v, p, i0, i1, k0, to);

@@ -33,7 +33,7 @@ static const tf_stage stages[] = {
                 .threads = 128,
                 .rows_per_block = 128,
                 .tile_cols = 64,
-                .state_bytes = TF_PICK(120, 160),
+                .state_bytes = TF_PICK(264, 160),
             },
     },
 };

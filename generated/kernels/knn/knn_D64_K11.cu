@@ -5,6 +5,8 @@
 #include "tf_cuda.cuh"
 #include "cuda_rows.cuh"
 #include "cuda_panel.cuh"
+#include "cuda_mma.cuh"
+#include "cuda_filter.cuh"
 
 struct tf_values {
   tf_array v[4];
@@ -93,7 +95,10 @@ struct s0 {
       DIM = 64,
       ROW_PARTS = 1,
       COL_PARTS = 1,
-      LAUNCH_PARTS = 0
+      LAUNCH_PARTS = 0,
+      IS_DISTANCE = 1,
+      IS_NEGATED = 1,
+      BOUNDS = 1
     };
     TF_FN void row(const tf_array *v, const T *p, i64 i0, i64 i1, int k0, T *to) {
       TF_UNUSED(v, p, i0, i1, k0, to);
@@ -132,11 +137,24 @@ struct s0 {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  template <class Y>
-  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+  template <class A, class Y>
+  TF_FN void pair(tf_plain, A &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
                   int g, const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(s.a0, 0, g + r, z[0][r], y.slot, tile + jj);
+  }
+
+  /* What the pairs of a block of columns are compared with before they are taken up. */
+  struct Look {
+    tf_look<H0> a0;
+  };
+  TF_FN void look(Look &b, const Acc &a, int g) {
+    TF_GROUP(r) b.a0.open(a.a0, g + r);
+  }
+  TF_FN bool passes(const Look &b, int g) {
+    bool any = false;
+    TF_GROUP(r) any |= b.a0.passes(g + r);
+    return any;
   }
 
   /* Once a block of columns. */
@@ -184,5 +202,5 @@ struct s0 {
 
 } // namespace
 
-TF_PANEL_ENTRY(tf_a1ebd3851649a098fd6eea966720138d, s0, 136, 176)
+TF_FILTER_ENTRY(tf_a1ebd3851649a098fd6eea966720138d, s0, 136, 176, 144)
 TF_FINISH_ENTRY(tf_a1ebd3851649a098fd6eea966720138d, s0, 136, 176)

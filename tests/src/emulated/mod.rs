@@ -192,7 +192,7 @@ pub(crate) fn sources(
         flags.extend(toolchain::QUICK.map(String::from));
         flags.extend(real_macros(dtype));
         flags.extend(extra_flags.iter().map(|&f| f.into()));
-        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_mma.cuh\"\n");
+        let mut text = String::from("#include \"tf_cuda.cuh\"\n#include \"cuda_filter.cuh\"\n");
         if entries == Launches::Dense {
             let header = toolchain::emulation().join("tf_dense.h");
             text += &format!("#include \"{}\"\n", header.display());

@@ -35,6 +35,8 @@ const LIMITS: &[(&str, f64, Option<f64>)] = &[
     ("relaxed_log_density", 8.6, None),
     ("closest", 5.5, None),
     ("ten_nearest", 8.5, None),
+    ("ten_nearest_of_many_D50", 12.0, None),
+    ("ten_nearest_of_many_D784", 100.0, None),
 ];
 
 /// What takes more than its limit, which nothing raises but a change of this file.

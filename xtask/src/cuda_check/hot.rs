@@ -119,7 +119,17 @@ impl<'a> Graph<'a> {
 
     /// The shortest way round a loop; it may pass through others, but not through `closed` blocks.
     pub(super) fn way(&self, head: usize, closed: &BTreeSet<usize>) -> Option<Vec<usize>> {
-        shortest(&self.blocks, head, &self.loops[&head].difference(closed).copied().collect())
+        self.way_through(head, head, closed)
+    }
+
+    /// The same through a block that is in no other loop.
+    pub(super) fn way_through(
+        &self,
+        block: usize,
+        head: usize,
+        closed: &BTreeSet<usize>,
+    ) -> Option<Vec<usize>> {
+        shortest(&self.blocks, block, &self.loops[&head].difference(closed).copied().collect())
     }
 
     /// What some blocks take.

@@ -210,11 +210,13 @@ fn stages(text: &str, dtype: Dtype) -> Result<BTreeMap<String, Sizes>, String> {
         if let Some(rows) = number("R = TF_R(") {
             found.insert(name.clone(), Sizes { rows, ..Sizes::default() });
         }
-        if let Some(on_tensor_cores) = line.strip_prefix("TF_MMA_ENTRY(") {
+        let entry = ["TF_MMA_ENTRY(", "TF_FILTER_ENTRY("];
+        if let Some(on_tensor_cores) = entry.iter().find_map(|e| line.strip_prefix(e)) {
             let stage = on_tensor_cores.split(", ").nth(1).unwrap_or_default();
             let panel = found.get_mut(stage).and_then(|sizes| sizes.panel.as_mut());
-            panel.ok_or("the CUDA text has tensor cores without panels")?.on_tensor_cores =
-                dtype != Dtype::F64;
+            let panel = panel.ok_or("the CUDA text has tensor cores without panels")?;
+            panel.on_tensor_cores = dtype != Dtype::F64;
+            panel.bounds = line.starts_with(entry[1]);
         }
         let Some(sizes) = found.get_mut(&name) else { continue };
         if let Some(words) = number("COL_WORDS = ").or(number("COL_WORDS = NORMS ? ")) {

@@ -9,7 +9,9 @@
 //! panels.
 //!
 //! Where sums may come from tensor cores, an entry has both ways: a panel that is accepted takes
-//! one, a panel that is not even tried the other, and a panel that is refused about both.
+//! one, a panel that is not even tried the other, and a panel that is refused about both. Where a
+//! search looks at bounds first, its loop over them is the fold of tensor cores; what it sums in
+//! floats because of them is not counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +28,8 @@ const BLOCK: usize = 8;
 /// Components of long accumulators that a turn of their loops takes (reduce.h).
 const ACCUMULATED: usize = 2;
 
-/// Components that tensor cores take at once (cuda_mma.cuh).
-const STEP: usize = 16;
+/// Components that tensor cores take in a step, for sums and for bounds (cuda_mma.cuh).
+const STEPS: [usize; 2] = [16, 32];
 
 /// Who makes sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +55,10 @@ pub struct Sizes {
     pub output_parts: usize,
     /// Components and parts of rows, of columns and of parameters, sum by sum.
     pub sums: Vec<[usize; 4]>,
-    /// Whether sums may come from tensor cores.
+    /// Whether sums may come from tensor cores, or bounds of them.
     pub on_tensor_cores: bool,
+    /// Whether it is bounds.
+    pub bounds: bool,
 }
 
 impl Sizes {
@@ -82,26 +86,38 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
     };
     let (&outer, _) =
         whole.iter().filter(|(head, _)| around(head)).min_by_key(|(_, turn)| turn.issued)?;
-    // The innermost one that has any.
-    let tensor_loops = whole.iter().filter(|(_, turn)| turn.tensor > 0);
-    let of_tensor_cores = tensor_loops
-        .min_by_key(|(_, turn)| turn.issued)
-        .map(|(&head, _)| vec![(head, sizes.sums[0][0].div_ceil(STEP))]);
-    let (taken, left) = match way {
-        Way::Floats => (of_floats, of_tensor_cores.unwrap_or_default()),
-        Way::TensorCores => (of_tensor_cores?, of_floats),
+    // The innermost one that has any; one step is no loop.
+    let steps = sizes.sums[0][0].div_ceil(STEPS[usize::from(sizes.bounds)]);
+    let tensor_loops = whole.iter().filter(|(_, turn)| turn.tensor > 0 && steps > 1);
+    let of_tensor_cores =
+        tensor_loops.min_by_key(|(_, turn)| turn.issued).map(|(&head, _)| (head, steps));
+    let of_tensor_cores: Vec<(usize, usize)> = of_tensor_cores.into_iter().collect();
+    let has_tensor = |b: &usize| graph.count([b]).tensor > 0;
+    let (taken, closed): (_, BTreeSet<usize>) = match way {
+        Way::Floats => {
+            (&of_floats, graph.loops[&outer].iter().copied().filter(has_tensor).collect())
+        }
+        Way::TensorCores => {
+            let left = of_floats.iter().flat_map(|(head, _)| &graph.loops[head]);
+            (&of_tensor_cores, left.copied().collect())
+        }
     };
     let mut total = Turn::default();
-    for &(head, turns) in &taken {
+    for &(head, turns) in taken {
         total.add(&whole[&head], turns);
     }
-    let mut known: BTreeSet<usize> = taken.iter().chain(&left).map(|&(head, _)| head).collect();
-    let closed = left.iter().flat_map(|(head, _)| &graph.loops[head]).copied().collect();
+    let mut known: BTreeSet<usize> =
+        of_floats.iter().chain(&of_tensor_cores).map(|&(head, _)| head).collect();
     if sizes.outputs > 0 {
         let (turn, head) = outputs(&graph, sizes, word, outer)?;
         total.add(&turn, 1);
         known.insert(head);
     }
+    let one_step = graph.loops[&outer].iter().copied().find(has_tensor);
+    let through = one_step.filter(|_| way == Way::TensorCores && steps == 1).unwrap_or(outer);
+    let rest = graph.way_through(through, outer, &closed)?;
+    // The loop over bounds has less work than the one that folds sums.
+    let looks = way == Way::TensorCores && sizes.bounds;
     let inner = |head: &usize| known.iter().any(|k| graph.loops[k].contains(head));
     let fold = graph
         .loops
@@ -110,10 +126,9 @@ pub fn turn(code: &[Instruction], sizes: &Sizes, word: usize, way: Way) -> Optio
         .filter(|&(head, _)| whole[head].shared_bytes() > 0)
         .filter_map(|(&head, _)| Some((head, folded(&graph, sizes, word, head)?)))
         .filter(|(_, turn)| turn.shared_bytes() >= sizes.cols * sizes.sums.len() * word)
-        .max_by_key(|(_, turn)| turn.work())?;
+        .max_by_key(|(head, turn)| (looks && rest.contains(head), turn.work()))?;
     total.add(&fold.1, sizes.pairs() / sizes.cols);
     known.insert(fold.0);
-    let rest = graph.way(outer, &closed)?;
     let counted = |b: &usize| known.iter().any(|head| graph.loops[head].contains(b));
     total.add(&graph.count(rest.iter().filter(|&b| !counted(b))), 1);
     Some(total)
