@@ -77,9 +77,16 @@ struct tf_watched_inverse {
   }
 };
 
-/* Powers of two of formulas that allow underflow. */
+/* Functions of relaxed formulas, in float: one instruction, within 2 units for powers and 1 for the
+ * others, which takes subnormal numbers for 0. */
 struct tf_flushed {
   TF_METHOD V operator()(V x) const { return TF_DOUBLE ? tf_exp2(x) : tf_exp2_normal(x); }
+};
+struct tf_flushed_root {
+  TF_METHOD V operator()(V x) const { return TF_DOUBLE ? tf_sqrt(x) : tf_sqrt_flushed(x); }
+};
+struct tf_flushed_inverse {
+  TF_METHOD V operator()(V x) const { return TF_DOUBLE ? tf_inv(x) : tf_inv_flushed(x); }
 };
 
 /* Leaves what a thread holds of an accumulator in its home, where that is another type. */

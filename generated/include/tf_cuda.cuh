@@ -284,6 +284,25 @@ TF_FN V tf_inv_normal(V x) {
 }
 #endif
 
+/* The root and the reciprocal of x within 1 unit, where subnormal numbers count as 0, in x and in
+ * what comes out: one instruction each. */
+#if defined(TF_EMULATED) || TF_DOUBLE
+TF_FN V tf_flush(V x) { return tf_abs(x) < TF_K(0x1p-126f, 0x1p-1022) ? x * T(0) : x; }
+TF_FN V tf_sqrt_flushed(V x) { return tf_sqrt(tf_flush(x)); }
+TF_FN V tf_inv_flushed(V x) { return tf_flush(T(1) / tf_flush(x)); }
+#else
+TF_FN V tf_sqrt_flushed(V x) {
+  V root;
+  asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(x));
+  return root;
+}
+TF_FN V tf_inv_flushed(V x) {
+  V r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
+#endif
+
 /* rsqrt and normcdf are no functions of the C library. */
 #ifdef TF_EMULATED
 TF_FN double tf_normcdf(double x) {

@@ -38,6 +38,9 @@ fn scaled(formula: &Formula) -> (bool, bool) {
 const GAUSSIAN: &str = "a[i] = sum[j] exp(-sqdist(x, y) / (2 * square(s))) * b; grad a wrt x;";
 const SCORES: &str = "let q = -square(s) * sqdist(x, y);
     l[i] = logsumexp[j] q; m[i] = sum[j] softmax(q) * b;";
+/// Roots and reciprocals, which are one instruction on a GPU.
+const ROOTS: &str = "a[i] = sum[j] exp(-sqrt(sqdist(x, y)) / s) * b; grad a wrt x;";
+const INVERSES: &str = "a[i] = sum[j] inv(1 + square(s) * sqdist(x, y)) * b; grad a wrt x;";
 
 #[test]
 fn they_are_measured_in_widths_where_that_is_allowed_and_saves_something() {
@@ -77,8 +80,8 @@ fn problem(formula: &Formula, width: f64, edge: f64) -> Problem {
 
 #[test]
 fn what_comes_out_is_right() {
-    let all: Vec<Formula> =
-        [GAUSSIAN, SCORES].iter().flat_map(|statements| formulas(statements, "relaxed")).collect();
+    let all = [GAUSSIAN, SCORES, ROOTS, INVERSES];
+    let all: Vec<Formula> = all.iter().flat_map(|all| formulas(all, "relaxed")).collect();
     let machines = Machines::compiled(&all);
     for (at, formula) in all.iter().enumerate() {
         // A width of 0 or inf makes all powers 0, or all 1; where it is 0.01 they are subnormal.

@@ -90,6 +90,8 @@ pub struct Body<'a> {
     near: Option<&'a Near>,
     /// The power that is a normal number on the way of this function.
     normal: Option<ExprId>,
+    /// Whether reciprocals are one instruction.
+    flushes: bool,
     /// Sums that are computed already when a pair is.
     streams: &'a [ExprId],
     /// Whether columns are those of a panel.
@@ -129,6 +131,7 @@ impl<'a> Body<'a> {
             unroll,
             near: None,
             normal: None,
+            flushes: false,
             streams: &[],
             is_streaming: false,
             operands: &[],
@@ -435,7 +438,7 @@ impl<'a> Body<'a> {
     ) -> String {
         match op.def().emit {
             Emit::Map(code) => {
-                let code = if self.normal == Some(id) { "tf_exp2_normal($0)" } else { code };
+                let code = self.on_way_to(id, op, code);
                 let values = self.operands(args, index);
                 let f = &self.plan.formula;
                 let type_ = match f.kind(id) {

@@ -14,23 +14,23 @@ pub struct WayView {
     pub tag: &'static str,
     /// What is watched, see `StageView::watched`.
     pub watched: Vec<WatchedView>,
-    /// Whether powers of two that would be subnormal count as 0.
-    pub flushed: bool,
+    /// What takes subnormal numbers for 0.
+    pub flushed: Vec<WatchedView>,
     /// Lines of the function of a pair.
     pub pair: Vec<String>,
 }
 
 impl WayView {
-    /// A way with these lines, of a stage that may be `watched`. Powers of two may be `flushed`.
-    pub fn new(tag: &'static str, pair: Text, watched: bool, flushed: bool) -> WayView {
-        let flushed = flushed && calls(&pair, "tf_exp2");
-        let watched = if watched { watched_in(&pair, flushed) } else { Vec::new() };
-        WayView { tag, watched, flushed, pair: pair.lines }
+    /// A way with these lines, of a stage that may be `watched`, in a formula that may be `relaxed`.
+    pub fn new(tag: &'static str, pair: Text, watched: bool, relaxed: bool) -> WayView {
+        let flushed = FLUSHED.into_iter().filter(|w| relaxed && calls(&pair, w.function));
+        let watched = if watched { watched_in(&pair, relaxed) } else { Vec::new() };
+        WayView { tag, watched, flushed: flushed.collect(), pair: pair.lines }
     }
 }
 
-/// A function whose arguments are watched, block by block, for those that need more than one
-/// instruction.
+/// A function that something else takes the name of: what watches its arguments, block by block, for
+/// those that need more than one instruction; or the one instruction.
 #[derive(Serialize)]
 pub struct WatchedView {
     /// The function.
@@ -46,15 +46,22 @@ const WATCHED: [WatchedView; 4] = [
     WatchedView { function: "tf_inv", watch: "tf_watched_inverse" },
 ];
 
+/// In formulas that allow it.
+const FLUSHED: [WatchedView; 3] = [
+    WatchedView { function: "tf_exp2", watch: "tf_flushed" },
+    WatchedView { function: "tf_sqrt", watch: "tf_flushed_root" },
+    WatchedView { function: "tf_inv", watch: "tf_flushed_inverse" },
+];
+
 /// Whether a line calls a function.
 fn calls(pair: &Text, function: &str) -> bool {
     pair.lines.iter().any(|line| line.contains(&format!(" {function}(")))
 }
 
-/// The functions of a pair that are watched; powers of two are not where they are flushed.
-pub fn watched_in(pair: &Text, flushed: bool) -> Vec<WatchedView> {
-    let is_watched =
-        |w: &WatchedView| calls(pair, w.function) && !(flushed && w.function == "tf_exp2");
+/// The functions of a pair that are watched; none is that a relaxed formula flushes.
+pub fn watched_in(pair: &Text, relaxed: bool) -> Vec<WatchedView> {
+    let flushed = |w: &WatchedView| relaxed && FLUSHED.iter().any(|f| f.function == w.function);
+    let is_watched = |w: &WatchedView| calls(pair, w.function) && !flushed(w);
     WATCHED.into_iter().filter(is_watched).collect()
 }
 

@@ -146,7 +146,8 @@ fn rises_with(f: &Formula, places: &Places, id: ExprId, sum: ExprId) -> Option<b
         Op::Add => Some(below),
         Op::Sub => Some(below == (n == 0)),
         Op::Neg => Some(!below),
-        Op::Sqrt => Some(below),
+        // Those of relaxed formulas are within a unit, which orders nothing.
+        Op::Sqrt if !f.relaxed => Some(below),
         Op::Mul => {
             let factor = f.as_const(args[1 - n]).filter(|c| *c != 0.0 && c.is_finite())?;
             Some(below == (factor > 0.0))

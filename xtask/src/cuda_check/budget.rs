@@ -33,6 +33,8 @@ const LIMITS: &[(&str, f64, Option<f64>)] = &[
     ("relaxed_gaussian", 8.9, Some(6.6)),
     ("relaxed_gaussian_vjp_a", 12.0, None),
     ("relaxed_log_density", 8.6, None),
+    ("relaxed_laplacian", 10.5, None),
+    ("relaxed_cauchy", 9.5, None),
     ("closest", 5.5, None),
     ("ten_nearest", 8.5, None),
     ("ten_nearest_of_many_D50", 12.0, None),

@@ -1,7 +1,9 @@
-//! Other ways to a pair: another value in place of one, and powers that are normal numbers.
+//! Other ways to a pair: another value in place of one, powers that are normal numbers, and quotients
+//! by reciprocals that are one instruction.
 
 use crate::emit::body::Body;
-use crate::ir::ExprId;
+use crate::ir::{ExprId, Kind};
+use crate::ops::Op;
 use crate::schedule::Near;
 
 impl<'a> Body<'a> {
@@ -15,6 +17,23 @@ impl<'a> Body<'a> {
     pub fn bounded(mut self, power: Option<ExprId>) -> Body<'a> {
         self.normal = power;
         self
+    }
+
+    /// Lets this function, one of pairs, divide by way of reciprocals.
+    pub fn flushing(mut self, flushes: bool) -> Body<'a> {
+        self.flushes = flushes;
+        self
+    }
+
+    /// The C++ of an operation, which else is `code`.
+    pub(super) fn on_way_to(&self, id: ExprId, op: Op, code: &'static str) -> &'static str {
+        match op {
+            _ if self.normal == Some(id) => "tf_exp2_normal($0)",
+            Op::Div if self.flushes && self.plan.formula.kind(id) == Kind::Real => {
+                "$0 * tf_inv($1)"
+            }
+            _ => code,
+        }
     }
 
     /// What is computed where a value is asked for.
