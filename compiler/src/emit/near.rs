@@ -21,7 +21,7 @@ pub struct WayView {
 }
 
 impl WayView {
-    /// A way with these lines, of a stage that may be `watched`, in a formula that may be `relaxed`.
+    /// A way with these lines, of a stage that may be `watched`; its formula may be `relaxed`.
     pub fn new(tag: &'static str, pair: Text, watched: bool, relaxed: bool) -> WayView {
         let flushed = FLUSHED.into_iter().filter(|w| relaxed && calls(&pair, w.function));
         let watched = if watched { watched_in(&pair, relaxed) } else { Vec::new() };
@@ -29,8 +29,8 @@ impl WayView {
     }
 }
 
-/// A function that something else takes the name of: what watches its arguments, block by block, for
-/// those that need more than one instruction; or the one instruction.
+/// A function that something else takes the name of: what watches its arguments, block by block,
+/// for those that need more than one instruction; or the one instruction.
 #[derive(Serialize)]
 pub struct WatchedView {
     /// The function.

@@ -36,9 +36,9 @@ const LIMITS: &[(&str, f64, Option<f64>)] = &[
     ("relaxed_laplacian", 10.5, None),
     ("relaxed_cauchy", 9.5, None),
     ("closest", 5.5, None),
-    ("ten_nearest", 8.5, None),
-    ("ten_nearest_of_many_D50", 12.0, None),
-    ("ten_nearest_of_many_D784", 100.0, None),
+    ("ten_nearest_D3", 8.5, None),
+    ("ten_nearest_D50", 12.0, None),
+    ("ten_nearest_D784", 100.0, None),
 ];
 
 /// What takes more than its limit, which nothing raises but a change of this file.

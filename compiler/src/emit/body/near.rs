@@ -1,5 +1,5 @@
-//! Other ways to a pair: another value in place of one, powers that are normal numbers, and quotients
-//! by reciprocals that are one instruction.
+//! Other ways to a pair: another value in place of one, powers that are normal numbers, and
+//! quotients by reciprocals that are one instruction.
 
 use crate::emit::body::Body;
 use crate::ir::{ExprId, Kind};
