@@ -150,6 +150,7 @@ fn library(library: emit::Library) -> Library {
             ir::Storage::F64 => Dtype::F64,
         },
         cpp: k.cpp,
+        stages: k.stages,
         cu: Some(k.cu),
         desc: k.desc,
     };

@@ -37,32 +37,33 @@
 #define TF_ENTRY(symbol, stage) symbol TF_DTYPE_TEXT stage
 #define TF_LEVEL_OF(symbol, level) TF_PASTE(TF_KERNEL(symbol), level)
 
-#define TF_DECLARE_STAGES(symbol)                                                                  \
-  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _v2)[];                                            \
-  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _v3)[];                                            \
-  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _v4)[];                                            \
-  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _neon)[];                                          \
-  extern const uint8_t TF_LEVEL_OF(symbol, _image)[];
+/* What other objects hold of a kernel: its image, and each stage for each level. */
+#define TF_DECLARE_IMAGE(symbol) extern const uint8_t TF_LEVEL_OF(symbol, _image)[];
+#define TF_DECLARE_STAGE(symbol, stage)                                                            \
+  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _v2_##stage);                                      \
+  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _v3_##stage);                                      \
+  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _v4_##stage);                                      \
+  extern const tf_cpu_stage TF_LEVEL_OF(symbol, _neon_##stage);
 
 #ifdef TF_HAS_V2
-#define TF_V2_(symbol, n) &TF_LEVEL_OF(symbol, _v2)[n]
+#define TF_V2_(symbol, stage) &TF_LEVEL_OF(symbol, _v2_##stage)
 #else
-#define TF_V2_(symbol, n) 0
+#define TF_V2_(symbol, stage) 0
 #endif
 #ifdef TF_HAS_V3
-#define TF_V3_(symbol, n) &TF_LEVEL_OF(symbol, _v3)[n]
+#define TF_V3_(symbol, stage) &TF_LEVEL_OF(symbol, _v3_##stage)
 #else
-#define TF_V3_(symbol, n) 0
+#define TF_V3_(symbol, stage) 0
 #endif
 #ifdef TF_HAS_V4
-#define TF_V4_(symbol, n) &TF_LEVEL_OF(symbol, _v4)[n]
+#define TF_V4_(symbol, stage) &TF_LEVEL_OF(symbol, _v4_##stage)
 #else
-#define TF_V4_(symbol, n) 0
+#define TF_V4_(symbol, stage) 0
 #endif
 #ifdef TF_HAS_NEON
-#define TF_NEON_(symbol, n) &TF_LEVEL_OF(symbol, _neon)[n]
+#define TF_NEON_(symbol, stage) &TF_LEVEL_OF(symbol, _neon_##stage)
 #else
-#define TF_NEON_(symbol, n) 0
+#define TF_NEON_(symbol, stage) 0
 #endif
 #ifdef TF_HAS_IMAGE
 #define TF_IMAGE(symbol) TF_LEVEL_OF(symbol, _image)
@@ -71,6 +72,6 @@
 #define TF_IMAGE(symbol) 0
 #define TF_IMAGE_BYTES 0
 #endif
-#define TF_CPU_LEVELS(symbol, n)                                                                   \
-  {TF_V2_(symbol, n), TF_V3_(symbol, n), TF_V4_(symbol, n), TF_NEON_(symbol, n)}
+#define TF_CPU_LEVELS(symbol, stage)                                                               \
+  {TF_V2_(symbol, stage), TF_V3_(symbol, stage), TF_V4_(symbol, stage), TF_NEON_(symbol, stage)}
 #endif

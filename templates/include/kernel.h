@@ -63,8 +63,15 @@ template <class... A> TF_FN void TF_UNUSED(const A &...) {}
 #else
 #define TF_LEVEL_ _neon
 #endif
-/* tf_<hash>_f32_v4 */
-#define TF_STAGES(symbol) TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), TF_LEVEL_)
+/* tf_<hash>_f32_v4_s0 */
+#define TF_STAGE_NAME(symbol, S)                                                                   \
+  TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), TF_LEVEL_), _), S)
+/* Whether this object holds stage n of its kernel: all, unless TF_STAGE says which one. */
+#ifdef TF_STAGE
+#define TF_COMPILES(n) (TF_STAGE == (n))
+#else
+#define TF_COMPILES(n) 1
+#endif
 /* tf_<hash>_f32_s0_rows */
 #define TF_ENTRY_NAME(symbol, S, kind)                                                             \
   TF_JOIN(TF_JOIN(TF_JOIN(TF_JOIN(symbol, TF_DTYPE_), _), S), kind)

@@ -17,6 +17,11 @@ pub const KERNEL: &[&str] = &[
     "-ffunction-sections",
 ];
 
+/// Makes an object of one stage of a C++ kernel; without it the object has all.
+pub fn stage(n: usize) -> String {
+    format!("-DTF_STAGE={n}")
+}
+
 /// For descriptors. They are C, whatever the driver's name: in C++ their constants would stay in
 /// the object.
 pub const DESCRIPTOR: &[&str] = &["-x", "c", "-std=c11", "-O2", "-fPIC"];

@@ -1,7 +1,7 @@
 //! The objects of a build, and how each is made.
 //!
-//! In: libraries and their texts. Out: one checked object a (kernel, dtype, level), one a CUDA
-//! image and one a descriptor. It never runs a compiler for something that is in the cache.
+//! In: libraries and their texts. Out: one checked object a (kernel, dtype, level, stage), one a
+//! CUDA image and one a descriptor. It never runs a compiler for something that is in the cache.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -39,7 +39,8 @@ struct Image<'a> {
 /// What an object holds.
 enum Part<'a> {
     Image(Image<'a>),
-    Cpu(Level, Source),
+    /// One stage, so that no object takes longer than a reduction does.
+    Cpu(Level, Source, usize),
     /// Says how long the image is, so it is made after it.
     Descriptor(Source, Option<Image<'a>>),
 }
@@ -147,7 +148,11 @@ impl<'a> Workshop<'a> {
         };
         let cpp = source(&kernel.cpp)?;
         let descriptor = Part::Descriptor(source(&kernel.desc)?, image.clone());
-        let cpu = self.levels.iter().map(|&level| Part::Cpu(level, cpp.clone()));
+        let of_level = |&level: &Level| {
+            let cpp = cpp.clone();
+            (0..kernel.stages).map(move |stage| Part::Cpu(level, cpp.clone(), stage))
+        };
+        let cpu = self.levels.iter().flat_map(of_level);
         Ok(image.into_iter().map(Part::Image).chain(cpu).chain([descriptor]).collect())
     }
 
@@ -159,7 +164,9 @@ impl<'a> Workshop<'a> {
                 let fatbin = self.stored(&self.fatbin(kernel, image))?;
                 self.stored(&self.wrapper(kernel, &fatbin))
             }
-            Part::Cpu(level, source) => self.stored(&self.cpu(kernel, *level, source)),
+            Part::Cpu(level, source, stage) => {
+                self.stored(&self.cpu(kernel, *level, source, *stage))
+            }
             Part::Descriptor(source, image) => {
                 let fatbin = match image {
                     Some(image) => Some(self.stored(&self.fatbin(kernel, image))?),
@@ -181,7 +188,9 @@ impl<'a> Workshop<'a> {
                 let fatbin = self.stored_or_run(self.fatbin(kernel, image))?;
                 self.wrap(kernel, &fatbin)?
             }
-            Part::Cpu(level, source) => self.run(self.cpu(kernel, *level, source))?,
+            Part::Cpu(level, source, stage) => {
+                self.run(self.cpu(kernel, *level, source, *stage))?
+            }
             Part::Descriptor(source, image) => {
                 let image = image.as_ref().map(|i| self.fatbin(kernel, i));
                 let fatbin = image.map(|recipe| self.stored_or_run(recipe)).transpose()?;
@@ -191,9 +200,9 @@ impl<'a> Workshop<'a> {
         Ok((entry, Outcome::Compiled))
     }
 
-    fn cpu(&self, kernel: &Kernel, level: Level, source: &Source) -> Recipe {
+    fn cpu(&self, kernel: &Kernel, level: Level, source: &Source, stage: usize) -> Recipe {
         let mut command = self.compiler.cpu(level);
-        command.args(kernel.dtype.flags().kernel).arg("-c");
+        command.args(kernel.dtype.flags().kernel).arg(flags::stage(stage)).arg("-c");
         self.compile(Makes::Object, command, &self.compiler.identity(), source)
     }
 
@@ -307,7 +316,7 @@ fn group_of(groups: &mut Vec<Group>, formula: &str, kernel: &Kernel, part: &Part
     let dtype = kernel.dtype.name();
     let target = match part {
         Part::Image(_) => "cuda",
-        Part::Cpu(level, _) => level.name(),
+        Part::Cpu(level, ..) => level.name(),
         Part::Descriptor(..) => "descriptor",
     };
     let same = |g: &Group| g.formula == formula && g.dtype == dtype && g.target == target;

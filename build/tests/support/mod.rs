@@ -84,6 +84,7 @@ pub fn formula(name: &str, neutral: u32) -> Text {
         name: format!("{name}_D3"),
         dtype,
         cpp: path("cpp"),
+        stages: 1,
         cu: Some(path("cu")),
         desc: path("c"),
     };

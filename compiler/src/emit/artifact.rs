@@ -43,6 +43,8 @@ pub struct KernelFiles {
     pub dtype: Storage,
     /// Path of the C++ text.
     pub cpp: String,
+    /// Stages in it, each of which may be compiled alone.
+    pub stages: usize,
     /// Path of the CUDA text.
     pub cu: String,
     /// Path of the C descriptor.
@@ -125,6 +127,7 @@ fn add_files(
             name: title.into(),
             dtype,
             cpp: path("cpp"),
+            stages: text.plan.stages.len(),
             cu: path("cu"),
             desc: path("c"),
         });

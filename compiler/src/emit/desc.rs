@@ -35,7 +35,6 @@ struct ValueView {
 
 #[derive(Serialize)]
 struct StageDesc {
-    index: usize,
     name: String,
     row_axis: &'static str,
     col_axis: &'static str,
@@ -109,7 +108,6 @@ fn stage(plan: &Plan, symbol: &str, n: usize, pair_ops: f64) -> StageDesc {
     };
     let writes: Vec<String> = stage.writes.iter().map(|(v, _)| v.to_string()).collect();
     StageDesc {
-        index: n,
         name: format!("s{n}"),
         row_axis: axis(stage.rows),
         col_axis: axis(stage.cols),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_815952e91f7eb1121e3d5370dbd084bb)
+TF_DECLARE_IMAGE(tf_815952e91f7eb1121e3d5370dbd084bb)
+TF_DECLARE_STAGE(tf_815952e91f7eb1121e3d5370dbd084bb, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 16, TF_REAL},
@@ -26,7 +27,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 65.0,
-        .cpu = TF_CPU_LEVELS(tf_815952e91f7eb1121e3d5370dbd084bb, 0),
+        .cpu = TF_CPU_LEVELS(tf_815952e91f7eb1121e3d5370dbd084bb, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_815952e91f7eb1121e3d5370dbd084bb", "s0_rows"),

@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -171,6 +172,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_815952e91f7eb1121e3d5370dbd084bb)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_815952e91f7eb1121e3d5370dbd084bb, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few);
+#endif

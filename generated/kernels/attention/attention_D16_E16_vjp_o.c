@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_3542f630f6173901faa122d8d0896b48)
+TF_DECLARE_IMAGE(tf_3542f630f6173901faa122d8d0896b48)
+TF_DECLARE_STAGE(tf_3542f630f6173901faa122d8d0896b48, s0)
+TF_DECLARE_STAGE(tf_3542f630f6173901faa122d8d0896b48, s1)
+TF_DECLARE_STAGE(tf_3542f630f6173901faa122d8d0896b48, s2)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 16, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 65.0,
-        .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, 0),
+        .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_3542f630f6173901faa122d8d0896b48", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 125.0,
-        .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, 1),
+        .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_3542f630f6173901faa122d8d0896b48", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s2_writes,
         .pair_ops = 157.0,
-        .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, 2),
+        .cpu = TF_CPU_LEVELS(tf_3542f630f6173901faa122d8d0896b48, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_3542f630f6173901faa122d8d0896b48", "s2_rows"),

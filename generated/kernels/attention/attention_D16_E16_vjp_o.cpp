@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -166,6 +167,17 @@ template <int ROWS, int GROUP> struct s0_of {
 };
 typedef s0_of<TF_R(2, 2), TF_R(2, 2)> s0;
 typedef s0_of<1, 1> s0_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row>>>(nullptr);
+
+} // namespace
+
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_3542f630f6173901faa122d8d0896b48, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few);
+#endif
+
+#if TF_COMPILES(1)
+namespace {
 
 /* rows i, folded over j
  * v22 = sum of [v21]
@@ -354,6 +366,17 @@ template <int ROWS, int GROUP> struct s1_of {
 };
 typedef s1_of<TF_R(2, 2), TF_R(2, 2)> s1;
 typedef s1_of<1, 1> s1_row;
+
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_panel_loop<s1_row>>>(nullptr);
+
+} // namespace
+
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_3542f630f6173901faa122d8d0896b48, s1) =
+    tf_cpu_entry<tf_cpu_rows<s1, tf_panel_loop<s1>>>(&s1_few);
+#endif
+
+#if TF_COMPILES(2)
+namespace {
 
 /* rows j, folded over i
  * v25 = sum of [v24]
@@ -572,16 +595,10 @@ template <int ROWS, int GROUP> struct s2_of {
 typedef s2_of<TF_R(2, 2), TF_R(2, 2)> s2;
 typedef s2_of<1, 1> s2_row;
 
-const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row>>>(nullptr);
-
-const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_panel_loop<s1_row>>>(nullptr);
-
 const tf_cpu_stage s2_few = tf_cpu_entry<tf_cpu_row<s2_row, tf_panel_loop<s2_row>>>(nullptr);
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_3542f630f6173901faa122d8d0896b48)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few),
-    tf_cpu_entry<tf_cpu_rows<s1, tf_panel_loop<s1>>>(&s1_few),
-    tf_cpu_entry<tf_cpu_rows<s2, tf_panel_loop<s2>>>(&s2_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_3542f630f6173901faa122d8d0896b48, s2) =
+    tf_cpu_entry<tf_cpu_rows<s2, tf_panel_loop<s2>>>(&s2_few);
+#endif

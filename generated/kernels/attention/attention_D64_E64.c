@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_bcfa75937f65cdf833bd67b3195d8dd4)
+TF_DECLARE_IMAGE(tf_bcfa75937f65cdf833bd67b3195d8dd4)
+TF_DECLARE_STAGE(tf_bcfa75937f65cdf833bd67b3195d8dd4, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 64, TF_REAL},
@@ -26,7 +27,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 257.0,
-        .cpu = TF_CPU_LEVELS(tf_bcfa75937f65cdf833bd67b3195d8dd4, 0),
+        .cpu = TF_CPU_LEVELS(tf_bcfa75937f65cdf833bd67b3195d8dd4, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bcfa75937f65cdf833bd67b3195d8dd4", "s0_rows"),

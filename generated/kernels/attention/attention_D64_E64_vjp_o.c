@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_dd1b3a06fc1aa9761b4e9ff6477461ec)
+TF_DECLARE_IMAGE(tf_dd1b3a06fc1aa9761b4e9ff6477461ec)
+TF_DECLARE_STAGE(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0)
+TF_DECLARE_STAGE(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1)
+TF_DECLARE_STAGE(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 64, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 257.0,
-        .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 0),
+        .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_dd1b3a06fc1aa9761b4e9ff6477461ec", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 461.0,
-        .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 1),
+        .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_dd1b3a06fc1aa9761b4e9ff6477461ec", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s2_writes,
         .pair_ops = 589.0,
-        .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, 2),
+        .cpu = TF_CPU_LEVELS(tf_dd1b3a06fc1aa9761b4e9ff6477461ec, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_dd1b3a06fc1aa9761b4e9ff6477461ec", "s2_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_7fa0b86e9f08d8d29c81a795873781c2)
+TF_DECLARE_IMAGE(tf_7fa0b86e9f08d8d29c81a795873781c2)
+TF_DECLARE_STAGE(tf_7fa0b86e9f08d8d29c81a795873781c2, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 14.0,
-        .cpu = TF_CPU_LEVELS(tf_7fa0b86e9f08d8d29c81a795873781c2, 0),
+        .cpu = TF_CPU_LEVELS(tf_7fa0b86e9f08d8d29c81a795873781c2, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_7fa0b86e9f08d8d29c81a795873781c2", "s0_rows"),

@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_89d1a5ad34d83fdcbda224a0c4e07468)
+TF_DECLARE_IMAGE(tf_89d1a5ad34d83fdcbda224a0c4e07468)
+TF_DECLARE_STAGE(tf_89d1a5ad34d83fdcbda224a0c4e07468, s0)
+TF_DECLARE_STAGE(tf_89d1a5ad34d83fdcbda224a0c4e07468, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -30,7 +32,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 18.0,
-        .cpu = TF_CPU_LEVELS(tf_89d1a5ad34d83fdcbda224a0c4e07468, 0),
+        .cpu = TF_CPU_LEVELS(tf_89d1a5ad34d83fdcbda224a0c4e07468, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s0_rows"),
@@ -50,7 +52,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 25.0,
-        .cpu = TF_CPU_LEVELS(tf_89d1a5ad34d83fdcbda224a0c4e07468, 1),
+        .cpu = TF_CPU_LEVELS(tf_89d1a5ad34d83fdcbda224a0c4e07468, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_89d1a5ad34d83fdcbda224a0c4e07468", "s1_rows"),

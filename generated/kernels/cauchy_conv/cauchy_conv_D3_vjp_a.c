@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c)
+TF_DECLARE_IMAGE(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c)
+TF_DECLARE_STAGE(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0)
+TF_DECLARE_STAGE(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -30,7 +32,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 23.0,
-        .cpu = TF_CPU_LEVELS(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, 0),
+        .cpu = TF_CPU_LEVELS(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s0_rows"),
@@ -50,7 +52,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 30.0,
-        .cpu = TF_CPU_LEVELS(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, 1),
+        .cpu = TF_CPU_LEVELS(tf_d6ee56cc2e2e5dfd142fdd95bd864f4c, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d6ee56cc2e2e5dfd142fdd95bd864f4c", "s1_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_7f8839050ac63f3af5dafd6eb8b728b8)
+TF_DECLARE_IMAGE(tf_7f8839050ac63f3af5dafd6eb8b728b8)
+TF_DECLARE_STAGE(tf_7f8839050ac63f3af5dafd6eb8b728b8, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 12.0,
-        .cpu = TF_CPU_LEVELS(tf_7f8839050ac63f3af5dafd6eb8b728b8, 0),
+        .cpu = TF_CPU_LEVELS(tf_7f8839050ac63f3af5dafd6eb8b728b8, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_7f8839050ac63f3af5dafd6eb8b728b8", "s0_rows"),

@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_86b12f9e6cb6ba8223f79455179c392e)
+TF_DECLARE_IMAGE(tf_86b12f9e6cb6ba8223f79455179c392e)
+TF_DECLARE_STAGE(tf_86b12f9e6cb6ba8223f79455179c392e, s0)
+TF_DECLARE_STAGE(tf_86b12f9e6cb6ba8223f79455179c392e, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -29,7 +31,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 15.0,
-        .cpu = TF_CPU_LEVELS(tf_86b12f9e6cb6ba8223f79455179c392e, 0),
+        .cpu = TF_CPU_LEVELS(tf_86b12f9e6cb6ba8223f79455179c392e, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s0_rows"),
@@ -49,7 +51,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 22.0,
-        .cpu = TF_CPU_LEVELS(tf_86b12f9e6cb6ba8223f79455179c392e, 1),
+        .cpu = TF_CPU_LEVELS(tf_86b12f9e6cb6ba8223f79455179c392e, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_86b12f9e6cb6ba8223f79455179c392e", "s1_rows"),

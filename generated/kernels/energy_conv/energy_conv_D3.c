@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_11fd0b4cc5fd028b64c595af0261e23c)
+TF_DECLARE_IMAGE(tf_11fd0b4cc5fd028b64c595af0261e23c)
+TF_DECLARE_STAGE(tf_11fd0b4cc5fd028b64c595af0261e23c, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 15.0,
-        .cpu = TF_CPU_LEVELS(tf_11fd0b4cc5fd028b64c595af0261e23c, 0),
+        .cpu = TF_CPU_LEVELS(tf_11fd0b4cc5fd028b64c595af0261e23c, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_11fd0b4cc5fd028b64c595af0261e23c", "s0_rows"),

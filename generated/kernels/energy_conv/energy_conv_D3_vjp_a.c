@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_57ca124bd3ee94c2d99f21017ddf80ac)
+TF_DECLARE_IMAGE(tf_57ca124bd3ee94c2d99f21017ddf80ac)
+TF_DECLARE_STAGE(tf_57ca124bd3ee94c2d99f21017ddf80ac, s0)
+TF_DECLARE_STAGE(tf_57ca124bd3ee94c2d99f21017ddf80ac, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -29,7 +31,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 20.0,
-        .cpu = TF_CPU_LEVELS(tf_57ca124bd3ee94c2d99f21017ddf80ac, 0),
+        .cpu = TF_CPU_LEVELS(tf_57ca124bd3ee94c2d99f21017ddf80ac, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s0_rows"),
@@ -49,7 +51,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 27.0,
-        .cpu = TF_CPU_LEVELS(tf_57ca124bd3ee94c2d99f21017ddf80ac, 1),
+        .cpu = TF_CPU_LEVELS(tf_57ca124bd3ee94c2d99f21017ddf80ac, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_57ca124bd3ee94c2d99f21017ddf80ac", "s1_rows"),

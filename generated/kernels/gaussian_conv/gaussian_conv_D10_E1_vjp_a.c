@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_cc563ffe7ee46ba221751f5834136f2b)
+TF_DECLARE_IMAGE(tf_cc563ffe7ee46ba221751f5834136f2b)
+TF_DECLARE_STAGE(tf_cc563ffe7ee46ba221751f5834136f2b, s0)
+TF_DECLARE_STAGE(tf_cc563ffe7ee46ba221751f5834136f2b, s1)
+TF_DECLARE_STAGE(tf_cc563ffe7ee46ba221751f5834136f2b, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 10, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 75.0,
-        .cpu = TF_CPU_LEVELS(tf_cc563ffe7ee46ba221751f5834136f2b, 0),
+        .cpu = TF_CPU_LEVELS(tf_cc563ffe7ee46ba221751f5834136f2b, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 73.0,
-        .cpu = TF_CPU_LEVELS(tf_cc563ffe7ee46ba221751f5834136f2b, 1),
+        .cpu = TF_CPU_LEVELS(tf_cc563ffe7ee46ba221751f5834136f2b, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_cc563ffe7ee46ba221751f5834136f2b, 2),
+        .cpu = TF_CPU_LEVELS(tf_cc563ffe7ee46ba221751f5834136f2b, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_cc563ffe7ee46ba221751f5834136f2b", "s2_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_ee205a70fae938ac60f2036250c00ac3)
+TF_DECLARE_IMAGE(tf_ee205a70fae938ac60f2036250c00ac3)
+TF_DECLARE_STAGE(tf_ee205a70fae938ac60f2036250c00ac3, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 10, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 47.0,
-        .cpu = TF_CPU_LEVELS(tf_ee205a70fae938ac60f2036250c00ac3, 0),
+        .cpu = TF_CPU_LEVELS(tf_ee205a70fae938ac60f2036250c00ac3, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_ee205a70fae938ac60f2036250c00ac3", "s0_rows"),

@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_24d4f86a52a0f2740d21ef81485568f5)
+TF_DECLARE_IMAGE(tf_24d4f86a52a0f2740d21ef81485568f5)
+TF_DECLARE_STAGE(tf_24d4f86a52a0f2740d21ef81485568f5, s0)
+TF_DECLARE_STAGE(tf_24d4f86a52a0f2740d21ef81485568f5, s1)
+TF_DECLARE_STAGE(tf_24d4f86a52a0f2740d21ef81485568f5, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 10, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 79.0,
-        .cpu = TF_CPU_LEVELS(tf_24d4f86a52a0f2740d21ef81485568f5, 0),
+        .cpu = TF_CPU_LEVELS(tf_24d4f86a52a0f2740d21ef81485568f5, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_24d4f86a52a0f2740d21ef81485568f5", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 83.0,
-        .cpu = TF_CPU_LEVELS(tf_24d4f86a52a0f2740d21ef81485568f5, 1),
+        .cpu = TF_CPU_LEVELS(tf_24d4f86a52a0f2740d21ef81485568f5, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_24d4f86a52a0f2740d21ef81485568f5", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_24d4f86a52a0f2740d21ef81485568f5, 2),
+        .cpu = TF_CPU_LEVELS(tf_24d4f86a52a0f2740d21ef81485568f5, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_24d4f86a52a0f2740d21ef81485568f5", "s2_rows"),

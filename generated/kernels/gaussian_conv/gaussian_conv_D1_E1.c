@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_d0c8a8b52f9dcaeeac160efdc73f877a)
+TF_DECLARE_IMAGE(tf_d0c8a8b52f9dcaeeac160efdc73f877a)
+TF_DECLARE_STAGE(tf_d0c8a8b52f9dcaeeac160efdc73f877a, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 15.0,
-        .cpu = TF_CPU_LEVELS(tf_d0c8a8b52f9dcaeeac160efdc73f877a, 0),
+        .cpu = TF_CPU_LEVELS(tf_d0c8a8b52f9dcaeeac160efdc73f877a, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d0c8a8b52f9dcaeeac160efdc73f877a", "s0_rows"),

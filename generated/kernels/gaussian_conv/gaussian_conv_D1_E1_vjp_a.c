@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_298fc6b39dfc3813cd02af56193a0565)
+TF_DECLARE_IMAGE(tf_298fc6b39dfc3813cd02af56193a0565)
+TF_DECLARE_STAGE(tf_298fc6b39dfc3813cd02af56193a0565, s0)
+TF_DECLARE_STAGE(tf_298fc6b39dfc3813cd02af56193a0565, s1)
+TF_DECLARE_STAGE(tf_298fc6b39dfc3813cd02af56193a0565, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 19.0,
-        .cpu = TF_CPU_LEVELS(tf_298fc6b39dfc3813cd02af56193a0565, 0),
+        .cpu = TF_CPU_LEVELS(tf_298fc6b39dfc3813cd02af56193a0565, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 18.0,
-        .cpu = TF_CPU_LEVELS(tf_298fc6b39dfc3813cd02af56193a0565, 1),
+        .cpu = TF_CPU_LEVELS(tf_298fc6b39dfc3813cd02af56193a0565, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_298fc6b39dfc3813cd02af56193a0565, 2),
+        .cpu = TF_CPU_LEVELS(tf_298fc6b39dfc3813cd02af56193a0565, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_298fc6b39dfc3813cd02af56193a0565", "s2_rows"),

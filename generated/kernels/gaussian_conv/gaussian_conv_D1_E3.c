@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_88216685ac63fb81ddc8dc071b706b6b)
+TF_DECLARE_IMAGE(tf_88216685ac63fb81ddc8dc071b706b6b)
+TF_DECLARE_STAGE(tf_88216685ac63fb81ddc8dc071b706b6b, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 19.0,
-        .cpu = TF_CPU_LEVELS(tf_88216685ac63fb81ddc8dc071b706b6b, 0),
+        .cpu = TF_CPU_LEVELS(tf_88216685ac63fb81ddc8dc071b706b6b, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_88216685ac63fb81ddc8dc071b706b6b", "s0_rows"),

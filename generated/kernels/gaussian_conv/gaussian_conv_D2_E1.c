@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_3ac5ede1d7753caf07c73dd90b6fa420)
+TF_DECLARE_IMAGE(tf_3ac5ede1d7753caf07c73dd90b6fa420)
+TF_DECLARE_STAGE(tf_3ac5ede1d7753caf07c73dd90b6fa420, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 18.0,
-        .cpu = TF_CPU_LEVELS(tf_3ac5ede1d7753caf07c73dd90b6fa420, 0),
+        .cpu = TF_CPU_LEVELS(tf_3ac5ede1d7753caf07c73dd90b6fa420, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_3ac5ede1d7753caf07c73dd90b6fa420", "s0_rows"),

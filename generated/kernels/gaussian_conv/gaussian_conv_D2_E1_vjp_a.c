@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_c05cfb5227f89aa8745af1d97f63c21c)
+TF_DECLARE_IMAGE(tf_c05cfb5227f89aa8745af1d97f63c21c)
+TF_DECLARE_STAGE(tf_c05cfb5227f89aa8745af1d97f63c21c, s0)
+TF_DECLARE_STAGE(tf_c05cfb5227f89aa8745af1d97f63c21c, s1)
+TF_DECLARE_STAGE(tf_c05cfb5227f89aa8745af1d97f63c21c, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 24.0,
-        .cpu = TF_CPU_LEVELS(tf_c05cfb5227f89aa8745af1d97f63c21c, 0),
+        .cpu = TF_CPU_LEVELS(tf_c05cfb5227f89aa8745af1d97f63c21c, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_c05cfb5227f89aa8745af1d97f63c21c", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 22.0,
-        .cpu = TF_CPU_LEVELS(tf_c05cfb5227f89aa8745af1d97f63c21c, 1),
+        .cpu = TF_CPU_LEVELS(tf_c05cfb5227f89aa8745af1d97f63c21c, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_c05cfb5227f89aa8745af1d97f63c21c", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_c05cfb5227f89aa8745af1d97f63c21c, 2),
+        .cpu = TF_CPU_LEVELS(tf_c05cfb5227f89aa8745af1d97f63c21c, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_c05cfb5227f89aa8745af1d97f63c21c", "s2_rows"),

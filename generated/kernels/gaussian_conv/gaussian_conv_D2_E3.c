@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_6f8eeec432f3d3d61cf0e7d1ededbfec)
+TF_DECLARE_IMAGE(tf_6f8eeec432f3d3d61cf0e7d1ededbfec)
+TF_DECLARE_STAGE(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 22.0,
-        .cpu = TF_CPU_LEVELS(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, 0),
+        .cpu = TF_CPU_LEVELS(tf_6f8eeec432f3d3d61cf0e7d1ededbfec, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_6f8eeec432f3d3d61cf0e7d1ededbfec", "s0_rows"),

@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_221cb27cfa50bde67c3246b4b891ae76)
+TF_DECLARE_IMAGE(tf_221cb27cfa50bde67c3246b4b891ae76)
+TF_DECLARE_STAGE(tf_221cb27cfa50bde67c3246b4b891ae76, s0)
+TF_DECLARE_STAGE(tf_221cb27cfa50bde67c3246b4b891ae76, s1)
+TF_DECLARE_STAGE(tf_221cb27cfa50bde67c3246b4b891ae76, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 28.0,
-        .cpu = TF_CPU_LEVELS(tf_221cb27cfa50bde67c3246b4b891ae76, 0),
+        .cpu = TF_CPU_LEVELS(tf_221cb27cfa50bde67c3246b4b891ae76, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_221cb27cfa50bde67c3246b4b891ae76", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 32.0,
-        .cpu = TF_CPU_LEVELS(tf_221cb27cfa50bde67c3246b4b891ae76, 1),
+        .cpu = TF_CPU_LEVELS(tf_221cb27cfa50bde67c3246b4b891ae76, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_221cb27cfa50bde67c3246b4b891ae76", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_221cb27cfa50bde67c3246b4b891ae76, 2),
+        .cpu = TF_CPU_LEVELS(tf_221cb27cfa50bde67c3246b4b891ae76, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_221cb27cfa50bde67c3246b4b891ae76", "s2_rows"),

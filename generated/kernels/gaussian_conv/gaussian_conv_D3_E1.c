@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_477287b134affb24fc59d50a23ff0fdf)
+TF_DECLARE_IMAGE(tf_477287b134affb24fc59d50a23ff0fdf)
+TF_DECLARE_STAGE(tf_477287b134affb24fc59d50a23ff0fdf, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 21.0,
-        .cpu = TF_CPU_LEVELS(tf_477287b134affb24fc59d50a23ff0fdf, 0),
+        .cpu = TF_CPU_LEVELS(tf_477287b134affb24fc59d50a23ff0fdf, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_477287b134affb24fc59d50a23ff0fdf", "s0_rows"),

@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_5e24b8b90e2de0353593fee62cb90c04)
+TF_DECLARE_IMAGE(tf_5e24b8b90e2de0353593fee62cb90c04)
+TF_DECLARE_STAGE(tf_5e24b8b90e2de0353593fee62cb90c04, s0)
+TF_DECLARE_STAGE(tf_5e24b8b90e2de0353593fee62cb90c04, s1)
+TF_DECLARE_STAGE(tf_5e24b8b90e2de0353593fee62cb90c04, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -34,7 +37,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 29.0,
-        .cpu = TF_CPU_LEVELS(tf_5e24b8b90e2de0353593fee62cb90c04, 0),
+        .cpu = TF_CPU_LEVELS(tf_5e24b8b90e2de0353593fee62cb90c04, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_5e24b8b90e2de0353593fee62cb90c04", "s0_rows"),
@@ -54,7 +57,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 27.0,
-        .cpu = TF_CPU_LEVELS(tf_5e24b8b90e2de0353593fee62cb90c04, 1),
+        .cpu = TF_CPU_LEVELS(tf_5e24b8b90e2de0353593fee62cb90c04, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_5e24b8b90e2de0353593fee62cb90c04", "s1_rows"),
@@ -74,7 +77,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_5e24b8b90e2de0353593fee62cb90c04, 2),
+        .cpu = TF_CPU_LEVELS(tf_5e24b8b90e2de0353593fee62cb90c04, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_5e24b8b90e2de0353593fee62cb90c04", "s2_rows"),

@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -257,6 +258,17 @@ template <int ROWS, int GROUP> struct s0_of {
 typedef s0_of<TF_R(4, 4), TF_R(4, 4)> s0;
 typedef s0_of<1, 1> s0_row;
 
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
+
+} // namespace
+
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_5e24b8b90e2de0353593fee62cb90c04, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few);
+#endif
+
+#if TF_COMPILES(1)
+namespace {
+
 /* rows j, folded over i
  * v29 = sum of [v28]
  * v32 = sum of [v13]
@@ -493,6 +505,17 @@ template <int ROWS, int GROUP> struct s1_of {
 typedef s1_of<TF_R(4, 4), TF_R(4, 4)> s1;
 typedef s1_of<1, 1> s1_row;
 
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
+
+} // namespace
+
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_5e24b8b90e2de0353593fee62cb90c04, s1) =
+    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few);
+#endif
+
+#if TF_COMPILES(2)
+namespace {
+
 /* one row, folded over i
  * v19 = sum of [v18]
  * value 9 = v20
@@ -592,14 +615,8 @@ template <int ROWS, int GROUP> struct s2_of {
 };
 typedef s2_of<TF_R(1, 1), TF_R(1, 1)> s2;
 
-const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
-
-const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
-
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_5e24b8b90e2de0353593fee62cb90c04)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
-    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
-    tf_cpu_entry<tf_cpu_row<s2, tf_rows_loop<s2>>>(nullptr),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_5e24b8b90e2de0353593fee62cb90c04, s2) =
+    tf_cpu_entry<tf_cpu_row<s2, tf_rows_loop<s2>>>(nullptr);
+#endif

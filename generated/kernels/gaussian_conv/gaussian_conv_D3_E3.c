@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_057564a55d762fb14111cde3f60de790)
+TF_DECLARE_IMAGE(tf_057564a55d762fb14111cde3f60de790)
+TF_DECLARE_STAGE(tf_057564a55d762fb14111cde3f60de790, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 25.0,
-        .cpu = TF_CPU_LEVELS(tf_057564a55d762fb14111cde3f60de790, 0),
+        .cpu = TF_CPU_LEVELS(tf_057564a55d762fb14111cde3f60de790, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_057564a55d762fb14111cde3f60de790", "s0_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_b7f4bb196e280d18c884cf0c5040d87d)
+TF_DECLARE_IMAGE(tf_b7f4bb196e280d18c884cf0c5040d87d)
+TF_DECLARE_STAGE(tf_b7f4bb196e280d18c884cf0c5040d87d, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 14.0,
-        .cpu = TF_CPU_LEVELS(tf_b7f4bb196e280d18c884cf0c5040d87d, 0),
+        .cpu = TF_CPU_LEVELS(tf_b7f4bb196e280d18c884cf0c5040d87d, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_b7f4bb196e280d18c884cf0c5040d87d", "s0_rows"),

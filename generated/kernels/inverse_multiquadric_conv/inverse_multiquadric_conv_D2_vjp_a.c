@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_73e9b3a9262284ed2b942f020d0881cd)
+TF_DECLARE_IMAGE(tf_73e9b3a9262284ed2b942f020d0881cd)
+TF_DECLARE_STAGE(tf_73e9b3a9262284ed2b942f020d0881cd, s0)
+TF_DECLARE_STAGE(tf_73e9b3a9262284ed2b942f020d0881cd, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -30,7 +32,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 57.0,
-        .cpu = TF_CPU_LEVELS(tf_73e9b3a9262284ed2b942f020d0881cd, 0),
+        .cpu = TF_CPU_LEVELS(tf_73e9b3a9262284ed2b942f020d0881cd, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s0_rows"),
@@ -50,7 +52,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 59.0,
-        .cpu = TF_CPU_LEVELS(tf_73e9b3a9262284ed2b942f020d0881cd, 1),
+        .cpu = TF_CPU_LEVELS(tf_73e9b3a9262284ed2b942f020d0881cd, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_73e9b3a9262284ed2b942f020d0881cd", "s1_rows"),

@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_688065a2bef2ce898006b8a6b90b01ca)
+TF_DECLARE_IMAGE(tf_688065a2bef2ce898006b8a6b90b01ca)
+TF_DECLARE_STAGE(tf_688065a2bef2ce898006b8a6b90b01ca, s0)
+TF_DECLARE_STAGE(tf_688065a2bef2ce898006b8a6b90b01ca, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -30,7 +32,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 62.0,
-        .cpu = TF_CPU_LEVELS(tf_688065a2bef2ce898006b8a6b90b01ca, 0),
+        .cpu = TF_CPU_LEVELS(tf_688065a2bef2ce898006b8a6b90b01ca, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s0_rows"),
@@ -50,7 +52,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 64.0,
-        .cpu = TF_CPU_LEVELS(tf_688065a2bef2ce898006b8a6b90b01ca, 1),
+        .cpu = TF_CPU_LEVELS(tf_688065a2bef2ce898006b8a6b90b01ca, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_688065a2bef2ce898006b8a6b90b01ca", "s1_rows"),

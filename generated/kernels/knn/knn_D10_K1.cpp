@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -132,6 +133,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_60ffee6b684d054c272924574c1899d8)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_60ffee6b684d054c272924574c1899d8, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few);
+#endif

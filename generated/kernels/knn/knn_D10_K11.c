@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_082af6c3835e476360f5c336aa30896e)
+TF_DECLARE_IMAGE(tf_082af6c3835e476360f5c336aa30896e)
+TF_DECLARE_STAGE(tf_082af6c3835e476360f5c336aa30896e, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 10, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 31.0,
-        .cpu = TF_CPU_LEVELS(tf_082af6c3835e476360f5c336aa30896e, 0),
+        .cpu = TF_CPU_LEVELS(tf_082af6c3835e476360f5c336aa30896e, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_082af6c3835e476360f5c336aa30896e", "s0_rows"),

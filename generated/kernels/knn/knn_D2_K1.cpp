@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -132,6 +133,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_f1353f040be742d58cc1f7e77ca8316f)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_f1353f040be742d58cc1f7e77ca8316f, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few);
+#endif

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_e782abc821d75c0815e88ee6ccc1dfbc)
+TF_DECLARE_IMAGE(tf_e782abc821d75c0815e88ee6ccc1dfbc)
+TF_DECLARE_STAGE(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 2, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 6.0,
-        .cpu = TF_CPU_LEVELS(tf_e782abc821d75c0815e88ee6ccc1dfbc, 0),
+        .cpu = TF_CPU_LEVELS(tf_e782abc821d75c0815e88ee6ccc1dfbc, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_e782abc821d75c0815e88ee6ccc1dfbc", "s0_rows"),

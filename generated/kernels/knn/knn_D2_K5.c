@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_6d514623545f061b84116ddd959ddd36)
+TF_DECLARE_IMAGE(tf_6d514623545f061b84116ddd959ddd36)
+TF_DECLARE_STAGE(tf_6d514623545f061b84116ddd959ddd36, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 2, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 6.0,
-        .cpu = TF_CPU_LEVELS(tf_6d514623545f061b84116ddd959ddd36, 0),
+        .cpu = TF_CPU_LEVELS(tf_6d514623545f061b84116ddd959ddd36, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_6d514623545f061b84116ddd959ddd36", "s0_rows"),

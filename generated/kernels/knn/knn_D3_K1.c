@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_df8628b29e6d69b125e42fea82c747a9)
+TF_DECLARE_IMAGE(tf_df8628b29e6d69b125e42fea82c747a9)
+TF_DECLARE_STAGE(tf_df8628b29e6d69b125e42fea82c747a9, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 3, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 9.0,
-        .cpu = TF_CPU_LEVELS(tf_df8628b29e6d69b125e42fea82c747a9, 0),
+        .cpu = TF_CPU_LEVELS(tf_df8628b29e6d69b125e42fea82c747a9, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_df8628b29e6d69b125e42fea82c747a9", "s0_rows"),

@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -141,6 +142,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_df8628b29e6d69b125e42fea82c747a9)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_df8628b29e6d69b125e42fea82c747a9, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few);
+#endif

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_7a282952fc82fd980c39db75c28fc3ab)
+TF_DECLARE_IMAGE(tf_7a282952fc82fd980c39db75c28fc3ab)
+TF_DECLARE_STAGE(tf_7a282952fc82fd980c39db75c28fc3ab, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 3, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 9.0,
-        .cpu = TF_CPU_LEVELS(tf_7a282952fc82fd980c39db75c28fc3ab, 0),
+        .cpu = TF_CPU_LEVELS(tf_7a282952fc82fd980c39db75c28fc3ab, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_7a282952fc82fd980c39db75c28fc3ab", "s0_rows"),

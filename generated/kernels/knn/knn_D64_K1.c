@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_9c2458dff75842b212227f7fe12c0eee)
+TF_DECLARE_IMAGE(tf_9c2458dff75842b212227f7fe12c0eee)
+TF_DECLARE_STAGE(tf_9c2458dff75842b212227f7fe12c0eee, s0)
 
 static const tf_value values[] = {
     {"q", TF_AXIS_I, 64, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 193.0,
-        .cpu = TF_CPU_LEVELS(tf_9c2458dff75842b212227f7fe12c0eee, 0),
+        .cpu = TF_CPU_LEVELS(tf_9c2458dff75842b212227f7fe12c0eee, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_9c2458dff75842b212227f7fe12c0eee", "s0_rows"),

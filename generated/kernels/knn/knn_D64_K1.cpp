@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -146,6 +147,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_9c2458dff75842b212227f7fe12c0eee)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_9c2458dff75842b212227f7fe12c0eee, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few);
+#endif

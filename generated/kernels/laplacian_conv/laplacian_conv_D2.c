@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_db138160ebd82554cd6dce638dd1fea2)
+TF_DECLARE_IMAGE(tf_db138160ebd82554cd6dce638dd1fea2)
+TF_DECLARE_STAGE(tf_db138160ebd82554cd6dce638dd1fea2, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 23.0,
-        .cpu = TF_CPU_LEVELS(tf_db138160ebd82554cd6dce638dd1fea2, 0),
+        .cpu = TF_CPU_LEVELS(tf_db138160ebd82554cd6dce638dd1fea2, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_db138160ebd82554cd6dce638dd1fea2", "s0_rows"),

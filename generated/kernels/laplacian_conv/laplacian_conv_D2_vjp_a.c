@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_bbf332635f9508f0eb1da8fca69cd6ac)
+TF_DECLARE_IMAGE(tf_bbf332635f9508f0eb1da8fca69cd6ac)
+TF_DECLARE_STAGE(tf_bbf332635f9508f0eb1da8fca69cd6ac, s0)
+TF_DECLARE_STAGE(tf_bbf332635f9508f0eb1da8fca69cd6ac, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -30,7 +32,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 32.0,
-        .cpu = TF_CPU_LEVELS(tf_bbf332635f9508f0eb1da8fca69cd6ac, 0),
+        .cpu = TF_CPU_LEVELS(tf_bbf332635f9508f0eb1da8fca69cd6ac, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s0_rows"),
@@ -50,7 +52,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 34.0,
-        .cpu = TF_CPU_LEVELS(tf_bbf332635f9508f0eb1da8fca69cd6ac, 1),
+        .cpu = TF_CPU_LEVELS(tf_bbf332635f9508f0eb1da8fca69cd6ac, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bbf332635f9508f0eb1da8fca69cd6ac", "s1_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_fe6d77624d67f952987c00efe9ce795f)
+TF_DECLARE_IMAGE(tf_fe6d77624d67f952987c00efe9ce795f)
+TF_DECLARE_STAGE(tf_fe6d77624d67f952987c00efe9ce795f, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 26.0,
-        .cpu = TF_CPU_LEVELS(tf_fe6d77624d67f952987c00efe9ce795f, 0),
+        .cpu = TF_CPU_LEVELS(tf_fe6d77624d67f952987c00efe9ce795f, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_fe6d77624d67f952987c00efe9ce795f", "s0_rows"),

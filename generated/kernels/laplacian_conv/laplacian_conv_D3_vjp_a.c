@@ -4,7 +4,9 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_bfdb12de25fdeebe82a6501df11a9d94)
+TF_DECLARE_IMAGE(tf_bfdb12de25fdeebe82a6501df11a9d94)
+TF_DECLARE_STAGE(tf_bfdb12de25fdeebe82a6501df11a9d94, s0)
+TF_DECLARE_STAGE(tf_bfdb12de25fdeebe82a6501df11a9d94, s1)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -30,7 +32,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 37.0,
-        .cpu = TF_CPU_LEVELS(tf_bfdb12de25fdeebe82a6501df11a9d94, 0),
+        .cpu = TF_CPU_LEVELS(tf_bfdb12de25fdeebe82a6501df11a9d94, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bfdb12de25fdeebe82a6501df11a9d94", "s0_rows"),
@@ -50,7 +52,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s1_writes,
         .pair_ops = 39.0,
-        .cpu = TF_CPU_LEVELS(tf_bfdb12de25fdeebe82a6501df11a9d94, 1),
+        .cpu = TF_CPU_LEVELS(tf_bfdb12de25fdeebe82a6501df11a9d94, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bfdb12de25fdeebe82a6501df11a9d94", "s1_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_d7952a375d1418acf26b358782db9185)
+TF_DECLARE_IMAGE(tf_d7952a375d1418acf26b358782db9185)
+TF_DECLARE_STAGE(tf_d7952a375d1418acf26b358782db9185, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 23.0,
-        .cpu = TF_CPU_LEVELS(tf_d7952a375d1418acf26b358782db9185, 0),
+        .cpu = TF_CPU_LEVELS(tf_d7952a375d1418acf26b358782db9185, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d7952a375d1418acf26b358782db9185", "s0_rows"),

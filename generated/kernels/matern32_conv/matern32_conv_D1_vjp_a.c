@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_b85bdab5bd5afcf6cbad23043f4d06da)
+TF_DECLARE_IMAGE(tf_b85bdab5bd5afcf6cbad23043f4d06da)
+TF_DECLARE_STAGE(tf_b85bdab5bd5afcf6cbad23043f4d06da, s0)
+TF_DECLARE_STAGE(tf_b85bdab5bd5afcf6cbad23043f4d06da, s1)
+TF_DECLARE_STAGE(tf_b85bdab5bd5afcf6cbad23043f4d06da, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -33,7 +36,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 35.0,
-        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, 0),
+        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s0_rows"),
@@ -53,7 +56,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 23.0,
-        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, 1),
+        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s1_rows"),
@@ -73,7 +76,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, 2),
+        .cpu = TF_CPU_LEVELS(tf_b85bdab5bd5afcf6cbad23043f4d06da, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_b85bdab5bd5afcf6cbad23043f4d06da", "s2_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_760868107e5176b48c8347569a0b487d)
+TF_DECLARE_IMAGE(tf_760868107e5176b48c8347569a0b487d)
+TF_DECLARE_STAGE(tf_760868107e5176b48c8347569a0b487d, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 29.0,
-        .cpu = TF_CPU_LEVELS(tf_760868107e5176b48c8347569a0b487d, 0),
+        .cpu = TF_CPU_LEVELS(tf_760868107e5176b48c8347569a0b487d, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_760868107e5176b48c8347569a0b487d", "s0_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_3ff7318b8750c25c5aa09d3785e8cfe6)
+TF_DECLARE_IMAGE(tf_3ff7318b8750c25c5aa09d3785e8cfe6)
+TF_DECLARE_STAGE(tf_3ff7318b8750c25c5aa09d3785e8cfe6, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 26.0,
-        .cpu = TF_CPU_LEVELS(tf_3ff7318b8750c25c5aa09d3785e8cfe6, 0),
+        .cpu = TF_CPU_LEVELS(tf_3ff7318b8750c25c5aa09d3785e8cfe6, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_3ff7318b8750c25c5aa09d3785e8cfe6", "s0_rows"),

@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_464cec3b485f9d35b7ef0583ab1b827e)
+TF_DECLARE_IMAGE(tf_464cec3b485f9d35b7ef0583ab1b827e)
+TF_DECLARE_STAGE(tf_464cec3b485f9d35b7ef0583ab1b827e, s0)
+TF_DECLARE_STAGE(tf_464cec3b485f9d35b7ef0583ab1b827e, s1)
+TF_DECLARE_STAGE(tf_464cec3b485f9d35b7ef0583ab1b827e, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -33,7 +36,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 42.0,
-        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, 0),
+        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s0_rows"),
@@ -53,7 +56,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 26.0,
-        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, 1),
+        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s1_rows"),
@@ -73,7 +76,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, 2),
+        .cpu = TF_CPU_LEVELS(tf_464cec3b485f9d35b7ef0583ab1b827e, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_464cec3b485f9d35b7ef0583ab1b827e", "s2_rows"),

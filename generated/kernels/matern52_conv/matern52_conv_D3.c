@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_5d170bc625b37fab3ce74c5200aa8f62)
+TF_DECLARE_IMAGE(tf_5d170bc625b37fab3ce74c5200aa8f62)
+TF_DECLARE_STAGE(tf_5d170bc625b37fab3ce74c5200aa8f62, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -25,7 +26,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 32.0,
-        .cpu = TF_CPU_LEVELS(tf_5d170bc625b37fab3ce74c5200aa8f62, 0),
+        .cpu = TF_CPU_LEVELS(tf_5d170bc625b37fab3ce74c5200aa8f62, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_5d170bc625b37fab3ce74c5200aa8f62", "s0_rows"),

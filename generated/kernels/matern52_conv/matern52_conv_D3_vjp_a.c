@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_200b86a7f58412e1c9d4c4bfbb1deee9)
+TF_DECLARE_IMAGE(tf_200b86a7f58412e1c9d4c4bfbb1deee9)
+TF_DECLARE_STAGE(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s0)
+TF_DECLARE_STAGE(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s1)
+TF_DECLARE_STAGE(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -33,7 +36,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 52.0,
-        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, 0),
+        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s0_rows"),
@@ -53,7 +56,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 32.0,
-        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, 1),
+        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s1_rows"),
@@ -73,7 +76,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 1.0,
-        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, 2),
+        .cpu = TF_CPU_LEVELS(tf_200b86a7f58412e1c9d4c4bfbb1deee9, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_200b86a7f58412e1c9d4c4bfbb1deee9", "s2_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_53dce9b4c72feab1657da3c7f4257c6f)
+TF_DECLARE_IMAGE(tf_53dce9b4c72feab1657da3c7f4257c6f)
+TF_DECLARE_STAGE(tf_53dce9b4c72feab1657da3c7f4257c6f, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 6.0,
-        .cpu = TF_CPU_LEVELS(tf_53dce9b4c72feab1657da3c7f4257c6f, 0),
+        .cpu = TF_CPU_LEVELS(tf_53dce9b4c72feab1657da3c7f4257c6f, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_53dce9b4c72feab1657da3c7f4257c6f", "s0_rows"),

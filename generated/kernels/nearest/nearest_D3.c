@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5)
+TF_DECLARE_IMAGE(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5)
+TF_DECLARE_STAGE(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -24,7 +25,7 @@ static const tf_stage stages[] = {
         .n_writes = 2,
         .writes = s0_writes,
         .pair_ops = 9.0,
-        .cpu = TF_CPU_LEVELS(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, 0),
+        .cpu = TF_CPU_LEVELS(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5", "s0_rows"),

@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -149,6 +150,6 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_search_loop<s0_ro
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_search_loop<s0>>>(&s0_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_dd7022bf7f4c6a21bfb2dd18c37cfdc5, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_search_loop<s0>>>(&s0_few);
+#endif

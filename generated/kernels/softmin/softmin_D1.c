@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_d9289bdc319e8fda26e59bdae834e2a0)
+TF_DECLARE_IMAGE(tf_d9289bdc319e8fda26e59bdae834e2a0)
+TF_DECLARE_STAGE(tf_d9289bdc319e8fda26e59bdae834e2a0, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 1, TF_REAL},
@@ -26,7 +27,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 18.0,
-        .cpu = TF_CPU_LEVELS(tf_d9289bdc319e8fda26e59bdae834e2a0, 0),
+        .cpu = TF_CPU_LEVELS(tf_d9289bdc319e8fda26e59bdae834e2a0, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_d9289bdc319e8fda26e59bdae834e2a0", "s0_rows"),

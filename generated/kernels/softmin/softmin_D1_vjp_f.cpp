@@ -5,6 +5,7 @@
 #include "tf_cpu.h"
 #include "cpu_rows.h"
 
+#if TF_COMPILES(0)
 namespace {
 
 /* rows i, folded over j
@@ -124,6 +125,17 @@ template <int ROWS, int GROUP> struct s0_of {
 };
 typedef s0_of<TF_R(8, 8), TF_R(4, 8)> s0;
 typedef s0_of<1, 1> s0_row;
+
+const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
+
+} // namespace
+
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_bb38c515f780521e09b5559bfc2fb22e, s0) =
+    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few);
+#endif
+
+#if TF_COMPILES(1)
+namespace {
 
 /* rows i, folded over j
  * v23 = sum of [v22]
@@ -257,6 +269,17 @@ template <int ROWS, int GROUP> struct s1_of {
 typedef s1_of<TF_R(8, 8), TF_R(4, 8)> s1;
 typedef s1_of<1, 1> s1_row;
 
+const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
+
+} // namespace
+
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_bb38c515f780521e09b5559bfc2fb22e, s1) =
+    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few);
+#endif
+
+#if TF_COMPILES(2)
+namespace {
+
 /* rows j, folded over i
  * v30 = sum of [v29]
  * value 8 = v32
@@ -387,16 +410,10 @@ template <int ROWS, int GROUP> struct s2_of {
 typedef s2_of<TF_R(8, 8), TF_R(4, 8)> s2;
 typedef s2_of<1, 1> s2_row;
 
-const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_rows_loop<s0_row>>>(nullptr);
-
-const tf_cpu_stage s1_few = tf_cpu_entry<tf_cpu_row<s1_row, tf_rows_loop<s1_row>>>(nullptr);
-
 const tf_cpu_stage s2_few = tf_cpu_entry<tf_cpu_row<s2_row, tf_rows_loop<s2_row>>>(nullptr);
 
 } // namespace
 
-extern "C" const tf_cpu_stage TF_STAGES(tf_bb38c515f780521e09b5559bfc2fb22e)[] = {
-    tf_cpu_entry<tf_cpu_rows<s0, tf_rows_loop<s0>>>(&s0_few),
-    tf_cpu_entry<tf_cpu_rows<s1, tf_rows_loop<s1>>>(&s1_few),
-    tf_cpu_entry<tf_cpu_rows<s2, tf_rows_loop<s2>>>(&s2_few),
-};
+extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_bb38c515f780521e09b5559bfc2fb22e, s2) =
+    tf_cpu_entry<tf_cpu_rows<s2, tf_rows_loop<s2>>>(&s2_few);
+#endif

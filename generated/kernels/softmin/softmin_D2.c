@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_87a785c0cabcbdc4b3640ecc00e16a78)
+TF_DECLARE_IMAGE(tf_87a785c0cabcbdc4b3640ecc00e16a78)
+TF_DECLARE_STAGE(tf_87a785c0cabcbdc4b3640ecc00e16a78, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -26,7 +27,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 21.0,
-        .cpu = TF_CPU_LEVELS(tf_87a785c0cabcbdc4b3640ecc00e16a78, 0),
+        .cpu = TF_CPU_LEVELS(tf_87a785c0cabcbdc4b3640ecc00e16a78, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_87a785c0cabcbdc4b3640ecc00e16a78", "s0_rows"),

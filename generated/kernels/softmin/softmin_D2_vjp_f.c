@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_0ba65525efc53d2644d347769a3fcb48)
+TF_DECLARE_IMAGE(tf_0ba65525efc53d2644d347769a3fcb48)
+TF_DECLARE_STAGE(tf_0ba65525efc53d2644d347769a3fcb48, s0)
+TF_DECLARE_STAGE(tf_0ba65525efc53d2644d347769a3fcb48, s1)
+TF_DECLARE_STAGE(tf_0ba65525efc53d2644d347769a3fcb48, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 2, TF_REAL},
@@ -33,7 +36,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 21.0,
-        .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, 0),
+        .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_0ba65525efc53d2644d347769a3fcb48", "s0_rows"),
@@ -53,7 +56,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 24.0,
-        .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, 1),
+        .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_0ba65525efc53d2644d347769a3fcb48", "s1_rows"),
@@ -73,7 +76,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 22.0,
-        .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, 2),
+        .cpu = TF_CPU_LEVELS(tf_0ba65525efc53d2644d347769a3fcb48, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_0ba65525efc53d2644d347769a3fcb48", "s2_rows"),

@@ -4,7 +4,8 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_f0530b6a445ba115a72ad39cb5c968c0)
+TF_DECLARE_IMAGE(tf_f0530b6a445ba115a72ad39cb5c968c0)
+TF_DECLARE_STAGE(tf_f0530b6a445ba115a72ad39cb5c968c0, s0)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -26,7 +27,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 24.0,
-        .cpu = TF_CPU_LEVELS(tf_f0530b6a445ba115a72ad39cb5c968c0, 0),
+        .cpu = TF_CPU_LEVELS(tf_f0530b6a445ba115a72ad39cb5c968c0, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_f0530b6a445ba115a72ad39cb5c968c0", "s0_rows"),

@@ -4,7 +4,10 @@
  */
 #include "tf_desc.h"
 
-TF_DECLARE_STAGES(tf_bc6a46b8f6ce6f37749e52527835c369)
+TF_DECLARE_IMAGE(tf_bc6a46b8f6ce6f37749e52527835c369)
+TF_DECLARE_STAGE(tf_bc6a46b8f6ce6f37749e52527835c369, s0)
+TF_DECLARE_STAGE(tf_bc6a46b8f6ce6f37749e52527835c369, s1)
+TF_DECLARE_STAGE(tf_bc6a46b8f6ce6f37749e52527835c369, s2)
 
 static const tf_value values[] = {
     {"x", TF_AXIS_I, 3, TF_REAL},
@@ -33,7 +36,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s0_writes,
         .pair_ops = 24.0,
-        .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 0),
+        .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, s0),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bc6a46b8f6ce6f37749e52527835c369", "s0_rows"),
@@ -53,7 +56,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s1_writes,
         .pair_ops = 29.0,
-        .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 1),
+        .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, s1),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bc6a46b8f6ce6f37749e52527835c369", "s1_rows"),
@@ -73,7 +76,7 @@ static const tf_stage stages[] = {
         .n_writes = 1,
         .writes = s2_writes,
         .pair_ops = 25.0,
-        .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, 2),
+        .cpu = TF_CPU_LEVELS(tf_bc6a46b8f6ce6f37749e52527835c369, s2),
         .cuda =
             {
                 .rows_entry = TF_ENTRY("tf_bc6a46b8f6ce6f37749e52527835c369", "s2_rows"),

@@ -31,10 +31,12 @@ pub const TESTS: &[Test] = &[
 type Blocks = Vec<(Range<usize>, Range<usize>)>;
 
 /// Formulas of all families, where `{}` is a mask: one that folds pairs, sums of panels, those of
-/// tensor cores, wide accumulators, several stages, row numbers.
+/// tensor cores, wide accumulators, several stages, row numbers, and those that bounds from tensor
+/// cores are looked at for.
 const BODIES: &[(&str, &str)] = &[
     ("x[i] : R^3; y[j] : R^3; b[j] : R^2; g : R;", "a[i] = sum[j{}] exp(-g*sqdist(x, y)) * b;"),
     ("x[i] : R^3; y[j] : R^3;", "a[i], at[i] = argmin[j{}] sqdist(x, y);"),
+    ("x[i] : R^40; y[j] : R^40;", "a[i], at[i] = argmin[j{}] sqdist(x, y);"),
     ("x[i] : R^20; y[j] : R^20; b[j] : R^2;", "a[i] = sum[j{}] exp(-sqdist(x, y)) * b;"),
     ("x[i] : R^64; y[j] : R^64; b[j] : R^5;", "a[i] = sum[j{}] exp(-sqdist(x, y)) * b;"),
     ("x[i] : R^20; y[j] : R^20; b[j] : R^24;", "a[i] = sum[j{}] exp(-0.1 * sqdist(x, y)) * b;"),
