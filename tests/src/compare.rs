@@ -56,6 +56,15 @@ pub fn worst(formula: &Formula, expected: &[Matrix], found: &[Matrix]) -> Option
     gaps.max_by(|a, b| a.off.total_cmp(&b.off))
 }
 
+/// Asserts that outputs are the expected ones to the last bit; NaN equals NaN.
+///
+/// # Panics
+/// If they are not: with `who` and the place where they differ most.
+pub fn assert_same(who: &str, formula: &Formula, expected: &[Matrix], found: &[Matrix]) {
+    let gap = worst(formula, expected, found);
+    assert!(gap.is_none(), "{who}: {}", gap.map_or(String::new(), |gap| gap.to_string()));
+}
+
 /// The largest distance of two arrays relative to 1 + the largest finite magnitude of the first.
 pub fn relative(output: &str, expected: &Matrix, found: &Matrix) -> Option<Gap> {
     let finite = expected.data.iter().filter(|x| x.is_finite());

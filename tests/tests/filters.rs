@@ -4,10 +4,10 @@
 //! many sizes, columns that are each better than all before, NaN and infinities.
 
 use tilefold_compiler::emit;
-use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction, Storage};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
+use tilefold_tests::compare;
 use tilefold_tests::device::{self, Runner};
 use tilefold_tests::emulated::Grid;
 use tilefold_tests::oracle;
@@ -137,18 +137,6 @@ fn problem(formula: Formula, rows: usize, cols: usize, draw: Draw) -> Problem {
     })
 }
 
-/// Where two results differ in a bit; NaN equals NaN.
-fn gap(found: &[Matrix], expected: &[Matrix]) -> Option<String> {
-    assert_eq!(found.len(), expected.len());
-    let pairs = found.iter().zip(expected);
-    let of = |(f, e): (&Matrix, &Matrix)| {
-        let same = |(a, b): (&f64, &f64)| a == b || a.is_nan() && b.is_nan();
-        let at = f.data.iter().zip(&e.data).position(|pair| !same(pair))?;
-        Some(format!("entry {at}: {}, in floats {}", f.data[at], e.data[at]))
-    };
-    pairs.map(of).find(Option::is_some).flatten()
-}
-
 fn check(make: fn(&[Formula], &[Storage]) -> Runner) {
     let formulas: Vec<Formula> =
         (0..SEARCHES.len()).flat_map(|n| [false, true].map(|floats| search(n, floats))).collect();
@@ -162,8 +150,7 @@ fn check(make: fn(&[Formula], &[Storage]) -> Runner) {
             runner.run(at, Dtype::F32, &p, grid).expect(&who)
         };
         if runner.runs() {
-            let wrong = gap(&run(2 * n), &run(2 * n + 1)).unwrap_or_default();
-            assert_eq!(wrong, "", "{who}");
+            compare::assert_same(&who, &formulas[2 * n], &run(2 * n + 1), &run(2 * n));
         }
     }
 }
@@ -193,10 +180,9 @@ fn check_rows(make: fn(&[Formula], &[Storage]) -> Runner) {
         for (shape, dtype) in shapes.into_iter().zip(dtypes.into_iter().cycle()) {
             let p = problem(f.clone(), shape.0, shape.1, |rng, _, _, _| rng.below(3) as f64);
             let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
-            let grid = Grid { splits: 1, seed: 3 };
-            let found = runner.run(n, dtype, &p, grid).expect(SEARCHES[n].0);
-            let wrong = gap(&found, &expected).unwrap_or_default();
-            assert_eq!(wrong, "", "{}, {shape:?}, {dtype:?}", SEARCHES[n].0);
+            let who = format!("{}, {shape:?}, {dtype:?}", SEARCHES[n].0);
+            let found = runner.run(n, dtype, &p, Grid { splits: 1, seed: 3 }).expect(&who);
+            compare::assert_same(&who, f, &expected, &found);
         }
     }
 }

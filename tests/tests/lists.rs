@@ -3,7 +3,6 @@
 //! one; by emulated CUDA threads and those of a device, where values wait for each other.
 
 use tilefold::{Options, Policy};
-use tilefold_compiler::ir::eval::Matrix;
 use tilefold_compiler::ir::{Axis, Dtype, ExprId, Formula, Reduction, Storage};
 use tilefold_compiler::ops::Op;
 use tilefold_compiler::reduce::Reducer;
@@ -89,11 +88,6 @@ fn problem(f: &Formula, (m, n): (usize, usize), columns: Columns) -> Problem {
     })
 }
 
-fn check(who: &str, p: &Problem, expected: &[Matrix], found: &[Matrix]) {
-    let gap = compare::worst(&p.formula, expected, found).filter(|gap| gap.off > 0.0);
-    assert_eq!(gap.map_or(String::new(), |gap| format!("{who}: {gap}")), "");
-}
-
 #[test]
 fn lists_are_those_of_a_sort() {
     let formulas = formulas();
@@ -108,7 +102,9 @@ fn lists_are_those_of_a_sort() {
                     for dtype in DTYPES {
                         let who = format!("{} {columns:?} {shape:?} {level:?} {dtype:?}", f.name);
                         let found = built.run_both(n, dtype, level, &p).expect(&who);
-                        found.iter().for_each(|found| check(&who, &p, &expected, found));
+                        for found in &found {
+                            compare::assert_same(&who, f, &expected, found);
+                        }
                     }
                 }
             }
@@ -135,7 +131,7 @@ fn rows_may_be_numbered_beyond_32_bits() {
                         let who = format!("{} {columns:?} {shape:?} {level:?} {dtype:?}", f.name);
                         let options = Options::new().executor(Policy::Cpu).level(level);
                         let found = native::run_kernel(far, dtype.into(), options, None, &p);
-                        check(&who, &p, &expected, &found.expect(&who));
+                        compare::assert_same(&who, f, &expected, &found.expect(&who));
                     }
                 }
             }
@@ -169,7 +165,7 @@ fn by_threads(make: fn(&[Formula], &[Storage]) -> Runner) {
         for dtype in DTYPES.into_iter().filter(|_| runner.runs()) {
             let who = format!("{} {columns:?} {dtype:?} {grid:?}", f.name);
             let found = runner.run(n, dtype, &p, grid).expect(&who);
-            check(&who, &p, &expected, &found);
+            compare::assert_same(&who, f, &expected, &found);
         }
     }
 }
