@@ -202,12 +202,6 @@ template <class S> struct tf_filter : tf_mma_sums<S> {
 
 #endif
 
-/* As TF_MMA_ENTRY. */
-#if TF_DOUBLE
-#define TF_FILTER_ENTRY(symbol, S, f32, f64, scratch) TF_PANEL_ENTRY(symbol, S, f32, f64)
-#else
 #define TF_FILTER_ENTRY(symbol, S, f32, f64, scratch)                                              \
-  static_assert(tf_mma_panel<S>::BYTES <= (scratch) * S::THREADS, "room in the workspace");        \
-  TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_filter<S>)
-#endif
+  TF_TENSOR_ENTRY(symbol, S, f32, f64, scratch, tf_filter<S>)
 #endif

@@ -48,15 +48,20 @@ template <class Y> struct tf_panel_col {
   const T *panel;
   int start;
   TF_METHOD V at(int word) const { return Y{panel + start * Y::COLUMNS}.at(word); }
-  /* The same for the last operand of an addition or a product. AVX-512 repeats a scalar in memory
-   * for nothing where an instruction reads it, but a vector that several instructions share takes
-   * one more. So each reads through a pointer of its own, as far as the compiler knows. */
-  TF_METHOD V each(int word) const {
-    const T *own = panel;
+  /* x + at(word). An instruction of AVX-512 repeats a scalar that it reads from
+   * memory for nothing, where a vector for several of them takes one more: on Zen 4 on the pipes of
+   * additions, of which a distance has as many as there are. A compiler would share the vector. */
+  TF_METHOD V plus(V x, int word) const {
 #if TF_LEVEL == 4
-    asm volatile("" : "+r"(own));
+    if (Y::COLUMNS == 1) {
+      V sum;
+      asm("vadd" TF_PS " %2%{1to" TF_K("16", "8") "%}, %1, %0"
+          : "=v"(sum)
+          : "v"(x), "m"(panel[start + word]));
+      return sum;
+    }
 #endif
-    return Y{own + start * Y::COLUMNS}.at(word);
+    return x + at(word);
   }
   /* Words of the next panel, on their way while this one is summed; past the end it does nothing.
    * Columns of a lane each are read one after the other, which the hardware foresees. */

@@ -580,12 +580,15 @@ template <class S> struct tf_mma_sums : tf_panel_sums<S> {
 
 #endif
 
-/* `scratch`: bytes a thread that the descriptor promises beyond the states, in float. */
+/* `scratch`: bytes a thread that the descriptor promises beyond the states, in float. In double
+ * there are no providers on tensor cores. */
 #if TF_DOUBLE
-#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch) TF_PANEL_ENTRY(symbol, S, f32, f64)
+#define TF_TENSOR_ENTRY(symbol, S, f32, f64, scratch, ...) TF_PANEL_ENTRY(symbol, S, f32, f64)
 #else
-#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch)                                                 \
+#define TF_TENSOR_ENTRY(symbol, S, f32, f64, scratch, ...)                                         \
   static_assert(tf_mma_panel<S>::BYTES <= (scratch) * S::THREADS, "room in the workspace");        \
-  TF_PROVIDED_ENTRY(symbol, S, f32, f64, tf_mma_sums<S>)
+  TF_PROVIDED_ENTRY(symbol, S, f32, f64, __VA_ARGS__)
 #endif
+#define TF_MMA_ENTRY(symbol, S, f32, f64, scratch)                                                 \
+  TF_TENSOR_ENTRY(symbol, S, f32, f64, scratch, tf_mma_sums<S>)
 #endif

@@ -94,7 +94,7 @@ pub struct Body<'a> {
     flushes: bool,
     /// Sums that are computed already when a pair is.
     streams: &'a [ExprId],
-    /// Whether columns are those of a panel.
+    /// Whether columns are those of a CPU's panel.
     is_streaming: bool,
     /// What the sums of a CUDA panel read, where this is the function that adds them up.
     operands: &'a [Operand],
@@ -517,8 +517,9 @@ impl<'a> Body<'a> {
     /// Writes one operation into a new temporary.
     fn write_op(&mut self, type_: &str, code: &str, values: &[String], params: &[i64]) -> String {
         self.count(cost::of_code(code));
-        let mut values = values.to_vec();
-        self.read_from_memory(code, &mut values);
+        if let Some(sum) = self.added_from_memory(code, values) {
+            return self.bind_as(type_, &sum);
+        }
         let mut text = code.to_string();
         for (n, param) in params.iter().enumerate() {
             text = text.replace(&format!("$p{n}"), &param.to_string());

@@ -83,7 +83,7 @@ template <int ROWS, int GROUP> struct s0_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t0[G];
-        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0 + 16);
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 16);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
       }
     }
@@ -118,7 +118,7 @@ template <int ROWS, int GROUP> struct s0_of {
         TF_GROUP(r) part[r] = tf_c(0.0);
         TF_COLUMNS(c) {
           const Y y = {ys, c * COL_WORDS};
-          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.at(k0);
         }
         TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
       }

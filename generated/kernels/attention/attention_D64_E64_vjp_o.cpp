@@ -83,7 +83,7 @@ template <int ROWS, int GROUP> struct s0_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t0[G];
-        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0 + 64);
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0 + 64);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
       }
     }
@@ -118,7 +118,7 @@ template <int ROWS, int GROUP> struct s0_of {
         TF_GROUP(r) part[r] = tf_c(0.0);
         TF_COLUMNS(c) {
           const Y y = {ys, c * COL_WORDS};
-          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.at(k0);
         }
         TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
       }
@@ -262,7 +262,7 @@ template <int ROWS, int GROUP> struct s1_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t0[G];
-        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.each(k0);
+        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) * y.at(k0);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
       }
     }
@@ -274,7 +274,7 @@ template <int ROWS, int GROUP> struct s1_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t1[G];
-        TF_GROUP(r) t1[r] = y.each(k1 + 64) + tf_load(x + ((k1 + 65) * R + g + r) * W);
+        TF_GROUP(r) t1[r] = y.plus(tf_load(x + ((k1 + 65) * R + g + r) * W), k1 + 64);
         V t2[G];
         TF_GROUP(r) t2[r] = tf_load(x + ((k1 + 129) * R + g + r) * W) * t1[r];
         TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
@@ -317,7 +317,7 @@ template <int ROWS, int GROUP> struct s1_of {
         TF_GROUP(r) part[r] = tf_c(0.0);
         TF_COLUMNS(c) {
           const Y y = {ys, c * COL_WORDS};
-          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.at(k0);
         }
         TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
       }
@@ -467,7 +467,7 @@ template <int ROWS, int GROUP> struct s2_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t0[G];
-        TF_GROUP(r) t0[r] = y.each(k0) * tf_load(x + ((k0) * R + g + r) * W);
+        TF_GROUP(r) t0[r] = y.at(k0) * tf_load(x + ((k0) * R + g + r) * W);
         TF_GROUP(r) z0[c][r] = z0[c][r] + t0[r];
       }
     }
@@ -479,9 +479,9 @@ template <int ROWS, int GROUP> struct s2_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t1[G];
-        TF_GROUP(r) t1[r] = tf_load(x + ((k1 + 64) * R + g + r) * W) + y.each(k1 + 65);
+        TF_GROUP(r) t1[r] = y.plus(tf_load(x + ((k1 + 64) * R + g + r) * W), k1 + 65);
         V t2[G];
-        TF_GROUP(r) t2[r] = y.each(k1 + 129) * t1[r];
+        TF_GROUP(r) t2[r] = y.at(k1 + 129) * t1[r];
         TF_GROUP(r) z1[c][r] = z1[c][r] + t2[r];
       }
     }
@@ -524,7 +524,7 @@ template <int ROWS, int GROUP> struct s2_of {
         TF_GROUP(r) part[r] = tf_c(0.0);
         TF_COLUMNS(c) {
           const Y y = {ys, c * COL_WORDS};
-          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0);
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.at(k0);
         }
         TF_GROUP(r) a.a0.join(s.a0, k0, g + r, part[r]);
       }
@@ -537,7 +537,7 @@ template <int ROWS, int GROUP> struct s2_of {
         TF_GROUP(r) part[r] = tf_c(0.0);
         TF_COLUMNS(c) {
           const Y y = {ys, c * COL_WORDS};
-          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.each(k0 + 129);
+          TF_GROUP(r) part[r] = part[r] + w[c][r] * y.at(k0 + 129);
         }
         TF_GROUP(r) a.a1.join(s.a1, k0, g + r, part[r]);
       }

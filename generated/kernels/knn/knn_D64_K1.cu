@@ -5,7 +5,6 @@
 #include "tf_cuda.cuh"
 #include "cuda_rows.cuh"
 #include "cuda_panel.cuh"
-#include "cuda_mma.cuh"
 #include "cuda_filter.cuh"
 
 struct tf_values {

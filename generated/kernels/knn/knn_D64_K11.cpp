@@ -80,7 +80,7 @@ template <int ROWS, int GROUP> struct s0_of {
       TF_COLUMNS(c) {
         const Y y = {ys, c * COL_WORDS};
         V t0[G];
-        TF_GROUP(r) t0[r] = tf_load(x + ((k0) * R + g + r) * W) + y.each(k0);
+        TF_GROUP(r) t0[r] = y.plus(tf_load(x + ((k0) * R + g + r) * W), k0);
         V t1[G];
         TF_GROUP(r) t1[r] = t0[r] * t0[r];
         TF_GROUP(r) z0[c][r] = z0[c][r] + t1[r];

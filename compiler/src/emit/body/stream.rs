@@ -49,17 +49,13 @@ impl<'a> Body<'a> {
 
     /// Writes the function that adds a block of columns to the outputs of a wide accumulator.
     pub fn block_outputs(mut self, wide: &Wide) -> Text {
-        self.is_streaming = true;
         let (n, by) = (wide.group, &wide.by);
         let k = self.open(by.dim);
         self.line("V part[G];");
         self.per_row(&format!("part[r] = {};", number(0.0)));
         self.columns(|body| {
             let value = body.component(by.id, &Index { loops: vec![(k, 1)], offset: 0 });
-            let mut values = ["w[c][r]".to_string(), value];
-            body.read_from_memory("$0 * $1", &mut values);
-            let [number, value] = values;
-            body.per_row(&format!("part[r] = part[r] + {number} * {value};"));
+            body.per_row(&format!("part[r] = part[r] + w[c][r] * {value};"));
         });
         self.per_row(&format!("a.a{n}.join(s.a{n}, k{k}, g + r, part[r]);"));
         self.close(by.dim);
@@ -74,16 +70,17 @@ impl<'a> Body<'a> {
         });
     }
 
-    /// Lets the operand of an instruction that can read a column's scalar from memory do so.
-    pub(super) fn read_from_memory(&self, code: &str, values: &mut [String]) {
-        let order: &[usize] = match code {
-            "$0 + $1" | "$0 * $1" => &[1, 0],
-            "$0 - $1" => &[1],
-            _ => return,
-        };
-        let of_column = |n: &&usize| values[**n].starts_with("y.at(");
-        if let Some(&n) = order.iter().find(of_column).filter(|_| self.is_streaming) {
-            values[n] = values[n].replacen("y.at(", "y.each(", 1);
+    /// The text of an addition that lets its instruction read a column's scalar from memory, if the
+    /// operation is one. What it adds to is a packed row: a product might become one operation with
+    /// the addition elsewhere.
+    pub(super) fn added_from_memory(&self, code: &str, values: &[String]) -> Option<String> {
+        if !self.is_streaming || code != "$0 + $1" {
+            return None;
         }
+        let [a, b] = values else { return None };
+        let (row, column) = if a.starts_with("tf_load(") { (a, b) } else { (b, a) };
+        let word = column.strip_prefix("y.at(")?.strip_suffix(')')?;
+        let fits = row.starts_with("tf_load(") && !word.contains(')');
+        fits.then(|| format!("y.plus({row}, {word})"))
     }
 }
