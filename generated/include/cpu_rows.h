@@ -181,7 +181,7 @@ template <class S> struct tf_search_loop {
   TF_FN bool passes(const Acc &a, State &s, const T *p, const T *x, const T *at, i64 tile, int jj,
                     int g) {
     typename S::Look look;
-    S::look(look, a, g);
+    S::look(look, a, s, g);
 #pragma GCC unroll 8
     for (int c = 0; c < S::BLOCK; ++c) {
       if (S::ROW_WORDS * S::G > 12) TF_FENCE();

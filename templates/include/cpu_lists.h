@@ -285,6 +285,22 @@ template <int E, int K, int R, int S, bool MASKED> struct tf_k_lanes {
   TF_FN i64 index(const State &s, int n, int lane) { return row(s, n % E, n / E, lane); }
 };
 
+/* Takes up the pairs of a column by itself. */
+template <class A> struct tf_k_once;
+template <int E, int K, int R, int S, bool MASKED>
+struct tf_k_once<tf_k_lanes<E, K, R, S, MASKED>> {
+  typedef tf_k_lanes<E, K, R, S, MASKED> A;
+  TF_METHOD void add(typename A::State &s, int e, int r, V x, i64 tile, int jj) {
+    const unsigned lanes = tf_passing<S>(x, tf_load(&s.bar[e][r * W])) & ~s.full[e][r];
+    if (lanes != 0) take(s, e, r, x, lanes, tile + jj);
+  }
+  static __attribute__((noinline)) void take(typename A::State &s, int e, int r, V x,
+                                             unsigned lanes, i64 j) {
+    tf_store(&s.kept[e][0][r * W], x);
+    for (; lanes != 0; lanes &= lanes - 1) A::offer(s, e, r, __builtin_ctz(lanes), 0, j);
+  }
+};
+
 /* Inserts what waits, where anything does. */
 template <class A> TF_FN auto tf_settle(typename A::State &s, int) -> decltype(A::settle(s)) {
   return A::settle(s);

@@ -4,7 +4,7 @@
  * with the best values alone, an instruction each, and only where one is not behind them are they
  * computed again and taken up one by one, by tf_arg_extremum, which knows about ties and NaN.
  *
- * Included by cpu_rows.h.
+ * Included by cpu_rows.h; cpu_filter.h compares bounds of values the same way.
  */
 #ifndef TF_CPU_SEARCH_H
 #define TF_CPU_SEARCH_H
@@ -64,6 +64,64 @@ template <int E, int R, int S, bool MASKED> struct tf_look<tf_arg_extremum<E, R,
     return tf_mask_bits(all) != (1u << W) - 1;
 #endif
   }
+  /* A bit for each lane that passes. */
+  TF_METHOD unsigned passing(int r) const {
+    unsigned bits = 0;
+    for (int e = 0; e < E; ++e) {
+#if TF_LEVEL == 4
+      bits |= (tf_behind)~behind[e][r];
+#else
+      bits |= tf_mask_bits(~behind[e][r]);
+#endif
+    }
+    return bits;
+  }
+};
+
+/* The same where nothing but the value is kept, and for lists. Who asks whether any lane passes
+ * does not ask which ones, and the compiler drops what is not asked for. */
+template <int E, int R, int S> struct tf_bars {
+  V bar[E][R];
+  tf_behind behind;
+  unsigned bits[R];
+
+  TF_METHOD void open(int e, int r, V x) {
+    if (e + r == 0) behind = ~tf_behind{};
+    bar[e][r] = x, bits[r] = 0;
+  }
+  TF_METHOD void add(int e, int r, V x) {
+#if TF_LEVEL == 4
+    asm("vcmp" TF_PS " %3, %2, %1, %0%{%0%}"
+        : "+Yk"(behind) : "v"(bar[e][r]), "vm"(x), "i"(S > 0 ? 18 : 29));
+#else
+    behind &= S > 0 ? bar[e][r] <= x : bar[e][r] >= x;
+#endif
+    bits[r] |= tf_passing<S>(x, bar[e][r]);
+  }
+  TF_METHOD bool any() const {
+#if TF_LEVEL == 4
+    return behind != (tf_behind)-1;
+#else
+    return tf_mask_bits(behind) != (1u << W) - 1;
+#endif
+  }
+  TF_METHOD bool passes(int r) const { return r == 0 && any(); }
+  TF_METHOD unsigned passing(int r) const { return bits[r]; }
+};
+template <int E, int R, int S> struct tf_look<tf_extremum<E, R, S>> : tf_bars<E, R, S> {
+  TF_METHOD void open(const tf_extremum<E, R, S> &a, int r) {
+    for (int e = 0; e < E; ++e) tf_bars<E, R, S>::open(e, r, a.best[e][r]);
+  }
+};
+/* A list that is full of NaN, which nothing is before, lets all pass. */
+template <int E, int K, int R, int S, bool MASKED>
+struct tf_look<tf_k_lanes<E, K, R, S, MASKED>> : tf_bars<E, R, S> {
+  typedef tf_bars<E, R, S> Bars;
+  typedef typename tf_k_lanes<E, K, R, S, MASKED>::State State;
+  TF_METHOD void open(const State &s, int r) {
+    for (int e = 0; e < E; ++e) Bars::open(e, r, tf_load(&s.bar[e][r * W]));
+  }
+  TF_METHOD void add(const State &, int e, int r, V x, i64, int) { Bars::add(e, r, x); }
 };
 
 } // namespace

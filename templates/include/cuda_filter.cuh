@@ -106,7 +106,7 @@ template <class S> struct tf_filter : tf_mma_sums<S> {
     for (int jj = 0; jj < n; jj += S::COLS) {
       const auto &each = pairs.block(jj);
       typename S::Look all;
-      S::look(all, a, 0);
+      S::look(all, a, s, 0);
       TF_UNROLL
       for (int q = 0; q < S::COLS; ++q) each(all, s, jj + q, q);
       if (__builtin_expect(!S::passes(all, 0), 1)) continue;
@@ -114,7 +114,7 @@ template <class S> struct tf_filter : tf_mma_sums<S> {
       TF_UNROLL
       for (int q = 0; q < S::COLS; ++q) {
         typename S::Look one;
-        S::look(one, a, 0);
+        S::look(one, a, s, 0);
         each(one, s, jj + q, q);
         if (S::passes(one, 0)) bits |= 1u << q;
       }

@@ -26,6 +26,7 @@ pub const TEMPLATES: &[(&str, &str)] = &[
 
 /// Headers that emitted code includes, by file name.
 pub const HEADERS: &[(&str, &str)] = &[
+    ("cpu_filter.h", include_str!("../include/cpu_filter.h")),
     ("cpu_lists.h", include_str!("../include/cpu_lists.h")),
     ("cpu_search.h", include_str!("../include/cpu_search.h")),
     ("cpu_wide.h", include_str!("../include/cpu_wide.h")),

@@ -29,6 +29,7 @@ pub mod pieces;
 pub mod problem;
 pub mod rng;
 pub mod sanitized;
+pub mod searches;
 pub mod sheet;
 mod table;
 pub mod toolchain;

@@ -73,6 +73,21 @@ impl Native {
         Native::with_images(formulas, dtypes, levels, |_, _| None)
     }
 
+    /// As [`Native::quick`], in f32 for one level, whose code is told to leave something out; see
+    /// cpu_filter.h.
+    ///
+    /// # Panics
+    /// As [`Native::build`].
+    pub fn leaving_out(formulas: &[Formula], level: Level, what: u32) -> Native {
+        let texts = texts(formulas);
+        let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
+        let mut sources = quick_code(&texts, Storage::F32, level);
+        sources.iter_mut().for_each(|s| s.flags.push(format!("-DTF_LEAVE_OUT={what}")));
+        let described = |text: &&KernelText| descriptor(text, Storage::F32, &[level]);
+        sources.extend(distinct(&texts).iter().map(described));
+        Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
+    }
+
     /// As [`Native::quick`], with the CUDA image that `image` has for a kernel: its file.
     pub(crate) fn with_images<S: Copy + Into<Storage>>(
         formulas: &[Formula],
@@ -341,7 +356,7 @@ const KERNELS_PER_FILE: usize = 8;
 fn joined(group: &[&KernelText], dtype: Storage, level: Level) -> Source {
     let mut source = code(group[0], dtype, level);
     source.flags.extend(toolchain::QUICK.map(String::from));
-    source.text = String::from("#include \"tf_cpu.h\"\n#include \"cpu_rows.h\"\n");
+    source.text = String::from("#include \"tf_cpu.h\"\n#include \"cpu_filter.h\"\n");
     for kernel in group {
         source.text += &format!("namespace in_{} {{\n{}}}\n", kernel.symbol, kernel.cpp);
     }

@@ -26,7 +26,8 @@ pub enum Loop {
     Panels,
     /// The same on tensor cores.
     TensorCores,
-    /// Bounds on tensor cores, and sums of the pairs that they do not rule out.
+    /// Bounds, on tensor cores or of integers on a CPU, and sums of the pairs that they do not rule
+    /// out.
     Filter,
 }
 
@@ -37,6 +38,7 @@ impl Loop {
         match (streams, on_tensor_cores) {
             (false, _) if looks => Loop::Search,
             (false, _) => Loop::Rows,
+            (true, false) if looks => Loop::Filter,
             (true, false) => Loop::Panels,
             (true, true) if looks => Loop::Filter,
             (true, true) => Loop::TensorCores,
@@ -47,7 +49,7 @@ impl Loop {
 /// The macro that makes the entries of CUDA, or the entry of a CPU's table and that for few rows:
 /// a stage that reduces has one, or is it.
 pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String, Option<String>) {
-    let run = match (target, run) {
+    let code = match (target, run) {
         (Target::Cuda, Loop::Rows | Loop::Search) => return ("TF_ROWS_ENTRY".into(), None),
         (Target::Cuda, Loop::Panels) => return ("TF_PANEL_ENTRY".into(), None),
         (Target::Cuda, Loop::TensorCores) => return ("TF_MMA_ENTRY".into(), None),
@@ -56,13 +58,17 @@ pub fn entries(stage: &Stage, name: &str, target: Target, run: Loop) -> (String,
         (Target::Cpu, Loop::Search) => "tf_search_loop",
         (Target::Cpu, _) => "tf_panel_loop",
     };
-    let entry = |code: &str, name: &str, few: &str| {
-        format!("tf_cpu_entry<{code}<{name}, {run}<{name}>>>({few})")
+    let entry = |rows: &str, name: &str, few: &str| {
+        format!("tf_cpu_entry<{rows}<{name}, {code}<{name}>>>({few})")
     };
     match (stage.cols, stage.rows) {
         (Some(_), Some(_)) => {
             let few = entry("tf_cpu_row", &format!("{name}_row"), "nullptr");
-            (entry("tf_cpu_rows", name, &format!("&{name}_few")), Some(few))
+            let of_many = match run {
+                Loop::Filter => format!("tf_cpu_entry<tf_cpu_filtered<{name}>>(&{name}_few)"),
+                _ => entry("tf_cpu_rows", name, &format!("&{name}_few")),
+            };
+            (of_many, Some(few))
         }
         (Some(_), None) => (entry("tf_cpu_row", name, "nullptr"), None),
         (None, _) => (entry("tf_cpu_rows", name, "nullptr"), None),

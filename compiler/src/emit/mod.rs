@@ -192,6 +192,7 @@ struct FileView<'a> {
     n_values: usize,
     panels: bool,
     on_tensor_cores: bool,
+    filters: bool,
     stages: Vec<StageView>,
 }
 
@@ -205,7 +206,8 @@ impl<'a> FileView<'a> {
         let panels = stages.iter().any(|s| s.panel.is_some());
         let on_tensor_cores = stages.iter().any(|s| s.tensor_bytes > 0);
         let n_values = plan.values.len();
-        FileView { banner: *banner, symbol, n_values, panels, on_tensor_cores, stages }
+        let filters = stages.iter().any(|s| s.filter.is_some());
+        FileView { banner: *banner, symbol, n_values, panels, on_tensor_cores, filters, stages }
     }
 }
 

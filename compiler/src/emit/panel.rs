@@ -1,9 +1,9 @@
 //! What templates see of the panels of a CUDA stage, its streamed sums and its wide accumulator,
-//! and of the wide accumulators of a CPU.
+//! and of the wide accumulators and the filter of a CPU.
 
 use serde::Serialize;
 
-use crate::schedule::{Form, Panel, Place, Side, Sum, Wide};
+use crate::schedule::{Filter, Form, Panel, Place, Side, Sum, Wide};
 
 use super::body::Body;
 
@@ -60,6 +60,57 @@ pub struct OutputsView {
     pub lines: Vec<String>,
 }
 
+/// The sum of a search on a CPU that looks at bounds first.
+#[derive(Serialize)]
+pub struct FilterView {
+    /// Components.
+    pub dim: usize,
+    /// The word of a row that is its first component.
+    pub row: usize,
+    /// The same of a column.
+    pub col: usize,
+    /// An input that has a row for each column.
+    pub counted: usize,
+    /// See [`PanelView`].
+    pub is_distance: usize,
+    /// See [`PanelView`].
+    pub is_negated: usize,
+    /// See [`PanelView`].
+    pub bounds: i8,
+}
+
+impl FilterView {
+    /// What templates see of a filter.
+    pub fn new(filter: &Filter) -> FilterView {
+        let Filter { form, side, dim, row, col, counted } = *filter;
+        FilterView {
+            dim,
+            row,
+            col,
+            counted,
+            is_distance: is_distance(Some(form)),
+            is_negated: is_negated(Some(form)),
+            bounds: bounds(Some(side)),
+        }
+    }
+}
+
+fn is_distance(form: Option<Form>) -> usize {
+    usize::from(!matches!(form, Some(Form::InnerProduct) | None))
+}
+
+fn is_negated(form: Option<Form>) -> usize {
+    usize::from(form == Some(Form::SquaredSum))
+}
+
+fn bounds(side: Option<Side>) -> i8 {
+    match side {
+        None => 0,
+        Some(Side::Below) => 1,
+        Some(Side::Above) => -1,
+    }
+}
+
 /// One sum of a panel.
 #[derive(Serialize)]
 pub struct SumView {
@@ -114,13 +165,9 @@ pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> Pan
     let form = panel.on_tensor_cores.map(|products| products.form);
     PanelView {
         on_tensor_cores: form.is_some(),
-        is_distance: usize::from(!matches!(form, Some(Form::InnerProduct) | None)),
-        is_negated: usize::from(form == Some(Form::SquaredSum)),
-        bounds: match panel.on_tensor_cores.and_then(|products| products.filter) {
-            None => 0,
-            Some(Side::Below) => 1,
-            Some(Side::Above) => -1,
-        },
+        is_distance: is_distance(form),
+        is_negated: is_negated(form),
+        bounds: bounds(panel.on_tensor_cores.and_then(|products| products.filter)),
         row_parts: panel.most_operands(Place::Row),
         col_parts: panel.most_operands(Place::Col),
         launch_parts: panel.most_operands(Place::Launch),

@@ -6,15 +6,15 @@ use crate::ir::{Accumulation, ExprId, Formula, Kind, ints};
 use crate::passes::widths;
 use crate::reduce::StateKind;
 use crate::schedule::{
-    CHAIN, Choice, Panel, Place, Places, Plan, Slot, Stage, Target, Wide, accumulators, choose,
-    only_searches, reads_top, reduction, state_kind, streams, weight,
+    CHAIN, Choice, Filter, Panel, Place, Places, Plan, Slot, Stage, Target, Wide, accumulators,
+    choose, only_searches, reads_top, reduction, state_kind, streams, weight,
 };
 
 use super::blocks::Blocks;
 use super::body::{Body, Index, Text, int_type, number};
 use super::entries::{Loop, entries, notes, title, written_out};
 use super::near::{Norms, NormsView, WayView, watched_in};
-use super::panel::{OutputsView, PanelView, outputs_view, panel_view};
+use super::panel::{FilterView, OutputsView, PanelView, outputs_view, panel_view};
 
 /// One stage of a kernel file.
 #[derive(Serialize)]
@@ -47,9 +47,11 @@ pub struct StageView {
     pub template: bool,
     /// Whether an accumulator keeps lists that values wait for, on a CPU.
     pub lists: bool,
-    /// Whether a block of columns is looked at first: a stage that only searches, on a CPU, or on
-    /// CUDA where tensor cores make bounds of its values.
+    /// Whether a block of columns is looked at first: a stage that only searches, on a CPU, or one
+    /// that has bounds of its values.
     pub looks: bool,
+    /// The bounds of a CPU.
+    pub filter: Option<FilterView>,
     /// The entry of a CPU's table, or the macro that makes that of a GPU: which loop runs.
     pub entry: String,
     /// The entry for few rows, where it is another one.
@@ -165,7 +167,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     let ways = ways.map(|(tag, pair)| WayView::new(tag, pair, watched, relaxed));
     let finish = finish(plan, stage, places, body(Place::Finish));
     let outputs = on_cpu.iter().map(|wide| outputs_view(wide, body(Place::Pair)));
-    let looks = looks(plan, stage, target, panel.as_ref(), &streams);
+    let (filter, looks) = looks(plan, stage, target, panel.as_ref(), &plain, &streams);
     let name = format!("s{n}");
     let run = Loop::new(!streams.is_empty(), tensor_bytes > 0, looks);
     let (entry, few) = entries(stage, &name, target, run);
@@ -185,6 +187,7 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
         template,
         lists: template && stage.reductions.iter().any(|&id| reduction(f, id).k > 0),
         looks,
+        filter,
         entry,
         few,
         tile: choice.tile,
@@ -214,18 +217,22 @@ pub fn stage(plan: &Plan, n: usize, target: Target) -> StageView {
     }
 }
 
-/// Whether a stage looks at a block of columns before it takes pairs up.
+/// The bounds of a CPU, and whether a stage looks at columns before it takes pairs up.
 fn looks(
     plan: &Plan,
     stage: &Stage,
     target: Target,
     panel: Option<&Panel>,
+    places: &Places,
     streams: &[ExprId],
-) -> bool {
-    match target {
-        Target::Cpu => streams.is_empty() && only_searches(&plan.formula, stage),
-        Target::Cuda => panel.is_some_and(Panel::filters),
+) -> (Option<FilterView>, bool) {
+    if target == Target::Cuda {
+        return (None, panel.is_some_and(Panel::filters));
     }
+    let filter = Filter::new(plan, stage, places, streams).as_ref().map(FilterView::new);
+    let searches = streams.is_empty() && only_searches(&plan.formula, stage);
+    let looks = filter.is_some() || searches;
+    (filter, looks)
 }
 
 /// Whether a stage is written for any number of rows, and its sizes: one row is alone then.

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use crate::ir::{Axis, ExprId, call, leaf};
 
-use super::{CHAIN, Panel, Place, Places, Plan, Products, REACH, Stage, Target, choose, streams};
+use super::{
+    CHAIN, Filter, Panel, Place, Places, Plan, Products, REACH, Stage, Target, choose, streams,
+};
 
 const PLACES: &[Place] = &[Place::Launch, Place::Row, Place::Col, Place::Pair, Place::Finish];
 
@@ -86,13 +88,20 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
     let places = Places::new(plan, stage);
     let sums = streams(&plan.formula, stage, &places);
     if !sums.is_empty() {
-        let sums: Vec<String> = sums.iter().map(ExprId::to_string).collect();
+        let names: Vec<String> = sums.iter().map(ExprId::to_string).collect();
         let _ = writeln!(
             out,
             "  cpu: panels of {} columns ({} with 16 registers) for the sums {}",
             cpu.columns_wide,
             cpu.columns_narrow,
-            sums.join(", ")
+            names.join(", ")
+        );
+    }
+    if let Some(Filter { form, .. }) = Filter::new(plan, stage, &places, &sums) {
+        let _ = writeln!(
+            out,
+            "  cpu: bounds of {form} from integers in f32; what they do not rule out is summed in \
+             floats"
         );
     }
     let chain = if cuda.block == cuda.cols { cuda.block.min(CHAIN) } else { cuda.block };

@@ -69,7 +69,7 @@ pub struct Products {
 const LEAST: usize = 64;
 
 /// Components up to which the bounds of cuda_filter.cuh rule most pairs out.
-const MOST_BOUNDED: usize = 1 << 13;
+pub(super) const MOST_BOUNDED: usize = 1 << 13;
 
 /// Columns of a panel that a thread sums at least, so that a panel has room for its halves.
 const LEAST_COLUMNS: usize = 4;
@@ -92,18 +92,23 @@ pub fn on_tensor_cores(
     columns: usize,
 ) -> Option<Products> {
     let [sum] = sums else { return None };
-    let one = |place| sum.operands_of(place).count() == 1;
-    let alone = sum.operands.len() == 2 && one(Place::Row) && one(Place::Col);
-    if !alone || columns < LEAST_COLUMNS {
+    if columns < LEAST_COLUMNS {
         return None;
     }
-    let form = form(f, places, sum.arg)?;
+    let form = contraction(f, places, sum)?;
     let groups = places.accumulators();
     let fits = |filter: &Option<Side>| match filter {
         None => sum.dim >= LEAST && !groups.iter().any(|group| finds_rows(f, group)),
         Some(_) => sum.dim <= MOST_BOUNDED,
     };
     Some(filter(f, places, groups, sum.id)).filter(fits).map(|filter| Products { form, filter })
+}
+
+/// What a sum is, if it reads one value of rows and one of columns.
+pub(super) fn contraction(f: &Formula, places: &Places, sum: &Sum) -> Option<Form> {
+    let one = |place| sum.operands_of(place).count() == 1;
+    let alone = sum.operands.len() == 2 && one(Place::Row) && one(Place::Col);
+    if alone { form(f, places, sum.arg) } else { None }
 }
 
 /// Whether an accumulator searches for rows.
@@ -122,7 +127,12 @@ fn searched(f: &Formula, group: &[ExprId]) -> Option<Side> {
 }
 
 /// Of which side bounds of the sum bound what a stage searches for and does nothing else.
-fn filter(f: &Formula, places: &Places, groups: &[Vec<ExprId>], sum: ExprId) -> Option<Side> {
+pub(super) fn filter(
+    f: &Formula,
+    places: &Places,
+    groups: &[Vec<ExprId>],
+    sum: ExprId,
+) -> Option<Side> {
     let [group] = groups else { return None };
     let r = reduction(f, group[0]);
     let at_once = f.acc == Accumulation::Blocked && r.mask.is_none() && f.dim(r.args[0]) == 1;

@@ -8,6 +8,7 @@
 mod bounds;
 mod choose;
 mod explain;
+mod filter;
 mod mma;
 mod near;
 mod panel;
@@ -21,6 +22,7 @@ use crate::ops::Op;
 pub use bounds::{BOUND, Bound, add_bounds};
 pub use choose::{CHAIN, Choice, MAX_SHARED_WORDS, Target, choose, only_searches};
 pub use explain::explain;
+pub use filter::Filter;
 pub use mma::{Form, Products, Side};
 pub use near::{Near, REACH, add_near};
 pub use panel::{Operand, Panel, Sum};

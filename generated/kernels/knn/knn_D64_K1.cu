@@ -147,7 +147,8 @@ struct s0 {
   struct Look {
     tf_look<H0> a0;
   };
-  TF_FN void look(Look &b, const Acc &a, int g) {
+  TF_FN void look(Look &b, const Acc &a, const State &s, int g) {
+    TF_UNUSED(a, s);
     TF_GROUP(r) b.a0.open(a.a0, g + r);
   }
   TF_FN bool passes(const Look &b, int g) {

@@ -4,6 +4,7 @@
  */
 #include "tf_cpu.h"
 #include "cpu_rows.h"
+#include "cpu_filter.h"
 
 #if TF_COMPILES(0)
 namespace {
@@ -21,9 +22,16 @@ template <int ROWS, int GROUP> struct s0_of {
     TILE = 256,
     BLOCK = 8,
     THREADS = 1,
-    PARAM_WORDS = 0,
-    ROW_WORDS = 64,
-    COL_WORDS = 64
+    PARAM_WORDS = 0 + TF_FILTER_PARAM(64),
+    FILTER_DIM = 64,
+    FILTER_ROW = 0,
+    FILTER_COL = 0,
+    FILTER_COUNTED = 1,
+    IS_DISTANCE = 1,
+    IS_NEGATED = 1,
+    BOUNDS = 1,
+    ROW_WORDS = 64 + (ROWS > 1 ? TF_FILTER_ROW(64) : 0),
+    COL_WORDS = 64 + (ROWS > 1 ? TF_FILTER_COL(64) : 0)
   };
   typedef tf_k_lanes<1, 10, R, 1, false> A0;
   struct State {
@@ -90,11 +98,36 @@ template <int ROWS, int GROUP> struct s0_of {
   }
 
   /* Once a pair: vectors g to g + G of rows against column tile + jj. */
-  template <class Y>
-  TF_FN void pair(tf_plain, Acc &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
+  template <class A, class Y>
+  TF_FN void pair(tf_plain, A &a, State &s, const T *p, const T *x, Y y, i64 tile, int jj,
                   int g, const V (*z)[G]) {
     TF_UNUSED(a, s, p, x, y, tile, jj, g);
     TF_GROUP(r) a.a0.add(s.a0, 0, g + r, z[0][r], tile, jj);
+  }
+
+  /* What the pairs of a block of columns are compared with before they are taken up. */
+  struct Look {
+    tf_look<A0> a0;
+  };
+  TF_FN void look(Look &b, const Acc &a, const State &s, int g) {
+    TF_UNUSED(a, s);
+    TF_GROUP(r) b.a0.open(s.a0, g + r);
+  }
+  TF_FN bool passes(const Look &b, int g) {
+    bool any = false;
+    TF_GROUP(r) any |= b.a0.passes(g + r);
+    return any;
+  }
+  /* What takes up one column. */
+  struct Once {
+    tf_k_once<A0> a0;
+  };
+  TF_FN Once once(Acc &) { return {}; }
+  /* A bit for each lane of vector r that passes. */
+  TF_FN unsigned passing(const Look &b, int r) {
+    unsigned bits = 0;
+    bits |= b.a0.passing(r);
+    return bits;
   }
 
   /* Once a block of columns. */
@@ -150,5 +183,5 @@ const tf_cpu_stage s0_few = tf_cpu_entry<tf_cpu_row<s0_row, tf_panel_loop<s0_row
 } // namespace
 
 extern "C" const tf_cpu_stage TF_STAGE_NAME(tf_07a66bea764720ca00d560772fcaac8a, s0) =
-    tf_cpu_entry<tf_cpu_rows<s0, tf_panel_loop<s0>>>(&s0_few);
+    tf_cpu_entry<tf_cpu_filtered<s0>>(&s0_few);
 #endif
