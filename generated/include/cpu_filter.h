@@ -27,10 +27,11 @@
 
 /* Words that a filter of `dim` components takes of a row, a column and the parameters, after those
  * of the stage. */
-#if TF_LEVEL >= 2 && !TF_DOUBLE
+#if TF_LEVEL >= 2
 #define TF_FILTERS 1
-#define TF_FILTER_ROW(dim) ((dim) + ((dim) + 3) / 4 + 4)
-#define TF_FILTER_COL(dim) (((dim) + 3) / 4 + 6)
+#define TF_QUADS(dim) (((dim) + 3) / 4)
+#define TF_FILTER_ROW(dim) ((dim) + TF_K(TF_QUADS(dim), (TF_QUADS(dim) + 1) / 2) + 4)
+#define TF_FILTER_COL(dim) (TF_K(TF_QUADS(dim) + 2, (TF_QUADS(dim) + 3) / 2) + 4)
 #define TF_FILTER_PARAM(dim) (dim)
 #else
 #define TF_FILTERS 0
@@ -70,17 +71,23 @@ TF_FN bool tf_has_vnni() {
 #endif
 }
 
+/* Four bytes a lane, of which there are as many as a vector holds, and as many as there are T. */
+typedef __INT32_TYPE__ tf_quad;
+typedef tf_quad VQ __attribute__((vector_size(TF_VB)));
+typedef tf_quad tf_quads __attribute__((vector_size(4 * W)));
+enum { WQ = TF_VB / 4 };
+
 /* sum + the four products of bytes of each lane: those of s are -127 to 127, of u 0 to 255, without
  * VNNI 0 to 127, so that no sum of two products is cut off at 16 bits. */
-template <bool VNNI> TF_FN VI tf_dot4(VI sum, VI u, VI s) {
+template <bool VNNI> TF_FN VQ tf_dot4(VQ sum, VQ u, VQ s) {
 #if TF_LEVEL == 4
   if (VNNI) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(s));
     return sum;
   }
 #endif
-  VI pairs;
-  const VI ones = tf_splat_i(0x00010001);
+  VQ pairs;
+  const VQ ones = (tf_quad)0x00010001 + (VQ){};
 #if TF_LEVEL >= 3
   asm("vpmaddubsw %2, %1, %0" : "=" TF_REG(pairs) : TF_REG(u), TF_REG(s));
   asm("vpmaddwd %2, %1, %0" : "=" TF_REG(pairs) : TF_REG(pairs), TF_REG(ones));
@@ -120,7 +127,7 @@ struct tf_rounded {
   VI bits;
   TF_METHOD tf_rounded(V x, T most) {
     /* Here neighbours are one apart, and the mantissa ends with the integer. */
-    const V shift = tf_c(0x1.8p23);
+    const V shift = tf_c(TF_K(0x1.8p23, 0x1.8p52));
     const V shifted = tf_at_most(tf_splat(most), tf_at_least(x, tf_splat(-most))) + shift;
     number = shifted - shift;
     bits = (VI)shifted;
@@ -129,14 +136,15 @@ struct tf_rounded {
 
 /* Norms of a row or a column, for lanes of them: of what it is, and of what its integers leave. */
 template <class S> struct tf_filter_norms {
-  static constexpr T SLACK = (S::FILTER_DIM + 160) * (T)0x1p-24, TINY = S::FILTER_DIM * (T)0x1p-118;
+  static constexpr T UNIT = TF_K(0x1p-24, 0x1p-53), SLACK = (S::FILTER_DIM + 160) * UNIT,
+                     TINY = S::FILTER_DIM * (T)TF_K(0x1p-118, 0x1p-1000);
   V part, norm, left;
 
   TF_METHOD tf_filter_norms(V square, V square_left) {
     const T up = (T)1.001;
     const V own = (S::IS_DISTANCE ? (T)1 : (T)0) * square;
     part = own - (T)S::BOUNDS * (SLACK * square + TINY);
-    part = tf_sel(square < (T)0x1p120, part, tf_c(TF_NAN));
+    part = tf_sel(square < (T)TF_K(0x1p120, 0x1p1000), part, tf_c(TF_NAN));
     norm = tf_sqrt(square) * up + TINY;
     left = tf_sqrt(square_left) * up + TINY;
   }
@@ -151,16 +159,15 @@ template <class S> struct tf_filter {
     QUADS = (DIM + 3) / 4,
     COPY = S::ROW_WORDS - TF_FILTER_ROW(DIM),
     ROW_QUADS = COPY + DIM,
-    ROW_PART = ROW_QUADS + QUADS,
-    ROW_SCALE = ROW_PART + 1,
-    ROW_NORM = ROW_PART + 2,
-    ROW_LEFT = ROW_PART + 3,
+    ROW_PART = S::ROW_WORDS - 4,
+    ROW_SCALE,
+    ROW_NORM,
+    ROW_LEFT,
     COL_QUADS = S::COL_WORDS - TF_FILTER_COL(DIM),
-    COL_START = COL_QUADS + QUADS,
-    COL_PART = COL_START + 2,
-    COL_SCALE = COL_START + 3,
-    COL_NORM = COL_START + 4,
-    COL_LEFT = COL_START + 5,
+    COL_PART = S::COL_WORDS - 4,
+    COL_SCALE,
+    COL_NORM,
+    COL_LEFT,
     CENTRE = S::PARAM_WORDS - TF_FILTER_PARAM(DIM),
     /* Integers of a column are at most 127, those of a row one less than OFFSET. */
     OFFSET = 64,
@@ -169,7 +176,7 @@ template <class S> struct tf_filter {
   };
   /* What a sum has of an inner product, and a bound of what that may be off. */
   static constexpr T TIMES = S::IS_DISTANCE ? -2 : 1, OFF = -S::BOUNDS * (S::IS_DISTANCE ? 2 : 1);
-  static_assert(R > 1 && DIM <= 1 << 13, "integers do not overflow");
+  static_assert(R * W % WQ == 0 && DIM <= 1 << 13, "whole vectors, and integers do not overflow");
 
   /* ---- packing ---- */
 
@@ -193,13 +200,16 @@ template <class S> struct tf_filter {
 
   /* The scale of what is at most `largest`, and what undoes it: none for what is very small. */
   TF_FN V scale(V largest, T most, V &back) {
-    const M known = (largest > (T)0x1p-100) & (largest < (T)0x1p120);
+    const M known = (largest > (T)TF_K(0x1p-100, 0x1p-500)) & (largest < (T)TF_K(0x1p60, 0x1p500));
     back = tf_sel(known, most / largest, tf_c(0));
     return tf_sel(known, largest * (1 / most), tf_c(0));
   }
 
   TF_FN V row_at(const T *x, int word, int r) { return tf_load(x + (word * R + r) * W); }
   TF_FN void set_row(T *x, int word, int r, V v) { tf_store(x + (word * R + r) * W, v); }
+
+  /* Four integers of each row of a block, and then the next ones. */
+  TF_FN tf_quad *row_quads(const T *x) { return (tf_quad *)(x + ROW_QUADS * R * W); }
 
   /* `x` has what the stage packs. */
   TF_FN void row(const T *p, T *x, int r) {
@@ -225,7 +235,8 @@ template <class S> struct tf_filter {
         left = left + rest * rest;
         word |= ((q.bits + offset) & 255) << 8 * h;
       }
-      set_row(x, ROW_QUADS + quad, r, (V)word);
+      const tf_quads quads = __builtin_convertvector(word, tf_quads);
+      __builtin_memcpy(row_quads(x) + quad * R * W + r * W, &quads, sizeof quads);
     }
     const tf_filter_norms<S> of(square, left);
     set_row(x, ROW_PART, r, of.part);
@@ -256,19 +267,21 @@ template <class S> struct tf_filter {
     TF_LANES(l) largest = largest < most[l] ? most[l] : largest;
     const V b = scale(tf_splat(largest), COL_MOST, back);
     signed char *const to = (signed char *)(y + COL_QUADS);
-    y[COL_START - 1] = 0; /* integers of no component */
+    const tf_quad none = 0; /* integers of no component */
+    const int upper = 8 * sizeof(T) - 8; /* bits above the lowest byte */
+    __builtin_memcpy(to + 4 * (QUADS - 1), &none, sizeof none);
     components([&](int k, M is_new) {
       const V at = sign * tf_load(from + k) - tf_load(c + k);
       const tf_rounded q(at * back, COL_MOST);
-      *(bytes *)(to + k) = __builtin_convertvector(q.bits << 24 >> 24, bytes);
+      *(bytes *)(to + k) = __builtin_convertvector(q.bits << upper >> upper, bytes);
       const V rest = at - b * q.number;
       square = square + tf_sel(is_new, at * at, tf_c(0.0));
       left = left + tf_sel(is_new, rest * rest, tf_c(0.0));
       total = total + tf_sel(is_new, q.number, tf_c(0.0));
     });
     const tf_filter_norms<S> of(tf_splat(tf_total(square)), tf_splat(tf_total(left)));
-    const tf_int sum = (tf_int)tf_total(total), start[2] = {-OFFSET * sum, -WIDE_OFFSET * sum};
-    __builtin_memcpy(y + COL_START, start, sizeof start);
+    const tf_quad sum = (tf_quad)tf_total(total), start[2] = {-OFFSET * sum, -WIDE_OFFSET * sum};
+    __builtin_memcpy(to + 4 * QUADS, start, sizeof start);
     y[COL_PART] = of.part[0];
     y[COL_SCALE] = b[0];
     y[COL_NORM] = of.norm[0];
@@ -279,40 +292,50 @@ template <class S> struct tf_filter {
 
   /* Columns of a panel; those whose products are registers; and quads of their rows that stay in
    * first-level cache for all of them. */
-  enum { COLUMNS = 16, ABREAST = S::COLUMNS, DEPTH = 64 };
+  enum { COLUMNS = 16, ABREAST = S::COLUMNS * TF_K(1, 2), DEPTH = 64, RQ = R * W / WQ };
+#define TF_ROW_QUADS(h) _Pragma("GCC unroll 16") for (int h = 0; h < RQ; ++h)
 
-  TF_FN tf_int at(const T *y, int word) {
-    typedef tf_int alias __attribute__((may_alias));
-    return *(const alias *)(y + word);
+  typedef tf_quad tf_quad_of_words __attribute__((may_alias));
+  typedef VQ tf_quads_of_words __attribute__((aligned(4), may_alias));
+  /* Four integers of a column. After the last ones is what its sum of products begins with: with
+   * each offset of rows. */
+  TF_FN const tf_quad_of_words *quads_of(const T *y) {
+    return (const tf_quad_of_words *)(y + COL_QUADS);
   }
+  TF_FN VQ quads_at(const T *y, int quad) { return quads_of(y)[quad] + (VQ){}; }
   /* Adds the products of quads `from` to `to` of some columns. The first quads begin with what
    * their columns start with, and the last ones end with bounds in place of products. */
   template <bool VNNI>
   TF_FN void part(V (*z)[R], const T *x, const T *(&y)[ABREAST], int from, int to) {
-    VI sum[ABREAST][R];
+    VQ sum[ABREAST][RQ];
     TF_ABREAST(c)
-      TF_ROWS(r) sum[c][r] = from == 0 ? tf_splat_i(at(y[c], COL_START + VNNI)) : (VI)z[c][r];
+      TF_ROW_QUADS(h) sum[c][h] = from == 0 ? quads_at(y[c], QUADS + VNNI) : (VQ)z[c][h];
     for (int some = from; some < to; some += 16) {
       /* A line of the same columns of the next panel. */
-      TF_ABREAST(c) __builtin_prefetch(y[c] + COLUMNS * S::COL_WORDS + COL_QUADS + some);
+      TF_ABREAST(c) __builtin_prefetch(quads_of(y[c] + COLUMNS * S::COL_WORDS) + some);
       const int end = to - some < 16 ? to : some + 16;
       for (int quad = some; quad < end; ++quad) {
-        VI q[R];
-        TF_ROWS(r) q[r] = (VI)row_at(x, ROW_QUADS + quad, r);
+        VQ q[RQ];
+        TF_ROW_QUADS(h) q[h] = *(const tf_quads_of_words *)(row_quads(x) + (quad * RQ + h) * WQ);
         TF_ABREAST(c) {
-          const VI word = tf_splat_i(at(y[c], COL_QUADS + quad));
-          TF_ROWS(r) sum[c][r] = tf_dot4<VNNI>(sum[c][r], q[r], word);
+          const VQ word = quads_at(y[c], quad);
+          TF_ROW_QUADS(h) sum[c][h] = tf_dot4<VNNI>(sum[c][h], q[h], word);
         }
       }
     }
-    if (to < QUADS) {
-      TF_ABREAST(c) TF_ROWS(r) z[c][r] = (V)sum[c][r];
-      return;
+    TF_ABREAST(c) {
+      VQ product[RQ];
+      TF_ROW_QUADS(h) product[h] = sum[c][h];
+      if (to < QUADS)
+        TF_ROW_QUADS(h) z[c][h] = (V)product[h];
+      else
+        TF_ROWS(r) z[c][r] = bound(product, x, y[c], r);
     }
-    TF_ABREAST(c) TF_ROWS(r) z[c][r] = bound(sum[c][r], x, y[c], r);
   }
-  TF_FN V bound(VI product, const T *x, const T *y, int r) {
-    const V scaled = __builtin_convertvector(product, V) * y[COL_SCALE];
+  TF_FN V bound(const VQ (&product)[RQ], const T *x, const T *y, int r) {
+    tf_quads of;
+    __builtin_memcpy(&of, (const tf_quad *)product + r * W, sizeof of);
+    const V scaled = __builtin_convertvector(of, V) * y[COL_SCALE];
     const V own = row_at(x, ROW_PART, r) + y[COL_PART];
     const V off = row_at(x, ROW_LEFT, r) * y[COL_NORM] +
                   (row_at(x, ROW_NORM, r) * y[COL_LEFT] + own);

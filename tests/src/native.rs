@@ -73,17 +73,18 @@ impl Native {
         Native::with_images(formulas, dtypes, levels, |_, _| None)
     }
 
-    /// As [`Native::quick`], in f32 for one level, whose code is told to leave something out; see
-    /// cpu_filter.h.
+    /// As [`Native::quick`], of one dtype for one level, whose code is told to leave something out;
+    /// see cpu_filter.h.
     ///
     /// # Panics
     /// As [`Native::build`].
-    pub fn leaving_out(formulas: &[Formula], level: Level, what: u32) -> Native {
+    pub fn leaving_out(formulas: &[Formula], dtype: Dtype, level: Level, what: u32) -> Native {
+        let dtype: Storage = dtype.into();
         let texts = texts(formulas);
         let symbols = texts.iter().map(|t| t.symbol.clone()).collect();
-        let mut sources = quick_code(&texts, Storage::F32, level);
+        let mut sources = quick_code(&texts, dtype, level);
         sources.iter_mut().for_each(|s| s.flags.push(format!("-DTF_LEAVE_OUT={what}")));
-        let described = |text: &&KernelText| descriptor(text, Storage::F32, &[level]);
+        let described = |text: &&KernelText| descriptor(text, dtype, &[level]);
         sources.extend(distinct(&texts).iter().map(described));
         Native { library: load(&toolchain::build(Product::Library, &sources, &[])), symbols }
     }

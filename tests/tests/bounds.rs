@@ -29,14 +29,15 @@ fn searches_have_bounds() {
     }
 }
 
-fn check(level: Level) {
+fn check(dtype: Dtype, level: Level) {
     let formulas = searches();
-    let [code, others @ ..] = LEFT_OUT.map(|what| Native::leaving_out(&formulas, level, what));
+    let made = |what| Native::leaving_out(&formulas, dtype, level, what);
+    let [code, others @ ..] = LEFT_OUT.map(made);
     for (n, formula) in formulas.iter().enumerate() {
         for (what, draw) in DATA {
-            let who = format!("{} of {what}, {level}", SEARCHES[n].0);
+            let who = format!("{} of {what}, {dtype:?}, {level}", SEARCHES[n].0);
             let p = problem(formula.clone(), ROWS, COLS, *draw);
-            let run = |code: &Native| code.run(n, Dtype::F32, level, &p).expect(&who);
+            let run = |code: &Native| code.run(n, dtype, level, &p).expect(&who);
             let found = run(&code);
             for other in &others {
                 compare::assert_same(&who, formula, &run(other), &found);
@@ -47,14 +48,19 @@ fn check(level: Level) {
 
 #[test]
 fn what_is_found_is_what_is_found_without_bounds() {
-    native::levels().into_iter().for_each(check);
+    native::levels().into_iter().for_each(|level| check(Dtype::F32, level));
+}
+
+#[test]
+fn the_same_in_f64() {
+    native::levels().into_iter().for_each(|level| check(Dtype::F64, level));
 }
 
 /// Sums of small integers are exact, so that the rows are those of the oracle.
 #[test]
 fn rows_are_those_of_the_oracle() {
     let (formulas, levels) = (searches(), native::levels());
-    let code = Native::quick(&formulas, &[Dtype::F32], &levels);
+    let code = Native::quick(&formulas, Dtype::ALL, &levels);
     let inexact = ["weighted", "roots", "least"];
     for (n, f) in formulas.iter().enumerate().filter(|(n, _)| !inexact.contains(&SEARCHES[*n].0)) {
         // One row, few rows, a block, some columns of a panel, tiles.
@@ -62,9 +68,11 @@ fn rows_are_those_of_the_oracle() {
             let p =
                 problem(f.clone(), m, cols.max(SEARCHES[n].3), |rng, _, _, _| rng.below(3) as f64);
             let expected = oracle::evaluate(&p.formula, p.m, p.n, &p.inputs);
-            for &level in &levels {
-                let who = format!("{}, {m} x {cols}, {level}", SEARCHES[n].0);
-                let found = code.run(n, Dtype::F32, level, &p).expect(&who);
+            for (&level, &dtype) in
+                levels.iter().flat_map(|l| Dtype::ALL.iter().map(move |d| (l, d)))
+            {
+                let who = format!("{}, {m} x {cols}, {dtype:?}, {level}", SEARCHES[n].0);
+                let found = code.run(n, dtype, level, &p).expect(&who);
                 compare::assert_same(&who, f, &expected, &found);
             }
         }
@@ -81,9 +89,10 @@ fn sanitizers_are_silent() {
             Trial::new(p, Layout::Dense, 1, false)
         })
         .into();
-    for level in native::levels() {
+    let storages = [Storage::F32, Storage::F64, Storage::F16];
+    for (level, storage) in native::levels().into_iter().rev().zip(storages) {
         let (sanitizer, code) = (Sanitizer::Memory, Code::Cpu(level));
-        let report = sanitized::run(Watch { sanitizer, code, storage: Storage::F32 }, &trials);
+        let report = sanitized::run(Watch { sanitizer, code, storage }, &trials);
         assert!(report.is_ok(), "{}", report.unwrap_err());
     }
 }

@@ -100,8 +100,7 @@ fn sizes(out: &mut String, plan: &Plan, stage: &Stage, pair_ops: f64) {
     if let Some(Filter { form, .. }) = Filter::new(plan, stage, &places, &sums) {
         let _ = writeln!(
             out,
-            "  cpu: bounds of {form} from integers in f32; what they do not rule out is summed in \
-             floats"
+            "  cpu: bounds of {form} from integers; what they do not rule out is summed in floats"
         );
     }
     let chain = if cuda.block == cuda.cols { cuda.block.min(CHAIN) } else { cuda.block };

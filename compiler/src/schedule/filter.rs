@@ -4,6 +4,8 @@
 //! rises or falls with its one sum, an inner product or a squared distance, where the packed
 //! components of rows and columns lie. It never says how far off a bound is: see cpu_filter.h.
 
+use std::collections::BTreeMap;
+
 use crate::ir::{Axis, ExprId, Formula, Node};
 
 use super::mma::{MOST_BOUNDED, contraction, filter};
@@ -35,7 +37,7 @@ impl Filter {
         let sum = sum(plan, stage, places, *id, f.node(*id).args().next()?)?;
         let form = contraction(f, places, &sum)?;
         let side = filter(f, places, places.accumulators(), *id)?;
-        let word = |place, table: &std::collections::BTreeMap<ExprId, Slot>| {
+        let word = |place, table: &BTreeMap<ExprId, Slot>| {
             let operand = sum.operands_of(place).next().filter(|operand| operand.step == 1)?;
             Some(table.get(&operand.id)?.base + operand.offset)
         };
