@@ -28,19 +28,10 @@
 /* Words that a filter of `dim` components takes of a row, a column and the parameters, after those
  * of the stage. */
 #if TF_LEVEL >= 2
-#define TF_FILTERS 1
 #define TF_QUADS(dim) (((dim) + 3) / 4)
 #define TF_FILTER_ROW(dim) ((dim) + TF_K(TF_QUADS(dim), (TF_QUADS(dim) + 1) / 2) + 4)
 #define TF_FILTER_COL(dim) (TF_K(TF_QUADS(dim) + 2, (TF_QUADS(dim) + 3) / 2) + 4)
 #define TF_FILTER_PARAM(dim) (dim)
-#else
-#define TF_FILTERS 0
-#define TF_FILTER_ROW(dim) 0
-#define TF_FILTER_COL(dim) 0
-#define TF_FILTER_PARAM(dim) 0
-#endif
-
-#if TF_FILTERS
 
 /* What tests leave out: 1 is VNNI, 2 is all bounds. */
 #ifndef TF_LEAVE_OUT
@@ -420,7 +411,7 @@ template <class S> struct tf_filter {
 
 /* The loop: S also has `look`, which opens what is compared with the bounds, and `passing`. */
 template <class S> struct tf_filter_loop {
-  enum { R = S::R, FEW = R * W / 4 };
+  enum { R = S::R, FEW = tf_panel_loop<S>::FEW };
   typedef tf_filter<S> Filter;
   typedef typename Filter::Pair Pair;
   typedef typename S::State State;
@@ -443,16 +434,21 @@ template <class S> struct tf_filter_loop {
     S::close(a, s, tile);
   }
 
+  /* What column jj has that its bounds do not rule out. */
+  TF_FN typename S::Look seen(const Acc &a, State &s, const T *p, const T *x, const T *at, i64 tile,
+                              int jj, const V (*z)[R]) {
+    typename S::Look look;
+    S::look(look, a, s, 0);
+    S::pair(tf_plain(), look, s, p, x, tf_col{at}, tile, jj, 0, z);
+    return look;
+  }
+
   /* A bit for each column that bounds do not rule out. */
   TF_FN unsigned look(const Acc &a, State &s, const T *p, const T *x, const T *at, i64 tile, int jj,
                       int count, const V (*z)[R]) {
     unsigned passing = 0;
-    for (int c = 0; c < count; ++c, at += S::COL_WORDS) {
-      typename S::Look look;
-      S::look(look, a, s, 0);
-      S::pair(tf_plain(), look, s, p, x, tf_col{at}, tile, jj + c, 0, z + c);
-      passing |= (unsigned)S::passes(look, 0) << c;
-    }
+    for (int c = 0; c < count; ++c, at += S::COL_WORDS)
+      passing |= (unsigned)S::passes(seen(a, s, p, x, at, tile, jj + c, z + c), 0) << c;
     return passing;
   }
 
@@ -464,9 +460,7 @@ template <class S> struct tf_filter_loop {
     for (unsigned rest = passing; rest != 0; rest &= rest - 1) {
       const int c = __builtin_ctz(rest);
       const T *const at = ys + c * S::COL_WORDS, *const y = at + S::FILTER_COL;
-      typename S::Look look;
-      S::look(look, a, s, 0);
-      S::pair(tf_plain(), look, s, p, x, tf_col{at}, tile, jj + c, 0, z + c);
+      const typename S::Look look = seen(a, s, p, x, at, tile, jj + c, z + c);
       for (int r = 0; r < R; ++r) {
         unsigned lanes = S::passing(look, r);
         if (__builtin_popcount(lanes) > MANY) {
@@ -513,6 +507,10 @@ template <class S> struct tf_cpu_filtered : tf_cpu_rows<S, tf_filter_loop<S>> {
 };
 
 #else
+
+#define TF_FILTER_ROW(dim) 0
+#define TF_FILTER_COL(dim) 0
+#define TF_FILTER_PARAM(dim) 0
 
 template <class S> struct tf_cpu_filtered : tf_cpu_rows<S, tf_panel_loop<S>> {};
 

@@ -41,6 +41,16 @@ pub const SEARCHES: &[(&str, usize, Reducer, usize, Value)] = &[
     ("greatest", 40, Reducer::Max, 0, |f, x, y, _| f.apply(Op::Dot, &[x, y], &[])),
 ];
 
+/// All of them, with bounds.
+pub fn searches() -> Vec<Formula> {
+    (0..SEARCHES.len()).map(|n| search(n, false)).collect()
+}
+
+/// Whether values of small integers are exact: roots and weights are no numbers of f16, nor of f32.
+pub fn is_exact(n: usize) -> bool {
+    !["weighted", "roots", "least"].contains(&SEARCHES[n].0)
+}
+
 /// The distance of x and y.
 pub fn root(f: &mut Formula, x: ExprId, y: ExprId, _: ExprId) -> ExprId {
     let distance = f.apply(Op::SqDist, &[x, y], &[]);

@@ -4,21 +4,17 @@
 
 use tilefold::{Level, Options, Policy};
 use tilefold_compiler::emit;
-use tilefold_compiler::ir::{Dtype, Formula, Storage};
+use tilefold_compiler::ir::{Dtype, Storage};
 use tilefold_tests::native::{self, Native};
 use tilefold_tests::problem::Problem;
 use tilefold_tests::sanitized::trials::{Layout, Trial};
 use tilefold_tests::sanitized::{self, Code, Sanitizer, Watch};
-use tilefold_tests::searches::{COLS, DATA, ROWS, SEARCHES, problem, search};
+use tilefold_tests::searches::{COLS, DATA, ROWS, SEARCHES, is_exact, problem, search, searches};
 use tilefold_tests::{compare, oracle};
 
 /// What cpu_filter.h leaves out: all bounds, and an instruction that level 4 may have.
 fn left_out(level: Level) -> &'static [u32] {
     if level == Level::V4 { &[2, 1] } else { &[2] }
-}
-
-fn searches() -> Vec<Formula> {
-    (0..SEARCHES.len()).map(|n| search(n, false)).collect()
 }
 
 #[test]
@@ -64,8 +60,7 @@ fn the_same_in_f64() {
 fn rows_are_those_of_the_oracle() {
     let (formulas, levels) = (searches(), native::levels());
     let code = Native::quick(&formulas, Dtype::ALL, &levels);
-    let inexact = ["weighted", "roots", "least"];
-    for (n, f) in formulas.iter().enumerate().filter(|(n, _)| !inexact.contains(&SEARCHES[*n].0)) {
+    for (n, f) in formulas.iter().enumerate().filter(|(n, _)| is_exact(*n)) {
         // One row, few rows, a block, some columns of a panel, tiles.
         for (m, cols) in [(1, 200), (9, 65), (64, 5), (150, 17), (70, 600)] {
             let p =

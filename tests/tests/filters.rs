@@ -11,7 +11,9 @@ use tilefold_tests::emulated::Grid;
 use tilefold_tests::oracle;
 use tilefold_tests::sanitized::trials::{Layout, Trial};
 use tilefold_tests::sanitized::{self, Code, Sanitizer, Watch};
-use tilefold_tests::searches::{COLS, DATA, ROWS, SEARCHES, Value, problem, root, search};
+use tilefold_tests::searches::{
+    COLS, DATA, ROWS, SEARCHES, Value, is_exact, problem, root, search, searches,
+};
 
 #[test]
 fn searches_look_at_bounds_first() {
@@ -55,13 +57,11 @@ fn what_a_device_finds_is_what_floats_find() {
 
 /// Sums of small integers are exact, so that the rows are those of the oracle.
 fn check_rows(make: fn(&[Formula], &[Storage]) -> Runner) {
-    let formulas: Vec<Formula> = (0..SEARCHES.len()).map(|n| search(n, false)).collect();
+    let formulas = searches();
     let dtypes = [Storage::F32, Storage::F16, Storage::F64];
     let runner = make(&formulas, &dtypes);
     let shapes = [(ROWS, COLS), (1, 200), (130, 65), (5, 10)];
-    // Roots and weights are no numbers of f16.
-    let inexact = ["weighted", "roots", "least"];
-    let exact = formulas.iter().enumerate().filter(|(n, _)| !inexact.contains(&SEARCHES[*n].0));
+    let exact = formulas.iter().enumerate().filter(|(n, _)| is_exact(*n));
     for (n, f) in exact.filter(|_| runner.runs()) {
         for (shape, dtype) in shapes.into_iter().zip(dtypes.into_iter().cycle()) {
             let p = problem(f.clone(), shape.0, shape.1, |rng, _, _, _| rng.below(3) as f64);

@@ -38,9 +38,8 @@ impl Loop {
         match (streams, on_tensor_cores) {
             (false, _) if looks => Loop::Search,
             (false, _) => Loop::Rows,
-            (true, false) if looks => Loop::Filter,
+            (true, _) if looks => Loop::Filter,
             (true, false) => Loop::Panels,
-            (true, true) if looks => Loop::Filter,
             (true, true) => Loop::TensorCores,
         }
     }

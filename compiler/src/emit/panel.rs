@@ -88,26 +88,25 @@ impl FilterView {
             row,
             col,
             counted,
-            is_distance: is_distance(Some(form)),
-            is_negated: is_negated(Some(form)),
-            bounds: bounds(Some(side)),
+            is_distance: is_distance(form),
+            is_negated: is_negated(form),
+            bounds: bounds(side),
         }
     }
 }
 
-fn is_distance(form: Option<Form>) -> usize {
-    usize::from(!matches!(form, Some(Form::InnerProduct) | None))
+fn is_distance(form: Form) -> usize {
+    usize::from(form != Form::InnerProduct)
 }
 
-fn is_negated(form: Option<Form>) -> usize {
-    usize::from(form == Some(Form::SquaredSum))
+fn is_negated(form: Form) -> usize {
+    usize::from(form == Form::SquaredSum)
 }
 
-fn bounds(side: Option<Side>) -> i8 {
+fn bounds(side: Side) -> i8 {
     match side {
-        None => 0,
-        Some(Side::Below) => 1,
-        Some(Side::Above) => -1,
+        Side::Below => 1,
+        Side::Above => -1,
     }
 }
 
@@ -165,9 +164,9 @@ pub fn panel_view<'a>(panel: &'a Panel, body: impl Fn(Place) -> Body<'a>) -> Pan
     let form = panel.on_tensor_cores.map(|products| products.form);
     PanelView {
         on_tensor_cores: form.is_some(),
-        is_distance: is_distance(form),
-        is_negated: is_negated(form),
-        bounds: bounds(panel.on_tensor_cores.and_then(|products| products.filter)),
+        is_distance: form.map_or(0, is_distance),
+        is_negated: form.map_or(0, is_negated),
+        bounds: panel.on_tensor_cores.and_then(|products| products.filter).map_or(0, bounds),
         row_parts: panel.most_operands(Place::Row),
         col_parts: panel.most_operands(Place::Col),
         launch_parts: panel.most_operands(Place::Launch),
