@@ -18,6 +18,25 @@ typedef TF_K(unsigned short, unsigned char) tf_behind;
 typedef M tf_behind;
 #endif
 
+/* Of the lanes in `behind`, those where bar is at or before x. */
+template <int S> TF_FN tf_behind tf_at_or_before(tf_behind behind, V bar, V x) {
+#if TF_LEVEL == 4
+  asm("vcmp" TF_PS " %3, %2, %1, %0%{%0%}"
+      : "+Yk"(behind) : "v"(bar), "vm"(x), "i"(S > 0 ? 18 : 29));
+  return behind;
+#else
+  return behind & (S > 0 ? bar <= x : bar >= x);
+#endif
+}
+/* Whether a lane is not behind. */
+TF_FN bool tf_any_ahead(tf_behind behind) {
+#if TF_LEVEL == 4
+  return behind != (tf_behind)-1;
+#else
+  return tf_mask_bits(behind) != (1u << W) - 1;
+#endif
+}
+
 /* What the accumulator A of a search compares a block with. */
 template <class A> struct tf_look;
 template <int E, int R, int S, bool MASKED> struct tf_look<tf_arg_extremum<E, R, S, MASKED>> {
@@ -35,34 +54,20 @@ template <int E, int R, int S, bool MASKED> struct tf_look<tf_arg_extremum<E, R,
       behind[e][r] = ~tf_behind{};
     }
   }
-  /* Of the lanes in `behind`, those where bar is at or before x. */
-  TF_FN tf_behind at_or_before(tf_behind behind, V bar, V x) {
-#if TF_LEVEL == 4
-    asm("vcmp" TF_PS " %3, %2, %1, %0%{%0%}"
-        : "+Yk"(behind) : "v"(bar), "v"(x), "i"(S > 0 ? 18 : 29));
-    return behind;
-#else
-    return behind & (S > 0 ? bar <= x : bar >= x);
-#endif
-  }
   TF_METHOD void add(int e, int r, V x, int) {
-    behind[e][r] = at_or_before(behind[e][r], bar[e][r], x);
+    behind[e][r] = tf_at_or_before<S>(behind[e][r], bar[e][r], x);
   }
   /* What the mask leaves out is behind. */
   TF_METHOD void add_if(int e, int r, V x, V mask, int) {
     const V left_out = tf_sel(mask != tf_c(0.0), tf_c(S), tf_c(0.0));
-    behind[e][r] = at_or_before(behind[e][r], left_out, tf_c(0.0)) |
-                   at_or_before(behind[e][r], bar[e][r], x);
+    behind[e][r] = tf_at_or_before<S>(behind[e][r], left_out, tf_c(0.0)) |
+                   tf_at_or_before<S>(behind[e][r], bar[e][r], x);
   }
   /* Whether a lane passes. */
   TF_METHOD bool passes(int r) const {
     tf_behind all = behind[0][r];
     for (int e = 1; e < E; ++e) all &= behind[e][r];
-#if TF_LEVEL == 4
-    return all != (tf_behind)-1;
-#else
-    return tf_mask_bits(all) != (1u << W) - 1;
-#endif
+    return tf_any_ahead(all);
   }
   /* A bit for each lane that passes. */
   TF_METHOD unsigned passing(int r) const {
@@ -90,22 +95,11 @@ template <int E, int R, int S> struct tf_bars {
     bar[e][r] = x, bits[r] = 0;
   }
   TF_METHOD void add(int e, int r, V x) {
-#if TF_LEVEL == 4
-    asm("vcmp" TF_PS " %3, %2, %1, %0%{%0%}"
-        : "+Yk"(behind) : "v"(bar[e][r]), "vm"(x), "i"(S > 0 ? 18 : 29));
-#else
-    behind &= S > 0 ? bar[e][r] <= x : bar[e][r] >= x;
-#endif
+    behind = tf_at_or_before<S>(behind, bar[e][r], x);
     bits[r] |= tf_passing<S>(x, bar[e][r]);
   }
-  TF_METHOD bool any() const {
-#if TF_LEVEL == 4
-    return behind != (tf_behind)-1;
-#else
-    return tf_mask_bits(behind) != (1u << W) - 1;
-#endif
-  }
-  TF_METHOD bool passes(int r) const { return r == 0 && any(); }
+  /* Of all vectors at once, with the first. */
+  TF_METHOD bool passes(int r) const { return r == 0 && tf_any_ahead(behind); }
   TF_METHOD unsigned passing(int r) const { return bits[r]; }
 };
 template <int E, int R, int S> struct tf_look<tf_extremum<E, R, S>> : tf_bars<E, R, S> {
